@@ -1,0 +1,60 @@
+"""create_app(): settings, database, error pages, commands, blueprints. The table of contents, no logic."""
+
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+from flask_wtf.csrf import CSRFProtect
+
+from calapp import config
+from calapp.accounts import views as accounts
+from calapp.availability import views as availability
+from calapp.bookings import views as bookings
+from calapp.config import Settings
+from calapp.db import db, prepare_engine
+from calapp.deliveries import views as deliveries
+from calapp.event_types import views as event_types
+from calapp.integrations import views as integrations
+
+csrf = CSRFProtect()
+migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
+
+
+def create_app(settings: Settings | None = None, *, worker: bool = False) -> Flask:
+    """Make the app of one process; raise BadSetting when a setting cannot be read."""
+    settings = settings or config.load()
+    config.use(settings)
+    app = Flask(__name__)
+    app.config.from_mapping(flask_config(settings))
+    prepare_database(app, worker=worker)
+    csrf.init_app(app)
+    register_pages(app)
+    return app
+
+
+def flask_config(settings: Settings) -> dict[str, object]:
+    """Translate our settings into those of Flask and its extensions."""
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": {} if settings.sqlite else {"pool_pre_ping": True, "pool_size": 10},
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),
+        "WTF_CSRF_TIME_LIMIT": None,
+        "MAX_CONTENT_LENGTH": 256 * 1024,
+    }
+
+
+def prepare_database(app: Flask, *, worker: bool) -> None:
+    """Connect the database and its migrations."""
+    db.init_app(app)
+    migrate.init_app(app, db)
+    with app.app_context():
+        prepare_engine(db.engine, worker=worker)
+
+
+def register_pages(app: Flask) -> None:
+    """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
+    for views in (accounts, availability, event_types, deliveries, integrations, bookings):
+        app.register_blueprint(views.blueprint)

@@ -1,0 +1,15 @@
+"""Calapp: a booking app whose webhooks people can rely on.
+
+Read the packages in the order in which they may import each other, lowest first:
+
+* `config`, `clock`, `errors`, `addresses`: settings, time, the app's own words for what goes wrong, address rules
+* `db`: the database object, the instant type and `transaction()`, the only place that commits
+* `broker`: the Valkey or Redis behind the queue
+* `htmx`, `error_pages`, `rest`, `mail`: how answers look, and mails out
+* `accounts`: who; `availability`: when; `event_types`: what can be booked
+* `webhooks`: who asked to be told; `deliveries`: telling them; `bookings`: what happens
+* `integrations`: the page that brings them together
+* `cli` and `worker`: the commands and the worker process, on top of all
+"""
+
+__version__ = "1.0.0"

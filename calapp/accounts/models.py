@@ -1,0 +1,53 @@
+"""Users and their API keys."""
+
+from datetime import datetime
+
+from flask_login import UserMixin
+from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from calapp.clock import now
+from calapp.db import UTCDateTime, db
+
+
+class User(UserMixin, db.Model):
+    """A host."""
+
+    __tablename__ = "user"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(40), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    email: Mapped[str] = mapped_column(String(254))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    time_zone: Mapped[str] = mapped_column(String(64))
+    # Part of the session, so that a changed password ends the sessions that were signed in with the old one.
+    session_token: Mapped[str] = mapped_column(String(43))
+    # In the address of the calendar feed; whoever has it can read the feed.
+    calendar_token: Mapped[str] = mapped_column(String(43), unique=True)
+    # Numbers the host's events from 1 without gaps; its row is locked by whoever takes the next one.
+    last_event_number: Mapped[int] = mapped_column(default=0)
+    checklist_done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+    def get_id(self) -> str:
+        """Give Flask-Login what it keeps in the session."""
+        return f"{self.id}.{self.session_token}"
+
+
+class ApiKey(db.Model):
+    """A key for the REST API; the key itself is shown once and kept only as a hash."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    key_hash: Mapped[str] = mapped_column(
+        String(64), unique=True
+    )  # SHA-256, hex: a random key needs no slow hash
+    hint: Mapped[str] = mapped_column(String(12))  # first letters, so that a person can tell keys apart
+    scopes: Mapped[list[str]] = mapped_column(JSON)  # of read, write, read_secrets
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,0 +1,1 @@
+"""When: weekly hours, date overrides and the slots they open."""

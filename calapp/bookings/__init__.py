@@ -1,0 +1,1 @@
+"""What happens: a booking and its life."""

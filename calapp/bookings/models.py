@@ -1,0 +1,119 @@
+"""Bookings, their attendees, and the cells of time that they hold."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from calapp.accounts.models import User
+from calapp.clock import now
+from calapp.db import UTCDateTime, db
+from calapp.event_types.models import EventType
+
+
+class Status(StrEnum):
+    """Where a booking stands."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+class Booking(db.Model):
+    """A meeting that a visitor has booked or asked for."""
+
+    __tablename__ = "booking"
+    __table_args__ = (
+        Index("ix_booking_host_start", "host_id", "starts_at"),
+        # What the sweep looks through once a second: meetings whose start or end nobody has told yet.
+        Index(
+            "ix_booking_to_start",
+            "starts_at",
+            sqlite_where=text("status = 'accepted' AND started_at IS NULL"),
+            postgresql_where=text("status = 'accepted' AND started_at IS NULL"),
+        ),
+        Index(
+            "ix_booking_to_end",
+            "ends_at",
+            sqlite_where=text("status = 'accepted' AND ended_at IS NULL"),
+            postgresql_where=text("status = 'accepted' AND ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(40), unique=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    event_type_id: Mapped[int] = mapped_column(ForeignKey("event_type.id"), index=True)
+    status: Mapped[Status] = mapped_column(String(12))
+    title: Mapped[str] = mapped_column(String(300))
+    starts_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ends_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    time_zone: Mapped[str] = mapped_column(String(64))  # the visitor's
+    location: Mapped[str] = mapped_column(String(500), default="")
+    notes: Mapped[str] = mapped_column(Text, default="")
+    answers: Mapped[dict[str, Any]] = mapped_column(
+        JSON, default=dict
+    )  # to the event type's questions, by name
+    link_metadata: Mapped[dict[str, str]] = mapped_column("metadata", JSON, default=dict)
+    metadata_left_out: Mapped[list[str]] = mapped_column(
+        JSON, default=list
+    )  # why entries of the link were left out
+    attempt: Mapped[str | None] = mapped_column(
+        String(64), unique=True
+    )  # the form's token against double clicks
+
+    # The chain of reschedules: the first uid, counted events, and neighbours.
+    chain: Mapped[str] = mapped_column(String(40), index=True)
+    sequence: Mapped[int] = mapped_column(default=0)  # of the chain's last event; kept on its newest booking
+    ical_sequence: Mapped[int] = mapped_column(default=0)
+    rescheduled_from_id: Mapped[int | None] = mapped_column(ForeignKey("booking.id"))
+    rescheduled_to_uid: Mapped[str | None] = mapped_column(String(40))
+    rescheduled_by: Mapped[str | None] = mapped_column(String(254))
+    rescheduling_reason: Mapped[str | None] = mapped_column(Text)
+
+    cancellation_reason: Mapped[str | None] = mapped_column(Text)
+    cancelled_by: Mapped[str | None] = mapped_column(String(254))
+    rejection_reason: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when MEETING_STARTED was written
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)
+
+    host: Mapped[User] = relationship()
+    event_type: Mapped[EventType] = relationship()
+    rescheduled_from: Mapped["Booking | None"] = relationship(remote_side=[id])
+    attendees: Mapped[list["Attendee"]] = relationship(
+        order_by="Attendee.position", cascade="all, delete-orphan", lazy="selectin"
+    )
+
+    @property
+    def visitor(self) -> "Attendee":
+        """The attendee who booked; the others are guests."""
+        return self.attendees[0]
+
+
+class Attendee(db.Model):
+    """A person at a booking; position 0 is the visitor, then the guests."""
+
+    __tablename__ = "attendee"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    booking_id: Mapped[int] = mapped_column(ForeignKey("booking.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    name: Mapped[str] = mapped_column(String(200))
+    email: Mapped[str] = mapped_column(String(254), index=True)
+    time_zone: Mapped[str] = mapped_column(String(64))
+    no_show: Mapped[bool] = mapped_column(default=False)
+
+
+class BusySlot(db.Model):
+    """A five-minute cell of a host's time; the primary key is what makes two bookings of it impossible."""
+
+    __tablename__ = "busy_slot"
+
+    host_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, primary_key=True)
+    booking_id: Mapped[int] = mapped_column(ForeignKey("booking.id", ondelete="CASCADE"), index=True)

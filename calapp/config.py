@@ -1,0 +1,213 @@
+"""Every setting: its default, its meaning, its environment variable."""
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Seconds before each further try; about 75 hours in all (Svix and Standard Webhooks use the same first steps).
+DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+
+class BadSetting(Exception):
+    """A setting cannot be read; the message names it."""
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return number
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number <= 600:
+        raise ValueError("a number of seconds from 0.1 to 600")
+    return number
+
+
+def _schedule(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(",") if part.strip())
+    if any(not 0 <= number <= 2_592_000 for number in numbers) or len(numbers) > 50:
+        raise ValueError("at most 50 comma-separated seconds, each at most 30 days")
+    return numbers
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return text
+
+    return read
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("an address such as https://cal.example.com")
+    return text.rstrip("/")
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text and urlsplit(text).scheme.split("+")[0] not in schemes:
+            raise ValueError(
+                "an address that begins with " + " or ".join(f"{scheme}://" for scheme in schemes)
+            )
+        return text
+
+    return read
+
+
+def _setting(default: Any, read: Callable[[str], Any], meaning: str) -> Any:
+    return field(default=default, metadata={"read": read, "meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one process, read once at the start."""
+
+    data_dir: Path = _setting(
+        Path("instance"), Path, "Folder for the SQLite file, the embedded Valkey's files and the secret key."
+    )
+    host: str = _setting("127.0.0.1", str, "Address that the web server listens on.")
+    port: int = _setting(5000, _whole(1, 65535), "Port that the web server listens on.")
+    base_url: str = _setting(
+        "", _base_url, "The app's own address, in payloads, mails and feeds. Default: http://127.0.0.1:$PORT."
+    )
+    secret_key: str = _setting(
+        "",
+        str,
+        "Signs sessions. Default: made once and kept, readable by the owner only, in the data folder.",
+    )
+    database_url: str = _setting(
+        "", _url("sqlite", "postgresql"), "SQLAlchemy address. Default: SQLite in the data folder."
+    )
+    redis_url: str = _setting(
+        "", _url("redis", "rediss", "unix"), "Valkey or Redis behind the queue. Default: the embedded Valkey."
+    )
+    webhook_timeout: float = _setting(15.0, _seconds, "Seconds for one whole delivery request.")
+    webhook_retry_schedule: tuple[int, ...] = _setting(
+        DEFAULT_SCHEDULE, _schedule, "Seconds before each further try, comma-separated."
+    )
+    webhook_allowed_networks: tuple[Network, ...] = _setting(
+        (), _networks, "CIDRs that the address guard lets through although they are private, comma-separated."
+    )
+    webhook_concurrency: int = _setting(256, _whole(1, 4096), "Deliveries in flight in one worker process.")
+    webhook_concurrency_per_endpoint: int = _setting(
+        64, _whole(1, 4096), "Of these at most for one endpoint."
+    )
+    worker_processes: int = _setting(
+        0, _whole(0, 64), "Delivery processes of one worker; 0: one on SQLite, one per core on PostgreSQL."
+    )
+    smtp_url: str = _setting(
+        "", _url("smtp", "smtps"), "Where mails go out, smtp://user:password@host:587; empty: kept and shown."
+    )
+    rate_limits: str = _setting("on", _choice("on", "off"), "Limits on requests; off is for load tests.")
+    signup: str = _setting(
+        "first", _choice("open", "first", "closed"), "Who may sign up: anyone, only the first user, nobody."
+    )
+    signup_code: str = _setting(
+        "", str, "Code that a sign-up must give; made by the start when not on loopback."
+    )
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether the database is SQLite."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the web server listens on this machine alone."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return "CALAPP_DATA_DIR" if name == "data_dir" else name.upper()
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings; raise BadSetting with a sentence that names the variable that cannot be read."""
+    environ = os.environ if environ is None else environ
+    values = {
+        item.name: _read(item.metadata["read"], variable(item.name), environ[variable(item.name)])
+        for item in fields(Settings)
+        if variable(item.name) in environ
+    }
+    values.update(overrides)
+    return _with_made_defaults(values)
+
+
+def _read(read: Callable[[str], Any], name: str, text: str) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise BadSetting(f"The setting {name} cannot be read: {text!r} ({error}).") from None
+
+
+def _with_made_defaults(values: dict[str, Any]) -> Settings:
+    """Fill in the defaults that depend on other settings or on the data folder."""
+    data_dir = Path(values.get("data_dir", Settings.data_dir)).absolute()
+    values["data_dir"] = data_dir
+    values["base_url"] = values.get("base_url") or f"http://127.0.0.1:{values.get('port', Settings.port)}"
+    values["database_url"] = values.get("database_url") or f"sqlite:///{data_dir / 'calapp.sqlite3'}"
+    values["secret_key"] = values.get("secret_key") or _kept_secret(data_dir)
+    return Settings(**values)
+
+
+def _kept_secret(data_dir: Path) -> str:
+    """Return the secret key of the data folder, making it on the first call."""
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Made beside and linked into place: of two processes that start at once, both read the same key.
+        draft = data_dir / f"secret_key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return path.read_text()
+    except OSError as error:
+        raise BadSetting(
+            f"The folder CALAPP_DATA_DIR={str(data_dir)!r} cannot be used: {error.strerror}."
+        ) from None
+
+
+_current: list[Settings] = []
+
+
+def use(chosen: Settings) -> None:
+    """Make these the settings of this process."""
+    _current[:] = [chosen]
+
+
+def settings() -> Settings:
+    """Return the settings of this process; raise BadSetting before the app is made."""
+    if not _current:
+        raise BadSetting("The settings are read by create_app(), which has not run.")
+    return _current[0]

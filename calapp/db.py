@@ -1,0 +1,129 @@
+"""The database object, the instant column type, and the only place that commits."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import DateTime, Dialect, MetaData, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from calapp.errors import Busy
+
+AfterCommit = Callable[[], None]
+
+
+class Model(DeclarativeBase):
+    """Base of every table; the names make constraints the same on both databases, so migrations can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Model)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant: aware in Python, UTC in the database; a naive value is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware instant into UTC; raise ValueError for a naive one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("An instant must be aware of its zone.")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give an aware instant in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Open the one write transaction of a request, job or command; commit at its end or roll back.
+
+    On SQLite it is BEGIN IMMEDIATE, so that what is read inside still holds when it is written. Callables given
+    to `after_commit` run when it is committed. Raises Busy when the database stays locked.
+    """
+    session = db.session()
+    if session.info.get("writing"):
+        raise RuntimeError("A transaction is open already.")
+    session.rollback()  # ends the read snapshot, which on SQLite cannot be raised to a write transaction
+    session.info["writing"] = True
+    session.info["after_commit"] = {}
+    try:
+        session.connection(execution_options={"write": True})
+        yield session
+        session.commit()
+    except OperationalError as error:
+        session.rollback()
+        raise _translated(error) from error
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info["writing"] = False
+    for call in session.info.pop("after_commit").values():
+        call()
+
+
+def after_commit(session: Session, name: str, call: AfterCommit) -> None:
+    """Run a callable once after the open transaction has committed; a name that stands already is kept."""
+    session.info.setdefault("after_commit", {}).setdefault(name, call)
+
+
+def _translated(error: OperationalError) -> Exception:
+    if isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig):
+        return Busy()
+    return error
+
+
+def is_sqlite(session: Session) -> bool:
+    """Say whether this session's database is SQLite."""
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def prepare_engine(engine: Engine, *, worker: bool) -> None:
+    """Set what SQLite needs on every connection; PostgreSQL needs nothing.
+
+    The web waits 5 s for the writer and syncs fully, since a confirmation must outlive a power cut; a worker
+    waits 30 s and syncs at checkpoints, since a lost attempt is only sent twice.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    pragmas = (
+        f"PRAGMA busy_timeout = {30_000 if worker else 5_000}",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA foreign_keys = ON",
+        f"PRAGMA synchronous = {'NORMAL' if worker else 'FULL'}",
+    )
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # sqlite3 must not begin transactions behind our back
+        for pragma in pragmas:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

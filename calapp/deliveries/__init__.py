@@ -1,0 +1,1 @@
+"""Telling them: the outbox and the delivery engine."""

@@ -1,0 +1,179 @@
+"""Events, their deliveries to webhooks, and every attempt."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from calapp.clock import now
+from calapp.db import UTCDateTime, db
+from calapp.webhooks.models import Webhook
+
+
+class State(StrEnum):
+    """Where a delivery stands; `delivered` is final for good, the other ends can be resent."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    PARKED = "parked"  # its webhook is off
+    EXPIRED = "expired"  # about a moment that has passed
+
+
+class ReplayState(StrEnum):
+    """Where a replay stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+WAITING_WITH_TIME = text("state = 'waiting' AND due_at IS NOT NULL")
+
+
+class Event(db.Model):
+    """Something that happened, with the exact body that tells it; written in the transaction of the fact."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        UniqueConstraint("user_id", "number"),
+        UniqueConstraint("chain", "sequence"),
+        Index("ix_event_created_at", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(40), unique=True)  # evt_…: the receiver's key against doubles
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    number: Mapped[int]  # of the host, from 1, without gaps: the feed's cursor
+    trigger: Mapped[str] = mapped_column(String(40))
+    chain: Mapped[str] = mapped_column(String(40))  # what the event is about: its first uid
+    sequence: Mapped[int]  # within the chain, from 1
+    subject: Mapped[str] = mapped_column(String(40), index=True)  # the uid that the event names
+    search: Mapped[str] = mapped_column(Text, default="")  # lower-case text that the log's filter looks in
+    body: Mapped[str | None] = mapped_column(Text)  # None once pruned
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class Delivery(db.Model):
+    """One event on its way to one webhook."""
+
+    __tablename__ = "delivery"
+    # Only what is waiting is indexed by time: an index over everything would walk the finished rows.
+    __table_args__ = (
+        Index(
+            "ix_delivery_due",
+            "webhook_id",
+            "due_at",
+            "id",
+            sqlite_where=WAITING_WITH_TIME,
+            postgresql_where=WAITING_WITH_TIME,
+        ),
+        Index(
+            "ix_delivery_next", "due_at", sqlite_where=WAITING_WITH_TIME, postgresql_where=WAITING_WITH_TIME
+        ),
+        Index(
+            "ix_delivery_after",
+            "after_id",
+            sqlite_where=text("after_id IS NOT NULL"),
+            postgresql_where=text("after_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_delivery_open_chain",
+            "webhook_id",
+            "chain",
+            "id",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "ix_delivery_parked",
+            "webhook_id",
+            "id",
+            sqlite_where=text("state = 'parked'"),
+            postgresql_where=text("state = 'parked'"),
+        ),
+        Index("ix_delivery_log", "webhook_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("event.id"), index=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id"))
+    chain: Mapped[str] = mapped_column(String(40))
+    state: Mapped[State] = mapped_column(String(12), default=State.WAITING)
+    # When it is next tried; while it is in flight, when its lease ends. None: behind another, or final.
+    due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    after_id: Mapped[int | None]  # the earlier delivery of its chain that it waits behind
+    claim: Mapped[str | None] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)  # claims: what X-Calapp-Attempt says
+    tries: Mapped[int] = mapped_column(default=0)  # recorded tries of the present schedule
+    manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed by hand
+    body: Mapped[str | None] = mapped_column(Text)  # only when a template made it differ from the event's
+    content_type: Mapped[str | None] = mapped_column(String(60))  # likewise
+    last_status: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(Text)  # why it failed, was parked or expired, in words
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    event: Mapped[Event] = relationship()
+    webhook: Mapped[Webhook] = relationship()
+
+
+class Attempt(db.Model):
+    """One try of a delivery and what came of it; times in milliseconds, each phase by itself."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (Index("ix_attempt_health", "webhook_id", "at"), Index("ix_attempt_at", "at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)
+    webhook_id: Mapped[int]
+    number: Mapped[int]
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    manual: Mapped[bool] = mapped_column(default=False)
+    status: Mapped[int | None]
+    failure_code: Mapped[str | None] = mapped_column(String(40))
+    failure: Mapped[str | None] = mapped_column(Text)
+    name_ms: Mapped[float | None]
+    connect_ms: Mapped[float | None]
+    tls_ms: Mapped[float | None]
+    first_byte_ms: Mapped[float | None]
+    total_ms: Mapped[float | None]
+    response_headers: Mapped[str] = mapped_column(Text, default="")
+    response_body: Mapped[str] = mapped_column(Text, default="")
+
+
+class Replay(db.Model):
+    """A window of events on its way to a webhook once more; a chore carries it on from `cursor`."""
+
+    __tablename__ = "replay"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id"), index=True)
+    from_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    to_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    only_failed: Mapped[bool]
+    state: Mapped[ReplayState] = mapped_column(String(10), default=ReplayState.RUNNING)
+    cursor: Mapped[int] = mapped_column(default=0)  # the last delivery's id that was looked at
+    total: Mapped[int]
+    done: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class Notice(db.Model):
+    """Something the owner of a webhook is told: warnings before it is switched off, and the end of it."""
+
+    __tablename__ = "notice"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id"))
+    kind: Mapped[str] = mapped_column(String(20))  # warning, switched_off, expired
+    text: Mapped[str] = mapped_column(Text)
+    details: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    mailed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    dismissed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

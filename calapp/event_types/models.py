@@ -1,0 +1,63 @@
+"""What can be booked."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from calapp.accounts.models import User
+from calapp.clock import now
+from calapp.db import UTCDateTime, db
+
+
+class LocationKind(StrEnum):
+    """Where a meeting takes place."""
+
+    NONE = "none"
+    LINK = "link"
+    PHONE = "phone"
+    IN_PERSON = "in_person"
+
+
+class EventType(db.Model):
+    """A kind of meeting that a host offers; times are in minutes, the horizon in days."""
+
+    __tablename__ = "event_type"
+    # A deleted event type stays for its bookings and frees its slug.
+    __table_args__ = (
+        Index(
+            "uq_event_type_slug",
+            "user_id",
+            "slug",
+            unique=True,
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    title: Mapped[str] = mapped_column(String(100))
+    slug: Mapped[str] = mapped_column(String(60))
+    description: Mapped[str] = mapped_column(Text, default="")
+    length: Mapped[int]
+    step: Mapped[int | None]  # None: as long as the meeting
+    buffer_before: Mapped[int] = mapped_column(default=0)
+    buffer_after: Mapped[int] = mapped_column(default=0)
+    notice: Mapped[int] = mapped_column(default=120)
+    max_days: Mapped[int] = mapped_column(default=60)
+    max_per_day: Mapped[int | None]
+    requires_confirmation: Mapped[bool] = mapped_column(default=False)
+    hidden: Mapped[bool] = mapped_column(default=False)
+    redirect_url: Mapped[str | None] = mapped_column(String(2000))
+    location_kind: Mapped[LocationKind] = mapped_column(String(20), default=LocationKind.NONE)
+    location: Mapped[str] = mapped_column(String(500), default="")
+    # In the form's order: [{"name", "label", "type": text|textarea|select|checkbox, "required", "options"}]
+    questions: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    position: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    user: Mapped[User] = relationship()

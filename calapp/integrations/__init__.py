@@ -1,0 +1,1 @@
+"""The page that brings webhooks, feeds, keys and the inspector together."""

@@ -1,0 +1,27 @@
+"""The events that a webhook can ask for, with Cal.com's names."""
+
+from enum import StrEnum
+
+
+class Trigger(StrEnum):
+    """What happened; the value is the name on the wire."""
+
+    BOOKING_CREATED = "BOOKING_CREATED"
+    BOOKING_RESCHEDULED = "BOOKING_RESCHEDULED"
+    BOOKING_CANCELLED = "BOOKING_CANCELLED"
+    BOOKING_REQUESTED = "BOOKING_REQUESTED"
+    BOOKING_REJECTED = "BOOKING_REJECTED"
+    BOOKING_NO_SHOW_UPDATED = "BOOKING_NO_SHOW_UPDATED"
+    MEETING_STARTED = "MEETING_STARTED"
+    MEETING_ENDED = "MEETING_ENDED"
+    PING = "PING"
+
+    @property
+    def label(self) -> str:
+        """The name that people read: Booking Created."""
+        return self.value.replace("_", " ").title().replace("No Show", "No-Show")
+
+
+# PING is sent by the Ping test alone; nobody subscribes to it.
+SUBSCRIBABLE = tuple(trigger for trigger in Trigger if trigger is not Trigger.PING)
+DEFAULT = (Trigger.BOOKING_CREATED, Trigger.BOOKING_RESCHEDULED, Trigger.BOOKING_CANCELLED)

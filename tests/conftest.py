@@ -1,0 +1,139 @@
+"""Fixtures: a real database for every test, a host, and people signed in."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy.orm import Session
+from werkzeug.security import generate_password_hash
+
+from app import create_app
+from calapp import config
+from calapp.accounts.models import User
+from calapp.availability.models import WeeklyHours
+from calapp.config import Settings
+from calapp.db import db, transaction
+from calapp.event_types.models import EventType
+
+PASSWORD = "correct horse"
+PASSWORD_HASH = generate_password_hash(PASSWORD, method="scrypt:1024:8:1")
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database with every migration applied, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated")
+    app = create_app(config.load({}, data_dir=folder))
+    with app.app_context():
+        upgrade()
+        db.session.execute(db.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        db.engine.dispose()
+    return folder / "calapp.sqlite3"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The settings of the test's app; a test module may override this fixture."""
+    return config.load(
+        {}, data_dir=tmp_path / "data", webhook_allowed_networks=config._networks("127.0.0.0/8,::1/128")
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
+    """The app on a database of its own, without CSRF tokens; tests/test_headers.py has them on."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.sqlite:
+        shutil.copy(migrated, settings.data_dir / "calapp.sqlite3")
+    app = create_app(settings)
+    app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def session(app: Flask) -> Session:
+    """The session of the test's app context, for reading; write with the `saved` fixture or transaction()."""
+    return db.session()
+
+
+@pytest.fixture
+def saved(app: Flask) -> Callable[..., None]:
+    """Return a function that commits new objects."""
+
+    def save(*objects: object) -> None:
+        with transaction() as session:
+            session.add_all(objects)
+
+    return save
+
+
+def make_user(username: str, zone: str = "Europe/Berlin") -> User:
+    """Make a host who is there on weekdays from 9 to 17."""
+    return User(
+        username=username,
+        name=username.title(),
+        email=f"{username}@example.com",
+        password_hash=PASSWORD_HASH,
+        time_zone=zone,
+        session_token=f"session-{username}",
+        calendar_token=f"calendar-{username}",
+    )
+
+
+@pytest.fixture
+def rick(saved: Callable[..., None]) -> User:
+    """The host, in Berlin, Monday to Friday 9 to 17."""
+    user = make_user("rick")
+    saved(user)
+    saved(*(WeeklyHours(user_id=user.id, weekday=day, start_minute=540, end_minute=1020) for day in range(5)))
+    return user
+
+
+@pytest.fixture
+def bob(saved: Callable[..., None]) -> User:
+    """Another host, a stranger to Rick."""
+    user = make_user("bob")
+    saved(user)
+    return user
+
+
+@pytest.fixture
+def quick_chat(rick: User, saved: Callable[..., None]) -> EventType:
+    """Rick's quick chat of 15 minutes."""
+    event_type = EventType(user_id=rick.id, title="Quick chat", slug="quick-chat", length=15)
+    saved(event_type)
+    return event_type
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A visitor's browser without JavaScript."""
+    return app.test_client()
+
+
+def signed_in(app: Flask, user: User) -> FlaskClient:
+    """Return a browser in which this user is signed in."""
+    browser = app.test_client()
+    with browser.session_transaction() as cookies:
+        cookies["_user_id"] = user.get_id()
+        cookies["_fresh"] = True
+    return browser
+
+
+@pytest.fixture
+def rick_client(app: Flask, rick: User) -> FlaskClient:
+    """Rick's browser, signed in."""
+    return signed_in(app, rick)
+
+
+@pytest.fixture
+def bob_client(app: Flask, bob: User) -> FlaskClient:
+    """Bob's browser, signed in."""
+    return signed_in(app, bob)
