@@ -2,7 +2,7 @@
 
 Read the packages in the order in which they may import each other, lowest first:
 
-* `config`, `clock`, `errors`, `addresses`: settings, time, the app's own words for what goes wrong, address rules
+* `config`, `clock`, `errors`, `addresses`: settings, time, what can go wrong, address rules
 * `db`: the database object, the instant type and `transaction()`, the only place that commits
 * `broker`: the Valkey or Redis behind the queue
 * `htmx`, `error_pages`, `rest`, `mail`: how answers look, and mails out

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Seconds before each further try; about 75 hours in all (Svix and Standard Webhooks use the same first steps).
+# Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 

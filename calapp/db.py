@@ -19,7 +19,7 @@ AfterCommit = Callable[[], None]
 
 
 class Model(DeclarativeBase):
-    """Base of every table; the names make constraints the same on both databases, so migrations can find them."""
+    """Base of every table; constraints have the same names on both databases, so migrations find them."""
 
     metadata = MetaData(
         naming_convention={
@@ -50,7 +50,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """Give an aware instant in UTC."""
         if value is None:
             return None
@@ -59,10 +59,10 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """Open the one write transaction of a request, job or command; commit at its end or roll back.
+    """Open the one write transaction of a request, job or command; commit at its end, else roll back.
 
-    On SQLite it is BEGIN IMMEDIATE, so that what is read inside still holds when it is written. Callables given
-    to `after_commit` run when it is committed. Raises Busy when the database stays locked.
+    On SQLite it is BEGIN IMMEDIATE, so that what is read inside still holds when it is written. Callables
+    given to `after_commit` run when it is committed. Raises Busy when the database stays locked.
     """
     session = db.session()
     if session.info.get("writing"):
@@ -118,7 +118,7 @@ def prepare_engine(engine: Engine, *, worker: bool) -> None:
     )
 
     @event.listens_for(engine, "connect")
-    def connect(connection: Any, record: Any) -> None:
+    def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions behind our back
         for pragma in pragmas:
             connection.execute(pragma)

@@ -22,7 +22,7 @@ class WeeklyHours(db.Model):
 
 
 class DateOverride(db.Model):
-    """One range of a date that replaces the weekday's hours; a row with no minutes makes the date a day off."""
+    """One range of a date that replaces the weekday's hours; a row with none makes it a day off."""
 
     __tablename__ = "date_override"
 

@@ -84,7 +84,7 @@ class Booking(db.Model):
 
     host: Mapped[User] = relationship()
     event_type: Mapped[EventType] = relationship()
-    rescheduled_from: Mapped["Booking | None"] = relationship(remote_side=[id])
+    rescheduled_from: Mapped["Booking | None"] = relationship(remote_side="Booking.id")
     attendees: Mapped[list["Attendee"]] = relationship(
         order_by="Attendee.position", cascade="all, delete-orphan", lazy="selectin"
     )
