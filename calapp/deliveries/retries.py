@@ -1,0 +1,44 @@
+"""When to try again: pure functions over the schedule."""
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+MAX_HOLD = 24 * 3600  # seconds that a Retry-After is honoured for at most
+MAX_WEBHOOK_DELAY = 30 * 60  # seconds between the tries of a webhook that keeps failing
+FAILURES_BEFORE_HOLD = 5  # in a row; from then on only the webhook's oldest delivery is tried
+SPREAD = 0.2
+
+
+def next_delay(schedule: Sequence[int], tries: int) -> float | None:
+    """Return the seconds until the try after `tries` made ones, ±20 %, or None when the schedule is over."""
+    if tries > len(schedule):
+        return None
+    return spread(schedule[tries - 1])
+
+
+def webhook_delay(schedule: Sequence[int], failures: int) -> float:
+    """Return the seconds until a webhook that failed so often in a row is tried again, at most 30 minutes."""
+    step = schedule[min(failures, len(schedule)) - 1] if schedule else MAX_WEBHOOK_DELAY
+    return spread(min(step, MAX_WEBHOOK_DELAY))
+
+
+def spread(seconds: float) -> float:
+    """Move a delay by up to a fifth either way, so that what failed together does not come back together."""
+    return seconds * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311  # nobody gains by guessing it
+
+
+def retry_after(value: str, at: datetime) -> int | None:
+    """Read a Retry-After header, seconds or an HTTP date; None for nonsense, capped at 24 hours."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(int(value[:12]), MAX_HOLD)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = (moment - at).total_seconds()
+    return min(round(seconds), MAX_HOLD) if seconds > 0 else None
