@@ -16,12 +16,10 @@ from calapp.errors import Invalid
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Mail, remote shells, databases, caches and container engines: nothing there wants a webhook.
-CLOSED_PORTS = frozenset(
-    int(port)
-    for port in (
-        "22 23 25 110 143 445 465 587 993 995 1433 1521 2375 3306 3389 5432 5900 6379 9200 11211 27017"
-    ).split()
-)
+CLOSED_PORTS = frozenset((
+    22, 23, 25, 110, 143, 445, 465, 587, 993, 995,
+    1433, 1521, 2375, 3306, 3389, 5432, 5900, 6379, 9200, 11211, 27017,
+))  # fmt: skip
 # The clouds' metadata services hand out credentials; they stay shut whatever the operator allows.
 METADATA_NETWORKS = tuple(
     ipaddress.ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")
