@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, MetaData, event
+from sqlalchemy import DateTime, Dialect, MetaData, event, func, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from calapp.clock import now
 from calapp.errors import Busy
 
 AfterCommit = Callable[[], None]
@@ -100,6 +101,13 @@ def _translated(error: OperationalError) -> Exception:
 def is_sqlite(session: Session) -> bool:
     """Say whether this session's database is SQLite."""
     return session.get_bind().dialect.name == "sqlite"
+
+
+def database_now(session: Session) -> datetime:
+    """Return the present instant by the clock that all processes share: that of the database server."""
+    if is_sqlite(session):
+        return now()
+    return session.scalar(select(func.clock_timestamp(type_=UTCDateTime))) or now()
 
 
 def prepare_engine(engine: Engine, *, worker: bool) -> None:

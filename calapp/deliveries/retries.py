@@ -18,10 +18,15 @@ def next_delay(schedule: Sequence[int], tries: int) -> float | None:
     return spread(schedule[tries - 1])
 
 
-def webhook_delay(schedule: Sequence[int], failures: int) -> float:
-    """Return the seconds until a webhook that failed so often in a row is tried again, at most 30 minutes."""
-    step = schedule[min(failures, len(schedule)) - 1] if schedule else MAX_WEBHOOK_DELAY
-    return spread(min(step, MAX_WEBHOOK_DELAY))
+def hold_delay(schedule: Sequence[int], failing_for: float) -> float:
+    """Return the seconds for which a webhook that has failed for so many seconds is left alone.
+
+    As long as it has failed so far, so a short break costs little, but at most 30 minutes.
+    """
+    if not schedule:
+        return MAX_WEBHOOK_DELAY
+    longest = min(MAX_WEBHOOK_DELAY, max(schedule))
+    return spread(min(max(failing_for, schedule[0]), longest))
 
 
 def spread(seconds: float) -> float:

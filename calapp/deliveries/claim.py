@@ -1,0 +1,156 @@
+"""Claiming: which deliveries are sent next, taken under a lease in one short transaction."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, String, bindparam, text, update
+from sqlalchemy.orm import Session
+
+from calapp.db import UTCDateTime, database_now, is_sqlite
+from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready
+from calapp.deliveries.models import Delivery, State
+from calapp.webhooks.models import Webhook
+
+# One index probe for each endpoint that has something waiting, however long its backlog is.
+READY = (
+    text("""
+WITH RECURSIVE endpoint(id) AS (
+  SELECT min(webhook_id) FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
+  UNION ALL
+  SELECT (SELECT min(webhook_id) FROM delivery
+          WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id)
+  FROM endpoint WHERE endpoint.id IS NOT NULL
+), waiting AS (
+  SELECT webhook.id, webhook.failures,
+    (SELECT min(due_at) FROM delivery
+     WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL) AS first_due
+  FROM endpoint JOIN webhook ON webhook.id = endpoint.id
+  WHERE webhook.active AND webhook.deleted_at IS NULL
+    AND (webhook.hold_until IS NULL OR webhook.hold_until <= :now)
+)
+SELECT id, failures, first_due FROM waiting WHERE first_due <= :now
+""")
+    .bindparams(bindparam("now", type_=UTCDateTime))
+    .columns(first_due=UTCDateTime)
+)
+
+ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
+  event.uid AS event_uid, event.body AS event_body"""
+TYPES: dict[str, Any] = {"expires_at": UTCDateTime}
+
+PICK_SQLITE = """SELECT * FROM (SELECT * FROM delivery WHERE webhook_id = {webhook:d} AND state = 'waiting'
+  AND due_at <= :now ORDER BY due_at, id LIMIT {quota:d})"""
+
+PICK_POSTGRESQL = (
+    text(f"""
+SELECT {ROW} FROM unnest(CAST(:webhooks AS integer[]), CAST(:quotas AS integer[])) AS endpoint(id, quota)
+CROSS JOIN LATERAL (
+  SELECT * FROM delivery WHERE webhook_id = endpoint.id AND state = 'waiting' AND due_at <= :now
+  ORDER BY due_at, id LIMIT endpoint.quota FOR UPDATE SKIP LOCKED
+) AS d JOIN event ON event.id = d.event_id
+""")
+    .bindparams(bindparam("now", type_=UTCDateTime))
+    .columns(**TYPES)
+)
+
+WEBHOOKS = (
+    text("""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
+FROM webhook WHERE id IN :ids AND active AND deleted_at IS NULL""")
+    .bindparams(bindparam("ids", expanding=True))
+    .columns(old_secret_until=UTCDateTime, headers=Webhook.__table__.c.headers.type)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one worker process has taken: rows, their webhooks by id, and the token that proves it."""
+
+    token: str
+    at: datetime
+    rows: Sequence[Row[Any]]
+    webhooks: Mapping[int, Row[Any]]
+
+
+def ready(session: Session) -> list[Ready]:
+    """Return the endpoints that have something due, with a plain read that takes no lock."""
+    found = session.execute(READY, {"now": database_now(session)})
+    return [Ready(row.id, row.failures, row.first_due) for row in found]
+
+
+def claim(session: Session, quotas: Mapping[int, int], lease: timedelta) -> Claim:
+    """Take due deliveries, at most so many for each webhook id; they come due again when the lease ends.
+
+    Those about a moment that has passed are marked expired instead.
+    """
+    at = database_now(session)
+    token = secrets.token_hex(8)
+    rows = _picked(session, quotas, at)
+    webhooks = _webhooks(session, {row.webhook_id for row in rows})
+    expired = [row.id for row in rows if row.expires_at is not None and row.expires_at <= at]
+    taken = [row for row in rows if row.id not in set(expired) and row.webhook_id in webhooks]
+    if expired:
+        _expire(session, expired, at)
+    if taken:
+        _lease(session, [row.id for row in taken], token, at + lease)
+        _hold_failing(session, webhooks, at + lease)
+    return Claim(token, at, taken, webhooks)
+
+
+def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> Sequence[Row[Any]]:
+    if not is_sqlite(session):
+        values = {"webhooks": list(quotas), "quotas": list(quotas.values()), "now": at}
+        return session.execute(PICK_POSTGRESQL, values).all()
+    parts = (PICK_SQLITE.format(webhook=webhook, quota=quota) for webhook, quota in quotas.items())
+    picked = " UNION ALL ".join(parts)
+    query = text(f"SELECT {ROW} FROM ({picked}) AS d JOIN event ON event.id = d.event_id")
+    typed = query.bindparams(bindparam("now", type_=UTCDateTime)).columns(**TYPES)
+    return session.execute(typed, {"now": at}).all()
+
+
+def _webhooks(session: Session, ids: set[int]) -> dict[int, Row[Any]]:
+    if not ids:
+        return {}
+    return {row.id: row for row in session.execute(WEBHOOKS, {"ids": list(ids)})}
+
+
+def _lease(session: Session, ids: Sequence[int], token: str, until: datetime) -> None:
+    session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(ids))
+        .values(due_at=until, claim=token, attempts=Delivery.attempts + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _hold_failing(session: Session, webhooks: Mapping[int, Row[Any]], until: datetime) -> None:
+    """Keep other processes from a webhook that is being probed; the answer sets its hold anew."""
+    failing = [key for key, row in webhooks.items() if row.failures >= FAILURES_TO_ONE]
+    if failing:
+        session.execute(
+            text("UPDATE webhook SET hold_until = :until WHERE id IN :ids").bindparams(
+                bindparam("ids", expanding=True), bindparam("until", type_=UTCDateTime)
+            ),
+            {"ids": failing, "until": until},
+        )
+
+
+def _expire(session: Session, ids: Sequence[int], at: datetime) -> None:
+    reason = "The moment that this is about had passed before it could be sent."
+    session.execute(
+        text("""UPDATE delivery SET state = :state, due_at = NULL, claim = NULL, finished_at = :at,
+  reason = :reason WHERE id IN :ids""").bindparams(
+            bindparam("ids", expanding=True),
+            bindparam("at", type_=UTCDateTime),
+            bindparam("state", type_=String),
+        ),
+        {"ids": list(ids), "at": at, "reason": reason, "state": State.EXPIRED.value},
+    )
+    session.execute(
+        text(
+            "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id IN :ids AND state = 'waiting'"
+        ).bindparams(bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime)),
+        {"ids": list(ids), "at": at},
+    )

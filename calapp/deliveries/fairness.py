@@ -1,0 +1,108 @@
+"""How many deliveries each endpoint may have out: a window that opens while it answers quickly."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+FIRST_WINDOW = 4
+QUICK = 1.0  # seconds; an answer that takes longer closes the window, a transfer that is older makes it slow
+FAILURES_TO_ONE = 5  # in a row; from then on one delivery at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An endpoint that has something due; `failures` in a row as the database knows them."""
+
+    webhook_id: int
+    failures: int
+    first_due: datetime
+
+
+@dataclass(slots=True)
+class Window:
+    """What one process knows of one endpoint."""
+
+    size: int = FIRST_WINDOW
+    failures: int = 0
+    proven: bool = False  # its last try succeeded
+
+
+class Windows:
+    """The windows of one worker process; `slots` in all, at most `most` for one endpoint."""
+
+    def __init__(self, *, slots: int, most: int) -> None:
+        self.slots = slots
+        self.most = most
+        self.windows: dict[int, Window] = {}
+
+    def seen(self, webhook_id: int, *, success: bool, seconds: float) -> None:
+        """Take note of an answer that took so many seconds."""
+        window = self.windows.setdefault(webhook_id, Window())
+        window.failures = 0 if success else window.failures + 1
+        window.proven = success
+        if success and seconds < QUICK:
+            window.size = min(window.size * 2, self.most)
+            return
+        window.size = 1 if window.failures >= FAILURES_TO_ONE else max(1, window.size // 2)
+
+    def quotas(
+        self, ready: Sequence[Ready], in_flight: Mapping[int, Sequence[float]], most: int
+    ) -> dict[int, int]:
+        """Return how many of each endpoint's deliveries to claim, at most `most` in all.
+
+        The endpoint that has waited longest comes first. What failed or is slow may hold half of all slots,
+        with what has not answered yet three quarters, so that endpoints that work always find a place.
+        """
+        slow = sum(len(ages) for key, ages in in_flight.items() if self._slow(key, ages))
+        unproven = sum(len(ages) for key, ages in in_flight.items() if not self._proven(key))
+        rooms = [max(0, self.slots // 2 - slow), max(0, self.slots * 3 // 4 - unproven), most]
+        wanted: dict[int, int] = {}
+        for endpoint in sorted(ready, key=lambda one: one.first_due):
+            kind = self._kind(endpoint, in_flight.get(endpoint.webhook_id, ()))
+            room = min(rooms[kind:])
+            count = min(self._room(endpoint, in_flight), max(1, most // len(ready)), room)
+            if count <= 0:
+                continue
+            wanted[endpoint.webhook_id] = count
+            for index in range(kind, len(rooms)):
+                rooms[index] -= count
+        return self._widened(wanted, ready, in_flight, rooms[2])
+
+    def _widened(
+        self,
+        wanted: dict[int, int],
+        ready: Sequence[Ready],
+        in_flight: Mapping[int, Sequence[float]],
+        left: int,
+    ) -> dict[int, int]:
+        """Give what is left to the endpoints that are proven and have room for more."""
+        for endpoint in ready:
+            key = endpoint.webhook_id
+            if left <= 0:
+                break
+            if key in wanted and self._kind(endpoint, in_flight.get(key, ())) == 2:
+                more = min(left, self._room(endpoint, in_flight) - wanted[key])
+                wanted[key] += more
+                left -= more
+        return wanted
+
+    def _kind(self, endpoint: Ready, ages: Sequence[float]) -> int:
+        """Return 0 for a slow or failing endpoint, 1 for one that has not answered yet, 2 for a good one."""
+        if endpoint.failures or self._slow(endpoint.webhook_id, ages):
+            return 0
+        return 2 if self._proven(endpoint.webhook_id) else 1
+
+    def _room(self, endpoint: Ready, in_flight: Mapping[int, Sequence[float]]) -> int:
+        window = self.windows.get(endpoint.webhook_id)
+        size = window.size if window else min(FIRST_WINDOW, self.most)
+        if endpoint.failures >= FAILURES_TO_ONE:
+            size = 1
+        return max(0, size - len(in_flight.get(endpoint.webhook_id, ())))
+
+    def _slow(self, webhook_id: int, ages: Sequence[float]) -> bool:
+        window = self.windows.get(webhook_id)
+        return bool((window and window.failures) or (ages and max(ages) > QUICK))
+
+    def _proven(self, webhook_id: int) -> bool:
+        window = self.windows.get(webhook_id)
+        return bool(window and window.proven)

@@ -1,0 +1,107 @@
+"""The outbox: the event is written with the fact, in the same transaction, never beside it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.broker import nudge
+from calapp.db import after_commit, database_now
+from calapp.deliveries import body
+from calapp.deliveries.models import Delivery, Event, State
+from calapp.errors import Invalid
+from calapp.webhooks import template
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.service import subscribers
+
+# An earlier delivery of the same chain that has failed so often holds the later ones up no longer.
+TRIES_THAT_HOLD = 4
+
+
+def record(
+    session: Session,
+    *,
+    user: User,
+    trigger: str,
+    payload: Mapping[str, Any],
+    chain: str,
+    sequence: int,
+    subject: str,
+    event_type_id: int,
+    expires_at: datetime | None = None,
+    search: str = "",
+) -> Event:
+    """Write an event and a delivery for each webhook that asked for it, and nudge the worker afterwards.
+
+    `user` must be locked (accounts.service.lock_user): the event's number is taken from it.
+    """
+    created_at = database_now(session)
+    event_id = body.new_event_id()
+    envelope = body.envelope(event_id, trigger, created_at, payload)
+    user.last_event_number += 1
+    event = Event(
+        uid=event_id,
+        user_id=user.id,
+        number=user.last_event_number,
+        trigger=trigger,
+        chain=chain,
+        sequence=sequence,
+        subject=subject,
+        search=search.lower(),
+        body=body.encoded(envelope),
+        created_at=created_at,
+        expires_at=expires_at,
+    )
+    session.add(event)
+    session.flush()  # gives the event its id, which the deliveries carry
+    for webhook in subscribers(session, user.id, event_type_id, trigger):
+        session.add(_delivery(session, event, webhook, envelope))
+    after_commit(session, "nudge", nudge)
+    return event
+
+
+def _delivery(session: Session, event: Event, webhook: Webhook, envelope: Mapping[str, Any]) -> Delivery:
+    delivery = Delivery(
+        event_id=event.id,
+        webhook_id=webhook.id,
+        chain=event.chain,
+        created_at=event.created_at,
+        expires_at=event.expires_at,
+    )
+    _fill(delivery, webhook, envelope)
+    if not webhook.active:
+        delivery.state = State.PARKED
+        delivery.reason = "The webhook was off when this happened."
+        return delivery
+    delivery.after_id = earlier_waiting(session, webhook.id, event.chain)
+    delivery.due_at = event.created_at if delivery.after_id is None else None
+    return delivery
+
+
+def _fill(delivery: Delivery, webhook: Webhook, envelope: Mapping[str, Any]) -> None:
+    """Give a delivery a body of its own when its webhook has a template that can be read."""
+    if webhook.payload_template is None:
+        return
+    try:
+        delivery.body, delivery.content_type = template.render(webhook.payload_template, envelope)
+    except Invalid:
+        # Checked when it was saved; should a later version read it differently, the event still goes out.
+        delivery.body = delivery.content_type = None
+
+
+def earlier_waiting(session: Session, webhook_id: int, chain: str) -> int | None:
+    """Return the id of the delivery that a new one of this chain must wait behind, if there is one."""
+    return session.scalar(
+        select(Delivery.id)
+        .where(
+            Delivery.webhook_id == webhook_id,
+            Delivery.chain == chain,
+            Delivery.state == State.WAITING,
+            Delivery.tries < TRIES_THAT_HOLD,
+        )
+        .order_by(Delivery.id.desc())
+        .limit(1)
+    )

@@ -1,0 +1,71 @@
+"""From a claim to parcels: the exact bytes, every header, and the signatures of this try."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from calapp import __version__
+from calapp.deliveries import signing
+from calapp.deliveries.claim import Claim
+from calapp.deliveries.sender import Parcel
+
+USER_AGENT = f"Calapp/{__version__}"
+WEBHOOK_VERSION = "2021-10-20"  # of Cal.com's payloads that ours are shaped like
+JSON_TYPE = "application/json"
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def parcels(claim: Claim) -> list[Parcel]:
+    """Make the parcels of what was claimed, with each webhook's present URL, headers and secrets."""
+    return [_parcel(row, claim.webhooks[row.webhook_id], claim) for row in claim.rows]
+
+
+def _parcel(row: Row[Any], webhook: Row[Any], claim: Claim) -> Parcel:
+    body = (row.event_body if row.body is None else row.body).encode()
+    number = row.attempts + 1
+    headers = request_headers(
+        row.event_uid,
+        body,
+        at=claim.at,
+        secrets=valid_secrets(webhook, claim.at),
+        own=webhook.headers,
+        number=number,
+        content_type=row.content_type or JSON_TYPE,
+    )
+    return Parcel(row.id, claim.token, row.webhook_id, webhook.subscriber_url, headers, body, number)
+
+
+def valid_secrets(webhook: Any, at: datetime) -> list[str]:
+    """Return a webhook's valid secrets, first the one for X-Cal-Signature-256: in the overlap the old one."""
+    old = webhook.old_secret if webhook.old_secret_until and webhook.old_secret_until > at else None
+    return [secret for secret in (old, webhook.secret) if secret]
+
+
+def request_headers(
+    event_id: str,
+    body: bytes,
+    *,
+    at: datetime,
+    secrets: Sequence[str],
+    own: Sequence[Sequence[str]],
+    number: int,
+    content_type: str,
+) -> Headers:
+    """Return every header of a try; the signatures are over these very bytes and this moment."""
+    timestamp = int(at.timestamp())
+    made = [
+        ("Content-Type", content_type),
+        ("User-Agent", USER_AGENT),
+        ("X-Cal-Signature-256", signing.sign(secrets[0] if secrets else None, body)),
+        ("X-Cal-Webhook-Version", WEBHOOK_VERSION),
+        ("webhook-id", event_id),
+        ("webhook-timestamp", str(timestamp)),
+        ("X-Calapp-Attempt", str(number)),
+    ]
+    if secrets:
+        made.append(("webhook-signature", signing.standard_signature(event_id, timestamp, body, secrets)))
+    made.extend((name, value) for name, value in own)
+    return tuple(made)

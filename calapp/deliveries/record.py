@@ -1,0 +1,244 @@
+"""Recording: what the answers of a batch mean for deliveries, attempts and webhooks, in plain statements."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.orm import Session
+
+from calapp.db import UTCDateTime
+from calapp.deliveries.models import Attempt, State
+from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.deliveries.retries import FAILURES_BEFORE_HOLD, hold_delay, next_delay
+from calapp.deliveries.sender import Answer
+from calapp.webhooks.models import OffReason
+
+GONE = 410
+RELEASE_STEP = 1000  # rows that one transaction makes due
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What recording must know of a delivery that is out: its recorded tries, and how it was taken."""
+
+    tries: int
+    manual: bool
+    probe: bool  # its webhook was failing, and this is the one try in a while
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer, judged: the state that follows and when it is tried next."""
+
+    answer: Answer
+    sent: Sent
+    state: State
+    due_at: datetime | None
+    reason: str | None
+
+    @property
+    def success(self) -> bool:
+        """Whether the receiver took the event."""
+        return self.answer.failure is None
+
+
+DELIVERY = text("""UPDATE delivery SET state = :state, due_at = :due_at, claim = NULL, tries = tries + 1,
+  last_status = :status, reason = :reason, finished_at = :finished_at
+WHERE id = :id AND claim = :claim AND state = 'waiting'""").bindparams(
+    bindparam("due_at", type_=UTCDateTime), bindparam("finished_at", type_=UTCDateTime)
+)
+
+# A late answer of a lease that was lost changes the state only when the receiver did take the event.
+LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, last_status = :status,
+  reason = NULL, finished_at = :finished_at WHERE id = :id AND state <> 'delivered'""").bindparams(
+    bindparam("finished_at", type_=UTCDateTime)
+)
+
+STANDING = text("SELECT id FROM delivery WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
+
+UNBLOCK = text("""UPDATE delivery SET due_at = :at, after_id = NULL
+WHERE after_id IN :ids AND state = 'waiting'""").bindparams(
+    bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime)
+)
+
+RECOVERED = text("""SELECT id FROM webhook WHERE id IN :ids AND failures > 0""").bindparams(
+    bindparam("ids", expanding=True)
+)
+
+# A hold that a Retry-After asked for stands; one that stems from failures ends with the first success.
+HEALTHY = text("""UPDATE webhook SET failures = 0, failing_since = NULL, warnings = 0,
+  hold_until = CASE WHEN failures >= :enough THEN NULL ELSE hold_until END
+WHERE id IN :ids AND failures > 0""").bindparams(bindparam("ids", expanding=True))
+
+FAILING = text("""UPDATE webhook SET failures = failures + :count,
+  failing_since = coalesce(failing_since, :at) WHERE id = :id""").bindparams(
+    bindparam("at", type_=UTCDateTime)
+)
+
+HEALTH = (
+    text("SELECT id, failures, failing_since, hold_until FROM webhook WHERE id IN :ids")
+    .bindparams(bindparam("ids", expanding=True))
+    .columns(failing_since=UTCDateTime, hold_until=UTCDateTime)
+)
+
+HOLD = text("UPDATE webhook SET hold_until = :until WHERE id = :id").bindparams(
+    bindparam("until", type_=UTCDateTime)
+)
+
+OFF = text("""UPDATE webhook SET active = :no, off_reason = :reason, off_at = :at
+WHERE id IN :ids AND active""").bindparams(
+    bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime), bindparam("no", value=False)
+)
+
+RELEASE = text("""UPDATE delivery SET due_at = created_at WHERE id IN (
+  SELECT id FROM delivery WHERE webhook_id = :webhook AND state = 'waiting' AND due_at > :at AND claim IS NULL
+  ORDER BY due_at LIMIT :step)""").bindparams(bindparam("at", type_=UTCDateTime))
+
+
+def judge(answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime) -> Outcome:
+    """Say what follows from an answer: delivered, another try, failed for good, or parked by a 410."""
+    failure = answer.failure
+    if failure is None:
+        return Outcome(answer, sent, State.DELIVERED, None, None)
+    if answer.status == GONE:
+        return Outcome(answer, sent, State.PARKED, None, failure.words)
+    delay = next_delay(schedule, sent.tries + 1)
+    if delay is None:
+        return Outcome(answer, sent, State.FAILED, None, failure.words)
+    delay = max(delay, answer.retry_after or 0)
+    return Outcome(answer, sent, State.WAITING, at + timedelta(seconds=delay), failure.words)
+
+
+def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime) -> list[int]:
+    """Write a batch of outcomes; return the webhooks that have just come back and may have retries waiting."""
+    matched = session.execute(DELIVERY, [_delivery_values(outcome, at) for outcome in outcomes])
+    if matched.rowcount != len(outcomes):  # type: ignore[attr-defined]
+        _record_late(session, outcomes, at)
+    _insert_attempts(session, outcomes)
+    ended = [one.answer.parcel.delivery_id for one in outcomes if _frees_next(one)]
+    if ended:
+        session.execute(UNBLOCK, {"ids": ended, "at": at})
+    gone = {one.answer.parcel.webhook_id for one in outcomes if one.answer.status == GONE}
+    if gone:
+        session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
+    return _record_health(session, outcomes, schedule, at)
+
+
+def release_retries(session: Session, webhook_id: int, at: datetime) -> int:
+    """Make a step of a webhook's waiting retries due at once, oldest first; return how many they were."""
+    values = {"webhook": webhook_id, "at": at, "step": RELEASE_STEP}
+    return session.execute(RELEASE, values).rowcount  # type: ignore[attr-defined]
+
+
+def _delivery_values(outcome: Outcome, at: datetime) -> dict[str, Any]:
+    return {
+        "id": outcome.answer.parcel.delivery_id,
+        "claim": outcome.answer.parcel.claim,
+        "state": outcome.state.value,
+        "due_at": outcome.due_at,
+        "status": outcome.answer.status,
+        "reason": outcome.reason,
+        "finished_at": at if outcome.state in {State.DELIVERED, State.FAILED} else None,
+    }
+
+
+def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
+    late = [
+        {"id": one.answer.parcel.delivery_id, "status": one.answer.status, "finished_at": at}
+        for one in outcomes
+        if one.success
+    ]
+    if late:
+        session.execute(LATE, late)
+
+
+def _insert_attempts(session: Session, outcomes: Sequence[Outcome]) -> None:
+    ids = [one.answer.parcel.delivery_id for one in outcomes]
+    standing = set(session.scalars(STANDING, {"ids": ids}))
+    values = [_attempt_values(one) for one in outcomes if one.answer.parcel.delivery_id in standing]
+    if values:
+        session.execute(Attempt.__table__.insert(), values)
+
+
+def _attempt_values(outcome: Outcome) -> dict[str, Any]:
+    answer = outcome.answer
+    failure, times = answer.failure, answer.timings
+    return {
+        "delivery_id": answer.parcel.delivery_id,
+        "webhook_id": answer.parcel.webhook_id,
+        "number": answer.parcel.number,
+        "at": answer.at,
+        "manual": outcome.sent.manual,
+        "status": answer.status,
+        "failure_code": failure.code if failure else None,
+        "failure": failure.words if failure else None,
+        "name_ms": times.name,
+        "connect_ms": times.connect,
+        "tls_ms": times.tls,
+        "first_byte_ms": times.first_byte,
+        "total_ms": times.total,
+        "response_headers": answer.headers,
+        "response_body": answer.body,
+    }
+
+
+def _frees_next(outcome: Outcome) -> bool:
+    """Say whether what waits behind this delivery may go: it is final, or has failed often enough."""
+    return outcome.state is not State.WAITING or outcome.sent.tries + 1 >= TRIES_THAT_HOLD
+
+
+def _record_health(
+    session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
+) -> list[int]:
+    succeeded = list({one.answer.parcel.webhook_id for one in outcomes if one.success})
+    recovered: list[int] = []
+    if succeeded:
+        recovered = list(session.scalars(RECOVERED, {"ids": succeeded}))
+    if recovered:
+        session.execute(HEALTHY, {"ids": recovered, "enough": FAILURES_BEFORE_HOLD})
+    failed = _trailing_failures(outcomes)
+    for webhook_id, count in failed.items():
+        session.execute(FAILING, {"id": webhook_id, "count": count, "at": at})
+    if failed:
+        _hold(session, outcomes, failed, schedule, at)
+    return recovered
+
+
+def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, int]:
+    """Count each webhook's failures since its last success in the batch."""
+    counts: dict[int, int] = {}
+    for outcome in outcomes:
+        webhook_id = outcome.answer.parcel.webhook_id
+        if outcome.success:
+            counts.pop(webhook_id, None)
+            continue
+        counts[webhook_id] = counts.get(webhook_id, 0) + 1
+    return counts
+
+
+def _hold(
+    session: Session,
+    outcomes: Sequence[Outcome],
+    failed: Mapping[int, int],
+    schedule: Sequence[int],
+    at: datetime,
+) -> None:
+    """Leave failing webhooks alone for a while, and those that asked for it as long as they asked."""
+    probed = {one.answer.parcel.webhook_id for one in outcomes if one.sent.probe}
+    asked: dict[int, int] = {}
+    for one in outcomes:
+        if one.answer.retry_after is not None:
+            webhook_id = one.answer.parcel.webhook_id
+            asked[webhook_id] = max(asked.get(webhook_id, 0), one.answer.retry_after)
+    for row in session.execute(HEALTH, {"ids": list({*failed, *asked})}).all():
+        holds = [row.hold_until] if row.hold_until and row.id not in probed else []
+        if row.id in asked:
+            holds.append(at + timedelta(seconds=asked[row.id]))
+        standing = row.hold_until is not None and row.hold_until > at and row.id not in probed
+        if row.failures >= FAILURES_BEFORE_HOLD and not standing:
+            failing_for = (at - (row.failing_since or at)).total_seconds()
+            holds.append(at + timedelta(seconds=hold_delay(schedule, failing_for)))
+        if holds:
+            session.execute(HOLD, {"id": row.id, "until": max(holds)})

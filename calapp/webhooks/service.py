@@ -1,0 +1,146 @@
+"""The rules of webhooks: who is told, and how one is saved, switched and removed."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from calapp.clock import now
+from calapp.errors import Conflict, Invalid
+from calapp.event_types.models import EventType
+from calapp.webhooks.forms import Header, WebhookInput
+from calapp.webhooks.models import OffReason, Webhook
+
+SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
+DUPLICATE = "A webhook with this subscriber URL stands already in this scope."
+
+
+def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str) -> list[Webhook]:
+    """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins."""
+    found = session.scalars(
+        select(Webhook)
+        .where(
+            Webhook.user_id == user_id,
+            Webhook.deleted_at.is_(None),
+            or_(Webhook.event_type_id.is_(None), Webhook.event_type_id == event_type_id),
+        )
+        .order_by(Webhook.event_type_id.is_not(None), Webhook.id)
+    )
+    by_url = {webhook.subscriber_url: webhook for webhook in found if trigger in webhook.triggers}
+    return sorted(by_url.values(), key=lambda webhook: webhook.id)
+
+
+def of_user(session: Session, user_id: int, event_type_id: int | None = None) -> list[Webhook]:
+    """Return a host's webhooks, oldest first; with an event type, only those of it."""
+    query = select(Webhook).where(Webhook.user_id == user_id, Webhook.deleted_at.is_(None))
+    if event_type_id is not None:
+        query = query.where(Webhook.event_type_id == event_type_id)
+    return list(session.scalars(query.order_by(Webhook.id)))
+
+
+def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: int | None = None) -> Webhook:
+    """Make a webhook; raise Conflict when its URL stands already, Invalid for a stranger's event type."""
+    _check_event_type(session, user_id, wanted.event_type_id)
+    webhook = Webhook(user_id=user_id, api_key_id=api_key_id, event_type_id=wanted.event_type_id, headers=[])
+    webhook.secret = wanted.secret or None
+    _apply(webhook, wanted)
+    session.add(webhook)
+    _flush(session)
+    return webhook
+
+
+def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
+    """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type."""
+    _check_event_type(session, webhook.user_id, wanted.event_type_id)
+    webhook.event_type_id = wanted.event_type_id
+    if wanted.secret is not None and wanted.secret != (webhook.secret or ""):
+        _change_secret(webhook, wanted.secret or None)
+    if wanted.subscriber_url != webhook.subscriber_url:
+        forget_failures(webhook)
+    _apply(webhook, wanted)
+    _flush(session)
+
+
+def _apply(webhook: Webhook, wanted: WebhookInput) -> None:
+    webhook.subscriber_url = wanted.subscriber_url
+    webhook.triggers = list(wanted.triggers)
+    webhook.payload_template = wanted.payload_template
+    webhook.headers = merged_headers(webhook.headers, wanted.headers)
+    if wanted.active:
+        switch_on(webhook)
+        return
+    if webhook.active is not False:
+        switch_off(webhook, OffReason.HOST)
+
+
+def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[Header]) -> list[list[str]]:
+    """Return the headers to save; a value that was not sent keeps the one that is saved."""
+    values = {name.lower(): value for name, value in saved}
+    return [[name, values.get(name.lower(), "") if value is None else value] for name, value in wanted]
+
+
+def _change_secret(webhook: Webhook, secret: str | None) -> None:
+    """Set a new secret; the former one stays valid beside it for a day."""
+    if webhook.secret and secret:
+        # A second change within the day keeps the one that receivers are sure to have.
+        webhook.old_secret = _valid_old_secret(webhook) or webhook.secret
+        webhook.old_secret_until = now() + SECRET_OVERLAP
+    if not secret:
+        webhook.old_secret = webhook.old_secret_until = None
+    webhook.secret = secret
+
+
+def _valid_old_secret(webhook: Webhook) -> str | None:
+    if webhook.old_secret_until is None or webhook.old_secret_until <= now():
+        return None
+    return webhook.old_secret
+
+
+def use_only_new_secret(webhook: Webhook) -> None:
+    """End the overlap: from now on only the new secret signs."""
+    webhook.old_secret = webhook.old_secret_until = None
+
+
+def switch_off(webhook: Webhook, reason: OffReason) -> None:
+    """Switch a webhook off; its events are parked from now on."""
+    webhook.active = False
+    webhook.off_reason = reason
+    webhook.off_at = now()
+
+
+def switch_on(webhook: Webhook) -> None:
+    """Switch a webhook on with a clean record; what is parked stays so until it is released."""
+    if webhook.active is not True:
+        forget_failures(webhook)
+    webhook.active = True
+    webhook.off_reason = webhook.off_at = None
+
+
+def forget_failures(webhook: Webhook) -> None:
+    """Start a webhook's record anew."""
+    webhook.failures = webhook.warnings = 0
+    webhook.failing_since = webhook.hold_until = None
+
+
+def delete(webhook: Webhook) -> None:
+    """Take a webhook away; nothing more is claimed for it, and its rows go in small steps."""
+    webhook.active = False
+    webhook.deleted_at = now()
+
+
+def _check_event_type(session: Session, user_id: int, event_type_id: int | None) -> None:
+    if event_type_id is None:
+        return
+    event_type = session.get(EventType, event_type_id)
+    if event_type is None or event_type.user_id != user_id or event_type.deleted_at is not None:
+        problem = "There is no such event type."
+        raise Invalid(problem, event_type_id=problem)
+
+
+def _flush(session: Session) -> None:
+    try:
+        session.flush()
+    except IntegrityError:
+        raise Conflict(DUPLICATE, subscriber_url=DUPLICATE) from None
