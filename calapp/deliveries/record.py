@@ -112,7 +112,7 @@ def judge(answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime) -> 
 
 
 def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime) -> list[int]:
-    """Write a batch of outcomes; return the webhooks that have just come back and may have retries waiting."""
+    """Write a batch of outcomes; return the webhooks that have just come back."""
     matched = session.execute(DELIVERY, [_delivery_values(outcome, at) for outcome in outcomes])
     if matched.rowcount != len(outcomes):  # type: ignore[attr-defined]
         _record_late(session, outcomes, at)

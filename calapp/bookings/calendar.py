@@ -1,0 +1,104 @@
+"""Bookings as iCalendar (RFC 5545): one event each, the same UID for a whole chain of reschedules."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from urllib.parse import urlencode
+
+from icalendar import Calendar, Event, vCalAddress, vText
+
+from calapp.accounts.models import User
+from calapp.bookings.models import Booking, Status
+
+PRODUCT = "-//Calapp//Calapp//EN"
+STATUSES = {
+    Status.ACCEPTED: "CONFIRMED",
+    Status.PENDING: "TENTATIVE",
+    Status.CANCELLED: "CANCELLED",
+    Status.REJECTED: "CANCELLED",
+}
+
+
+def invitation(booking: Booking, base_url: str) -> tuple[str, str]:
+    """Return a booking's .ics text and its method: REQUEST, or CANCEL when it takes place no more."""
+    method = "REQUEST" if booking.status in {Status.ACCEPTED, Status.PENDING} else "CANCEL"
+    calendar = _calendar()
+    calendar.add("method", method)
+    calendar.add_component(_event(booking, base_url))
+    return calendar.to_ical().decode(), method
+
+
+def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
+    """Return a host's calendar feed."""
+    calendar = _calendar()
+    calendar.add("x-wr-calname", f"Bookings of {host.name}")
+    for booking in bookings:
+        calendar.add_component(_event(booking, base_url))
+    return calendar.to_ical().decode()
+
+
+def _calendar() -> Calendar:
+    calendar = Calendar()
+    calendar.add("prodid", PRODUCT)
+    calendar.add("version", "2.0")
+    calendar.add("calscale", "GREGORIAN")
+    return calendar
+
+
+def _event(booking: Booking, base_url: str) -> Event:
+    event = Event()
+    event.add("uid", f"{booking.chain}@calapp")
+    event.add("sequence", booking.ical_sequence)
+    event.add("dtstamp", booking.updated_at)
+    event.add("dtstart", booking.starts_at)
+    event.add("dtend", booking.ends_at)
+    event.add("summary", booking.title)
+    event.add("description", description(booking, base_url))
+    event.add("status", STATUSES[Status(booking.status)])
+    if booking.location:
+        event.add("location", booking.location)
+    event.add("organizer", _person(booking.host.email, booking.host.name))
+    for person in booking.attendees:
+        event.add("attendee", _person(person.email, person.name))
+    return event
+
+
+def _person(email: str, name: str) -> vCalAddress:
+    address = vCalAddress(f"mailto:{email}")
+    address.params["CN"] = vText(name)
+    return address
+
+
+def description(booking: Booking, base_url: str) -> str:
+    """Return what a calendar shows of a booking: the notes, and where it can be moved or cancelled."""
+    link = f"Move or cancel: {base_url}/booking/{booking.uid}"
+    return f"{booking.notes}\n\n{link}" if booking.notes else link
+
+
+def google_link(booking: Booking, base_url: str) -> str:
+    """Return the address that puts a booking into Google Calendar."""
+    query = {
+        "action": "TEMPLATE",
+        "text": booking.title,
+        "dates": f"{_compact(booking.starts_at)}/{_compact(booking.ends_at)}",
+        "details": description(booking, base_url),
+        "location": booking.location,
+    }
+    return "https://calendar.google.com/calendar/render?" + urlencode(query)
+
+
+def outlook_link(booking: Booking, base_url: str) -> str:
+    """Return the address that puts a booking into Outlook on the web."""
+    query = {
+        "path": "/calendar/action/compose",
+        "rru": "addevent",
+        "subject": booking.title,
+        "startdt": booking.starts_at.isoformat(),
+        "enddt": booking.ends_at.isoformat(),
+        "body": description(booking, base_url),
+        "location": booking.location,
+    }
+    return "https://outlook.live.com/calendar/0/deeplink/compose?" + urlencode(query)
+
+
+def _compact(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%SZ")

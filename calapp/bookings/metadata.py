@@ -1,0 +1,70 @@
+"""Metadata: what the booking link said with `metadata[key]=value`, kept within limits."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+MAX_KEYS = 50
+MAX_VALUE = 500  # characters
+KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+FIELD = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+MAX_CARRIED = 200  # pairs of a link that its further links repeat
+
+Pairs = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The entries that were taken, and for each that was left out the reason."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def clean(text: str) -> str:
+    """Take out what a database cannot store: NUL and lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def of_pairs(pairs: Pairs) -> Metadata:
+    """Read metadata from a link's or form's fields; what is malformed or too much is left out."""
+    values: dict[str, str] = {}
+    left_out: list[str] = []
+    for name, value in pairs:
+        if not name.startswith("metadata"):
+            continue
+        match = FIELD.fullmatch(name)
+        problem = _problem(match[1] if match else None, value, values)
+        if problem:
+            left_out.append(f"{clean(name)[:80]}: {problem}")
+        elif match:
+            values[match[1]] = clean(value)
+    return Metadata(values, tuple(left_out[:MAX_CARRIED]))
+
+
+def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | None:
+    if key is None:
+        return "not of the form metadata[key]"
+    if not KEY.fullmatch(key):
+        return "a key has 1 to 40 characters of A-Z a-z 0-9 _ . -"
+    if key in values:
+        return None if values[key] == value else "the key stands twice; the first value was kept"
+    if len(value) > MAX_VALUE:
+        return f"the value is longer than {MAX_VALUE} characters"
+    if len(values) >= MAX_KEYS:
+        return f"more than {MAX_KEYS} entries"
+    return None
+
+
+def carried(pairs: Pairs) -> list[tuple[str, str]]:
+    """Return the pairs that every further link of the page repeats, so that no click loses them."""
+    return [(name, value) for name, value in pairs if name.startswith("metadata")][:MAX_CARRIED]
+
+
+def merged(kept: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Add a reschedule link's new keys to a booking's; those that are there keep their value."""
+    together = dict(kept)
+    for key, value in added.items():
+        if key not in together and len(together) < MAX_KEYS:
+            together[key] = value
+    return together

@@ -1,0 +1,134 @@
+"""The payload of every event: the same full object whatever happened, with Cal.com's field names."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from calapp.bookings.models import Attendee, Booking
+from calapp.deliveries.body import instant
+
+LANGUAGE = {"locale": "en"}
+
+
+def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
+    """Return the payload of a booking; what only some events have stands at the end."""
+    event_type = booking.event_type
+    payload = {
+        "type": event_type.slug,
+        "title": booking.title,
+        "eventTitle": event_type.title,
+        "eventDescription": event_type.description,
+        "description": booking.notes,
+        "additionalNotes": booking.notes,
+        "startTime": instant(booking.starts_at),
+        "endTime": instant(booking.ends_at),
+        "length": int((booking.ends_at - booking.starts_at).total_seconds() // 60),
+        "uid": booking.uid,
+        "bookingId": booking.id,
+        "originalUid": booking.chain,
+        "sequence": booking.sequence,
+        "eventTypeId": event_type.id,
+        "status": booking.status.upper(),
+        "requiresConfirmation": event_type.requires_confirmation,
+        "organizer": _organizer(booking),
+        "attendees": [_attendee(person, booking.starts_at) for person in booking.attendees],
+        "responses": _responses(booking),
+        "userFieldsResponses": _user_fields(booking),
+        "customInputs": {},
+        "location": booking.location,
+        "iCalUID": f"{booking.chain}@calapp",
+        "iCalSequence": booking.ical_sequence,
+        "metadata": dict(booking.link_metadata),
+        "bookerUrl": base_url,
+        "cancelUrl": f"{base_url}/booking/{booking.uid}/cancel",
+        "rescheduleUrl": f"{base_url}/booking/{booking.uid}/reschedule",
+    }
+    return payload | _former(booking)
+
+
+def cancelled(booking: Booking) -> dict[str, Any]:
+    """Return what BOOKING_CANCELLED adds."""
+    return {"cancellationReason": booking.cancellation_reason or "", "cancelledBy": booking.cancelled_by}
+
+
+def rejected(booking: Booking) -> dict[str, Any]:
+    """Return what BOOKING_REJECTED adds."""
+    return {"rejectionReason": booking.rejection_reason or ""}
+
+
+def no_show(booking: Booking, attendee: Attendee) -> dict[str, Any]:
+    """Return what BOOKING_NO_SHOW_UPDATED adds, `noShow` on each attendee included."""
+    mark = "marked as no-show" if attendee.no_show else "no longer marked as no-show"
+    attendees = [
+        _attendee(person, booking.starts_at) | {"noShow": person.no_show} for person in booking.attendees
+    ]
+    return {"message": f"{attendee.email} {mark}", "bookingUid": booking.uid, "attendees": attendees}
+
+
+def _former(booking: Booking) -> dict[str, Any]:
+    """Return what a booking that was moved says of the one before."""
+    former = booking.rescheduled_from
+    if former is None:
+        return {}
+    return {
+        "rescheduleUid": former.uid,
+        "rescheduleId": former.id,
+        "rescheduleStartTime": instant(former.starts_at),
+        "rescheduleEndTime": instant(former.ends_at),
+        "rescheduledBy": former.rescheduled_by,
+        "reschedulingReason": former.rescheduling_reason or "",
+    }
+
+
+def _organizer(booking: Booking) -> dict[str, Any]:
+    host = booking.host
+    return {
+        "id": host.id,
+        "name": host.name,
+        "email": host.email,
+        "username": host.username,
+        "timeZone": host.time_zone,
+        "language": LANGUAGE,
+        "timeFormat": "HH:mm",
+        "utcOffset": utc_offset(host.time_zone, booking.starts_at),
+    }
+
+
+def _attendee(person: Attendee, start: datetime) -> dict[str, Any]:
+    first, _, last = person.name.partition(" ")
+    return {
+        "name": person.name,
+        "email": person.email,
+        "firstName": first,
+        "lastName": last,
+        "timeZone": person.time_zone,
+        "language": LANGUAGE,
+        "utcOffset": utc_offset(person.time_zone, start),
+    }
+
+
+def utc_offset(zone: str, moment: datetime) -> int:
+    """Return a zone's offset from UTC at a moment, in minutes."""
+    offset = moment.astimezone(ZoneInfo(zone)).utcoffset()
+    return int(offset.total_seconds() // 60) if offset is not None else 0
+
+
+def _responses(booking: Booking) -> dict[str, Any]:
+    guests = [person.email for person in booking.attendees[1:]]
+    fixed = {
+        "name": _response("your_name", booking.visitor.name),
+        "email": _response("email_address", booking.visitor.email),
+        "notes": _response("additional_notes", booking.notes),
+        "guests": _response("additional_guests", guests),
+    }
+    return fixed | _user_fields(booking)
+
+
+def _user_fields(booking: Booking) -> dict[str, Any]:
+    """Return the answers to the event type's own questions, as they were asked when it was booked."""
+    return {name: _response(answer["label"], answer["value"]) for name, answer in booking.answers.items()}
+
+
+def _response(label: str, value: object) -> Mapping[str, Any]:
+    return {"label": label, "value": value, "isHidden": False}

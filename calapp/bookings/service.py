@@ -1,0 +1,323 @@
+"""The life of a booking: every change locks the host's row first and writes its event beside the fact."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.accounts.service import lock_user
+from calapp.bookings import mails, times
+from calapp.bookings.forms import BookingRequest, MoveRequest
+from calapp.bookings.metadata import merged
+from calapp.bookings.models import Attendee, Booking, BusySlot, Status
+from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
+from calapp.bookings.times import ACTIVE, CELL
+from calapp.clock import now
+from calapp.config import settings
+from calapp.deliveries import outbox
+from calapp.errors import Conflict, Invalid, SlotTaken
+from calapp.event_types.models import EventType
+from calapp.webhooks.triggers import Trigger
+
+TELL_ENDED_FOR = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
+
+
+def find(session: Session, uid: str) -> Booking | None:
+    """Return the booking with this uid."""
+    return session.scalar(select(Booking).where(Booking.uid == uid))
+
+
+def newest(session: Session, booking: Booking) -> Booking:
+    """Follow a chain of reschedules to its newest booking."""
+    while booking.rescheduled_to_uid is not None:
+        following = find(session, booking.rescheduled_to_uid)
+        if following is None:
+            return booking
+        booking = following
+    return booking
+
+
+def book(session: Session, event_type: EventType, request: BookingRequest) -> Booking:
+    """Book a time; raise SlotTaken when it is not offered any more.
+
+    A request whose `attempt` was made already returns the booking that it made: a double click books once.
+    """
+    host = lock_user(session, event_type.user_id)
+    standing = _of_attempt(session, host, request.attempt)
+    if standing is not None:
+        return standing
+    times.check_open(session, event_type, request.start)
+    booking = _new_booking(host, event_type, request)
+    session.add(booking)
+    _hold_time(session, booking)
+    pending = booking.status == Status.PENDING
+    _tell(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    mails.write(session, booking, "requested" if pending else "created")
+    return booking
+
+
+def _of_attempt(session: Session, host: User, attempt: str | None) -> Booking | None:
+    if attempt is None:
+        return None
+    return session.scalar(select(Booking).where(Booking.attempt == attempt, Booking.host_id == host.id))
+
+
+def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> Booking:
+    uid = secrets.token_urlsafe(16)
+    booking = Booking(
+        uid=uid,
+        chain=uid,
+        sequence=0,
+        ical_sequence=0,
+        host=host,
+        event_type=event_type,
+        status=Status.PENDING if event_type.requires_confirmation else Status.ACCEPTED,
+        title=f"{event_type.title} between {host.name} and {request.name}"[:300],
+        starts_at=request.start,
+        ends_at=request.start + timedelta(minutes=event_type.length),
+        time_zone=request.time_zone,
+        location=event_type.location,
+        notes=request.notes,
+        answers=_answers(event_type, request),
+        link_metadata=dict(request.metadata.values),
+        metadata_left_out=list(request.metadata.left_out),
+        attempt=request.attempt,
+    )
+    booking.attendees = [_attendee(0, request.name, request.email, request.time_zone)]
+    for position, guest in enumerate(request.guests, start=1):
+        booking.attendees.append(_attendee(position, guest, guest, request.time_zone))
+    return booking
+
+
+def _attendee(position: int, name: str, email: str, zone: str) -> Attendee:
+    return Attendee(position=position, name=name[:200], email=email, time_zone=zone, no_show=False)
+
+
+def _answers(event_type: EventType, request: BookingRequest) -> dict[str, Any]:
+    """Keep each answer with the question's words of today; tomorrow's edit must not change what was asked."""
+    labels = {question["name"]: question["label"] for question in event_type.questions}
+    return {name: {"label": labels[name], "value": value} for name, value in request.answers.items()}
+
+
+def _hold_time(session: Session, booking: Booking) -> None:
+    """Take the cells of a booking with its buffers; raise SlotTaken when another has one of them."""
+    event_type = booking.event_type
+    at = booking.starts_at - timedelta(minutes=event_type.buffer_before)
+    end = booking.ends_at + timedelta(minutes=event_type.buffer_after)
+    try:
+        session.flush()  # gives the booking its id, which the cells carry
+        cells = []
+        while at < end:
+            cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
+            at += CELL
+        session.execute(insert(BusySlot), cells)
+    except IntegrityError:
+        raise SlotTaken() from None
+
+
+def _free_time(session: Session, booking: Booking) -> None:
+    session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))
+
+
+def _tell(
+    session: Session,
+    host: User,
+    booking: Booking,
+    trigger: Trigger,
+    *,
+    added: Mapping[str, Any] | None = None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Record an event of a booking: the next of its chain."""
+    booking.sequence += 1
+    session.flush()
+    payload = booking_payload(booking, settings().base_url) | dict(added or {})
+    people = [text for person in booking.attendees for text in (person.name, person.email)]
+    outbox.record(
+        session,
+        user=host,
+        trigger=trigger,
+        payload=payload,
+        chain=booking.chain,
+        sequence=booking.sequence,
+        subject=booking.uid,
+        event_type_id=booking.event_type_id,
+        expires_at=expires_at,
+        search="\n".join((*people, booking.uid, *booking.link_metadata.values())),
+    )
+
+
+def _change_status(session: Session, booking: Booking, expected: Sequence[Status], to: Status) -> None:
+    """Change a booking's status from one that is expected; raise Conflict when it has another by now."""
+    changed = session.execute(
+        update(Booking)
+        .where(Booking.id == booking.id, Booking.status.in_(expected))
+        .values(status=to)
+        .execution_options(synchronize_session=False)
+    )
+    if changed.rowcount != 1:  # type: ignore[attr-defined]
+        session.refresh(booking)
+        raise Conflict(f"This booking is {booking.status} already.")
+    session.refresh(booking)
+
+
+def confirm(session: Session, booking: Booking) -> None:
+    """Confirm a booking that waits for it; raise Conflict when it does not, or when its time has passed."""
+    host = lock_user(session, booking.host_id)
+    if booking.ends_at <= now():
+        raise Conflict("The time of this booking has passed.")
+    _change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
+    booking.ical_sequence += 1
+    moved = booking.rescheduled_from_id is not None
+    _tell(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
+    mails.write(session, booking, "confirmed")
+
+
+def reject(session: Session, booking: Booking, reason: str) -> None:
+    """Turn down a booking that waits for confirmation; raise Conflict when it does not."""
+    host = lock_user(session, booking.host_id)
+    _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
+    booking.rejection_reason = reason
+    booking.ical_sequence += 1
+    _free_time(session, booking)
+    _tell(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
+    mails.write(session, booking, "rejected")
+
+
+def cancel(session: Session, booking: Booking, *, by: str, reason: str) -> None:
+    """Cancel a booking for one side; raise Conflict when it is not active or has ended."""
+    host = lock_user(session, booking.host_id)
+    if booking.ends_at <= now():
+        raise Conflict("This meeting is over; it cannot be cancelled.")
+    _change_status(session, booking, ACTIVE, Status.CANCELLED)
+    booking.cancellation_reason = reason
+    booking.cancelled_by = by
+    booking.ical_sequence += 1
+    _free_time(session, booking)
+    _tell(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
+    mails.write(session, booking, "cancelled")
+
+
+def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Booking:
+    """Move a booking: a new one with a new uid takes its place; raise SlotTaken, Conflict or Invalid."""
+    host = lock_user(session, booking.host_id)
+    standing = _of_attempt(session, host, request.attempt)
+    if standing is not None:
+        return standing
+    session.refresh(booking)
+    _check_movable(booking, request.start)
+    times.check_open(session, booking.event_type, request.start, leave_out=booking.id)
+    was_pending = booking.status == Status.PENDING
+    _change_status(session, booking, ACTIVE, Status.CANCELLED)
+    _free_time(session, booking)
+    moved = _successor(booking, request, was_pending=was_pending)
+    session.add(moved)
+    _hold_time(session, moved)
+    booking.rescheduled_to_uid = moved.uid
+    booking.rescheduled_by = request.by
+    booking.rescheduling_reason = request.reason
+    pending = moved.status == Status.PENDING
+    _tell(session, host, moved, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_RESCHEDULED)
+    mails.write(session, moved, "requested" if pending else "rescheduled")
+    return moved
+
+
+def _check_movable(booking: Booking, start: datetime) -> None:
+    if booking.status not in ACTIVE:
+        raise Conflict(f"This booking is {booking.status} already.")
+    if booking.starts_at <= now():
+        raise Conflict("This meeting has begun already; it cannot be moved.")
+    if start == booking.starts_at:
+        problem = "This is the time that is booked already. Please choose another."
+        raise Invalid(problem, start=problem)
+
+
+def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> Booking:
+    """Make the booking that takes another's place."""
+    event_type = booking.event_type
+    waits = not request.by_host and (event_type.requires_confirmation or was_pending)
+    moved = Booking(
+        uid=secrets.token_urlsafe(16),
+        chain=booking.chain,
+        sequence=booking.sequence,
+        ical_sequence=booking.ical_sequence + 1,
+        host=booking.host,
+        event_type=event_type,
+        status=Status.PENDING if waits else Status.ACCEPTED,
+        title=booking.title,
+        starts_at=request.start,
+        ends_at=request.start + timedelta(minutes=event_type.length),
+        time_zone=booking.time_zone,
+        location=booking.location,
+        notes=booking.notes,
+        answers=dict(booking.answers),
+        link_metadata=merged(booking.link_metadata, request.metadata.values),
+        metadata_left_out=[*booking.metadata_left_out, *request.metadata.left_out][:200],
+        attempt=request.attempt,
+        rescheduled_from=booking,
+    )
+    moved.attendees = [
+        _attendee(person.position, person.name, person.email, person.time_zone)
+        for person in booking.attendees
+    ]
+    return moved
+
+
+def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool) -> None:
+    """Mark an attendee as absent, or take it back; nothing happens when it stands so already.
+
+    Raises Conflict before the start or when the booking is not accepted, Invalid for an unknown attendee.
+    """
+    host = lock_user(session, booking.host_id)
+    session.refresh(booking)
+    if booking.status != Status.ACCEPTED or booking.starts_at > now():
+        raise Conflict("Only a meeting that has begun can have a no-show.")
+    people = [person for person in booking.attendees if person.email.lower() == email.lower()]
+    if not people:
+        problem = "Nobody with this e-mail address is at this booking."
+        raise Invalid(problem, attendee=problem)
+    if people[0].no_show == absent:
+        return
+    people[0].no_show = absent
+    _tell(session, host, booking, Trigger.BOOKING_NO_SHOW_UPDATED, added=no_show(booking, people[0]))
+
+
+def due_meetings(session: Session, limit: int = 100) -> list[int]:
+    """Return the ids of accepted bookings whose start or end has passed untold, the oldest first."""
+    starting = select(Booking.id).where(
+        Booking.status == Status.ACCEPTED, Booking.started_at.is_(None), Booking.starts_at <= now()
+    )
+    ending = select(Booking.id).where(
+        Booking.status == Status.ACCEPTED, Booking.ended_at.is_(None), Booking.ends_at <= now()
+    )
+    first = session.scalars(starting.order_by(Booking.starts_at).limit(limit)).all()
+    last = session.scalars(ending.order_by(Booking.ends_at).limit(limit)).all()
+    return list(dict.fromkeys((*first, *last)))
+
+
+def tell_meeting(session: Session, booking_id: int) -> None:
+    """Write MEETING_STARTED or MEETING_ENDED of a booking, each once, however many workers ask."""
+    booking = session.get_one(Booking, booking_id)
+    host = lock_user(session, booking.host_id)
+    session.refresh(booking)
+    if _stamp(session, booking, Booking.started_at, Booking.starts_at):
+        _tell(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
+    if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
+        late = booking.ends_at + TELL_ENDED_FOR
+        _tell(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
+
+
+def _stamp(session: Session, booking: Booking, told: Any, moment: Any) -> bool:
+    """Set started_at or ended_at by a conditional update; say whether it was this call that did."""
+    changed = session.execute(
+        update(Booking)
+        .where(Booking.id == booking.id, Booking.status == Status.ACCEPTED, told.is_(None), moment <= now())
+        .values({told: now()})
+        .execution_options(synchronize_session=False)
+    )
+    return changed.rowcount == 1  # type: ignore[attr-defined]

@@ -1,0 +1,98 @@
+"""Which times are offered: the pure slot function, fed with what the database knows."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from calapp.availability.service import hours_of
+from calapp.availability.slots import Busy, is_open, open_slots
+from calapp.bookings.models import Booking, BusySlot, Status
+from calapp.clock import now
+from calapp.errors import SlotTaken
+from calapp.event_types.models import EventType
+from calapp.event_types.service import rules_of
+
+CELL = timedelta(minutes=5)
+ACTIVE = (Status.PENDING, Status.ACCEPTED)
+
+
+def offered(
+    session: Session, event_type: EventType, first: datetime, last: datetime, *, leave_out: int | None = None
+) -> list[datetime]:
+    """Return the free starts in [first, last), as aware UTC instants.
+
+    `leave_out` is the id of a booking that is being moved, whose own time counts as free.
+    """
+    return open_slots(
+        hours_of(session, event_type.user),
+        rules_of(event_type),
+        busy_times(session, event_type.user_id, first, last, leave_out),
+        first=first,
+        last=last,
+        now=now(),
+        day_counts=day_counts(session, event_type, first, last, leave_out),
+    )
+
+
+def busy_times(
+    session: Session, host_id: int, first: datetime, last: datetime, leave_out: int | None = None
+) -> list[Busy]:
+    """Return the host's taken times around a range, buffers included, as few intervals as possible."""
+    query = (
+        select(BusySlot.at)
+        .where(BusySlot.host_id == host_id, BusySlot.at >= first - timedelta(days=1))
+        .where(BusySlot.at < last + timedelta(days=2))
+        .order_by(BusySlot.at)
+    )
+    if leave_out is not None:
+        query = query.where(BusySlot.booking_id != leave_out)
+    found: list[Busy] = []
+    for at in session.scalars(query):
+        if found and found[-1].end == at:
+            found[-1] = Busy(found[-1].start, at + CELL)
+            continue
+        found.append(Busy(at, at + CELL))
+    return found
+
+
+def day_counts(
+    session: Session, event_type: EventType, first: datetime, last: datetime, leave_out: int | None = None
+) -> Mapping[date, int]:
+    """Count an event type's bookings on each of the host's days around a range; empty without a limit."""
+    if event_type.max_per_day is None:
+        return {}
+    starts = session.scalars(
+        select(Booking.starts_at).where(
+            Booking.event_type_id == event_type.id,
+            Booking.status.in_(ACTIVE),
+            Booking.starts_at >= first - timedelta(days=2),
+            Booking.starts_at < last + timedelta(days=2),
+            Booking.id != (leave_out or 0),
+        )
+    )
+    zone = ZoneInfo(event_type.user.time_zone)
+    counts: dict[date, int] = {}
+    for start in starts:
+        day = start.astimezone(zone).date()
+        counts[day] = counts.get(day, 0) + 1
+    return counts
+
+
+def check_open(
+    session: Session, event_type: EventType, start: datetime, leave_out: int | None = None
+) -> None:
+    """Raise SlotTaken unless the very function that lists the times still has this one."""
+    day = timedelta(days=1)
+    free = is_open(
+        hours_of(session, event_type.user),
+        rules_of(event_type),
+        busy_times(session, event_type.user_id, start, start + day, leave_out),
+        start=start,
+        now=now(),
+        day_counts=day_counts(session, event_type, start, start + day, leave_out),
+    )
+    if not free:
+        raise SlotTaken()

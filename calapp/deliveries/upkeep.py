@@ -1,0 +1,196 @@
+"""What the worker does besides delivering: steps, each a short transaction, that put things right."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from calapp.accounts.models import User
+from calapp.db import database_now
+from calapp.deliveries.claim import ready
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
+from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.mail import Mail
+from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.service import switch_off
+
+STEP = 1000  # rows that one step changes
+KEEP = timedelta(days=30)  # attempts, and bodies of what is finished
+KEEP_PARKED = timedelta(days=90)
+GIVE_UP = timedelta(days=5)  # after which a webhook whose every try failed is switched off
+ENOUGH_TRIES = 20
+FINISHED = (State.DELIVERED, State.FAILED, State.EXPIRED)
+
+
+def anything_due(session: Session) -> bool:
+    """Say whether there is something to claim just now."""
+    return bool(ready(session))
+
+
+def park_waiting(session: Session) -> int:
+    """Park a step of what still waits for webhooks that are off; return how many."""
+    waiting = exists().where(Delivery.webhook_id == Webhook.id, Delivery.state == State.WAITING)
+    off = session.scalars(
+        select(Webhook.id).where(Webhook.active.is_(False), Webhook.deleted_at.is_(None), waiting)
+    ).all()
+    return sum(_park(session, webhook_id) for webhook_id in off)
+
+
+def _park(session: Session, webhook_id: int) -> int:
+    ids = _ids(session, Delivery.webhook_id == webhook_id, Delivery.state == State.WAITING)
+    values = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
+    _change(session, ids, values | {"reason": "The webhook was off before this could be delivered."})
+    return len(ids)
+
+
+def free_left_behind(session: Session) -> int:
+    """Make due what waits behind a delivery that is final, gone, or has failed often enough."""
+    earlier = aliased(Delivery)
+    holding = exists().where(
+        earlier.id == Delivery.after_id, earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD
+    )
+    ids = _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
+    _change(session, ids, {"due_at": database_now(session), "after_id": None})
+    return len(ids)
+
+
+def remove_deleted(session: Session) -> int:
+    """Remove a step of the rows of deleted webhooks, and in the end the webhook itself; return how many."""
+    webhook_id = session.scalar(select(Webhook.id).where(Webhook.deleted_at.is_not(None)).limit(1))
+    if webhook_id is None:
+        return 0
+    ids = _ids(session, Delivery.webhook_id == webhook_id)
+    if ids:
+        session.execute(delete(Attempt).where(Attempt.delivery_id.in_(ids)))
+        session.execute(delete(Delivery).where(Delivery.id.in_(ids)))
+        return len(ids)
+    for table in (Notice, Replay):
+        session.execute(delete(table).where(table.webhook_id == webhook_id))
+    session.execute(delete(Webhook).where(Webhook.id == webhook_id))
+    return 1
+
+
+def expire_parked(session: Session) -> int:
+    """Let go, with notice, of what has been parked for 90 days; return how many."""
+    at = database_now(session)
+    rows = session.execute(
+        select(Delivery.id, Delivery.webhook_id)
+        .where(Delivery.state == State.PARKED, Delivery.created_at < at - KEEP_PARKED)
+        .limit(STEP)
+    ).all()
+    reason = "It was parked for 90 days while the webhook was off."
+    _change(session, [row.id for row in rows], {"state": State.EXPIRED, "reason": reason, "finished_at": at})
+    for webhook_id in {row.webhook_id for row in rows}:
+        count = sum(row.webhook_id == webhook_id for row in rows)
+        webhook = session.get_one(Webhook, webhook_id)
+        _tell(session, webhook, "expired", f"{count} events parked for 90 days have expired.")
+    return len(rows)
+
+
+def watch_failing(session: Session) -> int:
+    """Warn the owners of webhooks that keep failing, and switch off those that have for five days."""
+    at = database_now(session)
+    failing = session.scalars(
+        select(Webhook).where(
+            Webhook.active,
+            Webhook.deleted_at.is_(None),
+            Webhook.failures >= ENOUGH_TRIES,
+            Webhook.failing_since < at - GIVE_UP / 4,
+        )
+    ).all()
+    for webhook in failing:
+        _watch(session, webhook, at)
+    return len(failing)
+
+
+def _watch(session: Session, webhook: Webhook, at: datetime) -> None:
+    since = webhook.failing_since or at
+    if at - since >= GIVE_UP:
+        switch_off(webhook, OffReason.FAILING)
+        _tell(session, webhook, "switched_off", "Every try has failed for five days; it is switched off.")
+        return
+    quarters = int((at - since) / (GIVE_UP / 4))
+    if quarters > webhook.warnings:
+        webhook.warnings = quarters
+        date = f"{since + GIVE_UP:%d %B %Y, %H:%M} UTC"
+        _tell(session, webhook, "warning", f"Every try has failed; it will be switched off on {date}.", date)
+
+
+def tell_gone(session: Session) -> int:
+    """Tell the owners of webhooks that were switched off by a 410; return how many were told."""
+    told = exists().where(
+        Notice.webhook_id == Webhook.id, Notice.kind == "switched_off", Notice.created_at >= Webhook.off_at
+    )
+    gone = session.scalars(
+        select(Webhook).where(Webhook.off_reason == OffReason.GONE, Webhook.deleted_at.is_(None), ~told)
+    ).all()
+    for webhook in gone:
+        text = "It answered 410 Gone, which means that it wants no more events; it is switched off."
+        _tell(session, webhook, "switched_off", text)
+    return len(gone)
+
+
+def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = "") -> None:
+    """Write a notice for the pages and a mail to the owner."""
+    at = database_now(session)
+    session.add(
+        Notice(
+            user_id=webhook.user_id,
+            webhook_id=webhook.id,
+            kind=kind,
+            text=text,
+            details={"url": webhook.subscriber_url, "date": date},
+            created_at=at,
+        )
+    )
+    owner = session.get_one(User, webhook.user_id)
+    advice = "While it is off its events are parked. Switch it on again on the integrations page."
+    session.add(
+        Mail(
+            user_id=owner.id,
+            recipient=owner.email,
+            subject="A webhook needs your attention",
+            body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{advice}\n",
+            due_at=at,
+        )
+    )
+
+
+def prune(session: Session) -> int:
+    """Remove a step of what is older than 30 days: attempts, and bodies that nothing needs any more."""
+    before = database_now(session) - KEEP
+    old = session.scalars(
+        select(Attempt.id).where(Attempt.at < before).order_by(Attempt.at).limit(STEP)
+    ).all()
+    session.execute(delete(Attempt).where(Attempt.id.in_(old)))
+    needed = exists().where(Delivery.event_id == Event.id, Delivery.state.in_((State.WAITING, State.PARKED)))
+    events = session.scalars(
+        select(Event.id).where(Event.created_at < before, Event.body.is_not(None), ~needed).limit(STEP)
+    ).all()
+    session.execute(update(Event).where(Event.id.in_(events)).values(body=None))
+    session.execute(
+        update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
+    )
+    return len(old) + len(events)
+
+
+def oldest_waiting(session: Session) -> datetime | None:
+    """Return since when the delivery that is due longest has been due."""
+    return session.scalar(
+        select(func.min(Delivery.due_at)).where(Delivery.state == State.WAITING, Delivery.due_at.is_not(None))
+    )
+
+
+def _ids(session: Session, *conditions: object) -> Sequence[int]:
+    return session.scalars(select(Delivery.id).where(*conditions).limit(STEP)).all()  # type: ignore[arg-type]
+
+
+def _change(session: Session, ids: Sequence[int], values: dict[str, object]) -> None:
+    if ids:
+        session.execute(
+            update(Delivery)
+            .where(Delivery.id.in_(ids))
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
