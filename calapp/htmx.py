@@ -1,0 +1,57 @@
+"""A page or its fragment, and the headers that go with it."""
+
+import json
+
+from flask import Response, flash, make_response, redirect, render_template, request
+
+
+def is_htmx() -> bool:
+    """Say whether htmx asks for a fragment; a boosted link and Back want the whole page."""
+    headers = request.headers
+    whole_page = "HX-Boosted" in headers or "HX-History-Restore-Request" in headers
+    return headers.get("HX-Request") == "true" and not whole_page
+
+
+def page_or_fragment(page: str, fragment: str, /, **context: object) -> Response:
+    """Render the fragment for htmx, else the page that includes it."""
+    # error_pages adds Vary and no-store to every HTML answer: Back must not show a bare fragment.
+    return make_response(render_template(fragment if is_htmx() else page, **context))
+
+
+def dialog_done(html: str, *, target: str, focus: str = "", toast: str = "") -> Response:
+    """Close the dialog, put the whole list in place of `target`, and show a toast.
+
+    `focus` is the id of what gets the focus when the control that opened the dialog is gone. For htmx only:
+    without it answer with `redirect_to`. A toast never repeats a URL.
+    """
+    response = make_response(html)
+    response.headers["HX-Retarget"] = target
+    response.headers["HX-Reswap"] = "outerHTML"
+    return _trigger(response, **{"close-dialog": {}, "focus": {"id": focus}, **_toast(toast, "good")})
+
+
+def toast(response: Response, text: str, tone: str = "good") -> Response:
+    """Show a sentence when this answer arrives by htmx; `tone` is good or bad."""
+    return _trigger(response, **_toast(text, tone))
+
+
+def redirect_to(address: str, text: str = "") -> Response:
+    """Lead to another page after a POST: 303, or HX-Redirect for htmx; `text` is shown there as a toast."""
+    if text:
+        flash(text)
+    if not is_htmx():
+        return make_response(redirect(address, 303))
+    response = Response(status=204)
+    response.headers["HX-Redirect"] = address
+    return response
+
+
+def _toast(text: str, tone: str) -> dict[str, object]:
+    return {"toast": {"text": text, "tone": tone}} if text else {}
+
+
+def _trigger(response: Response, **events: object) -> Response:
+    """Add events to HX-Trigger; JSON keeps the header ASCII whatever the text says."""
+    earlier = json.loads(response.headers.get("HX-Trigger", "{}"))
+    response.headers["HX-Trigger"] = json.dumps({**earlier, **events})
+    return response

@@ -1,0 +1,140 @@
+"use strict";
+// What HTML and htmx do not do by themselves: the dialog, toasts, copying, and the visitor's zone.
+(() => {
+  const LOST = "Not saved: the server did not answer";
+  const dialog = document.getElementById("dialog");
+  const toasts = document.getElementById("toasts");
+  let opener = "";
+
+  function toast(text, tone) {
+    const line = document.createElement("p");
+    line.className = tone === "bad" ? "toast bad" : "toast";
+    line.textContent = text;
+    // What lies behind an open dialog is inert and not read aloud.
+    (dialog && dialog.open ? dialog : document.body).append(toasts);
+    toasts.replaceChildren(line);
+    fade(line);
+  }
+
+  function fade(line) {
+    setTimeout(() => line.remove(), line.classList.contains("bad") ? 12000 : 6000);
+  }
+
+  function focusOn(id) {
+    const element = id && document.getElementById(id);
+    if (element) element.focus();
+    return Boolean(element);
+  }
+
+  function focusFirst(root) {
+    const first = root.querySelector('[aria-invalid="true"]') || root.querySelector("[autofocus]");
+    if (first) first.focus();
+  }
+
+  function ready(root) {
+    for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+  }
+
+  // The dialog
+
+  function close() {
+    if (dialog && dialog.open) dialog.close();
+  }
+
+  if (dialog) {
+    dialog.addEventListener("close", () => {
+      document.body.append(toasts);
+      dialog.replaceChildren();
+      focusOn(opener);
+    });
+    dialog.addEventListener("mousedown", (event) => {
+      if (event.target === dialog) close(); // the backdrop
+    });
+  }
+
+  document.addEventListener("htmx:before:request", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.target === dialog && dialog && !dialog.open) opener = ctx.sourceElement.id;
+  });
+
+  document.addEventListener("htmx:after:swap", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.swap === "none") return;
+    if (dialog && !dialog.open && ctx.target === dialog && dialog.firstElementChild) dialog.showModal();
+    ready(document);
+    if (dialog && dialog.open) focusFirst(dialog);
+  });
+
+  // What the server says beside its answer (HX-Trigger)
+
+  document.addEventListener("close-dialog", close);
+  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.tone));
+  document.addEventListener("focus", (event) => {
+    if (event.detail && event.detail.id) focusOn(opener) || focusOn(event.detail.id);
+  });
+
+  // Nothing fails in silence
+
+  document.addEventListener("htmx:response:error", (event) => {
+    const { ctx } = event.detail;
+    const told = ctx.hx.redirect || (ctx.hx.trigger || "").includes('"toast"');
+    const swapped = ctx.hx.reswap !== "none" && [409, 422].includes(ctx.response.status);
+    if (!told && !swapped) toast(LOST, "bad");
+  });
+  document.addEventListener("htmx:error", () => toast(LOST, "bad"));
+
+  // A plain form is sent once
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.matches("[hx-post], [hx-get]") || form.method !== "post") return;
+    if (form.classList.contains("sending")) event.preventDefault();
+    form.classList.add("sending");
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form.sending")) form.classList.remove("sending");
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+  });
+
+  document.addEventListener("click", (event) => {
+    const closer = event.target.closest("[data-close]");
+    if (closer && dialog && dialog.open && dialog.contains(closer)) {
+      event.preventDefault();
+      close();
+    }
+    const copier = event.target.closest("[data-copy]");
+    if (copier) copy(copier.dataset.copy);
+  });
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast("Copied.");
+    } catch {
+      toast("Not copied: the browser does not allow it. Please select the text.", "bad");
+    }
+  }
+
+  // The visitor's zone: once, before anything is typed; tz in the address always wins, so it cannot loop.
+
+  function addZone() {
+    const address = new URL(location.href);
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (!zone || address.searchParams.has("tz")) return;
+    address.searchParams.set("tz", zone);
+    location.replace(address);
+  }
+
+  if (document.body.matches("[data-wants-zone]")) addZone();
+  for (const choice of document.querySelectorAll("select[data-own-zone]")) {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if ([...choice.options].some((option) => option.value === zone)) choice.value = zone;
+  }
+
+  ready(document);
+  focusFirst(document);
+  for (const line of toasts ? toasts.children : []) fade(line);
+})();
