@@ -29,7 +29,10 @@ class Trouble:
     @property
     def host(self) -> str:
         """The host of the URL, as people know it."""
-        return urlsplit(self.url).hostname or self.url
+        try:
+            return urlsplit(self.url).hostname or self.url
+        except ValueError:
+            return self.url
 
 
 TIMEOUTS = {
@@ -80,6 +83,14 @@ PLAIN = {
         "no_such_name",
         "There is no address for the name {host}. Check the subscriber URL and the name's DNS entry.",
     ),
+    pycurl.E_URL_MALFORMAT: (
+        "bad_url",
+        "The subscriber URL cannot be read as an address. Correct it.",
+    ),
+    pycurl.E_LOGIN_DENIED: (
+        "bad_url",
+        "The subscriber URL carries a user name. Leave it out and use an own header instead.",
+    ),
     pycurl.E_COULDNT_CONNECT: (
         "refused",
         "{host} refused the connection. Is the server running, and is the port right?",
@@ -108,7 +119,7 @@ PLAIN = {
         "not_http",
         "{host} did not answer in HTTP. Is this the right port?",
     ),
-    pycurl.E_WEIRD_SERVER_REPLY: (
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: (
         "not_http",
         "{host} did not answer in HTTP. Is this the right port?",
     ),

@@ -1,0 +1,201 @@
+"""The sender: the one module that speaks to strangers. Thousands of transfers in one thread, by libcurl."""
+
+import resource
+import select
+import ssl
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import certifi
+import pycurl
+
+from calapp import clock
+from calapp.addresses import AddressGuard
+from calapp.deliveries.transfer import Answer, Parcel, Timings, Transfer
+
+__all__ = ["Answer", "Parcel", "Sender", "Timings"]
+
+# Where systems keep the certificate authorities that they trust: Debian and Alpine, Red Hat, SUSE.
+CA_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
+SPARE_FILES = 256  # descriptors for everything that is not a transfer
+EVENTS = 1024  # that one look at the sockets takes at most
+WATCH = {
+    pycurl.POLL_NONE: 0,
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+
+
+def _curl_mask(event: int) -> int:
+    """Translate epoll's bits into libcurl's; a hang-up is read, so that what came before it is not lost."""
+    mask = pycurl.CSELECT_IN if event & (select.EPOLLIN | select.EPOLLHUP) else 0
+    mask |= pycurl.CSELECT_OUT if event & select.EPOLLOUT else 0
+    return mask | (pycurl.CSELECT_ERR if event & select.EPOLLERR else 0)
+
+
+MASKS = tuple(_curl_mask(event) for event in range(32))
+
+
+class Sender:
+    """Sends parcels side by side and gathers their answers; not for more than one thread.
+
+    `timeout` is the deadline of one whole transfer in seconds. `connect_to` and `resolve` are libcurl's
+    entries (host:port:host:port, host:port:address,address), with which tests stand in for name servers.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        timeout: float,
+        guard: AddressGuard,
+        connect_to: Sequence[str] = (),
+        resolve: Sequence[str] = (),
+    ) -> None:
+        self.slots = slots
+        self.common = {
+            "timeout": timeout,
+            "guard": guard,
+            "ca_file": ca_file(),
+            "connect_to": connect_to,
+            "resolve": resolve,
+        }
+        self.idle: list[Transfer] = []
+        self.out: set[Transfer] = set()
+        self.done: list[Answer] = []
+        self.watched: set[int] = set()
+        self.epoll = select.epoll()
+        self.timer: float | None = None
+        self.multi = pycurl.CurlMulti()
+        self.multi.setopt(pycurl.M_MAXCONNECTS, connections_for(slots))
+        self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self.multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+
+    def free(self) -> int:
+        """Return how many slots are not in use."""
+        return max(0, self.slots - len(self.out))
+
+    def busy(self) -> bool:
+        """Say whether anything is out or answered but not yet taken."""
+        return bool(self.out or self.done)
+
+    def in_flight(self) -> dict[int, list[float]]:
+        """Return, for each webhook, the ages in seconds of its transfers that are out."""
+        now = time.monotonic()
+        ages: dict[int, list[float]] = {}
+        for transfer in self.out:
+            ages.setdefault(transfer.parcel.webhook_id, []).append(now - transfer.began)
+        return ages
+
+    def start(self, parcels: Sequence[Parcel]) -> bool:
+        """Send parcels off; return whether any was given. One that cannot be sent is answered as failed."""
+        if not parcels:
+            return False
+        at, began = clock.now(), time.monotonic()
+        for parcel in parcels:
+            self._start_one(parcel, at, began)
+        self._act(pycurl.SOCKET_TIMEOUT, 0)
+        return True
+
+    def _start_one(self, parcel: Parcel, at: datetime, began: float) -> None:
+        transfer = self.idle.pop() if self.idle else Transfer(**self.common)
+        try:
+            transfer.load(parcel, at, began)
+            self.multi.add_handle(transfer)
+        except (pycurl.error, ValueError, TypeError):
+            self.done.append(transfer.unsent(parcel, at))
+            transfer.close()
+            return
+        self.out.add(transfer)
+
+    def answers(self, wait: float) -> list[Answer]:
+        """Return the answers that have come, at once when there are any, at most `wait` seconds later."""
+        until = time.monotonic() + wait
+        while self.out and not self.done:
+            now = time.monotonic()
+            rest = until if self.timer is None else min(until, self.timer)
+            self._turn(max(0.0, rest - now))
+            if now >= until:
+                break
+        done, self.done = self.done, []
+        return done
+
+    def _turn(self, seconds: float) -> None:
+        """Wait for the sockets or the timer, and let libcurl act on them."""
+        for fd, event in self.epoll.poll(seconds, EVENTS):
+            self._act(fd, MASKS[event & 31])
+        if self.timer is not None and self.timer <= time.monotonic():
+            self.timer = None
+            self._act(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _act(self, fd: int, mask: int) -> None:
+        _, running = self.multi.socket_action(fd, mask)
+        if running < len(self.out):
+            self._collect()
+
+    def _collect(self) -> None:
+        _, finished, failed = self.multi.info_read()
+        for transfer in finished:
+            self._finish(transfer, 0, "")
+        for transfer, error, text in failed:
+            self._finish(transfer, error, text)
+
+    def _finish(self, transfer: Any, error: int, text: str) -> None:
+        self.done.append(transfer.answer(error, text))
+        self.multi.remove_handle(transfer)
+        self.out.discard(transfer)
+        self.idle.append(transfer)
+
+    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        """Watch a socket as libcurl asks for it; it may be closed already when libcurl lets go of it."""
+        if what == pycurl.POLL_REMOVE:
+            self.watched.discard(fd)
+            with suppress(OSError):
+                self.epoll.unregister(fd)
+            return
+        if fd in self.watched:
+            self.epoll.modify(fd, WATCH[what])
+            return
+        self.watched.add(fd)
+        self.epoll.register(fd, WATCH[what])
+
+    def _on_timer(self, milliseconds: int) -> None:
+        self.timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+    def close(self) -> None:
+        """Break off what is out and close every connection."""
+        for transfer in self.out:
+            self.multi.remove_handle(transfer)
+            transfer.close()
+        for transfer in self.idle:
+            transfer.close()
+        self.out.clear()
+        self.idle.clear()
+        self.multi.close()
+        self.epoll.close()
+
+
+def ca_file() -> str:
+    """Return the file of trusted certificate authorities: SSL_CERT_FILE, the system's, or certifi's."""
+    found = [ssl.get_default_verify_paths().cafile, *CA_FILES]
+    return next((name for name in found if name and Path(name).is_file()), certifi.where())
+
+
+def connections_for(slots: int) -> int:
+    """Return how many connections to keep: twice the slots, as far as file descriptors reach."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * slots + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return max(slots, soft - SPARE_FILES)
+    return 2 * slots

@@ -1,0 +1,240 @@
+"""One transfer: a libcurl easy handle that is used again and again, and what its callbacks gather."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pycurl
+
+from calapp import clock
+from calapp.addresses import AddressGuard
+from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
+from calapp.deliveries.retries import retry_after
+
+MAX_READ = 65536  # bytes of a head, and of a body, after which the connection is closed
+MAX_KEPT = 16384  # bytes of each that the log keeps
+DISALLOW_USERNAME_IN_URL = 278  # libcurl's number; pycurl has no name for it
+NO_BREAKS = str.maketrans("\r\n\0", "   ")
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One try of a delivery, ready to be sent: the exact bytes and every header; `number` is the attempt."""
+
+    delivery_id: int
+    claim: str
+    webhook_id: int
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds, each phase alone; `first_byte` is the wait between request and answer."""
+
+    name: float
+    connect: float
+    tls: float
+    first_byte: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a parcel; `failure` is None when the receiver took it, `retry_after` is in seconds."""
+
+    parcel: Parcel
+    at: datetime
+    status: int | None
+    failure: Failure | None
+    timings: Timings
+    headers: str
+    body: str
+    retry_after: int | None
+
+
+class LentSocket(socket.socket):
+    """A socket that libcurl copies: ours is closed as soon as the copy is made."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Transfer(pycurl.Curl):
+    """An easy handle with everything set that does not change, and the state of the try that it is on."""
+
+    __slots__ = (
+        "at", "began", "blocked", "body", "body_size", "guard", "head", "head_size", "parcel", "timeout"
+    )  # fmt: skip
+
+    parcel: Parcel
+    at: datetime
+    began: float
+
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        guard: AddressGuard,
+        ca_file: str,
+        connect_to: Sequence[str],
+        resolve: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.timeout = timeout
+        self.guard = guard
+        self.head: list[bytes] = []
+        self.body = bytearray()
+        self._set_limits(round(timeout * 1000))
+        self._set_tls(ca_file)
+        self.setopt(pycurl.HEADERFUNCTION, self._on_head)
+        self.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self.setopt(pycurl.OPENSOCKETFUNCTION, self._on_connect)
+        if connect_to:
+            self.setopt(pycurl.CONNECT_TO, list(connect_to))
+        if resolve:
+            self.setopt(pycurl.RESOLVE, list(resolve))
+
+    def _set_limits(self, milliseconds: int) -> None:
+        self.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        self.setopt(pycurl.FOLLOWLOCATION, 0)
+        self.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        self.setopt(DISALLOW_USERNAME_IN_URL, 1)
+        self.setopt(pycurl.NOSIGNAL, 1)
+        self.setopt(pycurl.CONNECTTIMEOUT_MS, milliseconds)
+        self.setopt(pycurl.TIMEOUT_MS, milliseconds)
+        self.setopt(pycurl.PROXY, "")  # not even one of the environment
+        self.setopt(pycurl.NOPROXY, "*")
+        self.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+
+    def _set_tls(self, ca_file: str) -> None:
+        self.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        self.setopt(pycurl.SSL_VERIFYPEER, 1)
+        self.setopt(pycurl.SSL_VERIFYHOST, 2)
+        self.setopt(
+            pycurl.CAINFO, ca_file
+        )  # a file alone: libcurl reads it once, a folder at every handshake
+
+    def load(self, parcel: Parcel, at: datetime, began: float) -> None:
+        """Take the next parcel; raise pycurl.error or ValueError when libcurl does not take it."""
+        self.parcel, self.at, self.began = parcel, at, began
+        self.blocked: str | None = None
+        self.head.clear()
+        self.body.clear()
+        self.head_size = self.body_size = 0
+        self.setopt(pycurl.URL, parcel.url.encode("utf-8", "replace"))
+        self.setopt(pycurl.POSTFIELDS, parcel.body)
+        self.setopt(pycurl.HTTPHEADER, [_header(name, value) for name, value in parcel.headers] + ["Expect:"])
+
+    def _on_connect(self, _purpose: int, address: Any) -> Any:
+        """Make the socket for an address, unless the guard refuses it."""
+        ip, port = address.addr[:2]
+        reason = self.guard.refuses(ip, port)
+        if reason is not None:
+            self.blocked = reason
+            return pycurl.SOCKET_BAD
+        try:
+            return LentSocket(address.family, address.socktype, address.protocol)
+        except OSError:  # no address family of this kind here, or no file descriptor left
+            return pycurl.SOCKET_BAD
+
+    def _on_head(self, line: bytes) -> int | None:
+        if line[:5] == b"HTTP/":
+            self.head.clear()  # what came before was an interim answer
+        self.head.append(line)
+        self.head_size += len(line)
+        return None if self.head_size <= MAX_READ else 0
+
+    def _on_body(self, data: bytes) -> int | None:
+        self.body_size += len(data)
+        room = MAX_KEPT - len(self.body)
+        if room > 0:
+            self.body += data[:room]
+        return None if self.body_size <= MAX_READ else 0
+
+    def answer(self, error: int = 0, text: str = "") -> Answer:
+        """Say what became of the parcel; `error` and `text` are libcurl's."""
+        status = self.getinfo(pycurl.RESPONSE_CODE) or None
+        asked = None
+        if status in {429, 503}:
+            asked = retry_after(self._header(b"retry-after") or "", clock.now())
+        return Answer(
+            parcel=self.parcel,
+            at=self.at,
+            status=status,
+            failure=self._failure(status, error, text),
+            timings=self._timings(),
+            headers=_text(b"".join(self.head).rstrip()).replace("\r\n", "\n"),
+            body=_text(self.body),
+            retry_after=asked,
+        )
+
+    def unsent(self, parcel: Parcel, at: datetime) -> Answer:
+        """Answer a parcel that libcurl did not even take."""
+        trouble = Trouble(pycurl.E_URL_MALFORMAT, "", parcel.url, "name", self.timeout, None)
+        return Answer(parcel, at, None, of_trouble(trouble), Timings(0, 0, 0, 0, 0), "", "", None)
+
+    def _failure(self, status: int | None, error: int, text: str) -> Failure | None:
+        """Judge by the status, whatever became of the body, unless the deadline cut a success off."""
+        late = error == pycurl.E_OPERATION_TIMEDOUT
+        if status is not None and status >= 200 and not (late and status < 300):
+            return of_status(status, self._header(b"location"))
+        if status is not None and not error:
+            return of_status(status)
+        return of_trouble(
+            Trouble(
+                error=error,
+                text=text,
+                url=self.parcel.url,
+                reached=self._reached(),
+                seconds=self.timeout,
+                blocked=self.blocked if error == pycurl.E_COULDNT_CONNECT else None,
+            )
+        )
+
+    def _header(self, name: bytes) -> str | None:
+        for line in self.head:
+            found, colon, value = line.partition(b":")
+            if colon and found.lower() == name:
+                return value.strip().decode("utf-8", "replace").replace("\0", "")
+        return None
+
+    def _reached(self) -> str:
+        """Return the phase that the transfer was in: name, connect, tls, answer, body."""
+        if self.getinfo(pycurl.STARTTRANSFER_TIME_T):
+            return "body"
+        if self.getinfo(pycurl.PRETRANSFER_TIME_T):
+            return "answer"
+        if self.getinfo(pycurl.CONNECT_TIME_T):
+            return "tls"
+        return "connect" if self.getinfo(pycurl.NAMELOOKUP_TIME_T) else "name"
+
+    def _timings(self) -> Timings:
+        get = self.getinfo
+        name = get(pycurl.NAMELOOKUP_TIME_T)
+        connect = get(pycurl.CONNECT_TIME_T)
+        tls = get(pycurl.APPCONNECT_TIME_T)
+        request = get(pycurl.PRETRANSFER_TIME_T)
+        first = get(pycurl.STARTTRANSFER_TIME_T)
+        return Timings(
+            name=name / 1000,
+            connect=max(0, connect - name) / 1000,
+            tls=max(0, tls - connect) / 1000,
+            first_byte=max(0, first - request) / 1000,
+            total=get(pycurl.TOTAL_TIME_T) / 1000,
+        )
+
+
+def _header(name: str, value: str) -> str | bytes:
+    """Return a header line as libcurl wants it; a line break in it would be another header."""
+    line = f"{name}: {value}" if value.strip() else f"{name};"
+    line = line.translate(NO_BREAKS)
+    return line if line.isascii() else line.encode("utf-8", "replace")
+
+
+def _text(data: bytes | bytearray) -> str:
+    return data[:MAX_KEPT].decode("utf-8", "replace").replace("\0", "")
