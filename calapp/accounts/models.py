@@ -1,6 +1,7 @@
 """Users and their API keys."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from flask_login import UserMixin
 from sqlalchemy import JSON, ForeignKey, String
@@ -8,6 +9,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from calapp.clock import now
 from calapp.db import UTCDateTime, db
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    READ = "read"
+    WRITE = "write"
+    READ_SECRETS = "read_secrets"
 
 
 class User(UserMixin, db.Model):
@@ -47,7 +56,7 @@ class ApiKey(db.Model):
         String(64), unique=True
     )  # SHA-256, hex: a random key needs no slow hash
     hint: Mapped[str] = mapped_column(String(12))  # first letters, so that a person can tell keys apart
-    scopes: Mapped[list[str]] = mapped_column(JSON)  # of read, write, read_secrets
+    scopes: Mapped[list[str]] = mapped_column(JSON)  # of Scope
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,0 +1,181 @@
+"""Users, their passwords, their API keys."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from calapp.accounts.forms import Profile, SignUp
+from calapp.accounts.models import ApiKey, Scope, User
+from calapp.accounts.names import complaint, normal
+from calapp.clock import now
+from calapp.config import settings
+from calapp.db import is_sqlite
+from calapp.errors import Invalid, NotAllowed, NotFound
+
+# Called with the session and each new user, in the transaction that makes it. Packages above this one add
+# what a newcomer starts with (the weekly hours, say), since this one may not know them.
+newcomer_gifts: list[Callable[[Session, User], None]] = []
+
+
+def lock_user(session: Session, user_id: int) -> User:
+    """Lock this user's row until the end of the transaction and return it as it stands; raise NotFound.
+
+    Whatever changes a booking or takes an event number does this first. On SQLite the transaction itself
+    (BEGIN IMMEDIATE) is the lock.
+    """
+    query = select(User).where(User.id == user_id).with_for_update(key_share=True)
+    user = session.scalar(query, execution_options={"populate_existing": True})
+    if user is None:
+        raise NotFound
+    return user
+
+
+def find_user(session: Session, username: str) -> User | None:
+    """Return the user of this name, however it is written."""
+    return session.scalar(select(User).where(User.username == normal(username)))
+
+
+def find_user_by_id(session: Session, login_id: str) -> User | None:
+    """Return the user whose session this is; None when it was ended by a new password."""
+    number, _, token = login_id.partition(".")
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        return None
+    user = session.get(User, int(number))
+    if user is None or not _same(user.session_token, token):
+        return None
+    return user
+
+
+def create_user(
+    session: Session, *, username: str, password: str, name: str, email: str, time_zone: str
+) -> User:
+    """Make a user; raise Invalid when the name cannot be used or is taken."""
+    username = normal(username)
+    if wrong := complaint(username):
+        raise Invalid(username=wrong)
+    user = User(username=username, name=name, email=email, time_zone=time_zone)
+    user.password_hash = generate_password_hash(password)
+    user.session_token = secrets.token_urlsafe(32)
+    user.calendar_token = secrets.token_urlsafe(32)
+    session.add(user)
+    try:
+        session.flush()  # gives the user its id, and finds out whether the name is free
+    except IntegrityError:
+        raise Invalid(username="This name is taken. Please choose another.") from None
+    for give in newcomer_gifts:
+        give(session, user)
+    return user
+
+
+def signup_open(session: Session) -> bool:
+    """Say whether somebody may sign up now, by the setting SIGNUP."""
+    if settings().signup == "first":
+        return not session.scalar(select(func.count()).select_from(User))
+    return settings().signup == "open"
+
+
+def sign_up(session: Session, request: SignUp) -> User:
+    """Make a user who asked for it; raise NotAllowed when nobody may, Invalid for a wrong code or name."""
+    if settings().signup == "first" and not is_sqlite(session):
+        session.execute(text('LOCK TABLE "user" IN SHARE ROW EXCLUSIVE MODE'))  # two firsts at once
+    if not signup_open(session):
+        raise NotAllowed("Sign-up is closed on this server.")
+    if settings().signup_code and not _same(settings().signup_code, request.code):
+        raise Invalid(code="This is not the code that the server printed when it started.")
+    return create_user(
+        session,
+        username=request.username,
+        password=request.password,
+        name=request.name,
+        email=request.email,
+        time_zone=request.time_zone,
+    )
+
+
+def authenticate(session: Session, username: str, password: str) -> User:
+    """Return the user with this password; raise Invalid, equally slowly when there is none."""
+    user = find_user(session, username)
+    password_hash = user.password_hash if user else _nobodys_hash()
+    if not check_password_hash(password_hash, password) or user is None:
+        raise Invalid("The username or the password is wrong.")
+    return user
+
+
+@cache
+def _nobodys_hash() -> str:
+    return generate_password_hash(secrets.token_urlsafe(32))
+
+
+def change_password(session: Session, user_id: int, current: str, new: str) -> User:
+    """Set a new password and end every session of the old one; raise Invalid when `current` is wrong."""
+    user = lock_user(session, user_id)
+    if not check_password_hash(user.password_hash, current):
+        raise Invalid(current_password="This is not your present password.")  # noqa: S106 (a sentence)
+    set_password(user, new)
+    return user
+
+
+def set_password(user: User, password: str) -> None:
+    """Set a password and end every session that was signed in with the old one."""
+    user.password_hash = generate_password_hash(password)
+    user.session_token = secrets.token_urlsafe(32)
+
+
+def update_profile(session: Session, user_id: int, profile: Profile) -> User:
+    """Set the name, the address for mails and the zone."""
+    user = lock_user(session, user_id)
+    user.name, user.email, user.time_zone = profile.name, profile.email, profile.time_zone
+    return user
+
+
+def renew_calendar_token(session: Session, user_id: int) -> str:
+    """Give the calendar feed a new address; the old one shows nothing any more."""
+    user = lock_user(session, user_id)
+    user.calendar_token = secrets.token_urlsafe(32)
+    return user.calendar_token
+
+
+def create_api_key(session: Session, user: User, name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
+    """Make an API key; return it and its text, which is shown once and kept only as a hash."""
+    wanted = [Scope(scope) for scope in dict.fromkeys(scopes)]
+    plain = "cal_" + secrets.token_urlsafe(32)
+    key = ApiKey(user_id=user.id, name=name, key_hash=_hash(plain), hint=plain[:8], scopes=wanted)
+    session.add(key)
+    session.flush()
+    return key, plain
+
+
+def api_keys(session: Session, user_id: int) -> list[ApiKey]:
+    """Return the user's keys that are not revoked, newest first."""
+    query = select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+    return list(session.scalars(query.order_by(ApiKey.id.desc())))
+
+
+def find_api_key(session: Session, plain: str) -> ApiKey | None:
+    """Return the key with this text, unless it is revoked."""
+    query = select(ApiKey).where(ApiKey.key_hash == _hash(plain), ApiKey.revoked_at.is_(None))
+    return session.scalar(query)
+
+
+def revoke_api_key(session: Session, user_id: int, key_id: int) -> ApiKey:
+    """End a key; raise NotFound when this user has none with this id."""
+    key = session.get(ApiKey, key_id)
+    if key is None or key.user_id != user_id or key.revoked_at is not None:
+        raise NotFound
+    key.revoked_at = now()
+    return key
+
+
+def _hash(plain: str) -> str:
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _same(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode())
