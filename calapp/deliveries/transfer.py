@@ -181,10 +181,10 @@ class Transfer(pycurl.Curl):
     def _failure(self, status: int | None, error: int, text: str) -> Failure | None:
         """Judge by the status, whatever became of the body, unless the deadline cut a success off."""
         late = error == pycurl.E_OPERATION_TIMEDOUT
-        if status is not None and status >= 200 and not (late and status < 300):
+        if status is not None and 200 <= status < 300 and not late:
+            return None
+        if status is not None and (status >= 300 or not error):
             return of_status(status, self._header(b"location"))
-        if status is not None and not error:
-            return of_status(status)
         return of_trouble(
             Trouble(
                 error=error,
@@ -232,8 +232,9 @@ class Transfer(pycurl.Curl):
 def _header(name: str, value: str) -> str | bytes:
     """Return a header line as libcurl wants it; a line break in it would be another header."""
     line = f"{name}: {value}" if value.strip() else f"{name};"
-    line = line.translate(NO_BREAKS)
-    return line if line.isascii() else line.encode("utf-8", "replace")
+    if line.isascii() and line.isprintable():
+        return line
+    return line.translate(NO_BREAKS).encode("utf-8", "replace")
 
 
 def _text(data: bytes | bytearray) -> str:
