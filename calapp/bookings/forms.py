@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -128,9 +129,15 @@ def email_address(text: str) -> str:
         raise Invalid("Please give an e-mail address such as name@example.com.") from None
 
 
+@lru_cache(maxsize=1)
+def zone_names() -> tuple[str, ...]:
+    """Return every time zone's name, old ones included, since browsers still report them."""
+    return tuple(sorted(available_timezones()))
+
+
 def zone_name(text: str) -> str:
-    """Return a time zone's name, old names included; raise Invalid for what is none."""
-    if text not in available_timezones():
+    """Return a time zone's name; raise Invalid for what is none."""
+    if text not in zone_names():
         raise Invalid("Please choose a time zone from the list.")
     return text
 

@@ -84,9 +84,15 @@ def day_counts(
 def check_open(
     session: Session, event_type: EventType, start: datetime, leave_out: int | None = None
 ) -> None:
-    """Raise SlotTaken unless the very function that lists the times still has this one."""
+    """Raise SlotTaken unless this time is free."""
+    if not is_free(session, event_type, start, leave_out):
+        raise SlotTaken()
+
+
+def is_free(session: Session, event_type: EventType, start: datetime, leave_out: int | None = None) -> bool:
+    """Ask the very function that lists the times whether this one is among them."""
     day = timedelta(days=1)
-    free = is_open(
+    return is_open(
         hours_of(session, event_type.user),
         rules_of(event_type),
         busy_times(session, event_type.user_id, start, start + day, leave_out),
@@ -94,5 +100,3 @@ def check_open(
         now=now(),
         day_counts=day_counts(session, event_type, start, start + day, leave_out),
     )
-    if not free:
-        raise SlotTaken()

@@ -1,5 +1,23 @@
-"""Pages of this package."""
+"""All pages of this package, on one blueprint: the visitor's and the host's."""
 
-from flask import Blueprint
+from calapp.bookings import booker_views, booking_views, words
+from calapp.bookings.blueprint import blueprint
+from calapp.bookings.mails import spoken_time
+from calapp.deliveries.body import instant
 
-blueprint = Blueprint("bookings", __name__)
+__all__ = ["PUBLIC_POSTS", "blueprint"]
+
+# Nothing but the link gives the right to these, and a frame on another site has no session for a token.
+PUBLIC_POSTS = (booker_views.create, booking_views.cancel_by_link, booking_views.move)
+
+FILTERS = {
+    "spoken_date": words.spoken_date,
+    "spoken_day": words.spoken_day,
+    "spoken_time": spoken_time,
+    "clock": words.clock,
+    "later": words.later,
+    "minutes": words.length,
+    "instant": instant,
+}
+for name, function in FILTERS.items():
+    blueprint.add_app_template_filter(function, name)

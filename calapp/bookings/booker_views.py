@@ -1,0 +1,153 @@
+"""The visitor's way to a booking: what a host offers, the booker, and the form."""
+
+from urllib.parse import urlencode, urlsplit
+
+from flask import Response, g, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from calapp.accounts.service import find_user
+from calapp.bookings import entry, service, times
+from calapp.bookings.blueprint import blueprint
+from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state
+from calapp.bookings.forms import checked, zone_names
+from calapp.bookings.models import Booking
+from calapp.db import db, transaction
+from calapp.errors import Invalid, NotFound, SlotTaken
+from calapp.event_types.models import EventType
+from calapp.event_types.service import find_public, visible
+from calapp.htmx import page_or_fragment
+
+TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
+ROBOT = "That was quicker than people type. Please press the button once more."
+
+
+@blueprint.get("/<user>")
+def host(user: str) -> Response:
+    """List what a host offers."""
+    found = find_user(db.session(), user)
+    if found is None:
+        raise NotFound()
+    g.frameable = True
+    offers = visible(db.session(), found.id)
+    return make_response(render_template("bookings/host.html", host=found, event_types=offers))
+
+
+@blueprint.get("/<user>/<slug>")
+def show(user: str, slug: str) -> Response:
+    """Show the booker: month, times, or the form of a chosen time."""
+    event_type = event_type_at(user, slug)
+    return booker_page(event_type, state_of(address(event_type), event_type))
+
+
+@blueprint.post("/<user>/<slug>")
+def create(user: str, slug: str) -> AnyResponse:
+    """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
+    event_type = event_type_at(user, slug)
+    state = typed_state(address(event_type), event_type)
+    try:
+        refuse_robots()
+        wanted = checked(entry.raw_booking(request.args, request.form), event_type.questions)
+        with transaction() as session:
+            booking = service.book(session, event_type, wanted)
+    except Invalid as error:
+        return booker_page(event_type, state, problem=error.message, errors=error.details), 422
+    except SlotTaken:
+        return booker_page(event_type, state, problem=TAKEN), 409
+    return remembering(redirect(after_booking(booking), 303), booking.time_zone)
+
+
+def event_type_at(user: str, slug: str) -> EventType:
+    """Find what can be booked at an address; raise NotFound when there is nothing."""
+    event_type = find_public(db.session(), user, slug)
+    if event_type is None:
+        raise NotFound()
+    return event_type
+
+
+def address(event_type: EventType) -> str:
+    """Return the path of an event type's booker."""
+    return f"/{event_type.user.username}/{event_type.slug}"
+
+
+def state_of(path: str, event_type: EventType) -> State:
+    """Read the booker's state from the request's query."""
+    return read_state(path, list(request.args.items(multi=True)), _fallback_zone(event_type))
+
+
+def typed_state(path: str, event_type: EventType) -> State:
+    """Read the booker's state from a form that was sent, so that nothing typed is lost."""
+    form = list(request.form.items(multi=True))
+    typed = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
+    chosen = [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
+    kept = [
+        (name, value)
+        for name, value in (*request.args.items(multi=True), *form)
+        if name.startswith("metadata") or name == "tf"
+    ]
+    return read_state(path, [*typed, *chosen, *kept], _fallback_zone(event_type))
+
+
+def _fallback_zone(event_type: EventType) -> str:
+    """Return the zone to show when the address names none: the one remembered, else the host's."""
+    remembered = request.cookies.get("tz", "")
+    return remembered if remembered in zone_names() else event_type.user.time_zone
+
+
+def refuse_robots() -> None:
+    """Raise Invalid for a form that no person filled in."""
+    if entry.by_robot(request.form):
+        raise Invalid(ROBOT)
+
+
+def booker_page(
+    event_type: EventType,
+    state: State,
+    *,
+    booking: Booking | None = None,
+    problem: str = "",
+    errors: dict[str, object] | None = None,
+) -> Response:
+    """Render the booker for a new booking, or for one that is being moved."""
+    allow_framing(event_type)
+    leave_out = booking.id if booking else None
+    chosen = state.slot
+    if chosen and not times.is_free(db.session(), event_type, chosen, leave_out):
+        chosen, problem = None, problem or TAKEN
+    response = page_or_fragment(
+        "bookings/booker.html",
+        "bookings/_booker.html",
+        event_type=event_type,
+        state=state,
+        booking=booking,
+        chosen=chosen,
+        month=None if chosen else month_view(db.session(), event_type, state, leave_out),
+        problem=problem,
+        errors=errors or {},
+        attempt=entry.known_attempt(request.form.get("attempt", "")) or entry.new_attempt(),
+        zones=zone_names(),
+    )
+    return remembering(response, state.zone) if "tz" in request.args else response
+
+
+def allow_framing(event_type: EventType) -> None:
+    """Let other sites frame this page, and let its form lead on to the event type's redirect."""
+    g.frameable = True
+    if event_type.redirect_url:
+        parts = urlsplit(event_type.redirect_url)
+        g.form_action_origin = f"{parts.scheme}://{parts.netloc}"
+
+
+def remembering(response: AnyResponse, zone: str) -> AnyResponse:
+    """Keep the visitor's zone for the next visit; the query always wins over it."""
+    response.set_cookie("tz", zone, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+def after_booking(booking: Booking) -> str:
+    """Return where a visitor goes after booking: to the booking, or where the host sends them."""
+    target = booking.event_type.redirect_url
+    if not target:
+        return f"/booking/{booking.uid}"
+    forwarded = [("uid", booking.uid)]
+    forwarded.extend((f"metadata[{key}]", value) for key, value in booking.link_metadata.items())
+    return f"{target}{'&' if urlsplit(target).query else '?'}{urlencode(forwarded)}"

@@ -1,0 +1,144 @@
+"""A booking's own pages, open to whoever has its uid: look, calendar file, cancel, reschedule."""
+
+from flask import Response, g, make_response, redirect, render_template, request
+from flask_login import current_user
+from werkzeug.wrappers import Response as AnyResponse
+
+from calapp.bookings import calendar, entry, service, times
+from calapp.bookings.blueprint import blueprint
+from calapp.bookings.booker_views import TAKEN, booker_page, refuse_robots, state_of, typed_state
+from calapp.bookings.forms import MoveRequest, instant, long_text
+from calapp.bookings.models import Booking
+from calapp.clock import now
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.errors import Conflict, Invalid, NotFound, SlotTaken
+
+
+@blueprint.get("/booking/<uid>")
+def booked(uid: str) -> AnyResponse:
+    """Show a booking; an old link leads to the newest of its chain."""
+    booking = booking_at(uid)
+    if booking.rescheduled_to_uid:
+        return redirect(f"/booking/{service.newest(db.session(), booking).uid}")
+    return _page("bookings/booked.html", booking)
+
+
+@blueprint.get("/booking/<uid>.ics")
+def file(uid: str) -> Response:
+    """Give the booking as a calendar file."""
+    booking = service.newest(db.session(), booking_at(uid))
+    text, method = calendar.invitation(booking, settings().base_url)
+    response = make_response(text)
+    response.headers["Content-Type"] = f"text/calendar; charset=utf-8; method={method}"
+    response.headers["Content-Disposition"] = 'attachment; filename="booking.ics"'
+    return response
+
+
+@blueprint.get("/booking/<uid>/cancel")
+def ask_cancel(uid: str) -> AnyResponse:
+    """Ask whether to cancel; only the POST does."""
+    booking = booking_at(uid)
+    if booking.rescheduled_to_uid:
+        return redirect(f"/booking/{service.newest(db.session(), booking).uid}/cancel")
+    return _page("bookings/cancel.html", booking)
+
+
+@blueprint.post("/booking/<uid>/cancel")
+def cancel_by_link(uid: str) -> AnyResponse:
+    """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
+    booking = service.newest(db.session(), booking_at(uid))
+    try:
+        reason = long_text(request.form.get("reason", ""))
+        with transaction() as session:
+            service.cancel(session, booking, by=_acting(booking), reason=reason)
+    except Invalid as error:
+        return _page("bookings/cancel.html", booking, errors={"reason": error.message}), 422
+    except Conflict as error:
+        if booking.status != "cancelled":
+            return _page("bookings/cancel.html", booking, problem=error.message), 409
+    return redirect(f"/booking/{booking.uid}", 303)
+
+
+@blueprint.get("/booking/<uid>/reschedule")
+def ask_reschedule(uid: str) -> AnyResponse:
+    """Show the booker for a booking that is being moved."""
+    booking = booking_at(uid)
+    if booking.rescheduled_to_uid:
+        query = request.query_string.decode("ascii", "ignore")
+        return redirect(f"/booking/{service.newest(db.session(), booking).uid}/reschedule?{query}")
+    if not movable(booking):
+        return redirect(f"/booking/{booking.uid}")
+    return booker_page(booking.event_type, state_of(_path(booking), booking.event_type), booking=booking)
+
+
+@blueprint.post("/booking/<uid>/reschedule")
+def move(uid: str) -> AnyResponse:
+    """Move a booking; a taken time comes back with fresh ones."""
+    booking = service.newest(db.session(), booking_at(uid))
+    event_type, state = booking.event_type, typed_state(_path(booking), booking.event_type)
+    try:
+        refuse_robots()
+        wanted = _move_request(booking)
+        with transaction() as session:
+            moved = service.reschedule(session, booking, wanted)
+    except Invalid as error:
+        page = booker_page(event_type, state, booking=booking, problem=error.message, errors=error.details)
+        return page, 422
+    except SlotTaken:
+        return booker_page(event_type, state, booking=booking, problem=TAKEN), 409
+    return redirect(f"/booking/{moved.uid}", 303)
+
+
+def booking_at(uid: str) -> Booking:
+    """Find a booking by its uid; raise NotFound when there is none."""
+    booking = service.find(db.session(), uid)
+    if booking is None:
+        raise NotFound()
+    return booking
+
+
+def movable(booking: Booking) -> bool:
+    """Say whether a booking can still be moved."""
+    return booking.status in times.ACTIVE and booking.starts_at > now()
+
+
+def _path(booking: Booking) -> str:
+    return f"/booking/{booking.uid}/reschedule"
+
+
+def _move_request(booking: Booking) -> MoveRequest:
+    return MoveRequest(
+        start=instant(request.form.get("start", "")),
+        by=_acting(booking),
+        by_host=_is_host(booking),
+        reason=long_text(request.form.get("reason", "")),
+        metadata=entry.metadata(request.args, request.form),
+        attempt=entry.known_attempt(request.form.get("attempt", "")),
+    )
+
+
+def _is_host(booking: Booking) -> bool:
+    return bool(current_user.is_authenticated and current_user.id == booking.host_id)
+
+
+def _acting(booking: Booking) -> str:
+    """Return the e-mail address of who acts: the host who is signed in, else the visitor."""
+    return booking.host.email if _is_host(booking) else booking.visitor.email
+
+
+def _page(template: str, booking: Booking, **context: object) -> Response:
+    g.frameable = True
+    links = {
+        "google": calendar.google_link(booking, settings().base_url),
+        "outlook": calendar.outlook_link(booking, settings().base_url),
+    }
+    page = render_template(
+        template,
+        booking=booking,
+        links=links,
+        movable=movable(booking),
+        over=booking.ends_at <= now(),
+        **{"problem": "", "errors": {}, **context},
+    )
+    return make_response(page)
