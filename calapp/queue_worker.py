@@ -1,0 +1,181 @@
+"""A child of the worker: one process that works one queue, with Valkey or without."""
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+from flask import Flask
+from redis import RedisError
+from rq.exceptions import DequeueTimeout, StopRequested
+from rq.job import Job
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+from rq.timeouts import TimerDeathPenalty
+from rq.utils import import_attribute
+from rq.worker import SimpleWorker
+from sqlalchemy.exc import DBAPIError
+
+from calapp import broker
+from calapp.config import settings
+from calapp.errors import Busy
+from calapp.processes import follow_starter
+from calapp.stopping import stop_on, stop_requested
+
+BEAT_EVERY = 3.0  # seconds
+LOOK_AGAIN = 1.0  # seconds after which Valkey is looked for again
+GRACE = 2.0  # seconds beyond the deadline of a request in which to record what came
+
+log = logging.getLogger(__name__)
+
+
+class Trouble:
+    """Something that comes and goes: a line in the log when it comes, one when it has gone."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.said = ""
+
+    def note(self, error: BaseException) -> bool:
+        """Log an error, unless it is the one that was logged last; return whether it was logged."""
+        text = f"{type(error).__name__}: {first_line(error)}"
+        if text == self.said:
+            return False
+        self.said = text
+        log.warning("%s fails, trying again: %s", self.what, text)
+        return True
+
+    def over(self) -> None:
+        """Log that it works again, if it did not."""
+        if self.said:
+            log.warning("%s works again", self.what)
+        self.said = ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return str(error).strip().partition("\n")[0]
+
+
+def work(app: Flask, queue: str) -> None:
+    """Work one queue until asked to stop; while Valkey is away, do its job once a second without it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
+    follow_starter(settings().webhook_timeout + GRACE)
+    stop_on(signal.SIGTERM, wake=QueueWorker.wake)
+    trouble = Trouble("Valkey")
+    while not stop_requested():
+        try:
+            broker.web_client().ping()  # a Valkey that hangs is known sooner by this client
+            worker = QueueWorker(app, queue)
+            trouble.over()
+            worker.work_until_stopped()
+        except RedisError as error:
+            trouble.note(error)
+            perform(app, broker.JOBS[queue])
+            time.sleep(LOOK_AGAIN)
+
+
+def perform(app: Flask, job: str) -> None:
+    """Run the job of a queue without RQ; the database knows what is due, with Valkey or without."""
+    try:
+        with app.app_context():
+            import_attribute(job)()
+    except (DBAPIError, Busy) as error:
+        log.warning("The database is away: %s", first_line(error))
+    except Exception:
+        log.exception("The job %s failed", job)
+
+
+class QueueWorker(SimpleWorker):
+    """An RQ worker of one queue that runs jobs in its own process, each in a fresh app context."""
+
+    death_penalty_class = TimerDeathPenalty  # jobs have no time limit, and SIGALRM stays out of libcurl
+    connection_timeout = broker.WORKER_PATIENCE
+    dequeue_timeout = 1  # seconds
+    waiting = False  # of the one worker of this process
+
+    def __init__(self, app: Flask, queue: str) -> None:
+        client = broker.worker_client()
+        super().__init__([broker.queue(queue, client)], connection=client, serializer=JSONSerializer)
+        self.app = app
+        self.over = threading.Event()
+        self.log_job_description = False
+
+    def work_until_stopped(self) -> None:
+        """Work until this process is asked to stop; raise RedisError when Valkey goes away."""
+        self.register_birth()
+        threading.Thread(target=self._beat, name="heart", daemon=True).start()
+        try:
+            while not stop_requested():
+                self._work_once()
+        except StopRequested:
+            log.debug("Stopped while waiting")
+        finally:
+            self.over.set()
+            self._say_goodbye()
+
+    def _work_once(self) -> None:
+        if self.should_run_maintenance_tasks:
+            self.run_maintenance_tasks()
+        found = self._next_job()
+        if found is not None:
+            self.execute_job(*found)
+
+    def _next_job(self) -> tuple[Job, Queue] | None:
+        QueueWorker.waiting = True
+        try:
+            return self.queue_class.dequeue_any(
+                self.queues,
+                self.dequeue_timeout,
+                connection=self.connection,
+                job_class=self.job_class,
+                serializer=self.serializer,
+                death_penalty_class=self.death_penalty_class,
+            )
+        except DequeueTimeout:
+            return None
+        finally:
+            QueueWorker.waiting = False
+
+    @classmethod
+    def wake(cls) -> None:
+        """End the wait for a job, never a job; of one that was just taken the rows are still due."""
+        if cls.waiting:
+            raise StopRequested
+
+    def perform_job(self, *job: Any, **more: Any) -> bool:
+        """Run a job in a context of its own, so that it begins and ends with a fresh session."""
+        with self.app.app_context():
+            return super().perform_job(*job, **more)
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Log what a job raised: a database that is away in one line, anything else with its traceback."""
+        if isinstance(exc_info[1], DBAPIError | Busy):
+            log.warning("The database is away: %s", first_line(exc_info[1]))
+            return
+        super().handle_exception(job, *exc_info)
+
+    def _beat(self) -> None:
+        """Beat this process's heart, also while a job runs for hours."""
+        while not self.over.is_set():
+            try:
+                self._beat_once()
+            except RedisError as error:
+                log.debug("No heartbeat: %s", error)  # the work loop notices, too, and says so
+            self.over.wait(BEAT_EVERY)
+
+    def _beat_once(self) -> None:
+        broker.beat(self.connection, self.queues[0].name, self.name)
+        self.heartbeat()
+        for execution in list(self.executions.values()):
+            self.maintain_heartbeats(execution.job, execution)
+
+    def _say_goodbye(self) -> None:
+        """Take this worker off the books; when Valkey is away, its entry expires."""
+        try:
+            self.connection = broker.web_client()
+            broker.forget_beat(self.connection, self.queues[0].name, self.name)
+            self.register_death()
+        except RedisError:
+            return
