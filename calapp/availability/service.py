@@ -1,0 +1,70 @@
+"""A host's hours: weekly ranges and dates that differ."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.availability.models import DateOverride, WeeklyHours
+from calapp.availability.slots import Hours, Range
+
+
+def hours_of(session: Session, user: User) -> Hours:
+    """Return a host's hours as the slot function wants them."""
+    weekly: dict[int, list[Range]] = {}
+    rows = session.scalars(
+        select(WeeklyHours)
+        .where(WeeklyHours.user_id == user.id)
+        .order_by(WeeklyHours.weekday, WeeklyHours.start_minute)
+    )
+    for row in rows:
+        weekly.setdefault(row.weekday, []).append(Range(row.start_minute, row.end_minute))
+    return Hours(user.time_zone, weekly, overrides_of(session, user))
+
+
+def overrides_of(session: Session, user: User) -> dict[dt.date, list[Range]]:
+    """Return the dates with hours of their own, in order; an empty list is a day off."""
+    found: dict[dt.date, list[Range]] = {}
+    rows = session.scalars(
+        select(DateOverride)
+        .where(DateOverride.user_id == user.id)
+        .order_by(DateOverride.date, DateOverride.start_minute)
+    )
+    for row in rows:
+        ranges = found.setdefault(row.date, [])
+        if row.start_minute is not None and row.end_minute is not None:
+            ranges.append(Range(row.start_minute, row.end_minute))
+    return found
+
+
+def replace_hours(session: Session, user: User, weekly: Mapping[int, Sequence[Range]]) -> None:
+    """Put these weekly hours in place of the host's present ones."""
+    session.execute(delete(WeeklyHours).where(WeeklyHours.user_id == user.id))
+    for weekday, ranges in weekly.items():
+        for one in ranges:
+            session.add(
+                WeeklyHours(
+                    user_id=user.id,
+                    weekday=weekday,
+                    start_minute=one.start_minute,
+                    end_minute=one.end_minute,
+                )
+            )
+
+
+def set_override(session: Session, user: User, date: dt.date, ranges: Sequence[Range]) -> None:
+    """Give a date hours of its own, or with no range make it a day off."""
+    remove_override(session, user, date)
+    for one in ranges:
+        session.add(
+            DateOverride(user_id=user.id, date=date, start_minute=one.start_minute, end_minute=one.end_minute)
+        )
+    if not ranges:
+        session.add(DateOverride(user_id=user.id, date=date))
+
+
+def remove_override(session: Session, user: User, date: dt.date) -> None:
+    """Give a date its weekday's hours again."""
+    session.execute(delete(DateOverride).where(DateOverride.user_id == user.id, DateOverride.date == date))
