@@ -4,19 +4,20 @@ from pathlib import Path
 
 from flask import Flask
 from flask_migrate import Migrate
-from flask_wtf.csrf import CSRFProtect
 
 from calapp import config
 from calapp.accounts import views as accounts
+from calapp.accounts.guards import prepare_sign_in
 from calapp.availability import views as availability
 from calapp.bookings import views as bookings
 from calapp.config import Settings
 from calapp.db import db, prepare_engine
 from calapp.deliveries import views as deliveries
+from calapp.error_pages import register_error_pages
 from calapp.event_types import views as event_types
 from calapp.integrations import views as integrations
+from calapp.limits import prepare_limits
 
-csrf = CSRFProtect()
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
 
 
@@ -27,7 +28,9 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     app = Flask(__name__)
     app.config.from_mapping(flask_config(settings))
     prepare_database(app, worker=worker)
-    csrf.init_app(app)
+    register_error_pages(app)
+    prepare_limits(app, settings)
+    prepare_sign_in(app)
     register_pages(app)
     return app
 
@@ -38,6 +41,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": {} if settings.sqlite else {"pool_pre_ping": True, "pool_size": 10},
+        "SESSION_COOKIE_NAME": "calapp",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),
@@ -58,3 +62,4 @@ def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
     for views in (accounts, availability, event_types, deliveries, integrations, bookings):
         app.register_blueprint(views.blueprint)
+    app.jinja_env.globals["endpoint_exists"] = app.view_functions.__contains__

@@ -1,5 +1,152 @@
-"""Pages of this package."""
+"""Signing up, signing in and out, and a host's own settings."""
 
-from flask import Blueprint
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import session as cookies
+from flask_login import current_user, login_user, logout_user
+from werkzeug.wrappers import Response as AnyResponse
+
+from calapp.accounts import service
+from calapp.accounts.forms import LoginForm, PasswordForm, ProfileForm, SignUpForm
+from calapp.accounts.guards import current_host, local_path
+from calapp.accounts.models import User
+from calapp.accounts.names import normal
+from calapp.accounts.zones import grouped
+from calapp.config import settings as app_settings
+from calapp.db import db, transaction
+from calapp.errors import Invalid, NotAllowed
+from calapp.htmx import redirect_to
+from calapp.limits import limiter
 
 blueprint = Blueprint("accounts", __name__)
+
+HOME = "/bookings/upcoming"
+SIGN_INS = "10/minute"
+Page = AnyResponse | str | tuple[str, int]
+
+
+def _typed_name() -> str:
+    return f"name:{normal(request.form.get('username', ''))[:50]}"
+
+
+@blueprint.get("/")
+def start() -> AnyResponse:
+    """Lead to the bookings, or to the sign-in."""
+    return redirect(HOME if current_user.is_authenticated else url_for("accounts.login"))
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+@limiter.limit(SIGN_INS, methods=["POST"])
+@limiter.limit(SIGN_INS, methods=["POST"], key_func=_typed_name)
+def login() -> Page:
+    """Sign in."""
+    if request.method == "GET" and current_user.is_authenticated:
+        return redirect(_next_page())
+    form = LoginForm()
+    if form.validate_on_submit():
+        wanted = form.value()
+        try:
+            user = service.authenticate(db.session(), wanted.username, wanted.password)
+        except Invalid as error:
+            return _login_page(form, error.message), 422
+        return _signed_in(user)
+    return _login_page(form), 422 if form.errors else 200
+
+
+@blueprint.route("/signup", methods=["GET", "POST"])
+@limiter.limit(SIGN_INS, methods=["POST"])
+def signup() -> Page:
+    """Make an account, while the setting SIGNUP allows it."""
+    if not service.signup_open(db.session()):
+        raise NotAllowed("Sign-up is closed on this server.")
+    form = SignUpForm()
+    if not form.validate_on_submit():
+        return _signup_page(form), 422 if form.errors else 200
+    try:
+        with transaction() as session:
+            user = service.sign_up(session, form.value())
+    except Invalid as error:
+        return _signup_page(form, error.details), 422
+    return _signed_in(user)
+
+
+@blueprint.post("/logout")
+def logout() -> Response:
+    """Sign out of this browser."""
+    logout_user()
+    cookies.clear()
+    return redirect_to(url_for("accounts.login"))
+
+
+@blueprint.route("/settings", methods=["GET", "POST"])
+def settings() -> Page:
+    """Show and change name, address for mails and zone."""
+    form = ProfileForm(obj=current_host())
+    if not form.validate_on_submit():
+        return _settings_page(form), 422 if form.errors else 200
+    with transaction() as session:
+        service.update_profile(session, current_host().id, form.value())
+    return redirect_to(url_for("accounts.settings"), "Saved.")
+
+
+@blueprint.post("/settings/password")
+@limiter.limit(SIGN_INS, key_func=lambda: f"host:{current_host().id}")
+def password() -> Page:
+    """Change the password; every other browser is signed out."""
+    form = PasswordForm()
+    if not form.validate_on_submit():
+        return _settings_page(ProfileForm(None, obj=current_host()), form.errors), 422
+    change = form.value()
+    try:
+        with transaction() as session:
+            user = service.change_password(
+                session, current_host().id, change.current_password, change.new_password
+            )
+    except Invalid as error:
+        return _settings_page(ProfileForm(None, obj=current_host()), error.details), 422
+    login_user(user)
+    return redirect_to(url_for("accounts.settings"), "Your password was changed.")
+
+
+def _signed_in(user: User) -> Response:
+    """Begin a fresh session, so that nothing in an earlier one counts, and lead on."""
+    address = _next_page()
+    cookies.clear()
+    cookies.permanent = True
+    login_user(user)
+    return redirect_to(address)
+
+
+def _next_page() -> str:
+    return local_path(request.values.get("next"), HOME)
+
+
+def _login_page(form: LoginForm, wrong: str = "") -> str:
+    return render_template(
+        "accounts/login.html",
+        form=form,
+        wrong=wrong,
+        next_page=local_path(request.values.get("next"), ""),
+        may_sign_up=service.signup_open(db.session()),
+    )
+
+
+def _signup_page(form: SignUpForm, problems: dict[str, object] | None = None) -> str:
+    return render_template(
+        "accounts/signup.html",
+        form=form,
+        problems={**form.errors, **(problems or {})},
+        zones=grouped(form.time_zone.data or ""),
+        asks_code=bool(app_settings().signup_code),
+        base_url=app_settings().base_url,
+        next_page=local_path(request.values.get("next"), ""),
+    )
+
+
+def _settings_page(form: ProfileForm, password_problems: dict[str, object] | None = None) -> str:
+    return render_template(
+        "accounts/settings.html",
+        form=form,
+        host=current_host(),
+        zones=grouped(form.time_zone.data or ""),
+        password_problems=password_problems or {},
+    )

@@ -1,0 +1,217 @@
+"""What went wrong, translated once into a page, a toast or the API's JSON; every answer's headers."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask_limiter.errors import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter, Map
+from werkzeug.wrappers import Response as AnyResponse
+
+from calapp import errors
+from calapp.htmx import is_htmx, redirect_to, toast
+
+API = "/v2"
+STATUSES: dict[type[errors.AppError], int] = {
+    errors.NotFound: 404,
+    errors.NotAllowed: 403,
+    errors.SignedOut: 401,
+    errors.Invalid: 422,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.TooMany: 429,
+    errors.Busy: 503,
+}
+TITLES = {
+    400: "That did not work",
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not possible here",
+    409: "That has changed",
+    410: "No longer here",
+    413: "Too large",
+    415: "Not understood",
+    422: "Something is not right yet",
+    429: "One moment, please",
+    500: "Something went wrong",
+    503: "One moment, please",
+}
+SENTENCES = {
+    400: "The server could not understand this request.",
+    404: errors.NotFound.__doc__,
+    405: "This address cannot be used in this way.",
+    413: "This is more than the server takes.",
+    500: "The fault is on our side and was noted. Nothing was saved; please try again.",
+}
+CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "busy",
+}
+FORMS = frozenset(("application/x-www-form-urlencoded", "multipart/form-data"))
+STALE_PAGE = (
+    "This page was open for too long, or in another browser. Please load it again; nothing was saved."
+)
+# A strict subset of what the header's grammar allows, so that an address cannot add a directive of its own.
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What to tell: the status, a word for programs, a sentence for people."""
+
+    status: int
+    code: str
+    message: str
+    details: dict[str, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Number(IntegerConverter):
+    """The number in an address; one beyond what a database column holds is no address (404)."""
+
+    def __init__(self, url_map: Map, **options: int) -> None:
+        super().__init__(url_map, **{"max": 2**63 - 1, **options})
+
+
+def register_error_pages(app: Flask) -> None:
+    """Answer every error of this app, and put the security headers on every answer."""
+    app.url_map.converters["int"] = Number
+    app.register_error_handler(errors.AppError, _app_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationalError, _database_away)
+    app.before_request(_refuse_nul)
+    app.after_request(_add_headers)
+
+
+def is_api() -> bool:
+    """Say whether this request is one of the API's."""
+    return request.path == API or request.path.startswith(f"{API}/")
+
+
+def _app_error(error: errors.AppError) -> AnyResponse:
+    if isinstance(error, errors.SignedOut) and not is_api():
+        return _to_login()
+    status = next(number for kind, number in STATUSES.items() if isinstance(error, kind))
+    if isinstance(error, errors.Invalid) and is_api():
+        status = 400
+    headers = {}
+    if isinstance(error, errors.TooMany | errors.Busy):
+        headers["Retry-After"] = str(getattr(error, "retry_after", 2))
+    details = {name: value for name, value in error.details.items() if value is not None}
+    fault = Fault(status=status, code=error.code, message=error.message, details=details, headers=headers)
+    return answer(fault)
+
+
+def _http_error(error: HTTPException) -> AnyResponse:
+    if isinstance(error, RateLimitExceeded):
+        return _app_error(errors.TooMany(retry_after=error.limit.limit.get_expiry()))
+    status = error.code or 500
+    message = SENTENCES.get(status) or TITLES.get(status) or error.name
+    if isinstance(error, CSRFError):
+        message = STALE_PAGE
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    code = CODES.get(status, "error")
+    return answer(Fault(status=status, code=code, message=message, headers=headers))
+
+
+def _database_away(error: OperationalError) -> AnyResponse:
+    current_app.logger.warning("The database did not answer: %s", error.orig)
+    return _app_error(errors.Busy())
+
+
+def answer(fault: Fault) -> AnyResponse:
+    """Tell a fault in the form that was asked for."""
+    if is_api():
+        body = {"code": fault.code, "message": fault.message, "details": fault.details}
+        response = jsonify(status="error", error=body)
+    elif is_htmx():
+        response = _fragment(fault)
+    else:
+        title = TITLES.get(fault.status, "That did not work")
+        response = make_response(render_template("error.html", title=title, message=_whole_message(fault)))
+    response.status_code = fault.status
+    response.headers.update(fault.headers)
+    return response
+
+
+def _whole_message(fault: Fault) -> str:
+    """Return the sentence and those of the fields."""
+    return " ".join([fault.message, *(text for text in fault.details.values() if isinstance(text, str))])
+
+
+def _fragment(fault: Fault) -> Response:
+    """Leave the page as it is, so that nothing typed is lost, and say what happened in a toast."""
+    message = _whole_message(fault)
+    response = make_response(render_template("_error.html", message=message))
+    response.headers["HX-Reswap"] = "none"
+    return toast(response, message, "bad")
+
+
+def _to_login() -> AnyResponse:
+    """Lead to the sign-in and, after it, back to the page on which this happened."""
+    address = f"{url_for('accounts.login')}?{urlencode({'next': _page_to_return_to()})}"
+    response = redirect_to(address)
+    if is_htmx():
+        response.status_code = 401
+    return response
+
+
+def _page_to_return_to() -> str:
+    here = request.full_path.rstrip("?")
+    if is_htmx():
+        here = request.headers.get("HX-Current-URL", "")
+    elif request.method not in {"GET", "HEAD"}:
+        here = request.referrer or ""
+    parts = urlsplit(here)
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+
+
+def _refuse_nul() -> None:
+    """Refuse the one character that no database column of ours can hold."""
+    texts = (request.path, request.query_string.decode("latin-1"))
+    if any("\0" in text or "%00" in text for text in texts):
+        raise errors.NotFound
+    if request.mimetype in FORMS:
+        _refuse_nul_in_form()
+
+
+def _refuse_nul_in_form() -> None:
+    request.get_data()  # keeps the body for a view that wants it raw
+    if any("\0" in name or "\0" in value for name, value in request.form.items(multi=True)):
+        raise errors.Invalid("The text has a character that cannot be kept (NUL).")
+
+
+def _add_headers(response: AnyResponse) -> AnyResponse:
+    headers = response.headers
+    headers["Content-Security-Policy"] = _policy()
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
+    if response.mimetype == "text/html":
+        response.vary.add("HX-Request")
+        headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _policy() -> str:
+    """Return the Content-Security-Policy; a view may set g.frameable and g.form_action_origin."""
+    ancestors = "*" if g.get("frameable") else "'self'"
+    origin = g.get("form_action_origin") or ""
+    action = f"'self' {origin}" if ORIGIN.fullmatch(origin) else "'self'"
+    return (
+        f"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action {action}; "
+        f"frame-ancestors {ancestors}"
+    )
