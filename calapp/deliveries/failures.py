@@ -1,5 +1,7 @@
 """Why a try failed, in words with the cure, from libcurl's and TLS's own reasons."""
 
+import errno
+import os
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -24,7 +26,8 @@ class Trouble:
     url: str
     reached: str  # name, connect, tls, answer, body
     seconds: float  # the whole deadline
-    blocked: str | None  # the address guard's reason
+    blocked: str | None = None  # the address guard's reason
+    system: int = 0  # the system's errno of a connect
 
     @property
     def host(self) -> str:
@@ -43,8 +46,10 @@ TIMEOUTS = {
     "body": "The answer of {host} was not complete within {seconds:g} s. Send a short answer.",
 }
 
-# OpenSSL's words (as libcurl passes them on) and what they mean; the first that is found wins.
-CERTIFICATES = (
+TOO_OLD = "{host} speaks only old versions of TLS. Switch TLS 1.2 or newer on."
+
+# Parts of OpenSSL's and libcurl's words and what they mean; the first that is found wins.
+TEXTS = (
     ("certificate has expired", "certificate_expired", "The certificate of {host} has expired. Renew it."),
     (
         "not yet valid",
@@ -67,6 +72,11 @@ CERTIFICATES = (
         "The certificate of {host} is of an unknown issuer, or the server leaves out the intermediate one.",
     ),
     (
+        "certificate signature failure",
+        "certificate_unknown_issuer",
+        "The certificate of {host} is not signed by the issuer that it names. Ask for a new one.",
+    ),
+    (
         "no alternative certificate subject name matches",
         "certificate_wrong_host",
         "The certificate at {host} is for another name. Put {host} into it, or use the name that it has.",
@@ -76,7 +86,12 @@ CERTIFICATES = (
         "certificate_wrong_host",
         "The certificate at {host} is for another name. Put {host} into it, or use the name that it has.",
     ),
+    ("reset by peer", "reset", "{host} broke the connection off before it answered."),
+    ("protocol version", "tls_too_old", TOO_OLD),
+    ("unsupported protocol", "tls_too_old", TOO_OLD),
 )
+
+UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ETIMEDOUT))
 
 PLAIN = {
     pycurl.E_COULDNT_RESOLVE_HOST: (
@@ -111,9 +126,9 @@ PLAIN = {
         "reset",
         "{host} broke the connection off while the request was being sent.",
     ),
-    pycurl.E_PARTIAL_FILE: (
-        "incomplete",
-        "{host} closed the connection in the middle of its answer.",
+    pycurl.E_WRITE_ERROR: (
+        "endless",
+        "{host} sent 64 KB and still no final answer.",
     ),
     pycurl.E_UNSUPPORTED_PROTOCOL: (
         "not_http",
@@ -138,15 +153,26 @@ def _reason(trouble: Trouble) -> tuple[str, str]:
     if trouble.error == pycurl.E_OPERATION_TIMEDOUT:
         return f"timeout_{trouble.reached}", TIMEOUTS[trouble.reached]
     text = trouble.text.lower()
-    for part, code, words in CERTIFICATES:
+    for part, code, words in TEXTS:
         if part in text:
             return code, words
-    if "reset by peer" in text:
-        return "reset", PLAIN[pycurl.E_RECV_ERROR][1]
+    if trouble.system and trouble.system != errno.ECONNREFUSED:
+        return _without_connection(trouble.system)
     if trouble.error in PLAIN:
         return PLAIN[trouble.error]
+    return _in_its_own_words(trouble)
+
+
+def _without_connection(system: int) -> tuple[str, str]:
+    if system in UNREACHABLE:
+        return "unreachable", "There is no way to {host} from here. Is its address right, and is it up?"
+    return "transfer", f"No connection to {{host}} could be made: {os.strerror(system)}."
+
+
+def _in_its_own_words(trouble: Trouble) -> tuple[str, str]:
+    code = "certificate" if trouble.error == pycurl.E_PEER_FAILED_VERIFICATION else "transfer"
     detail = trouble.text.replace("{", "(").replace("}", ")") or f"libcurl error {trouble.error}"
-    return "transfer", f"The request to {{host}} failed: {detail}"
+    return code, f"The request to {{host}} failed: {detail}."
 
 
 def of_status(status: int, location: str | None = None) -> Failure | None:

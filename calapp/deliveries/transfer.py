@@ -68,7 +68,8 @@ class Transfer(pycurl.Curl):
     """An easy handle with everything set that does not change, and the state of the try that it is on."""
 
     __slots__ = (
-        "at", "began", "blocked", "body", "body_size", "guard", "head", "head_size", "parcel", "timeout"
+        "at", "began", "blocked", "body", "body_size", "guard", "head", "head_size", "no_socket", "parcel",
+        "timeout",
     )  # fmt: skip
 
     parcel: Parcel
@@ -123,6 +124,7 @@ class Transfer(pycurl.Curl):
         """Take the next parcel; raise pycurl.error or ValueError when libcurl does not take it."""
         self.parcel, self.at, self.began = parcel, at, began
         self.blocked: str | None = None
+        self.no_socket = 0
         self.head.clear()
         self.body.clear()
         self.head_size = self.body_size = 0
@@ -139,7 +141,8 @@ class Transfer(pycurl.Curl):
             return pycurl.SOCKET_BAD
         try:
             return LentSocket(address.family, address.socktype, address.protocol)
-        except OSError:  # no address family of this kind here, or no file descriptor left
+        except OSError as error:  # no address family of this kind here, or no file descriptor left
+            self.no_socket = error.errno or 0
             return pycurl.SOCKET_BAD
 
     def _on_head(self, line: bytes) -> int | None:
@@ -175,7 +178,7 @@ class Transfer(pycurl.Curl):
 
     def unsent(self, parcel: Parcel, at: datetime) -> Answer:
         """Answer a parcel that libcurl did not even take."""
-        trouble = Trouble(pycurl.E_URL_MALFORMAT, "", parcel.url, "name", self.timeout, None)
+        trouble = Trouble(pycurl.E_URL_MALFORMAT, "", parcel.url, "name", self.timeout)
         return Answer(parcel, at, None, of_trouble(trouble), Timings(0, 0, 0, 0, 0), "", "", None)
 
     def _failure(self, status: int | None, error: int, text: str) -> Failure | None:
@@ -185,15 +188,18 @@ class Transfer(pycurl.Curl):
             return None
         if status is not None and (status >= 300 or not error):
             return of_status(status, self._header(b"location"))
-        return of_trouble(
-            Trouble(
-                error=error,
-                text=text,
-                url=self.parcel.url,
-                reached=self._reached(),
-                seconds=self.timeout,
-                blocked=self.blocked if error == pycurl.E_COULDNT_CONNECT else None,
-            )
+        return of_trouble(self._trouble(error, text))
+
+    def _trouble(self, error: int, text: str) -> Trouble:
+        unconnected = error == pycurl.E_COULDNT_CONNECT
+        return Trouble(
+            error=error,
+            text=text,
+            url=self.parcel.url,
+            reached=self._reached(),
+            seconds=self.timeout,
+            blocked=self.blocked if unconnected else None,
+            system=(self.no_socket or self.getinfo(pycurl.OS_ERRNO)) if unconnected else 0,
         )
 
     def _header(self, name: bytes) -> str | None:
@@ -205,13 +211,14 @@ class Transfer(pycurl.Curl):
 
     def _reached(self) -> str:
         """Return the phase that the transfer was in: name, connect, tls, answer, body."""
-        if self.getinfo(pycurl.STARTTRANSFER_TIME_T):
+        if self.head:
             return "body"
-        if self.getinfo(pycurl.PRETRANSFER_TIME_T):
-            return "answer"
-        if self.getinfo(pycurl.CONNECT_TIME_T):
-            return "tls"
-        return "connect" if self.getinfo(pycurl.NAMELOOKUP_TIME_T) else "name"
+        if not self.getinfo(pycurl.NAMELOOKUP_TIME_T):
+            return "name"
+        if not self.getinfo(pycurl.CONNECT_TIME_T):
+            return "connect"
+        secured = self.getinfo(pycurl.APPCONNECT_TIME_T) or self.getinfo(pycurl.SCHEME) != "https"
+        return "answer" if secured else "tls"
 
     def _timings(self) -> Timings:
         get = self.getinfo
