@@ -74,6 +74,18 @@ def saved(app: Flask) -> Callable[..., None]:
     return save
 
 
+@pytest.fixture
+def change(app: Flask) -> Callable[..., None]:
+    """Return a function that sets attributes of a stored object and commits."""
+
+    def set_attributes(stored: object, **values: object) -> None:
+        with transaction():
+            for name, value in values.items():
+                setattr(stored, name, value)
+
+    return set_attributes
+
+
 def make_user(username: str, zone: str = "Europe/Berlin") -> User:
     """Make a host who is there on weekdays from 9 to 17."""
     return User(

@@ -27,7 +27,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an event type asks for, in minutes; the horizon in days, the most bookings of a day or no limit."""
+    """What an event type asks for, in minutes; the horizon in days; a limit of bookings a day or none."""
 
     length: int
     step: int

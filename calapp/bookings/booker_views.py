@@ -16,6 +16,7 @@ from calapp.errors import Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
 from calapp.htmx import page_or_fragment
+from calapp.limits import csrf, limiter
 
 TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
 ROBOT = "That was quicker than people type. Please press the button once more."
@@ -40,6 +41,8 @@ def show(user: str, slug: str) -> Response:
 
 
 @blueprint.post("/<user>/<slug>")
+@csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
+@limiter.limit("20/minute", key_func=entry.limit_key)
 def create(user: str, slug: str) -> AnyResponse:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)

@@ -13,6 +13,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid, NotFound, SlotTaken
+from calapp.limits import csrf, limiter
 
 
 @blueprint.get("/booking/<uid>")
@@ -45,6 +46,8 @@ def ask_cancel(uid: str) -> AnyResponse:
 
 
 @blueprint.post("/booking/<uid>/cancel")
+@csrf.exempt
+@limiter.limit("20/minute", key_func=entry.limit_key)
 def cancel_by_link(uid: str) -> AnyResponse:
     """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
     booking = service.newest(db.session(), booking_at(uid))
@@ -73,6 +76,8 @@ def ask_reschedule(uid: str) -> AnyResponse:
 
 
 @blueprint.post("/booking/<uid>/reschedule")
+@csrf.exempt
+@limiter.limit("20/minute", key_func=entry.limit_key)
 def move(uid: str) -> AnyResponse:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))

@@ -3,6 +3,8 @@
 import re
 import secrets
 
+from flask import request
+from flask_limiter.util import get_remote_address
 from itsdangerous import BadSignature, TimestampSigner
 from werkzeug.datastructures import MultiDict
 
@@ -43,6 +45,11 @@ def by_robot(form: MultiDict[str, str]) -> bool:
 
 def _signer() -> TimestampSigner:
     return TimestampSigner(settings().secret_key, salt="attempt")
+
+
+def limit_key() -> str:
+    """Return what the limit on bookings counts: the address and the page together."""
+    return f"{get_remote_address()} {request.path.lower()}"
 
 
 def metadata(query: MultiDict[str, str], form: MultiDict[str, str]) -> Metadata:

@@ -5,10 +5,7 @@ from calapp.bookings.blueprint import blueprint
 from calapp.bookings.mails import spoken_time
 from calapp.deliveries.body import instant
 
-__all__ = ["PUBLIC_POSTS", "blueprint"]
-
-# Nothing but the link gives the right to these, and a frame on another site has no session for a token.
-PUBLIC_POSTS = (booker_views.create, booking_views.cancel_by_link, booking_views.move)
+__all__ = ["blueprint", "booker_views", "booking_views"]
 
 FILTERS = {
     "spoken_date": words.spoken_date,

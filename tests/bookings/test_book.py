@@ -1,0 +1,133 @@
+"""A visitor books through the form."""
+
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.bookings.models import Attendee, Booking, BusySlot
+from calapp.deliveries.models import Event
+from calapp.event_types.models import EventType
+
+MONDAY = datetime(2027, 1, 4, 7, tzinfo=UTC)  # 8:00 in Berlin
+START = "2027-01-05T10:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def monday():
+    with time_machine.travel(MONDAY, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture
+def form(quick_chat: EventType) -> dict[str, str]:
+    return {"start": START, "name": "Ada Byron", "email": "ada@example.com", "time_zone": "Europe/London"}
+
+
+def test_a_booking_leads_to_its_own_page(client: FlaskClient, form: dict[str, str]) -> None:
+    answer = client.post("/rick/quick-chat", data=form, follow_redirects=True)
+    assert answer.status_code == 200
+    assert "This meeting is scheduled" in answer.text
+    assert "Tuesday, 5 January 2027, 10:00 – 10:15 (Europe/London)" in answer.text
+
+
+def test_metadata_of_the_link_reaches_the_event(client: FlaskClient, form, session: Session) -> None:
+    client.post("/rick/quick-chat?metadata[user_id]=123", data=form)
+    event = session.scalars(select(Event)).one()
+    assert event.trigger == "BOOKING_CREATED"
+    assert '"metadata":{"user_id":"123"}' in event.body
+
+
+def test_a_taken_time_answers_with_fresh_ones(client: FlaskClient, form, session: Session) -> None:
+    client.post("/rick/quick-chat", data=form)
+    answer = client.post("/rick/quick-chat?metadata[a]=b", data=form | {"email": "bob@example.com"})
+    assert answer.status_code == 409
+    assert "not free any more" in answer.text
+    assert "metadata%5Ba%5D=b" in answer.text
+    assert len(session.scalars(select(Booking)).all()) == 1
+
+
+def test_a_taken_time_leaves_no_event_behind(client: FlaskClient, form, session: Session) -> None:
+    client.post("/rick/quick-chat", data=form)
+    client.post("/rick/quick-chat", data=form | {"email": "bob@example.com"})
+    assert len(session.scalars(select(Event)).all()) == 1
+
+
+def test_bad_fields_come_back_with_words(client: FlaskClient, form, session: Session) -> None:
+    answer = client.post("/rick/quick-chat", data=form | {"name": " ", "email": "nonsense"})
+    assert answer.status_code == 422
+    assert "Please give your name." in answer.text
+    assert "Please give an e-mail address" in answer.text
+    assert 'value="nonsense"' in answer.text
+    assert session.scalar(select(Booking)) is None
+
+
+def test_a_double_click_books_only_once(client: FlaskClient, form, session: Session, monday) -> None:
+    page = client.get(f"/rick/quick-chat?slot={START}").text
+    attempt = page.split('name="attempt" value="')[1].split('"')[0]
+    monday.shift(5)
+    first = client.post("/rick/quick-chat", data=form | {"attempt": attempt})
+    second = client.post("/rick/quick-chat", data=form | {"attempt": attempt})
+    assert first.location == second.location
+    assert len(session.scalars(select(Booking)).all()) == 1
+
+
+def test_a_form_younger_than_two_seconds_is_a_robots(client: FlaskClient, form, monday) -> None:
+    page = client.get(f"/rick/quick-chat?slot={START}").text
+    attempt = page.split('name="attempt" value="')[1].split('"')[0]
+    monday.shift(1)
+    answer = client.post("/rick/quick-chat", data=form | {"attempt": attempt})
+    assert answer.status_code == 422
+    assert "quicker than people type" in answer.text
+
+
+def test_a_filled_trap_books_nothing(client: FlaskClient, form, session: Session) -> None:
+    answer = client.post("/rick/quick-chat", data=form | {"website": "https://spam.example"})
+    assert answer.status_code == 422
+    assert session.scalar(select(Booking)) is None
+
+
+def test_a_booking_holds_its_cells_with_buffers(client, form, session: Session, quick_chat, change) -> None:
+    change(quick_chat, buffer_before=10, buffer_after=5)
+    client.post("/rick/quick-chat", data=form)
+    cells = session.scalars(select(BusySlot.at).order_by(BusySlot.at)).all()
+    assert (cells[0], len(cells)) == (datetime(2027, 1, 5, 9, 50, tzinfo=UTC), 6)
+
+
+def test_guests_stand_behind_the_visitor(client: FlaskClient, form, session: Session) -> None:
+    client.post(
+        "/rick/quick-chat", data=form | {"guests": "bob@example.com, ada@example.com eve@example.com"}
+    )
+    people = session.scalars(select(Attendee.email).order_by(Attendee.position)).all()
+    assert people == ["ada@example.com", "bob@example.com", "eve@example.com"]
+
+
+def test_a_time_that_was_not_offered_is_refused(client: FlaskClient, form, session: Session) -> None:
+    answer = client.post("/rick/quick-chat", data=form | {"start": "2027-01-05T10:05:00Z"})
+    assert answer.status_code == 409
+    assert session.scalar(select(Booking)) is None
+
+
+@pytest.mark.parametrize("field", ["start", "name", "email", "notes", "guests", "time_zone", "attempt"])
+@pytest.mark.parametrize("value", ["", "\0", "x" * 6000, "\ud7ff😀<script>", "'; DROP TABLE booking; --"])
+def test_odd_values_never_break_the_form(client: FlaskClient, form, field: str, value: str) -> None:
+    answer = client.post("/rick/quick-chat?metadata[<b>]=<i>", data=form | {field: value})
+    assert answer.status_code in {303, 409, 422}
+    assert "<script>" not in answer.text
+
+
+def test_an_unknown_address_is_not_found(client: FlaskClient, rick: User) -> None:
+    assert client.get("/rick/nothing").status_code == 404
+    assert client.post("/nobody/quick-chat").status_code == 404
+
+
+def test_a_redirect_takes_uid_and_metadata_along(client, form, session, quick_chat, change) -> None:
+    change(quick_chat, redirect_url="https://bank.example/thanks?from=cal")
+    answer = client.post("/rick/quick-chat?metadata[user_id]=1%202", data=form)
+    booking = session.scalars(select(Booking)).one()
+    expected = f"https://bank.example/thanks?from=cal&uid={booking.uid}&metadata%5Buser_id%5D=1+2"
+    assert answer.location == expected
