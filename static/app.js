@@ -135,6 +135,5 @@
   }
 
   ready(document);
-  focusFirst(document);
   for (const line of toasts ? toasts.children : []) fade(line);
 })();
