@@ -10,6 +10,7 @@ from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
 from calapp.availability import views as availability
 from calapp.bookings import views as bookings
+from calapp.cli import register_commands
 from calapp.config import Settings
 from calapp.db import db, prepare_engine
 from calapp.deliveries import views as deliveries
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     prepare_limits(app, settings)
     prepare_sign_in(app)
     register_pages(app)
+    register_commands(app)
     return app
 
 

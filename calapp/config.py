@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from click import ClickException
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 
-class BadSetting(Exception):
+class BadSetting(ClickException):
     """A setting cannot be read; the message names it."""
 
 

@@ -15,14 +15,12 @@ from calapp.config import Settings, settings
 from calapp.db import db
 from calapp.deliveries.upkeep import anything_due
 from calapp.errors import Busy
-from calapp.processes import follow_starter, spawn
+from calapp.processes import Kept, follow_starter, stop
 from calapp.queue_worker import GRACE, Trouble
 from calapp.stopping import stop_on, stop_requested
 
 SWEEP_EVERY = 1.0  # seconds
 CHORES_EVERY = 10.0  # seconds
-FAST_DEATH = 10.0  # seconds; a child that lived shorter is started again after a growing pause
-LONGEST_PAUSE = 5.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +29,18 @@ def supervise(app: Flask) -> None:
     """Keep the children of a worker alive and sweep, until asked to stop; then stop them in order."""
     chosen = settings()
     patience = chosen.webhook_timeout + GRACE
-    children: list[Child] = []
+    children: list[Kept] = []
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
+    signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
     follow_starter(patience + GRACE)
-    children += [Child(broker.DELIVERIES) for _ in range(delivery_processes(chosen))]
-    children.append(Child(broker.CHORES))
+    children += [_child(broker.DELIVERIES) for _ in range(delivery_processes(chosen))]
+    children.append(_child(broker.CHORES))
     Sweeper(app).start()
     while not stop_requested():
         for child in children:
             child.keep_alive()
         time.sleep(0.1)
-    _stop(children, patience)
+    stop(children, patience)
 
 
 def delivery_processes(chosen: Settings) -> int:
@@ -49,55 +48,12 @@ def delivery_processes(chosen: Settings) -> int:
     return chosen.worker_processes or (1 if chosen.sqlite else os.cpu_count() or 1)
 
 
-class Child:
-    """A process that works one queue, and is started again when it dies."""
-
-    def __init__(self, queue: str) -> None:
-        self.queue = queue
-        self.pause = 0.0
-        self.start()
-
-    def start(self) -> None:
-        """Start the process."""
-        self.again_at: float | None = None
-        self.started_at = time.monotonic()
-        arguments = ("-m", "flask", "worker", "--child", self.queue)
-        self.process = spawn(*arguments, FLASK_APP="app:create_app(worker=True)")
-
-    def keep_alive(self) -> None:
-        """Start the process again when it has died; later when it dies again and again."""
-        code = self.process.poll()
-        if code is None:
-            return
-        at = time.monotonic()
-        if self.again_at is None:
-            self.pause = min(2 * self.pause + 0.2, LONGEST_PAUSE) if at - self.started_at < FAST_DEATH else 0
-            self.again_at = at + self.pause
-            log.warning("The process of the queue %s ended with %d; starting another", self.queue, code)
-        if at >= self.again_at:
-            self.close()
-            self.start()
-
-    def close(self) -> None:
-        """Let go of the pipe to the process, which ends when it notices."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+def _child(queue: str) -> Kept:
+    arguments = ("-m", "flask", "worker", "--child", queue)
+    return Kept(f"The process of the queue {queue}", *arguments, FLASK_APP="app:create_app(worker=True)")
 
 
-def _stop(children: list[Child], patience: float) -> None:
-    """Let the children finish what is in flight, all at once, for at most so many seconds."""
-    for child in children:
-        child.process.terminate()
-    until = time.monotonic() + patience
-    while any(child.process.poll() is None for child in children) and time.monotonic() < until:
-        time.sleep(0.02)
-    for child in children:
-        child.process.kill()
-        child.process.wait()
-        child.close()
-
-
-def _kill(children: list[Child]) -> None:
+def _kill(children: list[Kept]) -> None:
     for child in children:
         child.process.kill()
     os._exit(1)

@@ -1,0 +1,168 @@
+"""The commands: `flask worker`, `flask create-user NAME` and the others."""
+
+import logging
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from email_validator import EmailNotValidError, validate_email
+from flask import Flask
+from flask.cli import ScriptInfo, with_appcontext
+
+from calapp import broker, chores, demo
+from calapp.accounts.models import User
+from calapp.accounts.service import create_api_key, create_user, find_user, set_password
+from calapp.accounts.zones import is_zone
+from calapp.db import transaction
+from calapp.deliveries import upkeep
+from calapp.errors import AppError, NotFound
+from calapp.queue_worker import work
+from calapp.worker import supervise
+
+LOG_LINE = "%(asctime)s worker: %(message)s"
+SHORTEST_PASSWORD = 8  # characters
+LONGEST_NAME = 100  # characters
+
+
+def register_commands(app: Flask) -> None:
+    """Add the commands to `flask`."""
+    for command in (worker, seed_demo, add_user, change_password, add_api_key, prune):
+        app.cli.add_command(command)
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn what the app says no to into one sentence and exit code 1."""
+    try:
+        yield
+    except AppError as error:
+        sentences = [str(text) for text in error.details.values()] or [error.message]
+        raise click.ClickException(" ".join(sentences)) from None
+
+
+@click.command("worker")
+@click.option("--child", type=click.Choice([*broker.JOBS]), hidden=True, help="Work this queue alone.")
+@click.pass_context
+def worker(context: click.Context, child: str | None) -> None:
+    """Deliver webhooks and do the chores, until stopped."""
+    logging.basicConfig(format=LOG_LINE, datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+    app = context.ensure_object(ScriptInfo).load_app()
+    if child is None:
+        supervise(app)
+        return
+    work(app, child)
+
+
+@click.command("seed-demo")
+@with_appcontext
+def seed_demo() -> None:
+    """Make the demo host: rick, whose password is demo."""
+    with told_plainly(), transaction() as session:
+        demo.seed_demo(session)
+    print(f"Made the demo host {demo.USERNAME}, whose password is {demo.PASSWORD}.")
+
+
+def _good_email(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        return value and validate_email(value, check_deliverability=False).normalized
+    except EmailNotValidError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _good_zone(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_zone(value):
+        raise click.BadParameter(f"There is no time zone {value}; one is Europe/Berlin.")
+    return value
+
+
+def _good_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not 1 <= len(value.strip()) <= LONGEST_NAME:
+        raise click.BadParameter(f"Please use 1 to {LONGEST_NAME} characters.")
+    return value
+
+
+@click.command("create-user")
+@click.argument("name")
+@click.option("--password", help="Asked for when it is left out; made and printed when nothing is typed.")
+@click.option("--full-name", callback=_good_name, help="What visitors read. Default: NAME.")
+@click.option("--email", callback=_good_email, help="Where mails for this user go. Default: NAME@localhost.")
+@click.option(
+    "--time-zone", callback=_good_zone, help="Such as Europe/Berlin. Default: that of this machine."
+)
+@with_appcontext
+def add_user(
+    name: str, password: str | None, full_name: str | None, email: str | None, time_zone: str | None
+) -> None:
+    """Make a user."""
+    password, made = _password(password)
+    with told_plainly(), transaction() as session:
+        user = create_user(
+            session,
+            username=name,
+            password=password,
+            name=full_name or name,
+            email=email or f"{name}@localhost",
+            time_zone=time_zone or demo.server_zone(),
+        )
+        print(f"Made the user {user.username}{_with_password(password, made=made)}.")
+
+
+@click.command("set-password")
+@click.argument("name")
+@click.option("--password", help="Asked for when it is left out; made and printed when nothing is typed.")
+@with_appcontext
+def change_password(name: str, password: str | None) -> None:
+    """Give a user a new password, which ends every session of the old one."""
+    password, made = _password(password)
+    with told_plainly(), transaction() as session:
+        user = _existing(find_user(session, name), name)
+        set_password(user, password)
+        print(f"Changed the password of {user.username}{_with_password(password, made=made)}.")
+
+
+@click.command("create-api-key")
+@click.argument("name")
+@click.option(
+    "--label", callback=_good_name, default="command line", help="The key's name on the integrations page."
+)
+@with_appcontext
+def add_api_key(name: str, label: str) -> None:
+    """Make an API key for a user and print it; it is shown this once."""
+    with told_plainly(), transaction() as session:
+        user = _existing(find_user(session, name), name)
+        _key, plain = create_api_key(session, user, label, ["read", "write"])
+    print(plain)
+
+
+@click.command("prune")
+@with_appcontext
+def prune() -> None:
+    """Remove attempts and bodies that are older than 30 days, as the worker does by itself."""
+    print(f"Removed {chores.repeat(upkeep.prune)} rows.")
+
+
+def _existing(user: User | None, name: str) -> User:
+    if user is None:
+        raise NotFound(f"There is no user {name}.")
+    return user
+
+
+def _password(given: str | None) -> tuple[str, bool]:
+    """Return the password and whether it was made: given, typed, or made when nobody types one."""
+    if given is None and sys.stdin.isatty():
+        question = "Password (nothing: one is made)"
+        given = click.prompt(
+            question, default="", show_default=False, hide_input=True, confirmation_prompt=True
+        )
+    if not given:
+        return secrets.token_urlsafe(12), True
+    if len(given) < SHORTEST_PASSWORD:
+        raise click.ClickException(f"A password has at least {SHORTEST_PASSWORD} characters.")
+    return given, False
+
+
+def _with_password(password: str, *, made: bool) -> str:
+    return f" with the password {password}" if made else ""

@@ -1,0 +1,115 @@
+"""The demo host, so that a first look needs no set-up."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.security import check_password_hash
+
+from calapp.accounts.models import User
+from calapp.accounts.service import create_user, find_user
+from calapp.accounts.zones import is_zone
+from calapp.availability.models import WeeklyHours
+from calapp.config import settings
+from calapp.deliveries.signing import new_secret
+from calapp.event_types.models import EventType
+from calapp.integrations.models import Inspector
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.triggers import SUBSCRIBABLE
+
+USERNAME = "rick"
+PASSWORD = "demo"  # noqa: S105 (known to everybody, so the demo host is made on loopback only)
+
+
+def is_empty(session: Session) -> bool:
+    """Say whether nobody has signed up yet."""
+    return not session.scalar(select(func.count()).select_from(User))
+
+
+def demo_stands(session: Session) -> bool:
+    """Say whether the demo host is there with the password that is printed."""
+    host = find_user(session, USERNAME)
+    return host is not None and check_password_hash(host.password_hash, PASSWORD)
+
+
+def seed_demo(session: Session) -> User:
+    """Make the demo host, its event types and its webhook to the inspector; raise Invalid when it stands."""
+    host = create_user(
+        session,
+        username=USERNAME,
+        password=PASSWORD,
+        name="Rick",
+        email="rick@example.com",
+        time_zone=server_zone(),
+    )
+    _give_hours(session, host)
+    session.add_all(_event_types(host))
+    inspector = Inspector(user_id=host.id)
+    session.add(inspector)
+    session.flush()  # gives the inspector its token, which the webhook's address carries
+    session.add(_webhook(inspector))
+    return host
+
+
+def _give_hours(session: Session, host: User) -> None:
+    """Set Monday to Friday, 9 to 17, unless a newcomer has hours already."""
+    if session.scalar(select(WeeklyHours.id).where(WeeklyHours.user_id == host.id).limit(1)) is not None:
+        return
+    for day in range(5):
+        session.add(WeeklyHours(user_id=host.id, weekday=day, start_minute=9 * 60, end_minute=17 * 60))
+
+
+def _event_types(host: User) -> list[EventType]:
+    return [
+        EventType(user_id=host.id, title="Quick chat", slug="quick-chat", length=15, position=0),
+        EventType(
+            user_id=host.id,
+            title="30 minutes",
+            slug="30min",
+            length=30,
+            position=1,
+            requires_confirmation=True,
+        ),
+    ]
+
+
+def _webhook(inspector: Inspector) -> Webhook:
+    return Webhook(
+        user_id=inspector.user_id,
+        subscriber_url=_address(inspector),
+        triggers=[trigger.value for trigger in SUBSCRIBABLE],
+        secret=new_secret(),
+    )
+
+
+def _address(inspector: Inspector) -> str:
+    return f"{settings().base_url}/hooks/in/{inspector.token}"
+
+
+def move_inspectors(session: Session) -> None:
+    """Give webhooks to the built-in inspector the present address: the port may be another than last time."""
+    for inspector in session.scalars(select(Inspector)):
+        path = f"/hooks/in/{inspector.token}"
+        webhooks = select(Webhook).where(
+            Webhook.user_id == inspector.user_id, Webhook.subscriber_url.endswith(path, autoescape=True)
+        )
+        for webhook in session.scalars(webhooks):
+            webhook.subscriber_url = _address(inspector)
+
+
+def server_zone() -> str:
+    """Return the name of this machine's time zone; UTC when it tells none."""
+    link = Path("/etc/localtime")
+    linked = str(link.resolve()).partition("zoneinfo/")[2] if link.is_symlink() else ""
+    for name in (os.environ.get("TZ", "").lstrip(":"), _written("/etc/timezone"), linked):
+        if is_zone(name):
+            return name
+    return "UTC"
+
+
+def _written(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,217 @@
+"""What `make run` starts: an embedded Valkey, the web server and a worker, on one machine with no set-up."""
+
+import errno
+import http.client
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+from flask_migrate import upgrade
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import create_app
+from calapp import config, demo
+from calapp.broker import EmbeddedValkey, NoBroker
+from calapp.config import BadSetting, Settings
+from calapp.db import db, transaction
+from calapp.processes import Kept, stop
+from calapp.queue_worker import GRACE
+from calapp.stopping import stop_on, stop_requested
+
+LOOPBACK = "127.0.0.0/8,::1/128"
+WEB_PATIENCE = 12.0  # seconds for the web server to answer what is being asked
+START = 30.0  # seconds within which the web server must answer
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (what HOST may be)
+
+log = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """The start fails; the message is a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """What the printed block depends on."""
+
+    demo: bool  # the demo host is there with the password that is printed
+    empty: bool  # nobody has signed up yet
+
+
+def main() -> None:
+    """Start everything, say where to look, and stop everything in order when asked to."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    try:
+        Launcher(prepared_settings()).run()
+    except (BadSetting, CannotStart, NoBroker) as error:
+        sys.exit(str(error))
+
+
+def prepared_settings() -> Settings:
+    """Read the settings and set those that the start makes, here and for the processes; raise BadSetting."""
+    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
+    chosen = config.load()
+    os.environ["CALAPP_DATA_DIR"] = str(chosen.data_dir)
+    if not chosen.loopback and not chosen.signup_code:
+        os.environ["SIGNUP_CODE"] = secrets.token_hex(4)
+    return config.load()
+
+
+class Launcher:
+    """The processes of one `make run`, in the order in which they start."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self.settings = chosen
+        self.valkey = None if chosen.redis_url else EmbeddedValkey(chosen.data_dir)
+        self.web: Kept | None = None
+        self.worker: Kept | None = None
+
+    def run(self) -> None:
+        """Start, watch until asked to stop, and stop."""
+        check_port(self.settings)
+        stop_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, force=self.kill)
+        try:
+            if self.valkey is not None:
+                self.valkey.start()
+            welcome = prepare_database(self.settings)
+            self.start_processes()
+            if not stop_requested():
+                print(block(self.settings, welcome), flush=True)
+            self.watch()
+        finally:
+            self.stop()
+
+    def start_processes(self) -> None:
+        """Start the web server and the worker, and wait until the first answers; raise CannotStart."""
+        self.worker = Kept("The worker", "-m", "flask", "worker")
+        self.web = Kept("The web server", "-m", "gunicorn", "app:create_app()", FLASK_APP="app.py")
+        until = time.monotonic() + START
+        while not (stop_requested() or answers(self.settings)):
+            if not self.web.alive() or time.monotonic() > until:
+                raise CannotStart("The web server did not start; what it said stands above.")
+            time.sleep(0.05)
+
+    def watch(self) -> None:
+        """Start again what dies, until asked to stop."""
+        while not stop_requested():
+            for kept in (self.web, self.worker):
+                if kept is not None:
+                    kept.keep_alive()
+            self.keep_valkey_alive()
+            time.sleep(0.1)
+
+    def keep_valkey_alive(self) -> None:
+        """Start the embedded Valkey again when it died; what was due is in the database."""
+        if self.valkey is None or self.valkey.running():
+            return
+        log.warning("Valkey ended; starting another")
+        try:
+            self.valkey.start()
+        except NoBroker as error:
+            log.warning("%s", error)
+            time.sleep(1)
+
+    def stop(self) -> None:
+        """Stop web, worker and Valkey, in that order, each when the one before has gone."""
+        if self.web is not None:
+            stop([self.web], WEB_PATIENCE)
+        if self.worker is not None:
+            stop([self.worker], self.settings.webhook_timeout + 2 * GRACE)
+        if self.valkey is not None:
+            self.valkey.stop()
+
+    def kill(self) -> None:
+        """End everything at once."""
+        for kept in (self.web, self.worker):
+            if kept is not None and kept.alive():
+                kept.process.send_signal(signal.SIGQUIT)  # which they pass on to their own children
+        if self.valkey is not None and self.valkey.server is not None:
+            self.valkey.server.kill()
+        os._exit(1)
+
+
+def check_port(chosen: Settings) -> None:
+    """Raise CannotStart when the web server could not listen where it is told to."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    try:
+        socket.create_server((chosen.host, chosen.port), family=family).close()
+    except OSError as error:
+        raise CannotStart(_port_trouble(chosen, error)) from None
+
+
+def _port_trouble(chosen: Settings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {chosen.port} is taken by another program; choose another: PORT={chosen.port + 1} make run"
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {chosen.port} is for root alone; choose one above 1023: PORT=5000 make run"
+    return f"HOST={chosen.host} and PORT={chosen.port} cannot be listened on ({error.strerror})."
+
+
+def prepare_database(chosen: Settings) -> Welcome:
+    """Bring the tables up to date and make the demo host in an empty database; raise CannotStart."""
+    app = create_app(chosen)
+    try:
+        with app.app_context():
+            upgrade()
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            try:
+                return _seeded(chosen)
+            finally:
+                db.session.remove()
+                db.engine.dispose()
+    except SQLAlchemyError as error:
+        said = str(error).strip().partition("\n")[0]
+        raise CannotStart(f"The database cannot be used: {said}") from None
+
+
+def _seeded(chosen: Settings) -> Welcome:
+    with transaction() as session:
+        if chosen.loopback and demo.is_empty(session):
+            demo.seed_demo(session)
+        demo.move_inspectors(session)
+        return Welcome(demo=demo.demo_stands(session), empty=demo.is_empty(session))
+
+
+def answers(chosen: Settings) -> bool:
+    """Say whether the web server answers, whatever it says."""
+    host = EVERYWHERE.get(chosen.host, chosen.host)
+    connection = http.client.HTTPConnection(host, chosen.port, timeout=5)
+    try:
+        connection.request("GET", "/login")
+        connection.getresponse()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def block(chosen: Settings, welcome: Welcome) -> str:
+    """Return what is printed once everything runs."""
+    base = chosen.base_url
+    lines = [("Calapp", base)]
+    if welcome.demo:
+        lines += [
+            ("Sign in", f"{base}/login as {demo.USERNAME} with the password {demo.PASSWORD}"),
+            ("Book", f"{base}/{demo.USERNAME}/quick-chat?metadata[user_id]=123"),
+            ("See the webhook", f"{base}/integrations/inspector"),
+        ]
+    elif welcome.empty:
+        code = f" with the code {chosen.signup_code}" if chosen.signup_code else ""
+        lines.append(("Sign up", f"{base}/signup{code}"))
+    else:
+        lines.append(("Sign in", f"{base}/login"))
+    lines.append(("Data", str(chosen.data_dir)))
+    lines.append(("Stop", "Ctrl-C"))
+    return "\n" + "\n".join(f"  {name:<17}{text}" for name, text in lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

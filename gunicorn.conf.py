@@ -1,0 +1,24 @@
+"""How gunicorn serves the pages; it finds this file by itself: gunicorn 'app:create_app()'."""
+
+import sys
+
+from calapp.config import BadSetting, load
+from calapp.processes import follow_starter
+
+try:
+    _settings = load()
+except BadSetting as error:
+    sys.exit(error.message)
+
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = f"{_host}:{_settings.port}"
+worker_class = "gthread"
+threads = 16  # a visitor never waits for a receiver, only for the database
+graceful_timeout = 10  # seconds to answer what is being asked
+loglevel = "warning"
+control_socket_disable = True
+
+
+def on_starting(_server: object) -> None:
+    """End with the launcher, however that ended."""
+    follow_starter(graceful_timeout + 2)
