@@ -1,0 +1,84 @@
+"""A receiver on loopback, a webhook that points to it, and the engine of a worker process."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.accounts.service import lock_user
+from calapp.config import Settings
+from calapp.db import transaction
+from calapp.deliveries import outbox
+from calapp.deliveries.jobs import Engine
+from calapp.deliveries.models import Event
+from calapp.event_types.models import EventType
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.triggers import SUBSCRIBABLE
+from tests.receiver import Receiver
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, webhook_timeout=1.0, webhook_retry_schedule=(5, 300, 1800))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def subscribed(user: User, url: str, **values: object) -> Webhook:
+    """Return a webhook with every trigger on."""
+    triggers = [str(trigger) for trigger in SUBSCRIBABLE]
+    return Webhook(user_id=user.id, subscriber_url=url, triggers=triggers, **values)
+
+
+@pytest.fixture
+def webhook(rick: User, receiver: Receiver, saved: Callable[..., None]) -> Webhook:
+    webhook = subscribed(rick, receiver.url(), secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    saved(webhook)
+    return webhook
+
+
+@pytest.fixture
+def happen(rick: User, quick_chat: EventType) -> Callable[..., Event]:
+    """Return a function that records an event of a chain, as a booking does."""
+
+    def record(chain: str = "chain", sequence: int = 1, trigger: str = "BOOKING_CREATED", **more) -> Event:
+        with transaction() as session:
+            return outbox.record(
+                session,
+                user=lock_user(session, rick.id),
+                trigger=trigger,
+                payload={"uid": chain, "sequence": sequence, "metadata": {"user_id": "123"}},
+                chain=chain,
+                sequence=sequence,
+                subject=chain,
+                event_type_id=quick_chat.id,
+                **more,
+            )
+
+    return record
+
+
+@pytest.fixture
+def engine(app: Flask, settings: Settings) -> Iterator[Engine]:
+    engine = Engine(settings)
+    yield engine
+    engine.sender.close()
+
+
+@pytest.fixture
+def deliver(engine: Engine, session: Session) -> Callable[[], None]:
+    """Return a function that delivers everything that is due, as the RQ job does."""
+
+    def run() -> None:
+        while engine.sender.start(engine.claim()) or engine.sender.busy():
+            engine.record(engine.answers())
+        session.rollback()
+
+    return run
