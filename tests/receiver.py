@@ -182,17 +182,17 @@ class Receiver:
 class Authority:
     """A certificate authority of the test's own; `file` is what a client has to trust."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "Test authority", file: str = "authority.pem") -> None:
         self.folder = folder
         self.key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("Test authority")
+        subject = _name(name)
         now = datetime.now(UTC)
         self.certificate = (
-            _builder(name, name, self.key, now - timedelta(days=30), now + timedelta(days=30))
+            _builder(subject, subject, self.key, now - timedelta(days=30), now + timedelta(days=30))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(self.key, hashes.SHA256())
         )
-        self.file = folder / "authority.pem"
+        self.file = folder / file
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def serving(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,14 @@ class Sender:
         resolve: Sequence[str] = (),
     ) -> None:
         self.slots = slots
-        self.common = {
-            "timeout": timeout,
-            "guard": guard,
-            "ca_file": ca_file(),
-            "connect_to": connect_to,
-            "resolve": resolve,
-        }
+        self.new_transfer = partial(
+            Transfer,
+            timeout=timeout,
+            guard=guard,
+            ca_file=ca_file(),
+            connect_to=connect_to,
+            resolve=resolve,
+        )
         self.idle: list[Transfer] = []
         self.out: set[Transfer] = set()
         self.done: list[Answer] = []
@@ -107,7 +109,7 @@ class Sender:
         return True
 
     def _start_one(self, parcel: Parcel, at: datetime, began: float) -> None:
-        transfer = self.idle.pop() if self.idle else Transfer(**self.common)
+        transfer = self.idle.pop() if self.idle else self.new_transfer()
         try:
             transfer.load(parcel, at, began)
             self.multi.add_handle(transfer)

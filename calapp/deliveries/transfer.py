@@ -213,12 +213,11 @@ class Transfer(pycurl.Curl):
         """Return the phase that the transfer was in: name, connect, tls, answer, body."""
         if self.head:
             return "body"
+        if self.getinfo(pycurl.REQUEST_SIZE):  # on a kept connection the times of the phases before are zero
+            return "answer"
         if not self.getinfo(pycurl.NAMELOOKUP_TIME_T):
             return "name"
-        if not self.getinfo(pycurl.CONNECT_TIME_T):
-            return "connect"
-        secured = self.getinfo(pycurl.APPCONNECT_TIME_T) or self.getinfo(pycurl.SCHEME) != "https"
-        return "answer" if secured else "tls"
+        return "tls" if self.getinfo(pycurl.CONNECT_TIME_T) else "connect"
 
     def _timings(self) -> Timings:
         get = self.getinfo

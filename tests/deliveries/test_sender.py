@@ -7,35 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from calapp import clock
-from calapp.addresses import AddressGuard
-from calapp.config import _networks
-from calapp.deliveries.sender import Answer, Parcel, Sender
+from calapp.deliveries.sender import Sender
+from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, parcel, send
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
-
-LOOPBACK = AddressGuard(_networks("127.0.0.0/8,::1/128"))
-
-
-def parcel(url: str, number: int = 1, **changes: object) -> Parcel:
-    values = {
-        "delivery_id": number,
-        "claim": "claim",
-        "webhook_id": number,
-        "url": url,
-        "headers": (("Content-Type", "application/json"), ("webhook-id", f"evt_{number}")),
-        "body": b'{"triggerEvent":"PING"}',
-        "number": 1,
-    }
-    return Parcel(**(values | changes))
-
-
-def send(sender: Sender, *parcels: Parcel, seconds: float = 5.0) -> list[Answer]:
-    """Send parcels and return the answers by delivery."""
-    sender.start(parcels)
-    until = time.monotonic() + seconds
-    answers: list[Answer] = []
-    while sender.busy() and time.monotonic() < until:
-        answers.extend(sender.answers(0.05))
-    return sorted(answers, key=lambda one: one.parcel.delivery_id)
 
 
 @pytest.fixture
@@ -258,9 +232,9 @@ def test_no_file_is_left_open_by_many_connections(sender: Sender) -> None:
 def test_tls_connections_are_verified_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    sender = Sender(slots=5, timeout=2, guard=LOOPBACK, connect_to=["hooks.example.com::127.0.0.1:"])
-    with Receiver(tls=authority.serving("hooks.example.com")) as receiver:
-        url = receiver.url(host="hooks.example.com")
+    sender = Sender(slots=5, timeout=2, guard=LOOPBACK, connect_to=TO_LOOPBACK)
+    with Receiver(tls=authority.serving(HOST)) as receiver:
+        url = receiver.url(host=HOST)
         (first,) = send(sender, parcel(url))
         (second,) = send(sender, parcel(url))
     sender.close()
