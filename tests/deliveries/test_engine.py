@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-import time_machine
 from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 
@@ -11,16 +9,13 @@ from calapp.clock import now
 from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.upkeep import anything_due
 from calapp.webhooks.models import OffReason
+from tests.conftest import on_both_databases
 from tests.deliveries.conftest import subscribed
 from tests.receiver import Receiver, answer, silent
 
+pytestmark = on_both_databases
+
 ERROR = answer("500 Internal Server Error")
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(now(), tick=True) as clock:
-        yield clock
 
 
 def states(session) -> list[str]:
