@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     prepare_limits(app, settings)
     prepare_sign_in(app)
     register_pages(app)
-    register_commands(app)
+    register_commands(app, create_app)
     return app
 
 

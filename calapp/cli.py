@@ -3,22 +3,21 @@
 import logging
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
 from email_validator import EmailNotValidError, validate_email
 from flask import Flask
-from flask.cli import ScriptInfo, with_appcontext
+from flask.cli import with_appcontext
 
-from calapp import broker, chores, demo
+from calapp import chores, demo
 from calapp.accounts.models import User
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
 from calapp.accounts.zones import is_zone
 from calapp.db import transaction
 from calapp.deliveries import upkeep
 from calapp.errors import AppError, NotFound
-from calapp.queue_worker import work
 from calapp.worker import supervise
 
 LOG_LINE = "%(asctime)s worker: %(message)s"
@@ -26,9 +25,9 @@ SHORTEST_PASSWORD = 8  # characters
 LONGEST_NAME = 100  # characters
 
 
-def register_commands(app: Flask) -> None:
+def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
     """Add the commands to `flask`."""
-    for command in (worker, seed_demo, add_user, change_password, add_api_key, prune):
+    for command in (worker_command(make_app), seed_demo, add_user, change_password, add_api_key, prune):
         app.cli.add_command(command)
 
 
@@ -42,18 +41,17 @@ def told_plainly() -> Iterator[None]:
         raise click.ClickException(" ".join(sentences)) from None
 
 
-@click.command("worker")
-@click.option("--child", type=click.Choice([*broker.JOBS]), hidden=True, help="Work this queue alone.")
-@click.pass_context
-def worker(context: click.Context, child: str | None) -> None:
-    """Deliver webhooks and do the chores, until stopped."""
-    logging.basicConfig(format=LOG_LINE, datefmt="%H:%M:%S", level=logging.WARNING)
-    logging.getLogger("rq.worker").setLevel(logging.WARNING)
-    app = context.ensure_object(ScriptInfo).load_app()
-    if child is None:
-        supervise(app)
-        return
-    work(app, child)
+def worker_command(make_app: Callable[..., Flask]) -> click.Command:
+    """Return the command `worker`, whose processes each make an app of their own."""
+
+    @click.command("worker")
+    def worker() -> None:
+        """Deliver webhooks and do the chores, until stopped."""
+        logging.basicConfig(format=LOG_LINE, datefmt="%H:%M:%S", level=logging.WARNING)
+        logging.getLogger("rq.worker").setLevel(logging.WARNING)
+        supervise(make_app)
+
+    return worker
 
 
 @click.command("seed-demo")

@@ -19,9 +19,9 @@ from calapp import config, demo
 from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import BadSetting, Settings
 from calapp.db import db, transaction
-from calapp.processes import Kept, stop
+from calapp.processes import Spawned, stop
 from calapp.queue_worker import GRACE
-from calapp.stopping import stop_on, stop_requested
+from calapp.stopping import rest, stop_on, stop_requested
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 WEB_PATIENCE = 12.0  # seconds for the web server to answer what is being asked
@@ -68,8 +68,8 @@ class Launcher:
     def __init__(self, chosen: Settings) -> None:
         self.settings = chosen
         self.valkey = None if chosen.redis_url else EmbeddedValkey(chosen.data_dir)
-        self.web: Kept | None = None
-        self.worker: Kept | None = None
+        self.web: Spawned | None = None
+        self.worker: Spawned | None = None
 
     def run(self) -> None:
         """Start, watch until asked to stop, and stop."""
@@ -88,8 +88,8 @@ class Launcher:
 
     def start_processes(self) -> None:
         """Start the web server and the worker, and wait until the first answers; raise CannotStart."""
-        self.worker = Kept("The worker", "-m", "flask", "worker")
-        self.web = Kept("The web server", "-m", "gunicorn", "app:create_app()", FLASK_APP="app.py")
+        self.worker = Spawned("The worker", "-m", "flask", "worker")
+        self.web = Spawned("The web server", "-m", "gunicorn", "app:create_app()")
         until = time.monotonic() + START
         while not (stop_requested() or answers(self.settings)):
             if not self.web.alive() or time.monotonic() > until:
@@ -103,7 +103,7 @@ class Launcher:
                 if kept is not None:
                     kept.keep_alive()
             self.keep_valkey_alive()
-            time.sleep(0.1)
+            rest(0.1)
 
     def keep_valkey_alive(self) -> None:
         """Start the embedded Valkey again when it died; what was due is in the database."""
@@ -114,7 +114,7 @@ class Launcher:
             self.valkey.start()
         except NoBroker as error:
             log.warning("%s", error)
-            time.sleep(1)
+            rest(1)
 
     def stop(self) -> None:
         """Stop web, worker and Valkey, in that order, each when the one before has gone."""
@@ -128,8 +128,8 @@ class Launcher:
     def kill(self) -> None:
         """End everything at once."""
         for kept in (self.web, self.worker):
-            if kept is not None and kept.alive():
-                kept.process.send_signal(signal.SIGQUIT)  # which they pass on to their own children
+            if kept is not None:
+                kept.send(signal.SIGQUIT)  # which they pass on to their own children
         if self.valkey is not None and self.valkey.server is not None:
             self.valkey.server.kill()
         os._exit(1)

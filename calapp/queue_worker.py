@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from calapp import broker
 from calapp.config import settings
 from calapp.errors import Busy
-from calapp.processes import follow_starter
-from calapp.stopping import stop_on, stop_requested
+from calapp.processes import follow_forker
+from calapp.stopping import rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
 LOOK_AGAIN = 1.0  # seconds after which Valkey is looked for again
@@ -58,11 +58,12 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def work(app: Flask, queue: str) -> None:
+def work(make_app: Callable[..., Flask], queue: str) -> None:
     """Work one queue until asked to stop; while Valkey is away, do its job once a second without it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
-    follow_starter(settings().webhook_timeout + GRACE)
+    follow_forker(settings().webhook_timeout + GRACE)
     stop_on(signal.SIGTERM, wake=QueueWorker.wake)
+    app = make_app(settings(), worker=True)
     trouble = Trouble("Valkey")
     while not stop_requested():
         try:
@@ -73,7 +74,7 @@ def work(app: Flask, queue: str) -> None:
         except RedisError as error:
             trouble.note(error)
             perform(app, broker.JOBS[queue])
-            time.sleep(LOOK_AGAIN)
+            rest(LOOK_AGAIN)
 
 
 def perform(app: Flask, job: str) -> None:

@@ -22,6 +22,13 @@ def stop_requested() -> bool:
     return bool(_asked_at)
 
 
+def rest(seconds: float) -> None:
+    """Sleep, but no longer than until this process is asked to stop."""
+    until = time.monotonic() + seconds
+    while not stop_requested() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.05))
+
+
 def _exit_now() -> None:
     os._exit(1)
 

@@ -1,9 +1,11 @@
-"""The worker: a parent that keeps its children alive, each at one queue, and sweeps."""
+"""The worker: a parent that keeps its children alive, of which each works one queue and one sweeps.
+
+The parent itself touches neither database nor Valkey, so that nothing that hangs keeps it from its children.
+"""
 
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 
@@ -15,9 +17,9 @@ from calapp.config import Settings, settings
 from calapp.db import db
 from calapp.deliveries.upkeep import anything_due
 from calapp.errors import Busy
-from calapp.processes import Kept, follow_starter, stop
-from calapp.queue_worker import GRACE, Trouble
-from calapp.stopping import stop_on, stop_requested
+from calapp.processes import Forked, Kept, follow_forker, follow_starter, stop
+from calapp.queue_worker import GRACE, Trouble, work
+from calapp.stopping import rest, stop_on, stop_requested
 
 SWEEP_EVERY = 1.0  # seconds
 CHORES_EVERY = 10.0  # seconds
@@ -25,21 +27,21 @@ CHORES_EVERY = 10.0  # seconds
 log = logging.getLogger(__name__)
 
 
-def supervise(app: Flask) -> None:
-    """Keep the children of a worker alive and sweep, until asked to stop; then stop them in order."""
+def supervise(make_app: Callable[..., Flask]) -> None:
+    """Keep the processes of a worker alive until asked to stop; then stop them in order."""
     chosen = settings()
     patience = chosen.webhook_timeout + GRACE
     children: list[Kept] = []
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
     signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
+    queues = [*[broker.DELIVERIES] * delivery_processes(chosen), broker.CHORES]
+    children += [Forked(f"The process of the queue {queue}", work, make_app, queue) for queue in queues]
+    children.append(Forked("The sweeper", sweep, make_app))
     follow_starter(patience + GRACE)
-    children += [_child(broker.DELIVERIES) for _ in range(delivery_processes(chosen))]
-    children.append(_child(broker.CHORES))
-    Sweeper(app).start()
     while not stop_requested():
         for child in children:
             child.keep_alive()
-        time.sleep(0.1)
+        rest(0.1)
     stop(children, patience)
 
 
@@ -48,44 +50,37 @@ def delivery_processes(chosen: Settings) -> int:
     return chosen.worker_processes or (1 if chosen.sqlite else os.cpu_count() or 1)
 
 
-def _child(queue: str) -> Kept:
-    arguments = ("-m", "flask", "worker", "--child", queue)
-    return Kept(f"The process of the queue {queue}", *arguments, FLASK_APP="app:create_app(worker=True)")
-
-
 def _kill(children: list[Kept]) -> None:
     for child in children:
-        child.process.kill()
+        child.send(signal.SIGKILL)
     os._exit(1)
 
 
-class Sweeper(threading.Thread):
-    """Finds once a second what is due, whatever became of nudges, queues and processes."""
+def sweep(make_app: Callable[..., Flask]) -> None:
+    """Find once a second what is due, whatever became of nudges, queues and processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_forker(GRACE)
+    stop_on(signal.SIGTERM)
+    app = make_app(settings(), worker=True)
+    troubles = {step: Trouble(f"The sweep {step.__name__}") for step in SWEEPS}
+    while not stop_requested():
+        for step, trouble in troubles.items():
+            sweep_once(app, step, trouble)
+        rest(SWEEP_EVERY)
 
-    def __init__(self, app: Flask) -> None:
-        super().__init__(name="sweeper", daemon=True)
-        self.app = app
-        self.troubles = {sweep: Trouble(f"The sweep {sweep.__name__}") for sweep in SWEEPS}
 
-    def run(self) -> None:
-        """Sweep until this process is asked to stop."""
-        while not stop_requested():
-            for sweep in SWEEPS:
-                self.sweep(sweep)
-            time.sleep(SWEEP_EVERY)
-
-    def sweep(self, sweep: Callable[[], None]) -> None:
-        """Run one sweep; when it fails, the others still run, and it is tried again a second later."""
-        try:
-            with self.app.app_context():
-                sweep()
-        except (DBAPIError, Busy) as error:
-            self.troubles[sweep].note(error)
-        except Exception as error:
-            if self.troubles[sweep].note(error):
-                log.exception("The sweep %s failed", sweep.__name__)
-        else:
-            self.troubles[sweep].over()
+def sweep_once(app: Flask, step: Callable[[], None], trouble: Trouble) -> None:
+    """Run one sweep; when it fails, the others still run, and it is tried again a second later."""
+    try:
+        with app.app_context():
+            step()
+    except (DBAPIError, Busy) as error:
+        trouble.note(error)
+    except Exception as error:
+        if trouble.note(error):
+            log.exception("The sweep %s failed", step.__name__)
+    else:
+        trouble.over()
 
 
 def nudge_deliveries() -> None:
