@@ -24,10 +24,13 @@ CLOSED_PORTS = frozenset((
 METADATA_NETWORKS = tuple(
     ipaddress.ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")
 )
-# Not global, whatever this Python's tables say: 6to4 relays, site-local, the local NAT64 prefix.
+# Not global, whatever this Python's tables say: protocol assignments, 6to4 relays, documentation, site-local,
+# the local NAT64 prefix.
 CLOSED_NETWORKS = tuple(
-    ipaddress.ip_network(text) for text in ("192.88.99.0/24", "fec0::/10", "64:ff9b:1::/48")
+    ipaddress.ip_network(text)
+    for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "fec0::/10", "64:ff9b:1::/48")
 )
+UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given out to networks
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 COMPATIBLE = ipaddress.ip_network("::/96")
 
@@ -84,8 +87,11 @@ def embedded(address: Address) -> tuple[Address, ...]:
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return True  # judged by the address that it carries
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None or address in NAT64:
+            return True  # judged by the address that it carries
+        if address not in UNICAST:
+            return False
     return address.is_global and not address.is_multicast and not _within(address, CLOSED_NETWORKS)
 
 
