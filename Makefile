@@ -1,0 +1,54 @@
+# make alone lists what there is. Everything is made in .venv, by stamps, so that a second run is quick.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench faults fuzz
+
+help:
+	@echo "make run      start Calapp on http://127.0.0.1:5000 (PORT and CALAPP_DATA_DIR change where)"
+	@echo "make test     run every test"
+	@echo "make lint     check format, style, import order and types"
+	@echo "make bench    measure deliveries against a plain queue (ARGS=--quick for two minutes)"
+	@echo "make faults   kill, stop and starve every part and count what is lost"
+	@echo "make fuzz     let a generator send the API what it can think of"
+
+run: .venv/run.stamp
+	@exec $(BIN)/python -m calapp.launcher
+
+test: .venv/test.stamp
+	@.ci/browser
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: .venv/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+
+bench: .venv/test.stamp
+	$(BIN)/python -m tests.bench $(ARGS)
+
+faults: .venv/test.stamp
+	$(BIN)/python -m tests.faults $(ARGS)
+
+fuzz: .venv/test.stamp
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Calapp needs Python 3.11 or newer as $(PYTHON); set PYTHON=… to name another." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "The module venv is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/run.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing what Calapp runs on …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/test.stamp: tests/requirements.txt .venv/run.stamp
+	@echo "Installing what the tests need …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
