@@ -13,6 +13,7 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
 from calapp import broker
+from calapp.bookings.jobs import tell_meetings
 from calapp.config import Settings, settings
 from calapp.db import db
 from calapp.deliveries.upkeep import anything_due
@@ -99,4 +100,4 @@ def nudge_chores() -> None:
         broker.nudge(broker.CHORES)
 
 
-SWEEPS: list[Callable[[], None]] = [nudge_deliveries, nudge_chores]
+SWEEPS: list[Callable[[], None]] = [tell_meetings, nudge_deliveries, nudge_chores]

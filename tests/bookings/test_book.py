@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,14 +15,7 @@ from tests.conftest import on_both_databases
 
 pytestmark = on_both_databases
 
-MONDAY = datetime(2027, 1, 4, 7, tzinfo=UTC)  # 8:00 in Berlin
 START = "2027-01-05T10:00:00Z"
-
-
-@pytest.fixture(autouse=True)
-def monday():
-    with time_machine.travel(MONDAY, tick=False) as clock:
-        yield clock
 
 
 @pytest.fixture
