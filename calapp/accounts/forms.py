@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from flask import request
 from flask_wtf import FlaskForm
 from wtforms import PasswordField, StringField, ValidationError
 from wtforms.validators import DataRequired, Email, InputRequired, Length
@@ -57,7 +58,7 @@ def _zone(_form: FlaskForm, field: Any) -> None:
 
 
 def _username(_form: FlaskForm, field: Any) -> None:
-    if wrong := complaint(normal(field.data)):
+    if wrong := complaint(normal(field.data or "")):
         raise ValidationError(wrong)
 
 
@@ -89,7 +90,18 @@ def _new_password_field() -> PasswordField:
     )
 
 
-class LoginForm(FlaskForm):
+class PageForm(FlaskForm):
+    """A form that is filled by a page only: JSON would bring numbers and lists where text is expected."""
+
+    class Meta(FlaskForm.Meta):
+        """How this form is read."""
+
+        def wrap_formdata(self, form: Any, formdata: Any) -> Any:
+            """Return the fields that were sent."""
+            return request.form if request.is_json else super().wrap_formdata(form, formdata)
+
+
+class LoginForm(PageForm):
     """The sign-in form."""
 
     username = StringField(validators=[DataRequired("Please give your username."), Length(max=200)])
@@ -102,7 +114,7 @@ class LoginForm(FlaskForm):
         return Login(username=normal(self.username.data or ""), password=self.password.data or "")
 
 
-class ProfileForm(FlaskForm):
+class ProfileForm(PageForm):
     """Name, address and zone in the settings."""
 
     name = _name_field()
@@ -114,7 +126,7 @@ class ProfileForm(FlaskForm):
         return Profile(**_texts(self, "name", "email", "time_zone"))
 
 
-class SignUpForm(FlaskForm):
+class SignUpForm(PageForm):
     """The sign-up form; the code is compared by the service."""
 
     username = StringField(validators=[_username])
@@ -129,7 +141,7 @@ class SignUpForm(FlaskForm):
         return SignUp(**_texts(self, "username", "name", "email", "password", "time_zone", "code"))
 
 
-class PasswordForm(FlaskForm):
+class PasswordForm(PageForm):
     """The present password and a new one."""
 
     current_password = PasswordField(
