@@ -1,11 +1,19 @@
 """The rules of event types: who finds them, and how they change."""
 
-from sqlalchemy import select
+from dataclasses import fields
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.availability.slots import Rules
+from calapp.clock import now
+from calapp.errors import Conflict
+from calapp.event_types.forms import EventTypeInput
 from calapp.event_types.models import EventType
+
+TAKEN = "You have an event type with this address already."
 
 
 def rules_of(event_type: EventType) -> Rules:
@@ -31,7 +39,7 @@ def find_public(session: Session, username: str, slug: str) -> EventType | None:
     )
 
 
-def all_of(session: Session, user_id: int) -> list[EventType]:
+def of_user(session: Session, user_id: int) -> list[EventType]:
     """Return a host's event types in their order."""
     query = select(EventType).where(EventType.user_id == user_id, EventType.deleted_at.is_(None))
     return list(session.scalars(query.order_by(EventType.position, EventType.id)))
@@ -39,4 +47,61 @@ def all_of(session: Session, user_id: int) -> list[EventType]:
 
 def visible(session: Session, user_id: int) -> list[EventType]:
     """Return the event types that a host shows to everybody."""
-    return [event_type for event_type in all_of(session, user_id) if not event_type.hidden]
+    return [event_type for event_type in of_user(session, user_id) if not event_type.hidden]
+
+
+def find_own(session: Session, user_id: int, event_type_id: int) -> EventType | None:
+    """Return a host's own event type."""
+    found = session.get(EventType, event_type_id)
+    return found if found and found.user_id == user_id and found.deleted_at is None else None
+
+
+def create(session: Session, user_id: int, wanted: EventTypeInput) -> EventType:
+    """Make an event type, last in the list; raise Conflict when the slug is taken."""
+    last = session.scalar(select(func.max(EventType.position)).where(EventType.user_id == user_id))
+    event_type = EventType(user_id=user_id, position=(last or 0) + 1)
+    _apply(event_type, wanted)
+    session.add(event_type)
+    _flush(session)
+    return event_type
+
+
+def update(session: Session, event_type: EventType, wanted: EventTypeInput) -> None:
+    """Change an event type; bookings that stand are not touched. Raise Conflict when the slug is taken."""
+    _apply(event_type, wanted)
+    _flush(session)
+
+
+def _apply(event_type: EventType, wanted: EventTypeInput) -> None:
+    for field in fields(EventTypeInput):
+        if field.name != "questions":
+            setattr(event_type, field.name, getattr(wanted, field.name))
+    event_type.questions = [question.stored() for question in wanted.questions]
+
+
+def _flush(session: Session) -> None:
+    try:
+        session.flush()
+    except IntegrityError:
+        raise Conflict(TAKEN, slug=TAKEN) from None
+
+
+def show(event_type: EventType, *, hidden: bool) -> None:
+    """Hide an event type from the host's page, or show it; its link works either way."""
+    event_type.hidden = hidden
+
+
+def delete(event_type: EventType) -> None:
+    """Take an event type away; its bookings and their events stay, and its slug is free again."""
+    event_type.deleted_at = now()
+
+
+def move(session: Session, event_type: EventType, *, up: bool) -> None:
+    """Move an event type one place up or down in its host's list."""
+    row = of_user(session, event_type.user_id)
+    at = row.index(event_type)
+    to = at - 1 if up else at + 1
+    if 0 <= to < len(row):
+        row[at], row[to] = row[to], row[at]
+    for position, one in enumerate(row):
+        one.position = position
