@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
+from calapp.accounts.service import newcomer_gifts
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.availability.slots import Hours, Range
 
@@ -68,3 +69,11 @@ def set_override(session: Session, user: User, date: dt.date, ranges: Sequence[R
 def remove_override(session: Session, user: User, date: dt.date) -> None:
     """Give a date its weekday's hours again."""
     session.execute(delete(DateOverride).where(DateOverride.user_id == user.id, DateOverride.date == date))
+
+
+def give_office_hours(session: Session, user: User) -> None:
+    """Give a newcomer what most people want: Monday to Friday, 9 to 17."""
+    replace_hours(session, user, {weekday: [Range(9 * 60, 17 * 60)] for weekday in range(5)})
+
+
+newcomer_gifts.append(give_office_hours)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from calapp import config
 from calapp.accounts.models import User
+from calapp.availability.models import WeeklyHours
 
 ADA = {
     "username": "ada",
@@ -136,3 +137,10 @@ def test_the_templates_name_only_icons_that_exist(app: Flask) -> None:
     sources = [path.read_text() for path in Path(app.root_path, "templates").rglob("*.html")]
     named = {part.split('"')[0] for text in sources for part in text.split('icon("')[1:]}
     assert named <= set(shapes)
+
+
+def test_a_newcomer_can_be_booked_in_office_hours_at_once(client: FlaskClient, session: Session) -> None:
+    sign_up(client)
+    rows = session.scalars(select(WeeklyHours)).all()
+    assert [row.weekday for row in rows] == [0, 1, 2, 3, 4]
+    assert {(row.start_minute, row.end_minute) for row in rows} == {(540, 1020)}
