@@ -1,5 +1,121 @@
-"""Pages of this package."""
+"""The host's page of weekly hours and dates that differ."""
 
-from flask import Blueprint
+import datetime as dt
+import re
+
+from flask import Blueprint, Response, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from calapp.accounts.guards import current_host, require_host
+from calapp.accounts.zones import grouped
+from calapp.availability import forms, service
+from calapp.availability.forms import Typed, checked_override, checked_week, clock_text, typed_week
+from calapp.db import db, transaction
+from calapp.errors import Invalid
+from calapp.htmx import redirect_to
 
 blueprint = Blueprint("availability", __name__)
+blueprint.before_request(require_host)
+
+PAGE = "/availability"
+ADD = re.compile(r"add-([0-6])")
+REMOVE = re.compile(r"remove-([0-6])-(\d{1,2})")
+COPY = re.compile(r"copy-([0-6])")
+
+
+@blueprint.get("/availability")
+def index() -> Response:
+    """Show the host's hours."""
+    hours = service.hours_of(db.session(), current_host())
+    week = {
+        day: [(clock_text(one.start_minute), clock_text(one.end_minute)) for one in hours.weekly.get(day, ())]
+        for day in range(7)
+    }
+    return _page(week, hours.zone)
+
+
+@blueprint.post("/availability")
+def save() -> ResponseReturnValue:
+    """Save the week; the buttons inside the form only change its rows."""
+    week, zone = typed_week(request.form), request.form.get("time_zone", "")
+    action = request.form.get("action", "")
+    if action:
+        return _page(edited(week, action, request.form), zone)
+    try:
+        wanted = checked_week(zone, week)
+        with transaction() as session:
+            host = current_host()
+            host.time_zone = wanted.zone
+            service.replace_hours(session, host, wanted.weekly)
+    except Invalid as error:
+        return _page(week, zone, errors=error.details), 422
+    return redirect_to(PAGE, "Hours saved.")
+
+
+@blueprint.post("/availability/overrides")
+def add_override() -> ResponseReturnValue:
+    """Give a date hours of its own, or make it a day off."""
+    try:
+        wanted = checked_override(request.form)
+        with transaction() as session:
+            service.set_override(session, current_host(), wanted.date, wanted.ranges)
+    except Invalid as error:
+        hours = service.hours_of(db.session(), current_host())
+        week = {
+            day: [(clock_text(one.start_minute), clock_text(one.end_minute)) for one in ranges]
+            for day, ranges in hours.weekly.items()
+        }
+        return _page(week, hours.zone, errors=error.details), 422
+    return redirect_to(PAGE, "Date saved.")
+
+
+@blueprint.post("/availability/overrides/<date>/delete")
+def remove_override(date: str) -> ResponseReturnValue:
+    """Give a date its weekday's hours again."""
+    try:
+        day = dt.date.fromisoformat(date)
+    except ValueError:
+        return redirect_to(PAGE)
+    with transaction() as session:
+        service.remove_override(session, current_host(), day)
+    return redirect_to(PAGE, "Date removed.")
+
+
+def edited(week: dict[int, list[Typed]], action: str, form: MultiDict[str, str]) -> dict[int, list[Typed]]:
+    """Return the week after a button of the form: a range added or removed, or a day copied to others."""
+    if match := ADD.fullmatch(action):
+        week[int(match[1])].append(_suggested(week[int(match[1])]))
+    if match := REMOVE.fullmatch(action):
+        week[int(match[1])] = [pair for at, pair in enumerate(week[int(match[1])]) if at != int(match[2])]
+    if match := COPY.fullmatch(action):
+        day = int(match[1])
+        for to in form.getlist(f"copy-{day}-to"):
+            if to.isdigit() and int(to) < 7:
+                week[int(to)] = list(week[day])
+    return week
+
+
+def _suggested(pairs: list[Typed]) -> Typed:
+    """Return what a new range begins with: 9 to 17, or the hour after the day's last one."""
+    try:
+        end = max((one.end_minute for one in forms.ranges_of(pairs)), default=0)
+    except Invalid:
+        return ("", "")
+    if not end:
+        return clock_text(forms.NEW_RANGE.start_minute), clock_text(forms.NEW_RANGE.end_minute)
+    return ("", "") if end > 1320 else (clock_text(end + 60), clock_text(end + 120))
+
+
+def _page(week: dict[int, list[Typed]], zone: str, *, errors: dict[str, object] | None = None) -> Response:
+    page = render_template(
+        "availability/index.html",
+        week=week,
+        weekdays=forms.WEEKDAYS,
+        zone=zone,
+        zones=grouped(zone),
+        overrides=service.overrides_of(db.session(), current_host()),
+        errors=errors or {},
+        clock_text=clock_text,
+    )
+    return make_response(page)
