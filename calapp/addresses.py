@@ -109,8 +109,8 @@ def check_url(url: str, guard: AddressGuard, *, seconds: float = 2.0) -> Checked
     host = _ascii_host(parts)
     port = _port(parts)
     url = parts._replace(netloc=_netloc(host, parts.port), fragment="").geturl()
-    literal = _literal(host)
-    found = [literal] if literal else resolve(host, seconds)
+    number = literal(host)
+    found = [number] if number else resolve(host, seconds)
     reasons = [reason for ip in (found or ["1.1.1.1"]) if (reason := guard.refuses(ip, port))]
     if reasons:
         raise Invalid(reasons[0])
@@ -169,7 +169,7 @@ def _netloc(host: str, port: int | None) -> str:
     return name if port is None else f"{name}:{port}"
 
 
-def _literal(host: str) -> str | None:
+def literal(host: str) -> str | None:
     """Return the address that a host is in any form that a C library reads (0x7f.1, 017700000001, 0)."""
     if ":" in host:
         return host

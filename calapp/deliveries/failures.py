@@ -86,6 +86,11 @@ TEXTS = (
         "certificate_wrong_host",
         "The certificate at {host} is for another name. Put {host} into it, or use the name that it has.",
     ),
+    (
+        "temporary failure in name resolution",
+        "no_name_server",
+        "The name servers of {host} give no answer at the moment. Check the name's DNS entry.",
+    ),
     ("reset by peer", "reset", "{host} broke the connection off before it answered."),
     ("protocol version", "tls_too_old", TOO_OLD),
     ("unsupported protocol", "tls_too_old", TOO_OLD),

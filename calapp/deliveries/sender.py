@@ -16,7 +16,9 @@ import pycurl
 
 from calapp import clock
 from calapp.addresses import AddressGuard
-from calapp.deliveries.transfer import Answer, Parcel, Timings, Transfer
+from calapp.deliveries.failures import Trouble
+from calapp.deliveries.names import Found, Names, Waiting, name_of
+from calapp.deliveries.transfer import Answer, Parcel, Timings, Transfer, unsent
 
 __all__ = ["Answer", "Parcel", "Sender", "Timings"]
 
@@ -49,8 +51,8 @@ MASKS = tuple(_curl_mask(event) for event in range(32))
 class Sender:
     """Sends parcels side by side and gathers their answers; not for more than one thread.
 
-    `timeout` is the deadline of one whole transfer in seconds. `connect_to` and `resolve` are libcurl's
-    entries (host:port:host:port, host:port:address,address), with which tests stand in for name servers.
+    `timeout` is the deadline of one whole transfer in seconds, the lookup of the name included. `connect_to`
+    are libcurl's entries (host:port:host:port), with which tests stand in for name servers.
     """
 
     def __init__(
@@ -60,22 +62,24 @@ class Sender:
         timeout: float,
         guard: AddressGuard,
         connect_to: Sequence[str] = (),
-        resolve: Sequence[str] = (),
     ) -> None:
         self.slots = slots
+        self.timeout = timeout
         self.new_transfer = partial(
             Transfer,
             timeout=timeout,
             guard=guard,
             ca_file=ca_file(),
             connect_to=connect_to,
-            resolve=resolve,
         )
         self.idle: list[Transfer] = []
         self.out: set[Transfer] = set()
         self.done: list[Answer] = []
         self.watched: set[int] = set()
+        self.names = Names(timeout=timeout, most=slots)
+        self.direct = bool(connect_to)
         self.epoll = select.epoll()
+        self.epoll.register(self.names.wake, select.EPOLLIN)
         self.timer: float | None = None
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, connections_for(slots))
@@ -84,18 +88,18 @@ class Sender:
 
     def free(self) -> int:
         """Return how many slots are not in use."""
-        return max(0, self.slots - len(self.out))
+        return max(0, self.slots - len(self.out) - len(self.names))
 
     def busy(self) -> bool:
         """Say whether anything is out or answered but not yet taken."""
-        return bool(self.out or self.done)
+        return bool(self.out or self.done or self.names.waiting)
 
     def in_flight(self) -> dict[int, list[float]]:
         """Return, for each webhook, the ages in seconds of its transfers that are out."""
         now = time.monotonic()
         ages: dict[int, list[float]] = {}
-        for transfer in self.out:
-            ages.setdefault(transfer.parcel.webhook_id, []).append(now - transfer.began)
+        for one in (*self.out, *self.names):
+            ages.setdefault(one.parcel.webhook_id, []).append(now - one.began)
         return ages
 
     def start(self, parcels: Sequence[Parcel]) -> bool:
@@ -109,12 +113,36 @@ class Sender:
         return True
 
     def _start_one(self, parcel: Parcel, at: datetime, began: float) -> None:
+        """Hand a parcel to libcurl, unless its name has to be looked up first."""
+        place = None if self.direct else name_of(parcel.url)
+        if place is None:
+            self._send(parcel, at, began)
+            return
+        found = self.names.known(place[0])
+        if found is None:
+            self.names.ask(Waiting(parcel, at, began, *place))
+            return
+        self._send(parcel, at, began, resolved=found.entry(*place))
+
+    def _go_on(self, one: Waiting, found: Found) -> None:
+        """Send a parcel whose name has been looked up, or say why it has no address."""
+        waited = time.monotonic() - one.began
+        if found.addresses and waited < self.timeout:
+            entry = found.entry(one.host, one.port)
+            self._send(one.parcel, one.at, one.began, resolved=entry, waited=waited)
+            return
+        error = pycurl.E_COULDNT_RESOLVE_HOST if found.problem else pycurl.E_OPERATION_TIMEDOUT
+        trouble = Trouble(error, found.problem, one.parcel.url, "name", self.timeout)
+        self.done.append(unsent(one.parcel, one.at, trouble, waited))
+
+    def _send(self, parcel: Parcel, at: datetime, began: float, **known: Any) -> None:
         transfer = self.idle.pop() if self.idle else self.new_transfer()
         try:
-            transfer.load(parcel, at, began)
+            transfer.load(parcel, at, began, **known)
             self.multi.add_handle(transfer)
         except (pycurl.error, ValueError, TypeError):
-            self.done.append(transfer.unsent(parcel, at))
+            trouble = Trouble(pycurl.E_URL_MALFORMAT, "", parcel.url, "name", self.timeout)
+            self.done.append(unsent(parcel, at, trouble))
             transfer.close()
             return
         self.out.add(transfer)
@@ -122,9 +150,9 @@ class Sender:
     def answers(self, wait: float) -> list[Answer]:
         """Return the answers that have come, at once when there are any, at most `wait` seconds later."""
         until = time.monotonic() + wait
-        while self.out and not self.done:
+        while (self.out or self.names.waiting) and not self.done:
             now = time.monotonic()
-            rest = until if self.timer is None else min(until, self.timer)
+            rest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
             self._turn(max(0.0, rest - now))
             if now >= until:
                 break
@@ -134,7 +162,12 @@ class Sender:
     def _turn(self, seconds: float) -> None:
         """Wait for the sockets or the timer, and let libcurl act on them."""
         for fd, event in self.epoll.poll(seconds, EVENTS):
+            if fd == self.names.wake:
+                self.names.clear_wake()
+                continue
             self._act(fd, MASKS[event & 31])
+        for one, found in self.names.finished():
+            self._go_on(one, found)
         if self.timer is not None and self.timer <= time.monotonic():
             self.timer = None
             self._act(pycurl.SOCKET_TIMEOUT, 0)
@@ -184,6 +217,7 @@ class Sender:
         self.idle.clear()
         self.multi.close()
         self.epoll.close()
+        self.names.close()
 
 
 def ca_file() -> str:

@@ -69,7 +69,7 @@ class Transfer(pycurl.Curl):
 
     __slots__ = (
         "at", "began", "blocked", "body", "body_size", "guard", "head", "head_size", "no_socket", "parcel",
-        "timeout",
+        "resolved", "timeout", "waited",
     )  # fmt: skip
 
     parcel: Parcel
@@ -83,11 +83,12 @@ class Transfer(pycurl.Curl):
         guard: AddressGuard,
         ca_file: str,
         connect_to: Sequence[str],
-        resolve: Sequence[str],
     ) -> None:
         super().__init__()
         self.timeout = timeout
         self.guard = guard
+        self.waited = 0.0
+        self.resolved: str | None = None
         self.head: list[bytes] = []
         self.body = bytearray()
         self._set_limits(round(timeout * 1000))
@@ -97,8 +98,6 @@ class Transfer(pycurl.Curl):
         self.setopt(pycurl.OPENSOCKETFUNCTION, self._on_connect)
         if connect_to:
             self.setopt(pycurl.CONNECT_TO, list(connect_to))
-        if resolve:
-            self.setopt(pycurl.RESOLVE, list(resolve))
 
     def _set_limits(self, milliseconds: int) -> None:
         self.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -120,9 +119,20 @@ class Transfer(pycurl.Curl):
             pycurl.CAINFO, ca_file
         )  # a file alone: libcurl reads it once, a folder at every handshake
 
-    def load(self, parcel: Parcel, at: datetime, began: float) -> None:
-        """Take the next parcel; raise pycurl.error or ValueError when libcurl does not take it."""
+    def load(
+        self, parcel: Parcel, at: datetime, began: float, *, resolved: str | None = None, waited: float = 0.0
+    ) -> None:
+        """Take the next parcel; raise pycurl.error or ValueError when libcurl does not take it.
+
+        `resolved` is its name's entry for RESOLVE, for which it has waited so many seconds of its deadline.
+        """
         self.parcel, self.at, self.began = parcel, at, began
+        if resolved != self.resolved:
+            self.setopt(pycurl.RESOLVE, [resolved] if resolved else [])
+            self.resolved = resolved
+        if waited != self.waited:
+            self.setopt(pycurl.TIMEOUT_MS, max(1, round((self.timeout - waited) * 1000)))
+            self.waited = waited
         self.blocked: str | None = None
         self.no_socket = 0
         self.head.clear()
@@ -176,11 +186,6 @@ class Transfer(pycurl.Curl):
             retry_after=asked,
         )
 
-    def unsent(self, parcel: Parcel, at: datetime) -> Answer:
-        """Answer a parcel that libcurl did not even take."""
-        trouble = Trouble(pycurl.E_URL_MALFORMAT, "", parcel.url, "name", self.timeout)
-        return Answer(parcel, at, None, of_trouble(trouble), Timings(0, 0, 0, 0, 0), "", "", None)
-
     def _failure(self, status: int | None, error: int, text: str) -> Failure | None:
         """Judge by the status, whatever became of the body, unless the deadline cut a success off."""
         late = error == pycurl.E_OPERATION_TIMEDOUT
@@ -221,18 +226,25 @@ class Transfer(pycurl.Curl):
 
     def _timings(self) -> Timings:
         get = self.getinfo
+        waited = self.waited * 1000
         name = get(pycurl.NAMELOOKUP_TIME_T)
         connect = get(pycurl.CONNECT_TIME_T)
         tls = get(pycurl.APPCONNECT_TIME_T)
         request = get(pycurl.PRETRANSFER_TIME_T)
         first = get(pycurl.STARTTRANSFER_TIME_T)
         return Timings(
-            name=name / 1000,
+            name=name / 1000 + waited,
             connect=max(0, connect - name) / 1000,
             tls=max(0, tls - connect) / 1000,
             first_byte=max(0, first - request) / 1000,
-            total=get(pycurl.TOTAL_TIME_T) / 1000,
+            total=get(pycurl.TOTAL_TIME_T) / 1000 + waited,
         )
+
+
+def unsent(parcel: Parcel, at: datetime, trouble: Trouble, waited: float = 0.0) -> Answer:
+    """Answer a parcel that did not even get to libcurl, after so many seconds."""
+    times = Timings(waited * 1000, 0, 0, 0, waited * 1000)
+    return Answer(parcel, at, None, of_trouble(trouble), times, "", "", None)
 
 
 def _header(name: str, value: str) -> str | bytes:

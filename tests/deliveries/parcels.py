@@ -1,14 +1,35 @@
 """Parcels and senders for the tests of the sender."""
 
+import socket
 import time
+
+import pytest
 
 from calapp.addresses import AddressGuard
 from calapp.config import _networks
+from calapp.deliveries import names
 from calapp.deliveries.sender import Answer, Parcel, Sender
 
 LOOPBACK = AddressGuard(_networks("127.0.0.0/8,::1/128"))
 HOST = "hooks.example.com"
 TO_LOOPBACK = (f"{HOST}::127.0.0.1:",)  # the name leads to this machine, whatever the port
+
+
+class NameServer:
+    """Stands in for the system's name servers: names and their addresses, seconds in which they answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.addresses: dict[str, list[str]] = {}
+        self.seconds: dict[str, float] = {}
+        self.asked: list[str] = []
+        monkeypatch.setattr(names.socket, "getaddrinfo", self.getaddrinfo)
+
+    def getaddrinfo(self, host: str, *_args: object, **_options: object) -> list[tuple]:
+        self.asked.append(host)
+        time.sleep(self.seconds.get(host, 0))
+        if host not in self.addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(0, 0, 0, "", (ip, 0)) for ip in self.addresses[host]]
 
 
 def parcel(url: str, number: int = 1, **changes: object) -> Parcel:

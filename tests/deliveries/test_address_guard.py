@@ -8,7 +8,7 @@ import pytest
 from calapp.addresses import CLOSED_PORTS, AddressGuard
 from calapp.config import _networks
 from calapp.deliveries.sender import Answer, Sender
-from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, parcel, send, send_one
+from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, NameServer, parcel, send, send_one
 from tests.receiver import Receiver, answer
 
 PUBLIC_ONLY = AddressGuard()
@@ -106,50 +106,56 @@ def test_a_name_that_leads_here_is_refused(strict: Sender) -> None:
     assert receiver.connections == 0
 
 
+@pytest.fixture
+def name_server(monkeypatch: pytest.MonkeyPatch) -> NameServer:
+    return NameServer(monkeypatch)
+
+
 @pytest.mark.parametrize(
-    "addresses", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "127.0.0.1,[::1],10.0.0.1"]
+    "addresses",
+    [["127.0.0.1"], ["::1"], ["::ffff:127.0.0.1"], ["127.0.0.1", "::1", "10.0.0.1"], ["0.0.0.0", "::"]],
 )
-def test_a_name_whose_address_changed_after_the_check_is_refused(addresses: str) -> None:
+def test_a_name_whose_address_changed_after_the_check_is_refused(
+    addresses: list[str], name_server: NameServer
+) -> None:
+    name_server.addresses[HOST] = addresses
     with Receiver() as receiver:
-        entry = f"{HOST}:{receiver.port}:{addresses}"
-        got = send_one(receiver.url(host=HOST), guard=PUBLIC_ONLY, resolve=[entry])
+        got = send_one(receiver.url(host=HOST), guard=PUBLIC_ONLY)
     assert blocked(got)
     assert receiver.connections == 0
 
 
-def test_of_a_good_and_a_bad_address_only_the_good_one_is_used() -> None:
+@pytest.mark.parametrize("order", [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]])
+def test_of_a_good_and_a_bad_address_only_the_good_one_is_used(
+    order: list[str], name_server: NameServer
+) -> None:
     guard = AddressGuard(_networks("127.0.0.2/32"))
-    with Receiver(host="127.0.0.2") as good:
-        entry = f"{HOST}:{good.port}:127.0.0.1,127.0.0.2"
-        with socket.create_server(("127.0.0.1", good.port)) as bad:
-            bad.settimeout(0.1)
-            got = send_one(good.url(host=HOST), guard=guard, resolve=[entry])
-            with pytest.raises(TimeoutError):
-                bad.accept()
+    name_server.addresses[HOST] = order
+    with Receiver(host="127.0.0.2") as good, socket.create_server(("127.0.0.1", good.port)) as bad:
+        bad.settimeout(0.1)
+        got = send_one(good.url(host=HOST), guard=guard)
+        with pytest.raises(TimeoutError):
+            bad.accept()
     assert (got.failure, len(good.requests)) == (None, 1)
 
 
-def test_a_dead_good_address_does_not_lead_to_the_bad_one() -> None:
+def test_a_dead_good_address_does_not_lead_to_the_bad_one(name_server: NameServer) -> None:
     guard = AddressGuard(_networks("127.0.0.2/32"))
+    name_server.addresses[HOST] = ["127.0.0.2", "127.0.0.1"]
     with Receiver() as bad:
-        entry = f"{HOST}:{bad.port}:127.0.0.2,127.0.0.1"
-        got = send_one(bad.url(host=HOST), guard=guard, resolve=[entry])
+        got = send_one(bad.url(host=HOST), guard=guard)
     assert blocked(got)
     assert bad.connections == 0
 
 
-def test_the_same_host_is_judged_at_every_new_connect() -> None:
-    guard = AddressGuard(_networks("127.0.0.2/32"))
-    sender = Sender(slots=1, timeout=0.5, guard=guard)
-    once = answer("200 OK", b"", "Connection: close")
-    with Receiver(once, host="127.0.0.2") as good, Receiver() as bad:
-        url = f"http://{HOST}:{good.port}/"
-        sender.new_transfer.keywords["resolve"] = [f"{HOST}:{good.port}:127.0.0.2"]
-        (first,) = send(sender, parcel(url))
-        moved = f"{HOST}::127.0.0.1:{bad.port}"
-        sender.idle.clear()
-        sender.new_transfer.keywords["connect_to"] = [moved]
-        (second,) = send(sender, parcel(url))
+def test_a_name_that_moves_between_two_parcels_is_judged_again(name_server: NameServer) -> None:
+    sender = Sender(slots=1, timeout=0.5, guard=AddressGuard(_networks("127.0.0.2/32")))
+    with Receiver(host="127.0.0.2") as good, Receiver() as bad:
+        name_server.addresses[HOST] = ["127.0.0.2"]
+        (first,) = send(sender, parcel(good.url(host=HOST)))
+        name_server.addresses[HOST] = ["127.0.0.1"]
+        sender.names.kept.clear()  # as if a minute had passed
+        (second,) = send(sender, parcel(bad.url(host=HOST)))
     assert first.failure is None
     assert blocked(second)
     assert bad.connections == 0
