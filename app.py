@@ -16,6 +16,7 @@ from calapp.db import db, prepare_engine
 from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
 from calapp.event_types import views as event_types
+from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
 from calapp.limits import prepare_limits
 
@@ -62,6 +63,6 @@ def prepare_database(app: Flask, *, worker: bool) -> None:
 
 def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
-    for views in (accounts, availability, event_types, deliveries, integrations, bookings):
+    for views in (accounts, availability, event_types, deliveries, integrations, hooks, bookings):
         app.register_blueprint(views.blueprint)
     app.jinja_env.globals["endpoint_exists"] = app.view_functions.__contains__

@@ -1,5 +1,173 @@
-"""Pages of this package."""
+"""The integrations page and what stands above its webhooks."""
 
-from flask import Blueprint
+from flask import Response, render_template, request, url_for
+from markupsafe import Markup
 
-blueprint = Blueprint("integrations", __name__)
+from calapp.accounts import service as accounts
+from calapp.accounts.guards import current_host
+from calapp.accounts.models import Scope
+from calapp.broker import alive, workers_alive
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.deliveries.health import health_of
+from calapp.event_types.service import visible
+from calapp.htmx import dialog_done, is_htmx, page_or_fragment, redirect_to
+from calapp.integrations import box_views, inspector_views, service
+from calapp.integrations.blueprint import blueprint
+from calapp.integrations.page import embed_snippet, list_context
+from calapp.webhooks import service as webhooks
+
+__all__ = ["blueprint", "box_views", "inspector_views"]
+
+SCOPES = (
+    (Scope.READ, "Read", "See bookings, event types, webhooks and deliveries"),
+    (Scope.WRITE, "Write", "Change them, and read the secrets of the webhooks that this key made"),
+    (Scope.READ_SECRETS, "Read secrets", "Read the secrets of all webhooks"),
+)
+
+
+@blueprint.get("/integrations")
+def index() -> str:
+    """Show the integrations page."""
+    host, session = current_host(), db.session()
+    event_types = visible(session, host.id)
+    shown = webhooks.of_user(session, host.id) if "health" in request.args else []
+    return render_template(
+        "integrations/index.html",
+        trouble=_trouble(),
+        notices=service.notices(session, host.id),
+        checklist=service.checklist(session, host),
+        event_types=event_types,
+        base_url=settings().base_url,
+        feed_url=feed_url(),
+        keys=accounts.api_keys(session, host.id),
+        snippets=[(one, embed_snippet(host.username, one.slug)) for one in event_types[:20]],
+        health=health_of(session, [one.id for one in shown]) if shown else None,
+        **list_context(),
+    )
+
+
+def _trouble() -> str:
+    """Name what keeps webhooks from being delivered: valkey, worker, or nothing."""
+    if not alive():
+        return "valkey"
+    return "" if workers_alive() else "worker"
+
+
+def feed_url() -> str:
+    """Return the address of the host's calendar feed."""
+    return f"{settings().base_url}/calendar/{current_host().calendar_token}.ics"
+
+
+@blueprint.get("/integrations/webhooks/health")
+def health() -> Response:
+    """Show how all webhooks did in the last 24 hours, in one fragment."""
+    if not is_htmx():
+        return redirect_to(url_for(".index", health=1) + "#webhooks")
+    found = webhooks.of_user(db.session(), current_host().id)
+    return Response(
+        render_template(
+            "integrations/_health.html",
+            webhooks=found,
+            health=health_of(db.session(), [webhook.id for webhook in found]),
+        )
+    )
+
+
+@blueprint.post("/integrations/notices/<int:notice_id>/dismiss")
+def dismiss(notice_id: int) -> Response:
+    """Put a notice away."""
+    with transaction() as session:
+        service.dismiss(session, current_host().id, notice_id)
+    return redirect_to(url_for(".index"))
+
+
+@blueprint.post("/integrations/checklist")
+def finish_checklist() -> Response:
+    """Put the checklist away."""
+    with transaction() as session:
+        service.finish_checklist(session, current_host().id)
+    return redirect_to(url_for(".index"))
+
+
+@blueprint.get("/integrations/calendar/renew")
+def ask_renew() -> Response:
+    """Ask before the calendar feed gets a new address."""
+    return page_or_fragment("integrations/renew.html", "integrations/_renew.html")
+
+
+@blueprint.post("/integrations/calendar/renew")
+def renew() -> Response:
+    """Give the calendar feed a new address."""
+    with transaction() as session:
+        accounts.renew_calendar_token(session, current_host().id)
+    text = "The feed has a new address. Subscribe to it in your calendar."
+    if not is_htmx():
+        return redirect_to(url_for(".index") + "#calendar", text)
+    html = render_template("integrations/_calendar.html", feed_url=feed_url())
+    return dialog_done(html, target="#calendar", focus="renew-calendar", toast=text)
+
+
+@blueprint.get("/integrations/api-keys/new")
+def new_key() -> Response:
+    """Show the form for an API key."""
+    return _key_form(name="", chosen=[Scope.READ, Scope.WRITE], errors={})
+
+
+def _key_form(*, name: str, chosen: list[str], errors: dict[str, str]) -> Response:
+    response = page_or_fragment(
+        "integrations/key.html",
+        "integrations/_key.html",
+        name=name,
+        chosen=chosen,
+        errors=errors,
+        scopes=SCOPES,
+    )
+    response.status_code = 422 if errors else 200
+    return response
+
+
+@blueprint.post("/integrations/api-keys/new")
+def create_key() -> Response:
+    """Make an API key and show it this once."""
+    name, chosen = request.form.get("name", "").strip(), request.form.getlist("scopes")
+    if errors := _key_errors(name, chosen):
+        return _key_form(name=name, chosen=chosen, errors=errors)
+    with transaction() as session:
+        key, plain = accounts.create_api_key(session, current_host(), name, chosen)
+        name = key.name
+    keys = accounts.api_keys(db.session(), current_host().id)
+    return page_or_fragment(
+        "integrations/key_made.html", "integrations/_key_made.html", name=name, plain=plain, keys=keys
+    )
+
+
+def _key_errors(name: str, chosen: list[str]) -> dict[str, str]:
+    errors = {}
+    if not name or len(name) > 100:
+        errors["name"] = "Please give the key a name of at most 100 characters."
+    if not chosen or not set(chosen) <= {str(scope) for scope in Scope}:
+        errors["scopes"] = "Please choose what the key may do."
+    return errors
+
+
+@blueprint.get("/integrations/api-keys/<int:key_id>/revoke")
+def ask_revoke(key_id: int) -> Response:
+    """Ask before an API key is revoked."""
+    keys = accounts.api_keys(db.session(), current_host().id)
+    key = next((one for one in keys if one.id == key_id), None)
+    if key is None:
+        return redirect_to(url_for(".index") + "#api-keys", "This key is revoked already.")
+    return page_or_fragment("integrations/revoke.html", "integrations/_revoke.html", key=key)
+
+
+@blueprint.post("/integrations/api-keys/<int:key_id>/revoke")
+def revoke(key_id: int) -> Response:
+    """Revoke an API key."""
+    with transaction() as session:
+        accounts.revoke_api_key(session, current_host().id, key_id)
+    if not is_htmx():
+        return redirect_to(url_for(".index") + "#api-keys", "API key revoked.")
+    keys = accounts.api_keys(db.session(), current_host().id)
+    html = render_template("integrations/_keys.html", keys=keys, zone=current_host().time_zone)
+    return dialog_done(Markup(html), target="#api-keys", focus="new-key", toast="API key revoked.")  # noqa: S704

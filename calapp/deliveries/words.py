@@ -1,0 +1,121 @@
+"""What the log says of a delivery: its state, its times, and the request as a person would send it."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from calapp.clock import now
+from calapp.deliveries.models import Attempt, Delivery, State
+from calapp.deliveries.parcels import JSON_TYPE, request_headers, valid_secrets
+from calapp.webhooks.models import Webhook
+
+HIDDEN = "••••"
+PHASES = (
+    ("name", "Name"),
+    ("connect", "Connect"),
+    ("tls", "TLS"),
+    ("first_byte", "First byte"),
+    ("rest", "Rest"),
+)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a try's time: milliseconds, and where it lies on a bar of 1,000."""
+
+    name: str
+    label: str
+    milliseconds: float
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent: the webhook's present address and headers, the stored body."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: str | None
+
+
+def when(moment: datetime, zone: str) -> str:
+    """Return an instant in a zone: 5 Jan 2027, 10:00:07."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return f"{local.day} {local:%b %Y, %H:%M:%S}"
+
+
+def tone(row: Any) -> str:
+    """Return the tone of a state's pill: good, bad, or nothing."""
+    if row.state == State.DELIVERED:
+        return "good"
+    return "bad" if row.state == State.FAILED or (row.state == State.WAITING and row.tries) else ""
+
+
+def state_name(row: Any) -> str:
+    """Return a state in one word; a delivery that waits after a failed try is failing."""
+    return "Failing" if row.state == State.WAITING and row.tries else str(row.state).capitalize()
+
+
+def next_step(row: Any, zone: str) -> str:
+    """Say what comes next for a delivery that waits, or nothing."""
+    if row.state != State.WAITING:
+        return ""
+    if row.due_at is None:
+        return "behind an earlier event of this booking"
+    if row.due_at <= now():
+        return "next try at once"
+    if row.claim is not None:
+        return "being sent"
+    return f"next try at {when(row.due_at, zone)}"
+
+
+def phases(attempt: Attempt) -> list[Phase]:
+    """Split a try's time into its phases; one that took no time is left out."""
+    known = [getattr(attempt, f"{name}_ms") or 0.0 for name, _ in PHASES[:-1]]
+    total = max(attempt.total_ms or 0.0, sum(known))
+    times = [*known, total - sum(known)]
+    made, start = [], 0.0
+    for (name, label), milliseconds in zip(PHASES, times, strict=True):
+        width = 1000 * milliseconds / total if total else 0.0
+        if width > 0:
+            made.append(Phase(name, label, milliseconds, round(start, 1), round(width, 1)))
+        start += width
+    return made
+
+
+def request_of(delivery: Delivery, webhook: Webhook) -> Request:
+    """Return the request that a try of this delivery makes now; the host's own header values stay hidden."""
+    body = delivery.event.body if delivery.body is None else delivery.body
+    at = now()
+    headers = request_headers(
+        delivery.event.uid,
+        (body or "").encode(),
+        at=at,
+        secrets=valid_secrets(webhook, at),
+        own=[(name, HIDDEN) for name, _ in webhook.headers],
+        number=max(1, delivery.attempts),
+        content_type=delivery.content_type or JSON_TYPE,
+    )
+    return Request("POST", webhook.subscriber_url, headers, body)
+
+
+def as_curl(request: Request) -> str:
+    """Return a request as a command for a shell."""
+    parts = ["curl", "-i", "-X", request.method, shlex.quote(request.url)]
+    lines = [" ".join(parts)]
+    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers]
+    lines.append(f"--data-binary {shlex.quote(request.body or '')}")
+    return " \\\n  ".join(lines)
+
+
+def pretty(body: str | None) -> str:
+    """Return a JSON body with line breaks; anything else as it is."""
+    try:
+        return json.dumps(json.loads(body or ""), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return body or ""

@@ -1,0 +1,244 @@
+"""The webhook box: new, edit, delete, on and off, ping, and what is parked."""
+
+from dataclasses import replace
+
+from flask import Response, render_template, request, url_for
+
+from calapp.accounts.guards import current_host
+from calapp.addresses import AddressGuard
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.deliveries import service as deliveries
+from calapp.deliveries.models import State
+from calapp.deliveries.upkeep import STEP
+from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound
+from calapp.event_types.service import of_user as event_types_of
+from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
+from calapp.integrations import service
+from calapp.integrations.blueprint import blueprint
+from calapp.integrations.box import Box, acted, box_of, offer_for, read_box, target_of
+from calapp.integrations.page import list_answer, webhooks_html
+from calapp.integrations.ping import ping
+from calapp.integrations.preview import preview_of, variables_of
+from calapp.integrations.sample import sample_envelope
+from calapp.webhooks import service as webhooks
+from calapp.webhooks.forms import WebhookInput, checked
+from calapp.webhooks.guards import own_webhook
+from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.triggers import SUBSCRIBABLE
+
+WEBHOOK = "/integrations/webhooks/<int:webhook_id>"
+
+
+def box_page(box: Box, status: int = 200) -> Response:
+    """Show the box: as a fragment for the dialog, else as a page."""
+    sample, found = _sample(), event_types_of(db.session(), current_host().id)
+    response = page_or_fragment(
+        "integrations/box.html",
+        "integrations/_box.html",
+        box=box,
+        triggers=SUBSCRIBABLE,
+        event_type_choices=[("", "All event types"), *((one.id, one.title) for one in found)],
+        variables=variables_of(sample),
+        preview=preview_of(box.payload_template, sample) if box.payload_template else None,
+    )
+    response.status_code = status
+    return response
+
+
+def _sample() -> dict[str, object]:
+    return sample_envelope(current_host(), settings().base_url, "BOOKING_CREATED")
+
+
+def _checked(wanted: WebhookInput) -> WebhookInput:
+    db.session().rollback()  # a name is looked up now: no read may stay open meanwhile
+    return checked(wanted, AddressGuard(settings().webhook_allowed_networks))
+
+
+def _with_errors(box: Box, error: AppError) -> Response:
+    errors = error.details or {"subscriber_url": error.message}
+    return box_page(replace(box, errors=errors), 409 if isinstance(error, Conflict) else 422)
+
+
+def _saved_words(words: str, wanted: WebhookInput) -> str:
+    """Return a toast, which never repeats a URL."""
+    return f"{words}, but its host’s name does not resolve at the moment." if wanted.warning else f"{words}."
+
+
+@blueprint.get("/integrations/webhooks/new")
+def new_webhook() -> Response:
+    """Show an empty box."""
+    return box_page(Box(focus="field-subscriber_url"))
+
+
+@blueprint.post("/integrations/webhooks/new")
+def create_webhook() -> Response:
+    """Make a webhook, or do what another button of the box says."""
+    box = read_box(request.form, None)
+    if box.action != "save":
+        return box_page(acted(box))
+    try:
+        wanted = _checked(box.wanted())
+        with transaction() as session:
+            webhooks.create(session, current_host().id, wanted)
+    except (Invalid, Conflict) as error:
+        return _with_errors(box, error)
+    return list_answer(_saved_words("Webhook created", wanted))
+
+
+@blueprint.post("/integrations/webhooks/inspector")
+def create_inspector_webhook() -> Response:
+    """Make a webhook that leads to the built-in inspector."""
+    with transaction() as session:
+        service.add_inspector_webhook(session, current_host().id)
+    return redirect_to(url_for(".inspector"), "The inspector listens. Book a meeting and watch it arrive.")
+
+
+@blueprint.get(f"{WEBHOOK}/edit")
+def edit_webhook(webhook_id: int) -> Response:
+    """Show the box filled in."""
+    return box_page(replace(box_of(own_webhook(webhook_id)), focus="field-subscriber_url"))
+
+
+@blueprint.post(f"{WEBHOOK}/edit")
+def update_webhook(webhook_id: int) -> Response:
+    """Change a webhook, or do what another button of the box says."""
+    box = read_box(request.form, own_webhook(webhook_id))
+    if box.action == "only-new-secret":
+        return _use_only_new_secret(webhook_id, box)
+    if box.action != "save":
+        return box_page(acted(box))
+    try:
+        wanted = _checked(box.wanted())
+        with transaction() as session:
+            webhooks.update(session, own_webhook(webhook_id), wanted)
+    except (Invalid, Conflict) as error:
+        return _with_errors(box, error)
+    return list_answer(_saved_words("Webhook saved", wanted), focus=f"edit-{webhook_id}")
+
+
+def _use_only_new_secret(webhook_id: int, box: Box) -> Response:
+    with transaction():
+        webhooks.use_only_new_secret(own_webhook(webhook_id))
+    note = "From now on only the new secret signs."
+    return box_page(replace(box, overlap=False, note=note, focus="box-note"))
+
+
+@blueprint.get(f"{WEBHOOK}/delete")
+def ask_delete(webhook_id: int) -> Response:
+    """Ask before a webhook is deleted, and say what is lost."""
+    webhook, session = own_webhook(webhook_id), db.session()
+    lost = sum(
+        deliveries.counts(session, [webhook.id], state).get(webhook.id, 0)
+        for state in (State.WAITING, State.PARKED)
+    )
+    return page_or_fragment(
+        "integrations/delete.html", "integrations/_delete.html", webhook=webhook, lost=lost
+    )
+
+
+@blueprint.post(f"{WEBHOOK}/delete")
+def delete_webhook(webhook_id: int) -> Response:
+    """Delete a webhook."""
+    with transaction():
+        webhooks.delete(own_webhook(webhook_id))
+    return list_answer("Webhook deleted.")
+
+
+@blueprint.post(f"{WEBHOOK}/toggle")
+def toggle_webhook(webhook_id: int) -> Response:
+    """Switch a webhook on or off; `active` says which, so that a second click changes nothing."""
+    with transaction() as session:
+        webhook = own_webhook(webhook_id)
+        on = _switched(webhook)
+        parked = deliveries.counts(session, [webhook_id], State.PARKED).get(webhook_id, 0) if on else 0
+    if parked and not is_htmx():
+        return redirect_to(url_for(".ask_parked", webhook_id=webhook_id))
+    words = "Webhook switched on." if on else "Webhook switched off. Its events are parked meanwhile."
+    if not is_htmx():
+        return redirect_to(url_for(".index") + "#webhooks", words)
+    return toast(Response(webhooks_html(ask_parked=webhook_id if parked else None)), words)
+
+
+def _switched(webhook: Webhook) -> bool:
+    wanted = request.form.get("active")
+    on = not webhook.active if wanted is None else wanted.lower() in {"1", "on", "true", "yes"}
+    if on:
+        webhooks.switch_on(webhook)
+    elif webhook.active:
+        webhooks.switch_off(webhook, OffReason.HOST)
+    return on
+
+
+@blueprint.get(f"{WEBHOOK}/toggle")
+@blueprint.get(f"{WEBHOOK}/parked")
+def ask_parked(webhook_id: int) -> Response:
+    """Ask what becomes of the events that were parked while a webhook was off."""
+    webhook = own_webhook(webhook_id)
+    parked = deliveries.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
+    return page_or_fragment(
+        "integrations/parked.html", "integrations/_parked.html", webhook=webhook, parked=parked
+    )
+
+
+@blueprint.post(f"{WEBHOOK}/parked")
+def settle_parked(webhook_id: int) -> Response:
+    """Send what is parked, in order, or let it go; in steps, so that nobody waits long."""
+    send = request.form.get("parked") == "send"
+    act = deliveries.release_parked if send else deliveries.let_go_parked
+    total, step = 0, STEP
+    while step == STEP:
+        with transaction() as session:
+            step = act(session, own_webhook(webhook_id))
+        total += step
+    things = "1 event" if total == 1 else f"{total:,} events"
+    return list_answer(f"{things} on the way." if send else f"{things} let go.", focus=f"switch-{webhook_id}")
+
+
+@blueprint.post(f"{WEBHOOK}/ping")
+def ping_webhook(webhook_id: int) -> Response:
+    """Send a ping to a webhook as it is saved."""
+    webhook = own_webhook(webhook_id)
+    target = target_of(box_of(webhook).wanted(), webhook)
+    url, envelope = webhook.subscriber_url, sample_envelope(current_host(), settings().base_url)
+    db.session().rollback()  # nothing may stay open while the network is awaited
+    result = ping(target, envelope)
+    return page_or_fragment(
+        "integrations/pinged.html", "integrations/_pinged.html", url=url, result=result, webhook_id=webhook_id
+    )
+
+
+@blueprint.post("/integrations/webhooks/ping")
+def ping_box() -> Response:
+    """Send a ping with what stands in the box, saved or not."""
+    number = request.form.get("webhook_id", "")
+    webhook = own_webhook(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else None
+    box = read_box(request.form, webhook)
+    # What a ping needs is the address; which triggers are chosen, it does not care.
+    draft = replace(box.wanted(), triggers=box.triggers or ("BOOKING_CREATED",))
+    target, envelope = target_of(draft, webhook), sample_envelope(current_host(), settings().base_url)
+    try:
+        wanted = _checked(draft)
+        result = ping(replace(target, url=wanted.subscriber_url), envelope)
+    except (Invalid, Busy) as error:
+        return _with_errors(box, error)
+    return box_page(replace(box, ping=result, focus="ping-result"))
+
+
+@blueprint.post("/integrations/webhooks/preview")
+def preview() -> Response:
+    """Show what a payload of one's own makes of a sample event."""
+    text = request.form.get("payload_template", "").replace("\r\n", "\n")
+    if not is_htmx():
+        raise NotFound
+    return Response(render_template("integrations/_preview.html", preview=preview_of(text, _sample())))
+
+
+@blueprint.post("/integrations/webhooks/offer")
+def offer() -> Response:
+    """Offer the payload that fits the URL, for chat services."""
+    if not is_htmx():
+        raise NotFound
+    custom = request.form.get("payload") == "custom"
+    name = "" if custom else offer_for(request.form.get("subscriber_url", ""))
+    return Response(render_template("integrations/_offer.html", offer=name))

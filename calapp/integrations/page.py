@@ -1,0 +1,46 @@
+"""The parts of the integrations page that more than one answer shows, rendered."""
+
+from flask import Response, render_template, url_for
+
+from calapp.accounts.guards import current_host
+from calapp.config import settings
+from calapp.db import db
+from calapp.deliveries.models import State
+from calapp.deliveries.service import counts
+from calapp.htmx import dialog_done, is_htmx, redirect_to
+from calapp.integrations.models import Inspector
+from calapp.integrations.service import inspector_url
+from calapp.webhooks import service as webhooks
+from calapp.webhooks.triggers import Trigger
+
+
+def list_context() -> dict[str, object]:
+    """Return what the list of webhooks shows."""
+    session, host = db.session(), current_host()
+    found = webhooks.of_user(session, host.id)
+    inspector = session.get(Inspector, host.id)
+    return {
+        "webhooks": found,
+        "parked": counts(session, [webhook.id for webhook in found], State.PARKED),
+        "Trigger": Trigger,
+        "inspector_url": inspector_url(inspector) if inspector else None,
+        "zone": host.time_zone,
+    }
+
+
+def webhooks_html(**extra: object) -> str:
+    """Render the list of webhooks as a fragment."""
+    return render_template("integrations/_webhooks.html", **list_context(), **extra)
+
+
+def list_answer(toast: str, *, focus: str = "new-webhook") -> Response:
+    """Close the dialog and show the whole list anew; without htmx lead back to it."""
+    if not is_htmx():
+        return redirect_to(url_for("integrations.index") + "#webhooks", toast)
+    return dialog_done(webhooks_html(), target="#webhooks", focus=focus, toast=toast)
+
+
+def embed_snippet(username: str, slug: str) -> str:
+    """Return the HTML that shows a booking page on another site."""
+    address = f"{settings().base_url}/{username}/{slug}"
+    return f'<iframe src="{address}" title="Book a meeting" width="100%" height="720"></iframe>'

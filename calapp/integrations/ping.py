@@ -1,0 +1,92 @@
+"""Ping: a sample booking sent to a webhook at once, whether or not it is saved."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from calapp.addresses import AddressGuard
+from calapp.clock import now
+from calapp.config import settings
+from calapp.deliveries.body import encoded
+from calapp.deliveries.parcels import JSON_TYPE, request_headers
+from calapp.deliveries.sender import Answer, Parcel, Sender
+from calapp.errors import Busy
+from calapp.webhooks import template
+
+SHOWN = 500  # characters of the answer
+# Each holds a thread of the web server for as long as the receiver takes.
+_places = threading.BoundedSemaphore(4)
+
+
+@dataclass(frozen=True)
+class PingTarget:
+    """Where a ping goes, and how: the first secret is that of X-Cal-Signature-256."""
+
+    url: str
+    secrets: Sequence[str]
+    headers: Sequence[Sequence[str]]
+    payload_template: str | None
+
+
+@dataclass(frozen=True)
+class PingResult:
+    """What came of a ping."""
+
+    status: int | None
+    milliseconds: int
+    failure: str | None
+    answer: str
+
+
+def ping(target: PingTarget, envelope: Mapping[str, Any]) -> PingResult:
+    """Send a ping and wait for what comes of it; raise Busy while too many others wait."""
+    if not _places.acquire(blocking=False):
+        raise Busy("Several pings are waiting for their answers just now. Please try again in a moment.")
+    try:
+        return _result(_answer(_parcel(target, envelope)))
+    finally:
+        _places.release()
+
+
+def _parcel(target: PingTarget, envelope: Mapping[str, Any]) -> Parcel:
+    text, content_type = encoded(envelope), JSON_TYPE
+    if target.payload_template:
+        text, content_type = template.render(target.payload_template, envelope)
+    body = text.encode()
+    headers = request_headers(
+        envelope["id"],
+        body,
+        at=now(),
+        secrets=target.secrets,
+        own=target.headers,
+        number=1,
+        content_type=content_type,
+    )
+    return Parcel(0, "", 0, target.url, headers, body, 1)
+
+
+def _answer(parcel: Parcel) -> Answer:
+    chosen = settings()
+    sender = Sender(
+        slots=1,
+        timeout=chosen.webhook_timeout,
+        guard=AddressGuard(chosen.webhook_allowed_networks),
+    )
+    try:
+        sender.start([parcel])
+        answers: list[Answer] = []
+        while not answers:
+            answers = sender.answers(1.0)
+        return answers[0]
+    finally:
+        sender.close()
+
+
+def _result(answer: Answer) -> PingResult:
+    return PingResult(
+        status=answer.status,
+        milliseconds=round(answer.timings.total),
+        failure=answer.failure.words if answer.failure else None,
+        answer=answer.body[:SHOWN],
+    )

@@ -1,0 +1,229 @@
+"""What the integrations page is made of, besides the webhooks: the inspector, the feed, the checklist."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.bookings.models import Booking, Status
+from calapp.clock import now
+from calapp.config import settings
+from calapp.db import database_now, is_sqlite
+from calapp.deliveries import signing
+from calapp.deliveries.models import Notice
+from calapp.deliveries.parcels import valid_secrets
+from calapp.errors import NotFound
+from calapp.integrations.models import Inspector, InspectorRequest
+from calapp.webhooks import service as webhooks
+from calapp.webhooks.forms import WebhookInput
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
+
+KEPT = 50  # requests that an inspector keeps
+MAX_FAIL = 1000
+MAX_DELAY = 30  # seconds
+FEED_BACK = timedelta(days=90)
+SIGNATURES = ("x-cal-signature-256", "webhook-signature")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A request to the inspector; header names as they came."""
+
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the inspector answers: a status, after so many seconds."""
+
+    status: int
+    delay: int
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """The first steps, each done or not."""
+
+    opened: bool
+    booked: bool
+    listening: bool  # a webhook leads to the inspector
+
+
+def inspector_for(session: Session, user_id: int) -> Inspector:
+    """Return a host's inspector; it is made on the first use, so the session must be a transaction then."""
+    found = session.get(Inspector, user_id)
+    if found is not None:
+        return found
+    insert = insert_sqlite if is_sqlite(session) else insert_postgresql
+    session.execute(
+        insert(Inspector).values(user_id=user_id).on_conflict_do_nothing()
+    )  # two first uses at once
+    return session.get_one(Inspector, user_id, populate_existing=True)
+
+
+def inspector_url(inspector: Inspector) -> str:
+    """Return the address at which an inspector receives."""
+    return f"{settings().base_url}/hooks/in/{inspector.token}"
+
+
+def leading_to(session: Session, inspector: Inspector) -> list[Webhook]:
+    """Return the host's webhooks that lead to the inspector."""
+    url = inspector_url(inspector)
+    return [one for one in webhooks.of_user(session, inspector.user_id) if one.subscriber_url == url]
+
+
+def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
+    """Make a signed webhook with every trigger that leads to the inspector, unless there is one."""
+    inspector = inspector_for(session, user_id)
+    standing = leading_to(session, inspector)
+    if standing:
+        return standing[0]
+    wanted = WebhookInput(
+        subscriber_url=inspector_url(inspector),
+        triggers=tuple(str(trigger) for trigger in SUBSCRIBABLE),
+        secret=signing.new_secret(),
+    )
+    return webhooks.create(session, user_id, wanted)
+
+
+def receive(session: Session, token: str, incoming: Incoming, trigger: str | None) -> Verdict:
+    """Keep what came for an inspector and say how it answers; raise NotFound for an unknown token."""
+    query = select(Inspector).where(Inspector.token == token).with_for_update()
+    inspector = session.scalar(query, execution_options={"populate_existing": True})
+    if inspector is None:
+        raise NotFound
+    status = 500 if inspector.fail_next else 200
+    inspector.fail_next = max(0, inspector.fail_next - 1)
+    request = InspectorRequest(
+        user_id=inspector.user_id,
+        received_at=database_now(session),
+        headers=[[_clean(name), _clean(value)] for name, value in incoming.headers],
+        body=_clean(incoming.body.decode(errors="replace")),
+        trigger=trigger,
+        signature=_judge(incoming, _secrets(session, inspector)),
+        status=status,
+    )
+    session.add(request)
+    session.flush()
+    _trim(session, inspector.user_id)
+    if trigger in {str(one) for one in SUBSCRIBABLE}:
+        finish_checklist(session, inspector.user_id)
+    return Verdict(status, inspector.delay_seconds)
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _secrets(session: Session, inspector: Inspector) -> list[str]:
+    at = now()
+    return [secret for one in leading_to(session, inspector) for secret in valid_secrets(one, at)]
+
+
+def _judge(incoming: Incoming, secrets: Iterable[str]) -> str:
+    """Say whether a request is signed by one of these secrets: good, bad, or none when it is not signed."""
+    headers = {name.lower(): value for name, value in incoming.headers}
+    given = [headers[name] for name in SIGNATURES if name in headers]
+    if not given or given == [signing.NO_SECRET]:
+        return "none"
+    return "good" if any(signing.verify(one, incoming.body, headers) for one in secrets) else "bad"
+
+
+def _trim(session: Session, user_id: int) -> None:
+    kept = (
+        select(InspectorRequest.id)
+        .where(InspectorRequest.user_id == user_id)
+        .order_by(InspectorRequest.id.desc())
+        .limit(KEPT)
+    )
+    session.execute(
+        delete(InspectorRequest)
+        .where(InspectorRequest.user_id == user_id, InspectorRequest.id.not_in(kept))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def received(session: Session, user_id: int, after: int = 0) -> list[InspectorRequest]:
+    """Return what an inspector got after a request's id, newest first."""
+    query = select(InspectorRequest).where(InspectorRequest.user_id == user_id, InspectorRequest.id > after)
+    return list(session.scalars(query.order_by(InspectorRequest.id.desc())))
+
+
+def clear_received(session: Session, user_id: int) -> None:
+    """Forget what an inspector got."""
+    session.execute(delete(InspectorRequest).where(InspectorRequest.user_id == user_id))
+
+
+def set_answers(session: Session, user_id: int, *, fail_next: int, delay_seconds: int) -> None:
+    """Say how an inspector answers from now on; numbers beyond what makes sense are cut."""
+    inspector = inspector_for(session, user_id)
+    inspector.fail_next = min(max(fail_next, 0), MAX_FAIL)
+    inspector.delay_seconds = min(max(delay_seconds, 0), MAX_DELAY)
+
+
+def checklist(session: Session, user: User) -> Checklist | None:
+    """Return the first steps of a host, or None once they are done."""
+    if user.checklist_done_at is not None:
+        return None
+    booked = bool(session.scalar(select(exists().where(Booking.host_id == user.id))))
+    inspector = session.get(Inspector, user.id)
+    return Checklist(booked, booked, bool(inspector and leading_to(session, inspector)))
+
+
+def finish_checklist(session: Session, user_id: int) -> None:
+    """Put the checklist away for good."""
+    session.execute(
+        update(User)
+        .where(User.id == user_id, User.checklist_done_at.is_(None))
+        .values(checklist_done_at=database_now(session))
+    )
+
+
+def notices(session: Session, user_id: int) -> list[Notice]:
+    """Return what a host is told and has not dismissed, newest first, at most twenty."""
+    query = select(Notice).where(Notice.user_id == user_id, Notice.dismissed_at.is_(None))
+    return list(session.scalars(query.order_by(Notice.id.desc()).limit(20)))
+
+
+def dismiss(session: Session, user_id: int, notice_id: int) -> None:
+    """Put a notice away; raise NotFound when it is not this host's."""
+    notice = session.get(Notice, notice_id)
+    if notice is None or notice.user_id != user_id:
+        raise NotFound
+    notice.dismissed_at = notice.dismissed_at or database_now(session)
+
+
+def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
+    """Return whose feed this is and its bookings, from 90 days ago on; raise NotFound for an unknown one."""
+    user = session.scalar(select(User).where(User.calendar_token == token))
+    if user is None:
+        raise NotFound
+    bookings = session.scalars(
+        select(Booking)
+        .where(
+            Booking.host_id == user.id,
+            Booking.starts_at > _feed_start(session),
+            Booking.status.in_((Status.ACCEPTED, Status.PENDING)),
+        )
+        .order_by(Booking.starts_at)
+        .limit(5000)
+    )
+    return user, bookings.all()
+
+
+def _feed_start(session: Session) -> datetime:
+    return database_now(session) - FEED_BACK
+
+
+def trigger_in(made: Any) -> str | None:
+    """Return the trigger that a decoded body names, when it is one of ours."""
+    name = made.get("triggerEvent") if isinstance(made, Mapping) else None
+    return name if isinstance(name, str) and name in {str(one) for one in Trigger} else None
