@@ -4,7 +4,8 @@
   const LOST = "Not saved: the server did not answer";
   const dialog = document.getElementById("dialog");
   const toasts = document.getElementById("toasts");
-  let opener = "";
+  let opener = ""; // id of what opened the dialog
+  let pressed = ""; // name of what was pressed last
 
   function toast(text, tone) {
     const line = document.createElement("p");
@@ -47,14 +48,12 @@
       dialog.replaceChildren();
       focusOn(opener);
     });
-    dialog.addEventListener("mousedown", (event) => {
-      if (event.target === dialog) close(); // the backdrop
-    });
   }
 
   document.addEventListener("htmx:before:request", (event) => {
     const { ctx } = event.detail;
     if (ctx.target === dialog && dialog && !dialog.open) opener = ctx.sourceElement.id;
+    pressed = document.activeElement === ctx.sourceElement ? nameOf(ctx.sourceElement) : "";
   });
 
   document.addEventListener("htmx:after:swap", (event) => {
@@ -62,8 +61,20 @@
     if (ctx.swap === "none") return;
     if (dialog && !dialog.open && ctx.target === dialog && dialog.firstElementChild) dialog.showModal();
     ready(document);
-    if (dialog && dialog.open) focusFirst(dialog);
+    // What looks something up while a person types (data-still) leaves the focus where it is.
+    if (dialog && dialog.open && !ctx.sourceElement.matches("[data-still]")) focusFirst(dialog);
+    if (document.activeElement === document.body) focusSame();
   });
+
+  // A swapped link or button without an id keeps the focus by its name: the calendar works by keyboard.
+  function focusSame() {
+    const same = [...document.querySelectorAll("main a, main button")].find((one) => nameOf(one) === pressed);
+    if (pressed && same) same.focus({ preventScroll: true });
+  }
+
+  function nameOf(element) {
+    return element.getAttribute("aria-label") || element.textContent.trim();
+  }
 
   // What the server says beside its answer (HX-Trigger)
 
