@@ -38,6 +38,8 @@ class Trouble:
             return self.url
 
 
+MAX_HOST = 253  # characters; a URL that cannot be read may be longer
+
 TIMEOUTS = {
     "name": "The name {host} could not be looked up within {seconds:g} s. Its name servers are slow or away.",
     "connect": "{host} did not accept a connection within {seconds:g} s. Is it up, its firewall open?",
@@ -149,7 +151,8 @@ PLAIN = {
 def of_trouble(trouble: Trouble) -> Failure:
     """Say why there is no answer."""
     code, words = _reason(trouble)
-    return Failure(code, words.format(host=trouble.host, seconds=trouble.seconds))
+    words = words.format(host=trouble.host[:MAX_HOST], seconds=trouble.seconds)
+    return Failure(code, words.encode("utf-8", "replace").decode().replace("\0", ""))
 
 
 def _reason(trouble: Trouble) -> tuple[str, str]:

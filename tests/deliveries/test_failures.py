@@ -280,3 +280,11 @@ def test_a_lack_of_files_is_ours_and_not_called_a_refusal() -> None:
 def test_an_unknown_error_keeps_its_own_words() -> None:
     failure = of_trouble(Trouble(9999, "odd {thing}", "not an address", "answer", 15.0))
     assert failure.words == "The request to not an address failed: odd (thing)."
+
+
+def test_words_can_be_stored_whatever_the_address() -> None:
+    failure = of_trouble(Trouble(pycurl.E_URL_MALFORMAT, "", "http://\ud800\0" + "x" * 5000, "name", 15.0))
+    failure.words.encode()
+    assert "\0" not in failure.words
+    assert len(failure.words) < 400
+    assert of_trouble(Trouble(9999, "odd \udcff\0", "", "answer", 15.0)).words.isprintable()
