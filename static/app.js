@@ -27,9 +27,11 @@
     return Boolean(element);
   }
 
-  function focusFirst(root) {
-    const first = root.querySelector('[aria-invalid="true"]') || root.querySelector("[autofocus]");
+  function focusFirst() {
+    const wanted = [...document.querySelectorAll("[data-wants-focus]")];
+    const first = wanted.find((one) => one.matches('[aria-invalid="true"]')) || wanted[0];
     if (first) first.focus();
+    for (const one of wanted) one.removeAttribute("data-wants-focus");
   }
 
   function ready(root) {
@@ -56,19 +58,29 @@
     pressed = document.activeElement === ctx.sourceElement ? nameOf(ctx.sourceElement) : "";
   });
 
+  // A browser takes autofocus only once in a page's life, and complains of the next; so it is done here.
+  document.addEventListener("htmx:before:swap", (event) => {
+    for (const { fragment } of event.detail.tasks) {
+      for (const one of fragment.querySelectorAll("[autofocus]")) {
+        one.removeAttribute("autofocus");
+        one.setAttribute("data-wants-focus", "");
+      }
+    }
+  });
+
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
     if (ctx.swap === "none") return;
     if (dialog && !dialog.open && ctx.target === dialog && dialog.firstElementChild) dialog.showModal();
     ready(document);
-    // What looks something up while a person types (data-still) leaves the focus where it is.
-    if (dialog && dialog.open && !ctx.sourceElement.matches("[data-still]")) focusFirst(dialog);
+    focusFirst();
     if (document.activeElement === document.body) focusSame();
   });
 
   // A swapped link or button without an id keeps the focus by its name: the calendar works by keyboard.
   function focusSame() {
-    const same = [...document.querySelectorAll("main a, main button")].find((one) => nameOf(one) === pressed);
+    const root = dialog && dialog.open ? dialog : document;
+    const same = [...root.querySelectorAll("a, button")].find((one) => nameOf(one) === pressed);
     if (pressed && same) same.focus({ preventScroll: true });
   }
 
