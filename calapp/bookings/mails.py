@@ -3,6 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings.calendar import invitation
@@ -76,3 +77,8 @@ def spoken_time(start: datetime, end: datetime, zone: str) -> str:
     """Return a time as people read it: Monday, 4 January 2027, 10:00 – 10:15 (Europe/Berlin)."""
     local, until = start.astimezone(ZoneInfo(zone)), end.astimezone(ZoneInfo(zone))
     return f"{local:%A}, {local.day} {local:%B %Y, %H:%M} – {until:%H:%M} ({zone})"
+
+
+def of_booking(session: Session, booking: Booking) -> list[Mail]:
+    """Return the mails about a booking, newest first, sent or kept."""
+    return list(session.scalars(select(Mail).where(Mail.about == booking.uid).order_by(Mail.id.desc())))

@@ -35,11 +35,11 @@ def attempts_of(session: Session, delivery_id: int) -> list[Attempt]:
 def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[int, int]:
     """Return how many deliveries of each webhook stand in a state; a webhook without any is left out."""
     query = (
-        select(Delivery.webhook_id, func.count())
+        select(Delivery.webhook_id, func.count().label("number"))
         .where(Delivery.webhook_id.in_(list(webhook_ids)), Delivery.state == state)
         .group_by(Delivery.webhook_id)
     )
-    return dict(session.execute(query).tuples().all())
+    return {row.webhook_id: row.number for row in session.execute(query)}
 
 
 def resend(session: Session, delivery: Delivery) -> Delivery:
@@ -195,7 +195,7 @@ def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[st
         Delivery.tries < TRIES_THAT_HOLD,
         Delivery.chain.in_(set(rows.values())),
     )
-    for chain, delivery_id in session.execute(query).tuples():
+    for chain, delivery_id in session.execute(query):
         if delivery_id not in rows:
             found.setdefault(chain, []).append(delivery_id)
     return found

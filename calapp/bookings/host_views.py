@@ -1,0 +1,155 @@
+"""The host's pages of bookings: lists, one booking with its history, and what can be done to it."""
+
+from collections.abc import Callable
+
+from flask import Response, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+
+from calapp.accounts.guards import current_host
+from calapp.bookings import lists, service
+from calapp.bookings.blueprint import blueprint
+from calapp.bookings.forms import long_text
+from calapp.bookings.guards import own_booking
+from calapp.bookings.lists import Tab
+from calapp.bookings.mails import of_booking
+from calapp.bookings.models import Booking
+from calapp.clock import now
+from calapp.db import db, transaction
+from calapp.errors import Conflict, Invalid
+from calapp.htmx import page_or_fragment, redirect_to
+
+
+@blueprint.get("/bookings/upcoming")
+def upcoming() -> Response:
+    """List the meetings that are to come."""
+    return _list(Tab.UPCOMING)
+
+
+@blueprint.get("/bookings/unconfirmed")
+def unconfirmed() -> Response:
+    """List the bookings that wait for the host."""
+    return _list(Tab.UNCONFIRMED)
+
+
+@blueprint.get("/bookings/past")
+def past() -> Response:
+    """List the meetings that are over."""
+    return _list(Tab.PAST)
+
+
+@blueprint.get("/bookings/cancelled")
+def cancelled() -> Response:
+    """List what was cancelled or turned down."""
+    return _list(Tab.CANCELLED)
+
+
+@blueprint.get("/bookings/<uid>")
+def detail(uid: str) -> Response:
+    """Show a booking with its metadata, its events and where they went."""
+    return _detail(own_booking(uid))
+
+
+@blueprint.post("/bookings/<uid>/confirm")
+def confirm(uid: str) -> ResponseReturnValue:
+    """Confirm a booking."""
+    booking = own_booking(uid)
+    return _act(booking, lambda session: service.confirm(session, booking), "Booking confirmed.")
+
+
+@blueprint.get("/bookings/<uid>/reject")
+def ask_reject(uid: str) -> Response:
+    """Ask for the reason before a booking is turned down."""
+    return _ask("reject", own_booking(uid))
+
+
+@blueprint.post("/bookings/<uid>/reject")
+def reject(uid: str) -> ResponseReturnValue:
+    """Turn a booking down."""
+    return _act_with_reason("reject", own_booking(uid), service.reject, "Booking turned down.")
+
+
+@blueprint.get("/bookings/<uid>/cancel")
+def ask_cancel_by_host(uid: str) -> Response:
+    """Ask for the reason before a booking is cancelled."""
+    return _ask("cancel", own_booking(uid))
+
+
+@blueprint.post("/bookings/<uid>/cancel")
+def cancel(uid: str) -> ResponseReturnValue:
+    """Cancel a booking for the host."""
+
+    def act(session: object, booking: Booking, reason: str) -> None:
+        service.cancel(session, booking, by=current_host().email, reason=reason)
+
+    return _act_with_reason("cancel", own_booking(uid), act, "Booking cancelled.")
+
+
+@blueprint.post("/bookings/<uid>/no-show")
+def no_show(uid: str) -> ResponseReturnValue:
+    """Mark an attendee as absent, or take it back."""
+    booking = own_booking(uid)
+    email, absent = request.form.get("attendee", ""), request.form.get("no_show") in {"1", "true", "on"}
+    words = "Marked as no-show." if absent else "No longer marked as no-show."
+    return _act(booking, lambda session: service.mark_no_show(session, booking, email, absent=absent), words)
+
+
+def _list(tab: Tab) -> Response:
+    host = current_host()
+    search = request.args.get("q", "")[:100]
+    page = request.args.get("page", "1")
+    number = min(max(int(page), 1), 10_000) if page.isascii() and page.isdigit() and len(page) < 6 else 1
+    found = lists.listing(db.session(), host.id, tab, search=search, page=number)
+    return page_or_fragment(
+        "bookings/host/list.html",
+        "bookings/host/_list.html",
+        listing=found,
+        tab=tab,
+        tabs=Tab,
+        search=search,
+        host=host,
+        present=now(),
+    )
+
+
+def _detail(booking: Booking, problem: str = "") -> Response:
+    page = render_template(
+        "bookings/host/detail.html",
+        booking=booking,
+        host=current_host(),
+        history=lists.history(db.session(), booking),
+        mails=of_booking(db.session(), booking),
+        present=now(),
+        problem=problem,
+    )
+    return make_response(page)
+
+
+def _act(booking: Booking, action: Callable[..., None], words: str) -> ResponseReturnValue:
+    """Do something to a booking; what cannot be done any more is said on its page."""
+    try:
+        with transaction() as session:
+            action(session)
+    except (Conflict, Invalid) as error:
+        return _detail(booking, error.message), 409
+    return redirect_to(f"/bookings/{booking.uid}", words)
+
+
+def _act_with_reason(
+    kind: str, booking: Booking, action: Callable[..., None], words: str
+) -> ResponseReturnValue:
+    try:
+        reason = long_text(request.form.get("reason", ""))
+    except Invalid as error:
+        return _ask(kind, booking, error.message), 422
+    return _act(booking, lambda session: action(session, booking, reason), words)
+
+
+def _ask(kind: str, booking: Booking, problem: str = "") -> Response:
+    return page_or_fragment(
+        "bookings/host/ask.html",
+        "bookings/host/_ask.html",
+        kind=kind,
+        booking=booking,
+        problem=problem,
+        host=current_host(),
+    )

@@ -1,0 +1,132 @@
+"""The built-in inspector: what it keeps, how it judges signatures, how it answers."""
+
+import json
+import time
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.clock import now
+from calapp.db import transaction
+from calapp.deliveries.parcels import request_headers
+from calapp.integrations import service
+from calapp.integrations.models import InspectorRequest
+from tests.integrations.conftest import HTMX
+
+BODY = json.dumps({"triggerEvent": "BOOKING_CREATED", "payload": {"metadata": {"user_id": "123"}}}).encode()
+
+
+@pytest.fixture
+def ear(rick: User) -> str:
+    """The path of Rick's inspector, to which a signed webhook of his leads."""
+    with transaction() as session:
+        service.add_inspector_webhook(session, rick.id)
+        return f"/hooks/in/{service.inspector_for(session, rick.id).token}"
+
+
+def signed(session: Session, user: User, body: bytes = BODY) -> dict[str, str]:
+    webhook = service.leading_to(session, service.inspector_for(session, user.id))[0]
+    made = request_headers(
+        "evt_1", body, at=now(), secrets=[webhook.secret], own=[], number=1, content_type="application/json"
+    )
+    return dict(made)
+
+
+def kept(session: Session) -> list[InspectorRequest]:
+    session.rollback()
+    return list(session.scalars(select(InspectorRequest).order_by(InspectorRequest.id)))
+
+
+def test_a_signed_event_is_kept_as_good(rick: User, ear: str, client: FlaskClient, session: Session) -> None:
+    answer = client.post(ear, data=BODY, headers=signed(session, rick))
+    assert answer.status_code == 200
+    (request,) = kept(session)
+    assert (request.signature, request.trigger, request.body) == ("good", "BOOKING_CREATED", BODY.decode())
+
+
+def test_a_changed_body_is_kept_as_bad(rick: User, ear: str, client: FlaskClient, session: Session) -> None:
+    client.post(ear, data=BODY + b" ", headers=signed(session, rick))
+    assert kept(session)[0].signature == "bad"
+
+
+def test_an_unsigned_request_is_kept_as_such(ear: str, client: FlaskClient, session: Session) -> None:
+    client.post(ear, data="a=1", content_type="application/x-www-form-urlencoded")
+    assert [(one.signature, one.body) for one in kept(session)] == [("none", "a=1")]
+
+
+def test_an_unknown_address_is_not_found(client: FlaskClient) -> None:
+    assert client.post("/hooks/in/nobody", data=b"{}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff\xfe\x00nothing", b"[" * 100_000, b"", b'"text"', b'{"triggerEvent": []}']
+)
+def test_whatever_comes_is_kept_as_text(ear: str, client: FlaskClient, session: Session, body: bytes) -> None:
+    assert client.post(ear, data=body).status_code == 200
+    assert "\0" not in kept(session)[0].body
+
+
+def test_more_than_256_kilobytes_are_refused(ear: str, client: FlaskClient, session: Session) -> None:
+    assert client.post(ear, data=b"x" * (256 * 1024 + 1)).status_code == 413
+    assert kept(session) == []
+
+
+def test_the_newest_fifty_are_kept(ear: str, client: FlaskClient, session: Session) -> None:
+    for number in range(53):
+        client.post(ear, data=str(number))
+    bodies = [one.body for one in kept(session)]
+    assert bodies == [str(number) for number in range(3, 53)]
+
+
+def test_the_next_two_are_answered_with_500(ear: str, rick_client: FlaskClient, client: FlaskClient) -> None:
+    rick_client.post("/integrations/inspector", data={"fail_next": "2", "delay_seconds": "0"})
+    assert [client.post(ear, data=b"{}").status_code for _ in range(3)] == [500, 500, 200]
+
+
+def test_an_answer_can_be_made_to_wait(ear: str, rick_client: FlaskClient, client: FlaskClient) -> None:
+    rick_client.post("/integrations/inspector", data={"fail_next": "0", "delay_seconds": "1"})
+    began = time.monotonic()
+    client.post(ear, data=b"{}")
+    assert time.monotonic() - began >= 1
+
+
+def test_the_page_shows_what_came_as_text(ear: str, rick_client: FlaskClient, client: FlaskClient) -> None:
+    client.post(ear, data=b"<script>alert(1)</script>", headers={"X-Odd": "<b>"})
+    page = rick_client.get("/integrations/inspector").text
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_the_page_asks_only_for_what_is_new(ear: str, rick_client: FlaskClient, client: FlaskClient) -> None:
+    client.post(ear, data=b"first")
+    client.post(ear, data=b"second")
+    news = rick_client.get("/integrations/inspector/requests?after=1&look=3", headers=HTMX).text
+    assert "second" in news
+    assert "first" not in news
+    quiet = rick_client.get("/integrations/inspector/requests?after=2&look=6", headers=HTMX).text
+    assert "<li" not in quiet
+    assert "delay:5s" in quiet
+
+
+def test_cleared_means_forgotten(
+    ear: str, rick_client: FlaskClient, client: FlaskClient, session: Session
+) -> None:
+    client.post(ear, data=b"{}")
+    rick_client.post("/integrations/inspector/clear")
+    assert session.scalar(select(func.count()).select_from(InspectorRequest)) == 0
+
+
+def test_a_booking_that_arrives_ends_the_first_steps(
+    rick: User, ear: str, rick_client: FlaskClient, client: FlaskClient
+) -> None:
+    client.post(ear, data=BODY)
+    assert "See a webhook arrive" not in rick_client.get("/integrations").text
+
+
+def test_bobs_page_shows_nothing_of_ricks(ear: str, bob_client: FlaskClient, client: FlaskClient) -> None:
+    client.post(ear, data=b"for rick alone")
+    assert "for rick alone" not in bob_client.get("/integrations/inspector").text

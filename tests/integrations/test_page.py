@@ -1,0 +1,162 @@
+"""The integrations page above its webhooks: banner, notices, first steps, feed, keys, embed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import ApiKey, User
+from calapp.bookings.models import Attendee, Booking, Status
+from calapp.clock import now
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice
+from calapp.event_types.models import EventType
+from calapp.integrations import views
+from calapp.webhooks.models import Webhook
+from tests.integrations.conftest import HTMX
+
+
+@pytest.mark.parametrize(
+    ("alive", "workers", "words"),
+    [(False, 0, "make run"), (True, 0, "flask worker"), (True, 1, "")],
+)
+def test_a_banner_names_the_command_that_cures(
+    rick_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, alive: bool, workers: int, words: str
+) -> None:
+    monkeypatch.setattr(views, "alive", lambda: alive)
+    monkeypatch.setattr(views, "workers_alive", lambda: workers)
+    page = rick_client.get("/integrations").text
+    assert ("so webhooks wait" in page) == bool(words)
+    assert words in page
+
+
+def test_webhooks_stand_at_the_bottom_of_the_page(rick_client: FlaskClient, quick_chat: EventType) -> None:
+    page = rick_client.get("/integrations").text
+    order = [page.index(f'id="{name}"') for name in ("calendar", "api-keys", "embed", "webhooks")]
+    assert order == sorted(order)
+    assert page.index("New Webhook") > order[-1]
+
+
+def test_the_empty_page_offers_the_inspector(rick_client: FlaskClient, session: Session) -> None:
+    assert "No webhooks yet" in rick_client.get("/integrations").text
+    for _ in range(2):
+        rick_client.post("/integrations/webhooks/inspector")
+    webhook = session.scalars(select(Webhook)).one()
+    assert "/hooks/in/" in webhook.subscriber_url
+    assert webhook.secret.startswith("whsec_")
+
+
+def test_a_notice_stays_until_it_is_dismissed(
+    rick: User,
+    rick_client: FlaskClient,
+    bob_client: FlaskClient,
+    webhook: Webhook,
+    saved: Callable[..., None],
+) -> None:
+    notice = Notice(user_id=rick.id, webhook_id=webhook.id, kind="warning", text="Every try has failed.")
+    saved(notice)
+    assert "Every try has failed." in rick_client.get("/integrations").text
+    address = f"/integrations/notices/{notice.id}/dismiss"
+    assert bob_client.post(address).status_code == 404
+    rick_client.post(address)
+    assert "Every try has failed." not in rick_client.get("/integrations").text
+
+
+def test_the_first_steps_can_be_put_away(rick_client: FlaskClient) -> None:
+    assert "See a webhook arrive" in rick_client.get("/integrations").text
+    rick_client.post("/integrations/checklist")
+    assert "See a webhook arrive" not in rick_client.get("/integrations").text
+
+
+def test_the_calendar_feed_has_upcoming_bookings_and_a_new_address(
+    rick: User,
+    rick_client: FlaskClient,
+    quick_chat: EventType,
+    saved: Callable[..., None],
+    client: FlaskClient,
+) -> None:
+    saved(_booking(rick, quick_chat))
+    old = f"/calendar/{rick.calendar_token}.ics"
+    feed = client.get(old)
+    assert feed.mimetype == "text/calendar"
+    assert "SUMMARY:Quick chat between Rick and Bob" in feed.text
+    rick_client.post("/integrations/calendar/renew")
+    assert client.get(old).status_code == 404
+
+
+def _booking(host: User, event_type: EventType) -> Booking:
+    starts_at = now() + timedelta(days=1)
+    return Booking(
+        uid="abc",
+        chain="abc",
+        host_id=host.id,
+        event_type_id=event_type.id,
+        status=Status.ACCEPTED,
+        title="Quick chat between Rick and Bob",
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(minutes=15),
+        time_zone="Europe/Berlin",
+        attendees=[Attendee(position=0, name="Bob", email="bob@example.com", time_zone="UTC")],
+    )
+
+
+def test_an_api_key_is_shown_once(rick_client: FlaskClient) -> None:
+    made = rick_client.post("/integrations/api-keys/new", data={"name": "n8n", "scopes": ["read", "write"]})
+    assert 'value="cal_' in made.text
+    page = rick_client.get("/integrations").text
+    assert "n8n" in page
+    assert 'value="cal_' not in page
+
+
+def test_a_key_without_a_name_or_scope_is_refused_at_the_fields(rick_client: FlaskClient) -> None:
+    answer = rick_client.post("/integrations/api-keys/new", data={"name": "", "scopes": ["everything"]})
+    assert answer.status_code == 422
+    assert "Please give the key a name" in answer.text
+    assert "Please choose what the key may do." in answer.text
+
+
+def test_only_its_owner_revokes_a_key(
+    rick_client: FlaskClient, bob_client: FlaskClient, session: Session
+) -> None:
+    rick_client.post("/integrations/api-keys/new", data={"name": "n8n", "scopes": ["read"]})
+    key = session.scalars(select(ApiKey)).one()
+    address = f"/integrations/api-keys/{key.id}/revoke"
+    assert bob_client.post(address).status_code == 404
+    answer = rick_client.post(address, headers=HTMX)
+    assert answer.headers["HX-Retarget"] == "#api-keys"
+    session.refresh(key)
+    assert key.revoked_at is not None
+
+
+def test_the_embed_snippet_names_the_booking_page(rick_client: FlaskClient, quick_chat: EventType) -> None:
+    assert "/rick/quick-chat&#34; title=" in rick_client.get("/integrations").text
+
+
+def test_health_sums_up_the_last_day(
+    rick: User, rick_client: FlaskClient, webhook: Webhook, saved: Callable[..., None]
+) -> None:
+    event = Event(
+        uid="evt_1", user_id=rick.id, number=1, trigger="BOOKING_CREATED", chain="a", sequence=1, subject="a"
+    )
+    saved(event)
+    delivery = Delivery(event_id=event.id, webhook_id=webhook.id, chain="a")
+    saved(delivery)
+    words = "No answer within 15 s."
+    for number, failure in enumerate([None, None, words], 1):
+        saved(
+            Attempt(
+                delivery_id=delivery.id,
+                webhook_id=webhook.id,
+                number=number,
+                at=now() - timedelta(hours=number),
+                failure=failure,
+                total_ms=10.0 * number,
+            )
+        )
+    fragment = rick_client.get("/integrations/webhooks/health", headers=HTMX).text
+    assert "2 delivered" in fragment
+    assert "1 failed" in fragment
+    assert "p50 10 ms · p99 20 ms" in fragment
+    assert words in fragment
