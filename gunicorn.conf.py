@@ -2,6 +2,8 @@
 
 import sys
 
+from gunicorn.http import message
+
 from calapp.config import BadSetting, load
 from calapp.processes import follow_starter
 
@@ -16,6 +18,9 @@ worker_class = "gthread"
 threads = 16  # a visitor never waits for a receiver, only for the database
 graceful_timeout = 10  # seconds to answer what is being asked
 loglevel = "warning"
+# A booking link with 50 metadata values of 500 characters, each escaped as %C3%BC or so. gunicorn's own most
+# is 8190, beyond which it knows only "no limit", and a line without an end would fill the memory.
+message.MAX_REQUEST_LINE = limit_request_line = 98_304
 control_socket_disable = True
 
 
