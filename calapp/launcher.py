@@ -167,7 +167,7 @@ def prepare_database(chosen: Settings) -> Welcome:
                 db.session.remove()
                 db.engine.dispose()
     except SQLAlchemyError as error:
-        said = str(error).strip().partition("\n")[0]
+        said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         raise CannotStart(f"The database cannot be used: {said}") from None
 
 

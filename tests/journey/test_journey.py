@@ -8,8 +8,8 @@ import time
 import requests
 from standardwebhooks import Webhook
 
-from tests.journey.conftest import TOKEN, Running
 from tests.receiver import Receiver
+from tests.running import TOKEN, Running, wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
@@ -48,9 +48,7 @@ def book(calapp: Running, query: str) -> str:
 
 
 def wait_for(receiver: Receiver, count: int) -> None:
-    until = time.monotonic() + 10
-    while len(receiver.requests) < count and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: len(receiver.requests) >= count)
     assert len(receiver.requests) == count
 
 
