@@ -1,0 +1,116 @@
+"""The embedded Valkey, the queue, and what goes on without them."""
+
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from calapp import broker
+from calapp.broker import EmbeddedValkey, NoBroker
+from calapp.config import Settings
+
+
+@pytest.fixture
+def valkey(app: Flask, settings: Settings) -> Iterator[EmbeddedValkey]:
+    """A server in the data folder of the test's app."""
+    server = EmbeddedValkey(settings.data_dir)
+    server.start()
+    broker._away_until[0] = 0.0
+    yield server
+    server.stop()
+
+
+def test_a_nudge_enqueues_one_job(valkey: EmbeddedValkey) -> None:
+    broker.nudge()
+    assert [job.func_name for job in broker.queue().jobs] == ["calapp.deliveries.jobs.deliver_due"]
+
+
+def test_a_second_nudge_adds_no_second_job(valkey: EmbeddedValkey) -> None:
+    broker.nudge()
+    broker.nudge()
+    assert broker.queue().count == 1
+
+
+def test_a_job_is_json_and_no_pickle(valkey: EmbeddedValkey) -> None:
+    broker.nudge()
+    stored = broker.web_client().hgetall(broker.queue().jobs[0].key)
+    assert "calapp.deliveries.jobs.deliver_due" in json.loads(zlib.decompress(stored[b"data"]))
+
+
+def test_a_nudge_without_valkey_returns_at_once(app: Flask) -> None:
+    before = time.monotonic()
+    broker.nudge()
+    assert time.monotonic() - before < 2
+
+
+def test_a_stopped_valkey_is_not_asked_again_at_once(valkey: EmbeddedValkey) -> None:
+    valkey.stop()
+    assert not broker.alive()
+    valkey.start()
+    broker._away_until[0] = time.monotonic() + 60
+    assert not broker.alive()
+
+
+def test_what_was_queued_survives_a_restart(valkey: EmbeddedValkey) -> None:
+    broker.nudge()
+    valkey.stop()
+    valkey.start()
+    assert broker.queue().count == 1
+
+
+def test_what_was_queued_survives_a_killed_server(valkey: EmbeddedValkey) -> None:
+    broker.nudge()
+    time.sleep(1.2)  # the append-only file is written to disk once a second
+    valkey.server.kill()
+    valkey.server.wait()
+    valkey.start()
+    assert broker.queue().count == 1
+
+
+def test_a_stale_socket_does_not_stop_the_start(app: Flask, settings: Settings) -> None:
+    folder = settings.data_dir / "valkey"
+    folder.mkdir(parents=True)
+    (folder / "valkey.sock").touch()
+    server = EmbeddedValkey(settings.data_dir)
+    server.start()
+    assert server.running()
+    server.stop()
+
+
+def test_two_servers_never_share_a_folder(valkey: EmbeddedValkey, settings: Settings) -> None:
+    with pytest.raises(NoBroker, match="Calapp is running already"):
+        EmbeddedValkey(settings.data_dir).start()
+
+
+def test_a_broken_file_is_one_clear_sentence(app: Flask, settings: Settings) -> None:
+    broken = settings.data_dir / "valkey" / "appendonlydir" / "appendonly.aof.manifest"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("nothing that a server could read\n")
+    with pytest.raises(NoBroker, match=r"The embedded Valkey did not start: .*only the queue is in them"):
+        EmbeddedValkey(settings.data_dir).start()
+
+
+def test_the_sockets_folder_is_the_owners_alone(valkey: EmbeddedValkey) -> None:
+    assert Path(valkey.folder).stat().st_mode & 0o077 == 0
+
+
+def test_a_beating_worker_counts_as_alive(valkey: EmbeddedValkey) -> None:
+    broker.beat(broker.web_client(), broker.DELIVERIES, "one")
+    broker.beat(broker.web_client(), broker.DELIVERIES, "two")
+    assert broker.workers_alive() == 2
+
+
+def test_a_worker_that_said_goodbye_is_not_alive(valkey: EmbeddedValkey) -> None:
+    broker.beat(broker.web_client(), broker.DELIVERIES, "one")
+    broker.forget_beat(broker.web_client(), broker.DELIVERIES, "one")
+    assert broker.workers_alive() == 0
+
+
+def test_an_old_beat_is_no_life(valkey: EmbeddedValkey) -> None:
+    long_ago = broker.web_client().time()[0] - broker.BEAT_LASTS - 1
+    broker.web_client().zadd(broker._beats(broker.DELIVERIES), {"one": long_ago})
+    assert broker.workers_alive() == 0
