@@ -16,6 +16,7 @@ from calapp import broker
 from calapp.bookings.jobs import tell_meetings
 from calapp.config import Settings, settings
 from calapp.db import db
+from calapp.deliveries.jobs import continue_replays
 from calapp.deliveries.upkeep import anything_due
 from calapp.errors import Busy
 from calapp.processes import Forked, Kept, follow_forker, follow_starter, stop
@@ -100,4 +101,4 @@ def nudge_chores() -> None:
         broker.nudge(broker.CHORES)
 
 
-SWEEPS: list[Callable[[], None]] = [tell_meetings, nudge_deliveries, nudge_chores]
+SWEEPS: list[Callable[[], None]] = [tell_meetings, continue_replays, nudge_deliveries, nudge_chores]

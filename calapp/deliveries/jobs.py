@@ -12,6 +12,7 @@ from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import record as recording
+from calapp.deliveries import replays
 from calapp.deliveries.claim import Claim, claim, ready
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Windows
 from calapp.deliveries.parcels import parcels
@@ -32,6 +33,15 @@ def deliver_due() -> None:
     engine = process_engine()
     while engine.sender.start(engine.claim()) or engine.sender.busy():
         engine.record(engine.answers())
+
+
+def continue_replays() -> None:
+    """Put the next deliveries of every running replay on their way."""
+    if not replays.any_running(db.session()):
+        return
+    db.session().rollback()  # ends the read
+    with transaction() as session:
+        replays.continue_replays(session)
 
 
 @lru_cache(maxsize=1)

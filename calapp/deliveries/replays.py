@@ -82,6 +82,11 @@ def stop(session: Session, webhook_id: int) -> None:
         _end(session, replay, ReplayState.STOPPED)
 
 
+def any_running(session: Session) -> bool:
+    """Say whether a replay runs."""
+    return session.scalar(select(exists().where(Replay.state == ReplayState.RUNNING))) or False
+
+
 def continue_replays(session: Session) -> int:
     """Take every running replay a step further; return how many deliveries were put on their way."""
     # One worker at a time goes on with a replay, so that nothing is sent twice.
