@@ -1,0 +1,43 @@
+"""`python -m tests.faults [names or numbers] [--short]`; exits with 1 when an expectation did not hold."""
+
+import argparse
+import logging
+import sys
+
+from tests.faults import booking, deaths, hostile, states
+from tests.faults.report import EXPERIMENTS, Experiment
+
+__all__ = ["booking", "deaths", "hostile", "states"]
+
+
+def main() -> int:
+    """Run the experiments that are named, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("which", nargs="*", help="numbers or names; none: all")
+    parser.add_argument("--short", action="store_true", help="the short forms, as `make test` runs them")
+    given = parser.parse_args()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    chosen = [one for one in sorted(EXPERIMENTS.values(), key=lambda one: one.number) if wanted(one, given)]
+    if not chosen:
+        parser.error("There is no such experiment; there are " + ", ".join(names()))
+    failed = [one.name for one in chosen if not one.print_run(short=given.short)]
+    print(
+        f"{len(chosen) - len(failed)} of {len(chosen)} held" + (f"; not {', '.join(failed)}" * bool(failed))
+    )
+    return 1 if failed else 0
+
+
+def wanted(one: Experiment, given: argparse.Namespace) -> bool:
+    """Say whether an experiment was asked for."""
+    if given.which:
+        return str(one.number) in given.which or one.name in given.which
+    return not (given.short and one.long)
+
+
+def names() -> list[str]:
+    """Return how the experiments can be called."""
+    return [f"{number} {one.name}" for number, one in sorted(EXPERIMENTS.items())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

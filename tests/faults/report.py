@@ -1,0 +1,67 @@
+"""What an experiment found, and how it is printed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+EXPERIMENTS: dict[int, "Experiment"] = {}
+
+
+@dataclass
+class Finding:
+    """What one run of an experiment found."""
+
+    lines: list[str] = field(default_factory=list)
+    held: bool = True
+
+    def expect(self, words: str, true: object) -> None:
+        """Note whether an expectation held."""
+        self.held = self.held and bool(true)
+        self.lines.append(f"{'ok  ' if true else 'NOT '} {words}")
+
+    def note(self, words: str) -> None:
+        """Note a figure that is not judged."""
+        self.lines.append(f"     {words}")
+
+
+Run = Callable[[Finding, bool], None]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: `run` takes what it finds and whether to be short; `long` ones have no short form."""
+
+    number: int
+    name: str
+    what: str
+    run: Run
+    long: bool
+
+    def print_run(self, *, short: bool) -> bool:
+        """Run it and print what was found; return whether every expectation held."""
+        print(f"{self.number:>2}  {self.name}: {self.what}", flush=True)
+        finding = Finding()
+        began = time.monotonic()
+        self.run(finding, short)
+        print("\n".join(f"      {line}" for line in finding.lines))
+        print(
+            f"      {'held' if finding.held else 'DID NOT HOLD'}, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        return finding.held
+
+
+def experiment(number: int, name: str, what: str, *, long: bool = False) -> Callable[[Run], Run]:
+    """Register a function as an experiment."""
+
+    def register(run: Run) -> Run:
+        EXPERIMENTS[number] = Experiment(number, name, what, run, long)
+        return run
+
+    return register
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value that this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
