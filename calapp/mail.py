@@ -1,12 +1,35 @@
-"""A mail out by SMTP_URL, or kept and shown."""
+"""A mail out by SMTP_URL, or kept and shown.
 
-from datetime import datetime
+A mail is a row, written in the transaction of what it tells. The chores worker claims those that are due,
+sends them with no transaction open, and records what came of it; without SMTP_URL they are kept as they are.
+"""
 
-from sqlalchemy import ForeignKey, Index, String, Text, text
-from sqlalchemy.orm import Mapped, mapped_column
+import smtplib
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.errors import MessageError
+from email.message import EmailMessage
+from email.utils import formatdate
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import ForeignKey, Index, String, Text, select, text, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from calapp.broker import CHORES, nudge
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.config import settings
+from calapp.db import UTCDateTime, after_commit, database_now, db
+
+BATCH = 20  # mails of one claim, sent over one connection
+PATIENCE = 15.0  # seconds for each answer of the mail server
+LEASE = timedelta(minutes=10)  # a mail claimed by a worker that was killed is due again after it
+# After each failed try; a mail that fails once more after the last is given up.
+DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
+PORTS = {"smtp": 25, "smtps": 465}
 
 
 class Mail(db.Model):
@@ -26,6 +49,7 @@ class Mail(db.Model):
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)  # the host it belongs to
     about: Mapped[str | None] = mapped_column(String(40), index=True)  # the booking's uid
     recipient: Mapped[str] = mapped_column(String(254))
+    reply_to: Mapped[str | None] = mapped_column(String(254))
     subject: Mapped[str] = mapped_column(String(300))
     body: Mapped[str] = mapped_column(Text)
     calendar: Mapped[str | None] = mapped_column(Text)  # the .ics attached
@@ -35,3 +59,211 @@ class Mail(db.Model):
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A claimed mail, free of the session that read it."""
+
+    id: int
+    tries: int
+    recipient: str
+    reply_to: str | None
+    subject: str
+    body: str
+    calendar: str | None
+    calendar_method: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a letter: sent, or why not in words, and whether another try makes sense."""
+
+    letter: Letter
+    error: str | None = None
+    final: bool = False
+
+
+def post(session: Session, mails: Sequence[Mail]) -> None:
+    """Write mails in the open transaction; with SMTP_URL they go out soon after it has committed."""
+    due_at = now() if settings().smtp_url else None
+    for mail in mails:
+        mail.due_at = due_at
+    session.add_all(mails)
+    if due_at is not None:
+        after_commit(session, "nudge chores", lambda: nudge(CHORES))
+
+
+def claim(session: Session) -> list[Letter]:
+    """Take a batch of the mails that are due, the oldest first; they are due again when the lease ends."""
+    if not settings().smtp_url:
+        session.execute(update(Mail).where(Mail.due_at.is_not(None)).values(due_at=None))
+        return []
+    at = database_now(session)
+    due = select(Mail).where(Mail.due_at <= at).order_by(Mail.due_at, Mail.id).limit(BATCH)
+    mails = session.scalars(due.with_for_update(skip_locked=True)).all()
+    for mail in mails:
+        mail.due_at = at + LEASE
+    names = Letter.__dataclass_fields__
+    return [Letter(**{name: getattr(mail, name) for name in names}) for mail in mails]
+
+
+def send(letters: Sequence[Letter]) -> list[Outcome]:
+    """Send letters over one connection; those behind a broken connection have no outcome."""
+    if not letters:
+        return []
+    try:
+        with _connected(settings().smtp_url) as server:
+            return _sent(server, letters)
+    except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
+        return [Outcome(letter, _words(error)) for letter in letters]
+
+
+def _sent(server: smtplib.SMTP, letters: Sequence[Letter]) -> list[Outcome]:
+    outcomes = []
+    for letter in letters:
+        outcomes.append(_try(server, letter))
+        if server.sock is None:
+            break
+    return outcomes
+
+
+def _try(server: smtplib.SMTP, letter: Letter) -> Outcome:
+    try:
+        message = written(letter)
+        server.send_message(message)
+    except (OSError, ValueError, MessageError) as error:
+        return Outcome(letter, _words(error), final=_final(error))
+    return Outcome(letter)
+
+
+def _final(error: Exception) -> bool:
+    """Say whether a mail server's no is meant for this mail alone and for good."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    if isinstance(error, smtplib.SMTPDataError):
+        return error.smtp_code >= 500
+    return isinstance(error, smtplib.SMTPNotSupportedError | ValueError | MessageError)
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong in words: the mail server's own where it spoke."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, said = next(iter(error.recipients.values()))
+        return f"The mail server refused the address: {code} {_decoded(said)}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"The mail server answered {error.smtp_code} {_decoded(error.smtp_error)}"
+    if isinstance(error, TimeoutError):
+        return "The mail server did not answer in time."
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"The mail could not be sent: {reason}"
+
+
+def _decoded(said: bytes | str) -> str:
+    plain = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return " ".join(plain.replace("\0", "").split())[:300]
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[smtplib.SMTP]:
+    """Open a session with the mail server, over TLS wherever it offers it; raise OSError."""
+    parts = urlsplit(address)
+    host, port = parts.hostname or "localhost", parts.port or PORTS[parts.scheme]
+    context = ssl.create_default_context()
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=PATIENCE, context=context)
+    else:
+        server = smtplib.SMTP(host, port, timeout=PATIENCE)
+    try:
+        server.ehlo_or_helo_if_needed()
+        if parts.scheme == "smtp":
+            _secure(server, host, context, password=bool(parts.password))
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+        yield server
+        with suppress(OSError):
+            server.quit()  # what was sent is sent, whatever the server says now
+    finally:
+        server.close()
+
+
+def _secure(server: smtplib.SMTP, host: str, context: ssl.SSLContext, *, password: bool) -> None:
+    """Go over to TLS; raise ValueError rather than send a password in the clear to another machine."""
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        return  # nothing leaves this machine, and local servers sign their own certificates
+    if server.has_extn("starttls"):
+        server.starttls(context=context)
+        return
+    if password:
+        raise ValueError(
+            "the mail server offers no TLS, and the password of SMTP_URL must not go in the clear"
+        )
+
+
+def written(letter: Letter) -> EmailMessage:
+    """Return the letter as it goes out; raise ValueError for what no mail can carry."""
+    message = EmailMessage()
+    sender = _sender()
+    message["From"] = f"Calapp <{sender}>"
+    message["To"] = _ascii(letter.recipient)
+    if letter.reply_to:
+        message["Reply-To"] = _ascii(letter.reply_to)
+    message["Subject"] = letter.subject
+    message["Date"] = formatdate(letter.created_at.timestamp())
+    # The same at every try, so that a mail sent twice, since a worker died between, shows once.
+    message["Message-ID"] = f"<{letter.id}.{int(letter.created_at.timestamp() * 1e6)}@{_domain(sender)}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.body)
+    if letter.calendar is not None:
+        message.add_attachment(letter.calendar, subtype="calendar", filename="invite.ics")
+        part = list(message.iter_attachments())[-1]
+        part.set_param("method", letter.calendar_method or "REQUEST")
+    return message
+
+
+def _ascii(address: str) -> str:
+    """Return an address with its domain as the mail system spells it."""
+    try:
+        found = validate_email(address, check_deliverability=False)
+    except EmailNotValidError:
+        return address  # an address from elsewhere; the mail server judges it
+    return found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
+
+
+def _sender() -> str:
+    """Return whom mails come from: `from=` of SMTP_URL, its user when that is an address, else our host."""
+    parts = urlsplit(settings().smtp_url)
+    named = parse_qs(parts.query).get("from", [""])[0] or unquote(parts.username or "")
+    return named if "@" in named else f"calapp@{urlsplit(settings().base_url).hostname}"
+
+
+def _domain(sender: str) -> str:
+    return sender.rpartition("@")[2]
+
+
+def record(session: Session, letters: Sequence[Letter], outcomes: Sequence[Outcome]) -> None:
+    """Write down what came of a batch; what was not tried is due at once, what failed later or never."""
+    at = database_now(session)
+    for outcome in outcomes:
+        _change(session, outcome.letter, _values(outcome, at))
+    for letter in letters[len(outcomes) :]:
+        _change(session, letter, {"due_at": at})
+
+
+def _values(outcome: Outcome, at: datetime) -> dict[str, object]:
+    tries = outcome.letter.tries + 1
+    if outcome.error is None:
+        return {"due_at": None, "sent_at": at, "tries": tries, "error": None}
+    given_up = outcome.final or tries > len(DELAYS)
+    due_at = None if given_up else at + DELAYS[tries - 1]
+    return {"due_at": due_at, "tries": tries, "error": outcome.error}
+
+
+def _change(session: Session, letter: Letter, values: dict[str, object]) -> None:
+    session.execute(
+        update(Mail)
+        .where(Mail.id == letter.id, Mail.sent_at.is_(None))
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )

@@ -11,7 +11,7 @@ from calapp.bookings.blueprint import blueprint
 from calapp.bookings.forms import long_text
 from calapp.bookings.guards import own_booking
 from calapp.bookings.lists import Tab
-from calapp.bookings.mails import of_booking
+from calapp.bookings.mails import of_chain
 from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.db import db, transaction
@@ -117,7 +117,7 @@ def _detail(booking: Booking, problem: str = "") -> Response:
         booking=booking,
         host=current_host(),
         history=lists.history(db.session(), booking),
-        mails=of_booking(db.session(), booking),
+        mails=of_chain(db.session(), booking),
         present=now(),
         problem=problem,
     )

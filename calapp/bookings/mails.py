@@ -1,5 +1,6 @@
 """Mails about a booking to visitor, guests and host, written in the transaction of what they tell."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -8,11 +9,8 @@ from sqlalchemy.orm import Session
 
 from calapp.bookings.calendar import invitation
 from calapp.bookings.models import Booking
-from calapp.broker import nudge
-from calapp.clock import now
 from calapp.config import settings
-from calapp.db import after_commit
-from calapp.mail import Mail
+from calapp.mail import Mail, post
 
 # What happened, as the subject says it to the visitor and to the host.
 SUBJECTS = {
@@ -25,31 +23,43 @@ SUBJECTS = {
 }
 
 
+@dataclass(frozen=True)
+class Reader:
+    """Whom a mail goes to: their zone, the subject, who gets the answer, and the page that it links to."""
+
+    email: str
+    zone: str
+    subject: str
+    answers_to: str
+    page: str
+
+
 def write(session: Session, booking: Booking, kind: str) -> None:
     """Write the mails of what has just happened to a booking; `kind` is a key of SUBJECTS."""
-    session.flush()
+    session.flush()  # gives the booking its id and its dates, which the calendar file carries
     for_visitor, for_host = SUBJECTS[kind]
-    ics, method = invitation(booking, settings().base_url)
-    host = booking.host
-    readers = [(person.email, person.time_zone, for_visitor) for person in booking.attendees]
-    for email, zone, subject in [*readers, (host.email, host.time_zone, for_host)]:
-        session.add(
-            Mail(
-                user_id=host.id,
-                about=booking.uid,
-                recipient=email,
-                subject=" ".join(subject.format(title=booking.title).split())[:300],
-                body=_text(booking, zone),
-                calendar=ics,
-                calendar_method=method,
-                due_at=now() if settings().smtp_url else None,
-            )
-        )
-    if settings().smtp_url:
-        after_commit(session, "nudge chores", lambda: nudge("chores"))
+    host, people = booking.host, booking.attendees
+    readers = [Reader(one.email, one.time_zone, for_visitor, host.email, "booking") for one in people]
+    readers.append(Reader(host.email, host.time_zone, for_host, booking.visitor.email, "bookings"))
+    post(session, [_mail(booking, reader) for reader in readers])
 
 
-def _text(booking: Booking, zone: str) -> str:
+def _mail(booking: Booking, reader: Reader) -> Mail:
+    base = settings().base_url
+    ics, method = invitation(booking, base)
+    return Mail(
+        user_id=booking.host_id,
+        about=booking.uid,
+        recipient=reader.email,
+        reply_to=reader.answers_to,
+        subject=" ".join(reader.subject.format(title=booking.title).split())[:300],
+        body=_text(booking, reader.zone, f"{base}/{reader.page}/{booking.uid}"),
+        calendar=ics,
+        calendar_method=method,
+    )
+
+
+def _text(booking: Booking, zone: str, link: str) -> str:
     """Return a mail's text, its times in the reader's zone with the zone named."""
     people = ", ".join(f"{person.name} <{person.email}>" for person in booking.attendees)
     lines = [
@@ -66,7 +76,7 @@ def _text(booking: Booking, zone: str) -> str:
     lines.extend(_line("Notes", booking.notes))
     lines.extend(_line("Why it was cancelled", booking.cancellation_reason))
     lines.extend(_line("Why it was turned down", booking.rejection_reason))
-    return "\n".join([*lines, "", f"Look, move or cancel: {settings().base_url}/booking/{booking.uid}", ""])
+    return "\n".join([*lines, "", f"Look, move or cancel: {link}", ""])
 
 
 def _line(label: str, text: str | None) -> list[str]:
@@ -79,6 +89,7 @@ def spoken_time(start: datetime, end: datetime, zone: str) -> str:
     return f"{local:%A}, {local.day} {local:%B %Y, %H:%M} – {until:%H:%M} ({zone})"
 
 
-def of_booking(session: Session, booking: Booking) -> list[Mail]:
-    """Return the mails about a booking, newest first, sent or kept."""
-    return list(session.scalars(select(Mail).where(Mail.about == booking.uid).order_by(Mail.id.desc())))
+def of_chain(session: Session, booking: Booking) -> list[Mail]:
+    """Return the mails about a booking and those it was moved from or to, newest first, sent or kept."""
+    chain = select(Booking.uid).where(Booking.chain == booking.chain)
+    return list(session.scalars(select(Mail).where(Mail.about.in_(chain)).order_by(Mail.id.desc())))
