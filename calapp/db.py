@@ -1,6 +1,7 @@
 """The database object, the instant column type, and the only place that commits."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,11 @@ class Model(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Model)
+
+WEB_WAITS = 5.0  # seconds for SQLite's writer
+WORKER_WAITS = 30.0
+
+_turn = threading.Lock()
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -72,9 +78,10 @@ def transaction() -> Iterator[Session]:
     session.info["writing"] = True
     session.info["after_commit"] = {}
     try:
-        session.connection(execution_options={"write": True})
-        yield session
-        session.commit()
+        with _in_turn(session):
+            session.connection(execution_options={"write": True})
+            yield session
+            session.commit()
     except OperationalError as error:
         session.rollback()
         raise _translated(error) from error
@@ -85,6 +92,24 @@ def transaction() -> Iterator[Session]:
         session.info["writing"] = False
     for call in session.info.pop("after_commit").values():
         call()
+
+
+@contextmanager
+def _in_turn(session: Session) -> Iterator[None]:
+    """Let the threads of one process write to SQLite one after the other; raise Busy after a long wait.
+
+    SQLite's own wait is a lottery of growing pauses, in which some threads draw blanks for seconds.
+    """
+    if not is_sqlite(session):
+        yield
+        return
+    if not _turn.acquire(timeout=WEB_WAITS):
+        raise Busy()
+    try:
+        yield
+    finally:
+        session.rollback()  # so that the next thread finds the writer free, also after an error
+        _turn.release()
 
 
 def after_commit(session: Session, name: str, call: AfterCommit) -> None:
@@ -119,7 +144,7 @@ def prepare_engine(engine: Engine, *, worker: bool) -> None:
     if engine.dialect.name != "sqlite":
         return
     pragmas = (
-        f"PRAGMA busy_timeout = {30_000 if worker else 5_000}",
+        f"PRAGMA busy_timeout = {1000 * (WORKER_WAITS if worker else WEB_WAITS):.0f}",
         "PRAGMA journal_mode = WAL",
         "PRAGMA foreign_keys = ON",
         f"PRAGMA synchronous = {'NORMAL' if worker else 'FULL'}",
