@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from calapp.bookings.models import Attendee, Booking, Status
+from calapp.bookings.models import Booking, Status
 from calapp.clock import now
 from calapp.deliveries.models import Delivery, Event
 from calapp.webhooks.models import Webhook
@@ -68,20 +69,9 @@ def _count(session: Session, host_id: int, tab: Tab, search: str) -> int:
     return session.scalar(_matching(query, search)) or 0
 
 
-def _matching(query: Select[tuple[Booking]], search: str) -> Select[tuple[Booking]]:
-    words = search.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("\0", "")
-    if not words.strip():
-        return query
-    like = f"%{words.strip()}%"
-    person = exists().where(
-        Attendee.booking_id == Booking.id,
-        or_(
-            func.lower(Attendee.name).like(like, escape="\\"),
-            func.lower(Attendee.email).like(like, escape="\\"),
-        ),
-    )
-    texts = (Booking.title, Booking.uid, cast(Booking.link_metadata, String))
-    return query.where(or_(person, *(func.lower(text).like(like, escape="\\") for text in texts)))
+def _matching(query: Select[tuple[Any]], search: str) -> Select[tuple[Any]]:
+    words = search.replace("\0", "").strip().lower()
+    return query.where(Booking.search.contains(words, autoescape=True)) if words else query
 
 
 def history(session: Session, booking: Booking) -> list[tuple[Event, list[tuple[Delivery, Webhook]]]]:

@@ -41,6 +41,12 @@ class Booking(db.Model):
             sqlite_where=text("status = 'accepted' AND ended_at IS NULL"),
             postgresql_where=text("status = 'accepted' AND ended_at IS NULL"),
         ),
+        Index(
+            "ix_booking_to_forget",
+            "ends_at",
+            sqlite_where=text("erased_at IS NULL"),
+            postgresql_where=text("erased_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -61,6 +67,7 @@ class Booking(db.Model):
     metadata_left_out: Mapped[list[str]] = mapped_column(
         JSON, default=list
     )  # why entries of the link were left out
+    search: Mapped[str] = mapped_column(Text, default="")  # lower-case text that the host's search looks in
     attempt: Mapped[str | None] = mapped_column(
         String(64), unique=True
     )  # the form's token against double clicks
@@ -79,6 +86,7 @@ class Booking(db.Model):
     rejection_reason: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when MEETING_STARTED was written
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    erased_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when its people were forgotten
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)
 

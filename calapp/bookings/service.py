@@ -81,7 +81,7 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
         starts_at=request.start,
         ends_at=request.start + timedelta(minutes=event_type.length),
         time_zone=request.time_zone,
-        location=event_type.location,
+        location=event_type.place,
         notes=request.notes,
         answers=_answers(event_type, request),
         link_metadata=dict(request.metadata.values),
@@ -91,7 +91,17 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
     booking.attendees = [_attendee(0, request.name, request.email, request.time_zone)]
     for position, guest in enumerate(request.guests, start=1):
         booking.attendees.append(_attendee(position, guest, guest, request.time_zone))
+    booking.search = searchable(booking)
     return booking
+
+
+def searchable(booking: Booking) -> str:
+    """Return what a search finds a booking by: people, title, uid, and the values of its metadata.
+
+    Lower-cased here, since SQLite's own lower() knows ASCII alone and its JSON is escaped text.
+    """
+    people = [text for person in booking.attendees for text in (person.name, person.email)]
+    return "\n".join((*people, booking.title, booking.uid, *booking.link_metadata.values())).lower()
 
 
 def _attendee(position: int, name: str, email: str, zone: str) -> Attendee:
@@ -137,7 +147,6 @@ def _tell(
     booking.sequence += 1
     session.flush()
     payload = booking_payload(booking, settings().base_url) | dict(added or {})
-    people = [text for person in booking.attendees for text in (person.name, person.email)]
     outbox.record(
         session,
         user=host,
@@ -148,7 +157,7 @@ def _tell(
         subject=booking.uid,
         event_type_id=booking.event_type_id,
         expires_at=expires_at,
-        search="\n".join((*people, booking.uid, *booking.link_metadata.values())),
+        search=booking.search,
     )
 
 
@@ -265,6 +274,7 @@ def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> 
         _attendee(person.position, person.name, person.email, person.time_zone)
         for person in booking.attendees
     ]
+    moved.search = searchable(moved)
     return moved
 
 

@@ -61,3 +61,8 @@ class EventType(db.Model):
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     user: Mapped[User] = relationship()
+
+    @property
+    def place(self) -> str:
+        """Where a booking of it takes place, as people read it; nothing when the host has not said."""
+        return self.location or ("By phone" if self.location_kind == LocationKind.PHONE else "")
