@@ -1,11 +1,13 @@
-"""The RQ job of the queue `chores`: what a worker does besides delivering, each step a short transaction."""
+"""The RQ job of the queue `chores`: what a worker does besides delivering."""
 
 from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
+from calapp import mail
 from calapp.db import transaction
 from calapp.deliveries import upkeep
+from calapp.privacy import service as privacy
 from calapp.stopping import stop_requested
 
 Step = Callable[[Session], int]
@@ -19,6 +21,7 @@ STEPS: tuple[Step, ...] = (
     upkeep.expire_parked,
     upkeep.remove_deleted,
     upkeep.prune,
+    privacy.forget_old,
 )
 
 
@@ -26,6 +29,7 @@ def do_chores() -> None:
     """Do every chore that there is to do, then stop."""
     for step in STEPS:
         repeat(step)
+    send_mails()
 
 
 def repeat(step: Step) -> int:
@@ -38,3 +42,18 @@ def repeat(step: Step) -> int:
         if count < upkeep.STEP:
             break
     return done
+
+
+def send_mails() -> None:
+    """Send the mails that are due, a batch at a time; no transaction is open while the server is awaited.
+
+    Last of the chores, and over for this time when the mail server fails: it holds nothing else up.
+    """
+    while not stop_requested():
+        with transaction() as session:
+            letters = mail.claim(session)
+        outcomes = mail.send(letters)
+        with transaction() as session:
+            mail.record(session, letters, outcomes)
+        if len(letters) < mail.BATCH or any(outcome.error for outcome in outcomes):
+            break

@@ -18,6 +18,7 @@ from calapp.accounts.zones import is_zone
 from calapp.db import transaction
 from calapp.deliveries import upkeep
 from calapp.errors import AppError, NotFound
+from calapp.privacy.commands import erase_visitor, export_user
 from calapp.worker import supervise
 
 LOG_LINE = "%(asctime)s worker: %(message)s"
@@ -27,7 +28,8 @@ LONGEST_NAME = 100  # characters
 
 def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
     """Add the commands to `flask`."""
-    for command in (worker_command(make_app), seed_demo, add_user, change_password, add_api_key, prune):
+    own = (worker_command(make_app), seed_demo, add_user, change_password, add_api_key, prune)
+    for command in (*own, erase_visitor, export_user):
         app.cli.add_command(command)
 
 

@@ -120,6 +120,14 @@ class Settings:
     smtp_url: str = _setting(
         "", _url("smtp", "smtps"), "Where mails go out, smtp://user:password@host:587; empty: kept and shown."
     )
+    retention_days: int = _setting(
+        30, _whole(1, 3650), "Days for which attempts and the bodies of finished events are kept."
+    )
+    booking_retention_days: int = _setting(
+        0,
+        _whole(0, 36500),
+        "Days after its end for which a booking keeps its visitor's data; 0: until the visitor is erased.",
+    )
     rate_limits: str = _setting("on", _choice("on", "off"), "Limits on requests; off is for load tests.")
     signup: str = _setting(
         "first", _choice("open", "first", "closed"), "Who may sign up: anyone, only the first user, nobody."

@@ -39,7 +39,12 @@ class Event(db.Model):
     __table_args__ = (
         UniqueConstraint("user_id", "number"),
         UniqueConstraint("chain", "sequence"),
-        Index("ix_event_created_at", "created_at"),
+        Index(
+            "ix_event_to_prune",
+            "created_at",
+            sqlite_where=text("body IS NOT NULL"),
+            postgresql_where=text("body IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

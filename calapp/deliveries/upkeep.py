@@ -7,6 +7,7 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from calapp.accounts.models import User
+from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries.claim import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
@@ -16,7 +17,6 @@ from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
 
 STEP = 1000  # rows that one step changes
-KEEP = timedelta(days=30)  # attempts, and bodies of what is finished
 KEEP_PARKED = timedelta(days=90)
 GIVE_UP = timedelta(days=5)  # after which a webhook whose every try failed is switched off
 ENOUGH_TRIES = 20
@@ -158,8 +158,8 @@ def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = 
 
 
 def prune(session: Session) -> int:
-    """Remove a step of what is older than 30 days: attempts, and bodies that nothing needs any more."""
-    before = database_now(session) - KEEP
+    """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs."""
+    before = database_now(session) - timedelta(days=settings().retention_days)
     old = session.scalars(
         select(Attempt.id).where(Attempt.at < before).order_by(Attempt.at).limit(STEP)
     ).all()

@@ -1,4 +1,4 @@
-"""A whole Calapp for one experiment: its processes, a host who can be booked round the clock, and the count."""
+"""A whole Calapp for one experiment: its processes, a host who is there round the clock, and the count."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from typing import Self
 
 import requests
 from flask_migrate import upgrade
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
@@ -26,7 +26,6 @@ from calapp import config
 from calapp.accounts.models import User
 from calapp.availability.models import WeeklyHours
 from calapp.bookings.models import Booking
-from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.deliveries.models import Attempt, Delivery, Event, State
 from calapp.event_types.models import EventType

@@ -77,7 +77,7 @@ def upgrade():
     sa.UniqueConstraint('user_id', 'number', name=op.f('uq_event_user_id_number'))
     )
     with op.batch_alter_table('event', schema=None) as batch_op:
-        batch_op.create_index('ix_event_created_at', ['created_at'], unique=False)
+        batch_op.create_index('ix_event_to_prune', ['created_at'], unique=False, sqlite_where=sa.text("body IS NOT NULL"), postgresql_where=sa.text("body IS NOT NULL"))
         batch_op.create_index(batch_op.f('ix_event_subject'), ['subject'], unique=False)
 
     op.create_table('event_type',
@@ -137,6 +137,7 @@ def upgrade():
     sa.Column('user_id', sa.Integer(), nullable=False),
     sa.Column('about', sa.String(length=40), nullable=True),
     sa.Column('recipient', sa.String(length=254), nullable=False),
+    sa.Column('reply_to', sa.String(length=254), nullable=True),
     sa.Column('subject', sa.String(length=300), nullable=False),
     sa.Column('body', sa.Text(), nullable=False),
     sa.Column('calendar', sa.Text(), nullable=True),
@@ -182,6 +183,7 @@ def upgrade():
     sa.Column('answers', sa.JSON(), nullable=False),
     sa.Column('metadata', sa.JSON(), nullable=False),
     sa.Column('metadata_left_out', sa.JSON(), nullable=False),
+    sa.Column('search', sa.Text(), nullable=False),
     sa.Column('attempt', sa.String(length=64), nullable=True),
     sa.Column('chain', sa.String(length=40), nullable=False),
     sa.Column('sequence', sa.Integer(), nullable=False),
@@ -195,6 +197,7 @@ def upgrade():
     sa.Column('rejection_reason', sa.Text(), nullable=True),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('erased_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['event_type_id'], ['event_type.id'], name=op.f('fk_booking_event_type_id_event_type')),
@@ -209,6 +212,7 @@ def upgrade():
         batch_op.create_index(batch_op.f('ix_booking_event_type_id'), ['event_type_id'], unique=False)
         batch_op.create_index('ix_booking_host_start', ['host_id', 'starts_at'], unique=False)
         batch_op.create_index('ix_booking_to_end', ['ends_at'], unique=False, sqlite_where=sa.text("status = 'accepted' AND ended_at IS NULL"), postgresql_where=sa.text("status = 'accepted' AND ended_at IS NULL"))
+        batch_op.create_index('ix_booking_to_forget', ['ends_at'], unique=False, sqlite_where=sa.text("erased_at IS NULL"), postgresql_where=sa.text("erased_at IS NULL"))
         batch_op.create_index('ix_booking_to_start', ['starts_at'], unique=False, sqlite_where=sa.text("status = 'accepted' AND started_at IS NULL"), postgresql_where=sa.text("status = 'accepted' AND started_at IS NULL"))
 
     op.create_table('webhook',
@@ -408,6 +412,7 @@ def downgrade():
     op.drop_table('webhook')
     with op.batch_alter_table('booking', schema=None) as batch_op:
         batch_op.drop_index('ix_booking_to_start', sqlite_where=sa.text("status = 'accepted' AND started_at IS NULL"), postgresql_where=sa.text("status = 'accepted' AND started_at IS NULL"))
+        batch_op.drop_index('ix_booking_to_forget', sqlite_where=sa.text("erased_at IS NULL"), postgresql_where=sa.text("erased_at IS NULL"))
         batch_op.drop_index('ix_booking_to_end', sqlite_where=sa.text("status = 'accepted' AND ended_at IS NULL"), postgresql_where=sa.text("status = 'accepted' AND ended_at IS NULL"))
         batch_op.drop_index('ix_booking_host_start')
         batch_op.drop_index(batch_op.f('ix_booking_event_type_id'))
@@ -435,7 +440,7 @@ def downgrade():
     op.drop_table('event_type')
     with op.batch_alter_table('event', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_event_subject'))
-        batch_op.drop_index('ix_event_created_at')
+        batch_op.drop_index('ix_event_to_prune', sqlite_where=sa.text("body IS NOT NULL"), postgresql_where=sa.text("body IS NOT NULL"))
 
     op.drop_table('event')
     with op.batch_alter_table('date_override', schema=None) as batch_op:
