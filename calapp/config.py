@@ -15,6 +15,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+SCHEDULE = "at most 50 comma-separated whole seconds, each at most 30 days"
 
 
 class BadSetting(ClickException):
@@ -23,7 +24,7 @@ class BadSetting(ClickException):
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        number = int(text)
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else low - 1
         if not low <= number <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return number
@@ -32,21 +33,31 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0.1 <= number <= 600:
         raise ValueError("a number of seconds from 0.1 to 600")
     return number
 
 
 def _schedule(text: str) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in text.split(",") if part.strip())
-    if any(not 0 <= number <= 2_592_000 for number in numbers) or len(numbers) > 50:
-        raise ValueError("at most 50 comma-separated seconds, each at most 30 days")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        numbers = tuple(_whole(0, 2_592_000)(part) for part in parts)
+    except ValueError:
+        raise ValueError(SCHEDULE) from None
+    if len(numbers) > 50:
+        raise ValueError(SCHEDULE)
     return numbers
 
 
 def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"comma-separated networks such as 10.0.0.0/8; {error}") from None
 
 
 def _choice(*choices: str) -> Callable[[str], str]:
@@ -59,15 +70,20 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in {"http", "https"} and parts.hostname and not parts.query + parts.fragment
+    except ValueError:
+        fine = False
+    if not fine:
         raise ValueError("an address such as https://cal.example.com")
     return text.rstrip("/")
 
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text and urlsplit(text).scheme.split("+")[0] not in schemes:
+        scheme, _, _ = text.partition(":")
+        if text and scheme.split("+")[0] not in schemes:
             raise ValueError(
                 "an address that begins with " + " or ".join(f"{scheme}://" for scheme in schemes)
             )
@@ -173,7 +189,7 @@ def _read(read: Callable[[str], Any], name: str, text: str) -> Any:
     try:
         return read(text)
     except ValueError as error:
-        raise BadSetting(f"The setting {name} cannot be read: {text!r} ({error}).") from None
+        raise BadSetting(f"The setting {name} cannot be read: {text!r}. It takes {error}.") from None
 
 
 def _with_made_defaults(values: dict[str, Any]) -> Settings:

@@ -1,0 +1,40 @@
+"""Settings: what can be read, and the sentence when it cannot."""
+
+from pathlib import Path
+
+import pytest
+
+from calapp import config
+from calapp.config import BadSetting
+
+UNREADABLE = {
+    "PORT": (("abc", "70000", "-1", "5 000", "\u0665"), "It takes a whole number from 1 to 65535."),
+    "WEBHOOK_TIMEOUT": (("soon", "nan", "0", "9999"), "It takes a number of seconds from 0.1 to 600."),
+    "WEBHOOK_RETRY_SCHEDULE": (
+        ("5,x", "-5", "1.5", ",".join(["1"] * 51)),
+        "It takes at most 50 comma-separated whole seconds, each at most 30 days.",
+    ),
+    "WEBHOOK_ALLOWED_NETWORKS": (("10.0.0.1/8", "home"), "It takes comma-separated networks such as"),
+    "BASE_URL": (("cal.example.com", "http://[", "https://x/?a=b"), "It takes an address such as"),
+    "DATABASE_URL": (("mysql://x", "[", "nothing"), "It takes an address that begins with sqlite:// or"),
+    "RATE_LIMITS": (("maybe", ""), "It takes one of on, off."),
+}
+CASES = [(name, text, words) for name, (texts, words) in UNREADABLE.items() for text in texts]
+
+
+@pytest.mark.parametrize(("name", "text", "words"), CASES)
+def test_an_unreadable_setting_is_one_plain_sentence(
+    name: str, text: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadSetting) as caught:
+        config.load({name: text}, data_dir=tmp_path)
+    assert caught.value.message.startswith(f"The setting {name} cannot be read: {text!r}. {words}")
+
+
+def test_a_variable_set_to_nothing_is_set(tmp_path: Path) -> None:
+    settings = config.load({"WEBHOOK_RETRY_SCHEDULE": "", "WEBHOOK_ALLOWED_NETWORKS": ""}, data_dir=tmp_path)
+    assert (settings.webhook_retry_schedule, settings.webhook_allowed_networks) == ((), ())
+
+
+def test_the_base_url_may_be_an_ipv6_address(tmp_path: Path) -> None:
+    assert config.load({"BASE_URL": "http://[::1]:5000/"}, data_dir=tmp_path).base_url == "http://[::1]:5000"
