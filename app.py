@@ -6,6 +6,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from calapp import config
+from calapp.accounts import api as accounts_api
 from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
 from calapp.availability import views as availability
@@ -19,6 +20,7 @@ from calapp.event_types import views as event_types
 from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
 from calapp.limits import prepare_limits
+from calapp.rest import views as rest
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
 
@@ -33,6 +35,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     register_error_pages(app)
     prepare_limits(app, settings)
     prepare_sign_in(app)
+    register_api(app)
     register_pages(app)
     register_commands(app, create_app)
     return app
@@ -59,6 +62,12 @@ def prepare_database(app: Flask, *, worker: bool) -> None:
     migrate.init_app(app, db)
     with app.app_context():
         prepare_engine(db.engine, worker=worker)
+
+
+def register_api(app: Flask) -> None:
+    """Put the API under /v2, and the document that is made from it."""
+    for api in (accounts_api, rest):
+        app.register_blueprint(api.blueprint)
 
 
 def register_pages(app: Flask) -> None:

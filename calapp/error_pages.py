@@ -46,6 +46,7 @@ SENTENCES = {
     404: errors.NotFound.__doc__,
     405: "This address cannot be used in this way.",
     413: "This is more than the server takes.",
+    415: "Please send JSON, with the header Content-Type: application/json.",
     500: "The fault is on our side and was noted. Nothing was saved; please try again.",
 }
 CODES = {
@@ -111,6 +112,8 @@ def _app_error(error: errors.AppError) -> AnyResponse:
     headers = {}
     if isinstance(error, errors.TooMany | errors.Busy):
         headers["Retry-After"] = str(getattr(error, "retry_after", 2))
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     details = {name: value for name, value in error.details.items() if value is not None}
     fault = Fault(status=status, code=error.code, message=error.message, details=details, headers=headers)
     return answer(fault)

@@ -160,8 +160,10 @@ def api_keys(session: Session, user_id: int) -> list[ApiKey]:
 
 def find_api_key(session: Session, plain: str) -> ApiKey | None:
     """Return the key with this text, unless it is revoked."""
-    query = select(ApiKey).where(ApiKey.key_hash == _hash(plain), ApiKey.revoked_at.is_(None))
-    return session.scalar(query)
+    wanted = _hash(plain)
+    query = select(ApiKey).where(ApiKey.key_hash == wanted, ApiKey.revoked_at.is_(None))
+    found = session.scalar(query)
+    return found if found and _same(found.key_hash, wanted) else None
 
 
 def revoke_api_key(session: Session, user_id: int, key_id: int) -> ApiKey:

@@ -1,0 +1,28 @@
+"""The API about the host whose key is used."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from calapp.accounts.keys import READ, api_host
+from calapp.rest.routes import Api
+from calapp.rest.wire import Answer
+
+blueprint = Api("accounts_api", tag="Me")
+
+
+class Me(Answer):
+    """The host whose key is used."""
+
+    id: int
+    username: Annotated[str, Field(description="The first part of the booking links.")]
+    email: str
+    name: str
+    time_zone: Annotated[str, Field(description="IANA name of the zone that the host's hours are in.")]
+
+
+@blueprint.operation("GET", "/v2/me", access=READ, answer=Me)
+def me() -> Me:
+    """Show whose key this is."""
+    host = api_host()
+    return Me(id=host.id, username=host.username, email=host.email, name=host.name, time_zone=host.time_zone)

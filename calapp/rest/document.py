@@ -1,0 +1,151 @@
+"""The OpenAPI document (3.1), made from the very models that check the requests."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import Field, TypeAdapter
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaMode
+
+from calapp import __version__
+from calapp.rest.routes import Operation
+from calapp.rest.wire import Answer
+
+PART = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
+REF = "#/components/schemas/{model}"
+# What every route may answer besides its success; a route adds its own.
+COMMON = (400, 404, 413, 415, 429, 500, 503)
+WITH_KEY = (401, 403)
+MEANINGS = {
+    400: "Something that was sent cannot be used; `details` names each field.",
+    401: "No key, an unknown or a revoked one.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing, or it is somebody else's.",
+    409: "It stands already, is taken, or has changed in the meantime.",
+    410: "It is no longer kept.",
+    413: "The body is larger than 256 KB.",
+    415: "The body is not JSON.",
+    429: "Too many requests; `Retry-After` says in how many seconds to come again.",
+    500: "A fault on our side, which was noted.",
+    503: "The server is busy; `Retry-After` says in how many seconds to come again.",
+}
+INTRODUCTION = """\
+The names, shapes and status codes are those of Cal.com's API v2, so that what speaks to Cal.com works here
+when its host is set to this server. Keys are made on the integrations page and sent as
+`Authorization: Bearer cal_…`.
+`cal-api-version` is accepted on every route and needed by none."""
+
+Schema = dict[str, Any]
+Input = tuple[str, JsonSchemaMode, TypeAdapter[Any]]
+
+
+class Fault(Answer):
+    """What went wrong."""
+
+    code: str = Field(description="A word for programs.")
+    message: str = Field(description="A sentence for people.")
+    details: dict[str, Any] = Field(description="Field → what is wrong with it.")
+
+
+def document(operations: Iterable[Operation], server: str) -> Schema:
+    """Return the OpenAPI document of these routes; `server` is the app's own address."""
+    found = sorted(operations, key=lambda one: (one.path, one.method))
+    schemas, definitions = TypeAdapter.json_schemas(list(_inputs(found)), ref_template=REF)
+    paths: dict[str, Schema] = {}
+    for one in found:
+        made = {
+            "operationId": one.name,
+            "tags": [one.tag],
+            **_words(one),
+            "security": [{"key": []}] if one.access.key_needed else [{}, {"key": []}],
+            "parameters": [*_path_parameters(one), *_query_parameters(one), VERSION],
+            "responses": _responses(one, schemas),
+        }
+        if one.body:
+            made["requestBody"] = _request_body(one, schemas)
+        paths.setdefault(path_of(one), {})[one.method.lower()] = made
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Calapp API", "version": __version__, "description": INTRODUCTION},
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "schemas": definitions.get("$defs", {}),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "cal_…"}},
+        },
+    }
+
+
+VERSION = {
+    "name": "cal-api-version",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Accepted and not needed.",
+}
+
+
+def _inputs(operations: Iterable[Operation]) -> Iterator[Input]:
+    yield "fault", "serialization", TypeAdapter(Fault)
+    for one in operations:
+        yield f"{one.name}.answer", "serialization", one.adapter
+        if one.pagination:
+            yield f"{one.name}.pagination", "serialization", one.page_adapter
+        if one.body:
+            yield f"{one.name}.body", "validation", TypeAdapter(one.body)
+
+
+def path_of(operation: Operation) -> str:
+    """Return a route's path as OpenAPI writes it."""
+    return PART.sub(lambda match: f"{{{to_camel(match[2])}}}", operation.path)
+
+
+def _words(one: Operation) -> Schema:
+    summary, _, more = one.doc.partition("\n")
+    description = "\n\n".join(part for part in (more.strip(), f"Needs {one.access.words}.") if part)
+    return {"summary": summary.rstrip("."), "description": description}
+
+
+def _path_parameters(one: Operation) -> Iterator[Schema]:
+    for kind, name in PART.findall(one.path):
+        schema = {"type": "integer", "minimum": 0} if kind == "int" else {"type": "string", "minLength": 1}
+        yield {"name": to_camel(name), "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameters(one: Operation) -> Iterator[Schema]:
+    if not one.query:
+        return
+    model = one.query.model_json_schema(ref_template=REF)
+    for name, schema in model["properties"].items():
+        words = {"description": schema.pop("description")} if "description" in schema else {}
+        schema.pop("title", None)
+        needed = name in model.get("required", ())
+        # A list may be repeated or written with commas.
+        yield {"name": name, "in": "query", "required": needed, "schema": schema, **words}
+
+
+def _request_body(one: Operation, schemas: Schema) -> Schema:
+    schema = schemas[f"{one.name}.body", "validation"]
+    needed = any(field.is_required() for field in one.body.model_fields.values()) if one.body else False
+    return {"required": needed, "content": {"application/json": {"schema": schema}}}
+
+
+def _responses(one: Operation, schemas: Schema) -> Schema:
+    properties = {"status": {"const": "success"}, "data": schemas[f"{one.name}.answer", "serialization"]}
+    if one.pagination:
+        properties["pagination"] = schemas[f"{one.name}.pagination", "serialization"]
+    success = {"type": "object", "properties": properties, "required": list(properties)}
+    responses = {str(one.status): {"description": "Done.", **_json(success)}}
+    for status in sorted({*COMMON, *one.errors, *WITH_KEY}):
+        responses[str(status)] = {"description": MEANINGS[status], **_json(_fault(schemas))}
+    return responses
+
+
+def _fault(schemas: Schema) -> Schema:
+    properties = {"status": {"const": "error"}, "error": schemas["fault", "serialization"]}
+    return {"type": "object", "properties": properties, "required": ["status", "error"]}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,148 @@
+"""A request read into the model that describes it; what is wrong is named with its field."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, TypeVar, get_args
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, from_json
+from werkzeug.exceptions import UnsupportedMediaType
+
+from calapp.errors import Conflict, Invalid
+from calapp.rest.wire import Body, Query
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+MOST_PROBLEMS = 20  # that one answer names
+# pydantic's types of errors, in our words; others keep pydantic's.
+WORDS = {
+    "missing": "This field is needed.",
+    "string_type": "Please give a text.",
+    "int_type": "Please give a whole number.",
+    "int_parsing": "Please give a whole number.",
+    "int_parsing_size": "This number is too large.",
+    "bool_type": "Please give true or false.",
+    "bool_parsing": "Please give true or false.",
+    "list_type": "Please give a list.",
+    "dict_type": "Please give an object.",
+    "model_type": "Please give an object.",
+    "model_attributes_type": "Please give an object.",
+    "timezone_aware": "Please give a time with its offset, such as 2027-01-05T10:00:00Z.",
+    "datetime_type": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "datetime_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "datetime_from_date_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+}
+
+
+def read_body(model: type[AnyBody]) -> AnyBody:
+    """Read the request's JSON; an empty body counts as {}.
+
+    Raises Invalid whose details name each bad field, and HTTP's 413 and 415.
+    """
+    data = request.get_data() or b"{}"
+    if request.content_length and not request.is_json:
+        raise UnsupportedMediaType
+    _refuse_odd(data)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def read_query(model: type[AnyQuery]) -> AnyQuery:
+    """Read the request's query; raise Invalid whose details name each bad field.
+
+    Of a repeated field the first counts; a list's values may be repeated or separated by commas.
+    """
+    given: dict[str, Any] = {}
+    for field in model.model_fields.values():
+        name = field.alias or ""
+        if name in request.args:
+            values = request.args.getlist(name)
+            parts = [part for value in values for part in value.split(",")]
+            given[name] = parts if list in _origins(field.annotation) else values[0]
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _origins(annotation: Any) -> set[Any]:
+    """Return the generic types that an annotation and its alternatives are made of."""
+    return {getattr(one, "__origin__", one) for one in (annotation, *get_args(annotation))}
+
+
+def _refuse_odd(data: bytes) -> None:
+    """Raise Invalid for what is no JSON object, and for NUL, which no database column of ours can hold."""
+    try:
+        tree = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(tree, dict):
+        raise Invalid("The body must be a JSON object.")
+    for path in _nuls(tree, ""):
+        problem = "The text has a character that cannot be kept (NUL)."
+        raise Invalid(problem, **{path: problem})
+
+
+def _nuls(tree: Any, path: str) -> Iterator[str]:
+    """Return the paths of texts with a NUL in them, keys included."""
+    if isinstance(tree, str) and "\0" in tree:
+        yield path
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in pairs:
+        here = f"{path}.{key}" if path else str(key)
+        if "\0" in here:
+            yield path or "body"
+        yield from _nuls(value, here)
+
+
+def invalid(error: ValidationError) -> Invalid:
+    """Return our error for pydantic's."""
+    problems = {_place(one): _words(one) for one in error.errors(include_url=False)[:MOST_PROBLEMS]}
+    return Invalid(joined(problems), **problems)
+
+
+def _place(error: ErrorDetails) -> str:
+    return ".".join(str(part)[:60] for part in error["loc"]) or "body"
+
+
+def _words(error: ErrorDetails) -> str:
+    said = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return said if said.endswith((".", "…")) else f"{said}."
+
+
+def joined(problems: Mapping[str, object]) -> str:
+    """Return problems as one line, since many clients show nothing but the message."""
+    return " ".join(f"{field}: {words}" for field, words in problems.items())
+
+
+@contextmanager
+def fields_named(model: type[Body] | None) -> Iterator[None]:
+    """Let errors of the services name their fields as the wire does."""
+    try:
+        yield
+    except (Invalid, Conflict) as error:
+        if not error.details:
+            raise
+        names = names_on_wire(model) if model else {}
+        details = {names.get(name, to_camel(name)): words for name, words in error.details.items()}
+        message = joined(details) if isinstance(error, Invalid) else error.message
+        raise type(error)(message, **details) from error
+
+
+@lru_cache
+def names_on_wire(model: type[BaseModel]) -> dict[str, str]:
+    """Return Python name → name on the wire (attendee.name) of a model's fields and those inside them."""
+    found: dict[str, str] = {}
+    inner: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        found[name] = alias = field.alias or name
+        for one in (field.annotation, *get_args(field.annotation)):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                inner |= {key: f"{alias}.{path}" for key, path in names_on_wire(one).items()}
+    return inner | found

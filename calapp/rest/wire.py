@@ -1,0 +1,85 @@
+"""What all shapes on the wire share: their names, instants, paging."""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+MOST = 250  # rows of one page
+
+
+def written(moment: datetime) -> str:
+    """Write an instant as Cal.com's API does: 2027-01-05T10:00:00.000Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _sensible(moment: datetime) -> datetime:
+    if not 2000 <= moment.year <= 2200:
+        raise ValueError("Please give a time between 2000 and 2200.")
+    return moment.astimezone(UTC)
+
+
+Instant = Annotated[
+    AwareDatetime, AfterValidator(_sensible), PlainSerializer(written, return_type=str, when_used="json")
+]
+
+
+class Wire(BaseModel):
+    """A shape on the wire: snake_case here, camelCase there."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class Body(Wire):
+    """What a request's body holds: no other types than those named; fields that nobody knows are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Query(Wire):
+    """What a request's query holds: all text, read into the types that are named."""
+
+
+class Answer(Wire):
+    """What an answer holds; made by its Python names."""
+
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=False, json_schema_serialization_defaults_required=True
+    )
+
+
+class Paging(Query):
+    """Which part of a list."""
+
+    take: Annotated[int, Field(ge=1, le=MOST, description="At most so many.")] = MOST
+    skip: Annotated[int, Field(ge=0, le=10_000_000, description="Leave out so many first.")] = 0
+
+
+class PageInfo(Answer):
+    """Where in a list a page stands."""
+
+    total_items: int
+    remaining_items: Annotated[int, Field(description="How many come after this page.")]
+    returned_items: int
+    items_per_page: int
+    current_page: int
+    total_pages: int
+    has_next_page: bool
+    has_previous_page: bool
+
+
+def page_info(paging: Paging, *, total: int, returned: int) -> PageInfo:
+    """Say where a page stands in a list of so many."""
+    remaining = max(0, total - paging.skip - returned)
+    return PageInfo(
+        total_items=total,
+        remaining_items=remaining,
+        returned_items=returned,
+        items_per_page=paging.take,
+        current_page=paging.skip // paging.take + 1,
+        total_pages=math.ceil(total / paging.take),
+        has_next_page=remaining > 0,
+        has_previous_page=paging.skip > 0,
+    )
