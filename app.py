@@ -10,17 +10,20 @@ from calapp.accounts import api as accounts_api
 from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
 from calapp.availability import views as availability
+from calapp.bookings import api as bookings_api
 from calapp.bookings import views as bookings
 from calapp.cli import register_commands
 from calapp.config import Settings
 from calapp.db import db, prepare_engine
 from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
+from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
 from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
 from calapp.limits import prepare_limits
 from calapp.rest import views as rest
+from calapp.webhooks import api as webhooks_api
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
 
@@ -66,8 +69,16 @@ def prepare_database(app: Flask, *, worker: bool) -> None:
 
 def register_api(app: Flask) -> None:
     """Put the API under /v2, and the document that is made from it."""
-    for api in (accounts_api, rest):
-        app.register_blueprint(api.blueprint)
+    for blueprint in (
+        accounts_api.blueprint,
+        event_types_api.blueprint,
+        webhooks_api.blueprint,
+        webhooks_api.of_event_type,
+        bookings_api.slots,
+        bookings_api.blueprint,
+        rest.blueprint,
+    ):
+        app.register_blueprint(blueprint)
 
 
 def register_pages(app: Flask) -> None:

@@ -63,8 +63,8 @@ class RawBooking:
     attempt: str | None
 
 
-def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]]) -> BookingRequest:
-    """Check every field; raise Invalid whose details name each bad one."""
+def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]], *, prefix: str = "") -> BookingRequest:
+    """Check every field; raise Invalid whose details name each bad one, a question's after `prefix`."""
     problems: dict[str, str] = {}
     start = _taken(problems, "start", instant, raw.start)
     name = _taken(problems, "name", _name, raw.name)
@@ -74,7 +74,7 @@ def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]]) -> BookingR
     guests = _taken(problems, "guests", guest_list, raw.guests)
     answers = {
         question["name"]: _taken(
-            problems, question["name"], _answer, question, raw.answers.get(question["name"])
+            problems, prefix + question["name"], _answer, question, raw.answers.get(question["name"])
         )
         for question in questions
     }

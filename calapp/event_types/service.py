@@ -39,6 +39,14 @@ def find_public(session: Session, username: str, slug: str) -> EventType | None:
     )
 
 
+def find_offered(session: Session, event_type_id: int, user_id: int | None) -> EventType | None:
+    """Return what anybody may book by its id; a hidden one only for its host, since ids can be guessed."""
+    found = session.get(EventType, event_type_id)
+    if found is None or found.deleted_at is not None:
+        return None
+    return found if not found.hidden or found.user_id == user_id else None
+
+
 def of_user(session: Session, user_id: int) -> list[EventType]:
     """Return a host's event types in their order."""
     query = select(EventType).where(EventType.user_id == user_id, EventType.deleted_at.is_(None))

@@ -12,12 +12,11 @@ from calapp.clock import now
 from calapp.deliveries import signing
 from calapp.deliveries.parcels import valid_secrets
 from calapp.integrations.ping import PingResult, PingTarget
-from calapp.webhooks.forms import Header, WebhookInput
+from calapp.webhooks.forms import HIDDEN, Header, WebhookInput
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.service import merged_headers
 from calapp.webhooks.triggers import DEFAULT
 
-HIDDEN = "••••"  # stands for a value that is saved and never shown
 MAX_ROWS = 30  # header rows that are read at all
 TRUE = frozenset(("1", "on", "true", "yes"))
 NO_EVENT_TYPE = -1  # what cannot be read as an id is nobody's event type

@@ -71,10 +71,20 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
         "servers": [{"url": server}],
         "paths": paths,
         "components": {
-            "schemas": definitions.get("$defs", {}),
+            "schemas": _untitled(definitions.get("$defs", {})),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "cal_…"}},
         },
     }
+
+
+def _untitled(schema: Any) -> Any:
+    """Leave out the titles that pydantic makes of names."""
+    if isinstance(schema, list):
+        return [_untitled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {name: inner for name, inner in schema.items() if name != "title" or isinstance(inner, dict)}
+    return {name: _untitled(inner) for name, inner in kept.items()}
 
 
 VERSION = {
@@ -119,10 +129,9 @@ def _query_parameters(one: Operation) -> Iterator[Schema]:
     model = one.query.model_json_schema(ref_template=REF)
     for name, schema in model["properties"].items():
         words = {"description": schema.pop("description")} if "description" in schema else {}
-        schema.pop("title", None)
         needed = name in model.get("required", ())
         # A list may be repeated or written with commas.
-        yield {"name": name, "in": "query", "required": needed, "schema": schema, **words}
+        yield {"name": name, "in": "query", "required": needed, "schema": _untitled(schema), **words}
 
 
 def _request_body(one: Operation, schemas: Schema) -> Schema:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from flask import request
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import ErrorDetails, from_json, to_json
 from werkzeug.exceptions import UnsupportedMediaType
 
 from calapp.errors import Conflict, Invalid
@@ -43,12 +43,12 @@ def read_body(model: type[AnyBody]) -> AnyBody:
 
     Raises Invalid whose details name each bad field, and HTTP's 413 and 415.
     """
-    data = request.get_data() or b"{}"
-    if request.content_length and not request.is_json:
+    data = request.get_data()
+    if data and not request.is_json:
         raise UnsupportedMediaType
-    _refuse_odd(data)
+    tree = _parsed(data or b"{}")
     try:
-        return model.model_validate_json(data)
+        return model.model_validate_json(to_json(_without_nulls(model, tree)))
     except ValidationError as error:
         raise invalid(error) from None
 
@@ -76,8 +76,8 @@ def _origins(annotation: Any) -> set[Any]:
     return {getattr(one, "__origin__", one) for one in (annotation, *get_args(annotation))}
 
 
-def _refuse_odd(data: bytes) -> None:
-    """Raise Invalid for what is no JSON object, and for NUL, which no database column of ours can hold."""
+def _parsed(data: bytes) -> dict[str, Any]:
+    """Return a JSON object; raise Invalid for what is none, and for NUL, which no column of ours can hold."""
     try:
         tree = from_json(data, allow_inf_nan=False)
     except ValueError as error:
@@ -87,6 +87,19 @@ def _refuse_odd(data: bytes) -> None:
     for path in _nuls(tree, ""):
         problem = "The text has a character that cannot be kept (NUL)."
         raise Invalid(problem, **{path: problem})
+    return tree
+
+
+def _without_nulls(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
+    """Leave out nulls where there is a default that is none: to Cal.com's API they mean the same."""
+    defaults = {
+        field.alias: field.default for field in model.model_fields.values() if not field.is_required()
+    }
+    return {
+        name: value
+        for name, value in tree.items()
+        if value is not None or defaults.get(name, ...) in (None, ...)
+    }
 
 
 def _nuls(tree: Any, path: str) -> Iterator[str]:
@@ -130,9 +143,18 @@ def fields_named(model: type[Body] | None) -> Iterator[None]:
         if not error.details:
             raise
         names = names_on_wire(model) if model else {}
-        details = {names.get(name, to_camel(name)): words for name, words in error.details.items()}
+        details = {_renamed(name, names): words for name, words in error.details.items()}
         message = joined(details) if isinstance(error, Invalid) else error.message
         raise type(error)(message, **details) from error
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    """Return a field's name on the wire; questions-2 is the third of a list."""
+    base, _, index = name.partition("-")
+    known = names.get(name) or names.get(base) if index.isdigit() else names.get(name)
+    if known is None:
+        return name if "." in name else to_camel(name)
+    return f"{known}.{index}" if known and index.isdigit() else known
 
 
 @lru_cache

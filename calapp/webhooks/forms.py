@@ -9,6 +9,7 @@ from calapp.errors import Invalid
 from calapp.webhooks import template
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
+HIDDEN = "••••"  # stands for a value that is saved and never shown
 MAX_HEADERS = 10
 MAX_SECRET = 500  # characters
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,31 @@ def of_user(session: Session, user_id: int, event_type_id: int | None = None) ->
     if event_type_id is not None:
         query = query.where(Webhook.event_type_id == event_type_id)
     return list(session.scalars(query.order_by(Webhook.id)))
+
+
+def page(session: Session, user_id: int, event_type_id: int | None, *, take: int, skip: int) -> list[Webhook]:
+    """Return a part of the webhooks of one scope, oldest first; without an event type those of all."""
+    query = select(Webhook).where(*_scope(user_id, event_type_id)).order_by(Webhook.id)
+    return list(session.scalars(query.offset(skip).limit(take)))
+
+
+def count(session: Session, user_id: int, event_type_id: int | None) -> int:
+    """Count the webhooks of one scope."""
+    return session.scalar(select(func.count(Webhook.id)).where(*_scope(user_id, event_type_id))) or 0
+
+
+def _scope(user_id: int, event_type_id: int | None) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Webhook.user_id == user_id,
+        Webhook.event_type_id.is_not_distinct_from(event_type_id),
+        Webhook.deleted_at.is_(None),
+    )
+
+
+def find_own(session: Session, user_id: int, uid: str) -> Webhook | None:
+    """Return a host's own webhook by the id that the API knows it by."""
+    webhook = session.scalar(select(Webhook).where(Webhook.uid == uid, Webhook.user_id == user_id))
+    return webhook if webhook and webhook.deleted_at is None else None
 
 
 def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: int | None = None) -> Webhook:

@@ -1,10 +1,11 @@
 """Clients of the API whose every answer must fit the document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -13,6 +14,7 @@ from calapp.accounts.models import User
 from calapp.accounts.service import create_api_key
 from calapp.db import transaction
 from tests.api import contract
+from tests.bookings.conftest import MONDAY
 
 
 @dataclass
@@ -86,6 +88,13 @@ def rick_api(with_key: KeyMaker, rick: User) -> Client:
 def bob_api(with_key: KeyMaker, bob: User) -> Client:
     """The client of a stranger to Rick."""
     return with_key(bob)
+
+
+@pytest.fixture
+def monday() -> Iterator[time_machine.Traveller]:
+    """Monday, 4 January 2027, 8:00 in Berlin."""
+    with time_machine.travel(MONDAY, tick=False) as clock:
+        yield clock
 
 
 @pytest.fixture

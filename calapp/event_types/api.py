@@ -1,0 +1,83 @@
+"""The API of event types."""
+
+from calapp.accounts.keys import READ, WRITE, api_host
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.errors import NotFound
+from calapp.event_types import service
+from calapp.event_types.forms import checked
+from calapp.event_types.models import EventType
+from calapp.event_types.wire import (
+    EventTypeAnswer,
+    EventTypeBody,
+    EventTypeGone,
+    EventTypePatch,
+    saved,
+    shown,
+)
+from calapp.rest.routes import Api
+
+blueprint = Api("event_types_api", tag="Event types")
+
+ONE = "/v2/event-types/<int:event_type_id>"
+
+
+@blueprint.operation("GET", "/v2/event-types", access=READ, answer=list[EventTypeAnswer])
+def index() -> list[EventTypeAnswer]:
+    """List your event types in their order, hidden ones included."""
+    return [_shown(one) for one in service.of_user(db.session(), api_host().id)]
+
+
+@blueprint.operation(
+    "POST",
+    "/v2/event-types",
+    access=WRITE,
+    answer=EventTypeAnswer,
+    status=201,
+    body=EventTypeBody,
+    errors=(409,),
+)
+def create(body: EventTypeBody) -> EventTypeAnswer:
+    """Make an event type; its slug may stand once (409)."""
+    raw = body.flat()
+    wanted = checked(raw, raw.get("questions", ()))
+    with transaction() as session:
+        made = service.create(session, api_host().id, wanted)
+    return _shown(made)
+
+
+@blueprint.operation("GET", ONE, access=READ, answer=EventTypeAnswer)
+def show(event_type_id: int) -> EventTypeAnswer:
+    """Show an event type."""
+    return _shown(own(event_type_id))
+
+
+@blueprint.operation("PATCH", ONE, access=WRITE, answer=EventTypeAnswer, body=EventTypePatch, errors=(409,))
+def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
+    """Change an event type; what is left out stays, and so do bookings."""
+    with transaction() as session:
+        event_type = own(event_type_id)
+        raw = saved(event_type) | body.flat()
+        service.update(session, event_type, checked(raw, raw["questions"]))
+    return _shown(event_type)
+
+
+@blueprint.operation("DELETE", ONE, access=WRITE, answer=EventTypeGone)
+def delete(event_type_id: int) -> EventTypeGone:
+    """Delete an event type; its bookings and their events stay."""
+    with transaction():
+        gone = own(event_type_id)
+        service.delete(gone)
+        return EventTypeGone(id=gone.id, title=gone.title, slug=gone.slug, length_in_minutes=gone.length)
+
+
+def own(event_type_id: int) -> EventType:
+    """Return the event type of the key's host with this id; raise NotFound for any other."""
+    event_type = service.find_own(db.session(), api_host().id, event_type_id)
+    if event_type is None:
+        raise NotFound
+    return event_type
+
+
+def _shown(event_type: EventType) -> EventTypeAnswer:
+    return shown(event_type, settings().base_url)

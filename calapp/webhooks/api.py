@@ -1,0 +1,160 @@
+"""The API of webhooks: of the host under /v2/webhooks, of one event type under /v2/event-types."""
+
+from calapp.accounts.keys import READ, WRITE, api_host, api_key, has_scope
+from calapp.accounts.models import Scope
+from calapp.addresses import AddressGuard
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.errors import NotFound
+from calapp.event_types.service import find_own as find_own_event_type
+from calapp.rest.routes import Api, Page
+from calapp.rest.wire import PageInfo, Paging, page_info
+from calapp.webhooks import service
+from calapp.webhooks.forms import WebhookInput, checked
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.wire import WebhookAnswer, WebhookBody, WebhookPatch, shown
+
+blueprint = Api("webhooks_api", tag="Webhooks")
+of_event_type = Api("event_type_webhooks_api", tag="Webhooks of an event type")
+
+LIST, ONE = "/v2/webhooks", "/v2/webhooks/<webhook_id>"
+EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
+
+
+@blueprint.operation("GET", LIST, access=READ, answer=list[WebhookAnswer], pagination=PageInfo, query=Paging)
+def index(query: Paging) -> Page:
+    """List the webhooks that are told about all event types.
+
+    Those of one event type are listed under the event type.
+    """
+    return _page(query, None)
+
+
+@blueprint.operation(
+    "POST", LIST, access=WRITE, answer=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
+)
+def create(body: WebhookBody) -> WebhookAnswer:
+    """Make a webhook that is told about all event types.
+
+    A subscriber URL may stand once (409); one that leads to a private address is refused (400).
+    """
+    return _create(body, None)
+
+
+@blueprint.operation("GET", ONE, access=READ, answer=WebhookAnswer)
+def show(webhook_id: str) -> WebhookAnswer:
+    """Show a webhook."""
+    return _shown(own_webhook(webhook_id))
+
+
+@blueprint.operation("PATCH", ONE, access=WRITE, answer=WebhookAnswer, body=WebhookPatch, errors=(409,))
+def update(webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
+    """Change a webhook; what is left out stays.
+
+    A changed secret signs together with the former one for 24 hours.
+    """
+    return _update(body, webhook_id)
+
+
+@blueprint.operation("DELETE", ONE, access=WRITE, answer=WebhookAnswer)
+def delete(webhook_id: str) -> WebhookAnswer:
+    """Delete a webhook; it receives nothing more."""
+    return _delete(webhook_id)
+
+
+@of_event_type.operation(
+    "GET", EVENT_TYPE, access=READ, answer=list[WebhookAnswer], pagination=PageInfo, query=Paging
+)
+def index_of_event_type(event_type_id: int, query: Paging) -> Page:
+    """List the webhooks of an event type."""
+    return _page(query, own_event_type_id(event_type_id))
+
+
+@of_event_type.operation(
+    "POST", EVENT_TYPE, access=WRITE, answer=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
+)
+def create_for_event_type(event_type_id: int, body: WebhookBody) -> WebhookAnswer:
+    """Make a webhook that is told about one event type."""
+    return _create(body, own_event_type_id(event_type_id))
+
+
+@of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, answer=WebhookAnswer)
+def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
+    """Show a webhook of an event type."""
+    return _shown(own_webhook(webhook_id, own_event_type_id(event_type_id)))
+
+
+@of_event_type.operation(
+    "PATCH",
+    f"{EVENT_TYPE}/<webhook_id>",
+    access=WRITE,
+    answer=WebhookAnswer,
+    body=WebhookPatch,
+    errors=(409,),
+)
+def update_of_event_type(event_type_id: int, webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
+    """Change a webhook of an event type; what is left out stays."""
+    return _update(body, webhook_id, own_event_type_id(event_type_id))
+
+
+@of_event_type.operation("DELETE", f"{EVENT_TYPE}/<webhook_id>", access=WRITE, answer=WebhookAnswer)
+def delete_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
+    """Delete a webhook of an event type."""
+    return _delete(webhook_id, own_event_type_id(event_type_id))
+
+
+def own_event_type_id(event_type_id: int) -> int:
+    """Return the id when it is an event type of the key's host; raise NotFound."""
+    if find_own_event_type(db.session(), api_host().id, event_type_id) is None:
+        raise NotFound
+    return event_type_id
+
+
+def own_webhook(uid: str, event_type_id: int | None = None) -> Webhook:
+    """Return the webhook of the key's host with this UUID, of one event type or any; raise NotFound."""
+    webhook = service.find_own(db.session(), api_host().id, uid)
+    if webhook is None or event_type_id not in {None, webhook.event_type_id}:
+        raise NotFound
+    return webhook
+
+
+def _page(query: Paging, event_type_id: int | None) -> Page:
+    session, host = db.session(), api_host()
+    total = service.count(session, host.id, event_type_id)
+    found = service.page(session, host.id, event_type_id, take=query.take, skip=query.skip)
+    return Page([_shown(one) for one in found], page_info(query, total=total, returned=len(found)))
+
+
+def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
+    wanted = _checked(body.wanted(event_type_id))
+    with transaction() as session:
+        key = api_key()
+        made = service.create(session, api_host().id, wanted, api_key_id=key.id if key else None)
+    return _shown(made)
+
+
+def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> WebhookAnswer:
+    wanted = _checked(body.wanted(own_webhook(uid, event_type_id)))
+    with transaction() as session:
+        webhook = own_webhook(uid, event_type_id)
+        service.update(session, webhook, wanted)
+    return _shown(webhook)
+
+
+def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
+    with transaction():
+        webhook = own_webhook(uid, event_type_id)
+        answer = _shown(webhook)
+        service.delete(webhook)
+    return answer
+
+
+def _checked(wanted: WebhookInput) -> WebhookInput:
+    db.session().rollback()  # a name is looked up now: no read may stay open meanwhile
+    return checked(wanted, AddressGuard(settings().webhook_allowed_networks))
+
+
+def _shown(webhook: Webhook) -> WebhookAnswer:
+    key = api_key()
+    made_here = has_scope(Scope.WRITE) and key is not None and webhook.api_key_id == key.id
+    return shown(webhook, with_secret=made_here or has_scope(Scope.READ_SECRETS))

@@ -1,0 +1,233 @@
+"""Webhooks by the API: made, listed, found, changed, deleted; of the host and of one event type."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.event_types.models import EventType
+from calapp.webhooks.models import Webhook
+from tests.api.conftest import Client, KeyMaker, details, message
+
+SECRET = "5f2c" * 16  # 64 hexadecimal characters, as n8n makes them
+WEBHOOK = {"subscriberUrl": "http://127.0.0.1:9/hook", "triggers": ["BOOKING_CREATED"], "secret": SECRET}
+
+
+@pytest.fixture(params=["host", "event type"])
+def path(request: pytest.FixtureRequest, quick_chat: EventType) -> str:
+    """The address of the webhooks: those of the host, and those of one event type."""
+    return "/v2/webhooks" if request.param == "host" else f"/v2/event-types/{quick_chat.id}/webhooks"
+
+
+def made(client: Client, path: str, **more: object) -> dict[str, object]:
+    answer = client.post(path, WEBHOOK | more)
+    assert answer.status_code == 201, answer.text
+    return answer.get_json()["data"]
+
+
+def test_a_webhook_is_made_as_n8n_makes_it(rick_api: Client, rick: User, path: str) -> None:
+    body = {**WEBHOOK, "triggers": ["MEETING_ENDED", "BOOKING_CREATED"], "active": True}
+    webhook = rick_api.post(path, body).get_json()["data"]
+    assert len(webhook["id"]) == 36
+    assert webhook["userId"] == rick.id
+    assert webhook["subscriberUrl"] == body["subscriberUrl"]
+    assert sorted(webhook["triggers"]) == sorted(body["triggers"])
+    assert (webhook["active"], webhook["payloadTemplate"], webhook["secret"]) == (True, None, SECRET)
+
+
+def test_a_webhook_is_found_again_with_its_secret(rick_api: Client, path: str) -> None:
+    webhook = made(rick_api, path)
+    assert rick_api.data(f"{path}?take=250&skip=0") == [webhook]
+    assert rick_api.data(f"{path}/{webhook['id']}") == webhook
+
+
+def test_a_webhook_knows_its_event_type(rick_api: Client, quick_chat: EventType) -> None:
+    webhook = made(rick_api, f"/v2/event-types/{quick_chat.id}/webhooks")
+    assert webhook["eventTypeId"] == quick_chat.id
+    assert rick_api.data("/v2/webhooks") == []
+    assert rick_api.data(f"/v2/webhooks/{webhook['id']}") == webhook
+
+
+def test_another_key_sees_no_secret(with_key: KeyMaker, rick_api: Client, rick: User, path: str) -> None:
+    webhook = made(rick_api, path)
+    assert with_key(rick).data(f"{path}/{webhook['id']}")["secret"] is None
+
+
+def test_a_key_that_reads_secrets_sees_it(
+    with_key: KeyMaker, rick_api: Client, rick: User, path: str
+) -> None:
+    webhook = made(rick_api, path)
+    assert with_key(rick, "read", "read_secrets").data(f"{path}/{webhook['id']}")["secret"] == SECRET
+
+
+def test_a_list_comes_in_pages(rick_api: Client, path: str) -> None:
+    ids = [made(rick_api, path, subscriberUrl=f"http://127.0.0.1:9/{number}")["id"] for number in range(5)]
+    answer = rick_api.get(f"{path}?take=2&skip=2").get_json()
+    assert [webhook["id"] for webhook in answer["data"]] == ids[2:4]
+    assert answer["pagination"] == {
+        "totalItems": 5,
+        "remainingItems": 1,
+        "returnedItems": 2,
+        "itemsPerPage": 2,
+        "currentPage": 2,
+        "totalPages": 3,
+        "hasNextPage": True,
+        "hasPreviousPage": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("take=0", "take"), ("take=251", "take"), ("skip=-1", "skip"), ("take=all", "take")]
+)
+def test_a_page_that_cannot_be_is_refused(rick_api: Client, path: str, query: str, field: str) -> None:
+    answer = rick_api.get(f"{path}?{query}")
+    assert answer.status_code == 400
+    assert list(details(answer)) == [field]
+
+
+def test_what_is_left_out_of_a_change_stays(rick_api: Client, path: str) -> None:
+    webhook = made(rick_api, path, payloadTemplate='{"a": "{{title}}"}')
+    changed = rick_api.patch(f"{path}/{webhook['id']}", {"active": False}).get_json()["data"]
+    assert (changed["active"], changed["offReason"]) == (False, "host")
+    different = {"active", "offReason", "updatedAt"}
+    assert {k: v for k, v in changed.items() if k not in different} == {
+        k: v for k, v in webhook.items() if k not in different
+    }
+
+
+def test_every_field_can_be_changed(rick_api: Client, path: str) -> None:
+    webhook = made(rick_api, path)
+    change = {
+        "subscriberUrl": "http://127.0.0.1:9/other",
+        "triggers": ["BOOKING_CANCELLED"],
+        "payloadTemplate": '{"x": 1}',
+        "secret": "another",
+    }
+    changed = rick_api.patch(f"{path}/{webhook['id']}", change).get_json()["data"]
+    assert {name: changed[name] for name in change} == change
+
+
+def test_a_change_of_all_that_was_read_keeps_the_secret(
+    with_key: KeyMaker, rick_api: Client, rick: User, session: Session, path: str
+) -> None:
+    webhook = made(rick_api, path)
+    other = with_key(rick)
+    read = other.data(f"{path}/{webhook['id']}")
+    assert other.patch(f"{path}/{webhook['id']}", read).status_code == 200
+    assert session.scalar(select(Webhook.secret)) == SECRET
+
+
+def test_an_empty_secret_removes_it(rick_api: Client, session: Session, path: str) -> None:
+    webhook = made(rick_api, path)
+    assert rick_api.patch(f"{path}/{webhook['id']}", {"secret": ""}).get_json()["data"]["secret"] is None
+    assert session.scalar(select(Webhook.secret)) is None
+
+
+def test_a_former_secret_still_signs_after_a_change(rick_api: Client, session: Session, path: str) -> None:
+    webhook = made(rick_api, path)
+    rick_api.patch(f"{path}/{webhook['id']}", {"secret": "new"})
+    assert session.execute(select(Webhook.secret, Webhook.old_secret)).one() == ("new", SECRET)
+
+
+def test_values_of_own_headers_are_never_shown(rick_api: Client, session: Session, path: str) -> None:
+    webhook = made(rick_api, path, headers=[{"name": "X-Token", "value": "hush"}])
+    assert webhook["headers"] == [{"name": "X-Token", "value": "••••"}]
+    rick_api.patch(f"{path}/{webhook['id']}", {"headers": webhook["headers"]})
+    assert session.scalar(select(Webhook.headers)) == [["X-Token", "hush"]]
+
+
+def test_a_deleted_webhook_is_gone(rick_api: Client, path: str) -> None:
+    webhook = made(rick_api, path)
+    assert rick_api.delete(f"{path}/{webhook['id']}").get_json()["data"]["id"] == webhook["id"]
+    assert rick_api.get(f"{path}/{webhook['id']}").status_code == 404
+    assert rick_api.delete(f"{path}/{webhook['id']}").status_code == 404
+    assert rick_api.data(path) == []
+    assert made(rick_api, path)["id"] != webhook["id"]
+
+
+def test_a_url_stands_once_in_its_scope(rick_api: Client, path: str) -> None:
+    made(rick_api, path)
+    answer = rick_api.post(path, WEBHOOK)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (409, "conflict")
+    assert list(details(answer)) == ["subscriberUrl"]
+
+
+def test_a_change_cannot_take_the_url_of_another(rick_api: Client, path: str) -> None:
+    made(rick_api, path)
+    other = made(rick_api, path, subscriberUrl="http://127.0.0.1:9/other")
+    answer = rick_api.patch(f"{path}/{other['id']}", {"subscriberUrl": WEBHOOK["subscriberUrl"]})
+    assert answer.status_code == 409
+
+
+def test_a_stranger_finds_nothing(rick_api: Client, bob_api: Client, path: str) -> None:
+    webhook = made(rick_api, path)
+    address = f"{path}/{webhook['id']}"
+    answers = [bob_api.get(address), bob_api.patch(address, {"active": False}), bob_api.delete(address)]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert rick_api.data(address) == webhook
+
+
+def test_a_stranger_has_no_say_over_an_event_type(bob_api: Client, quick_chat: EventType) -> None:
+    path = f"/v2/event-types/{quick_chat.id}/webhooks"
+    assert [bob_api.get(path).status_code, bob_api.post(path, WEBHOOK).status_code] == [404, 404]
+
+
+def test_a_webhook_of_another_event_type_is_not_found(
+    rick_api: Client, rick: User, quick_chat: EventType, saved: Callable[..., None]
+) -> None:
+    other = EventType(user_id=rick.id, title="Other", slug="other", length=30)
+    saved(other)
+    webhook = made(rick_api, f"/v2/event-types/{quick_chat.id}/webhooks")
+    assert rick_api.get(f"/v2/event-types/{other.id}/webhooks/{webhook['id']}").status_code == 404
+
+
+def test_a_key_that_may_only_read_changes_nothing(with_key: KeyMaker, rick: User, path: str) -> None:
+    reader = with_key(rick, "read")
+    assert reader.post(path, WEBHOOK).status_code == 403
+    assert reader.data(path) == []
+
+
+WRONG = [
+    ({"subscriberUrl": None}, "subscriberUrl"),
+    ({"subscriberUrl": 7}, "subscriberUrl"),
+    ({"subscriberUrl": "ftp://example.com"}, "subscriberUrl"),
+    ({"subscriberUrl": "https://u:p@example.com"}, "subscriberUrl"),
+    ({"triggers": "BOOKING_CREATED"}, "triggers"),
+    ({"triggers": []}, "triggers"),
+    ({"triggers": ["BOOKING_CREATED", "FORM_SUBMITTED"]}, "triggers"),
+    ({"triggers": ["PING"]}, "triggers"),
+    ({"triggers": [1]}, "triggers.0"),
+    ({"active": "yes"}, "active"),
+    ({"payloadTemplate": '{"a": '}, "payloadTemplate"),
+    ({"secret": "x" * 501}, "secret"),
+    ({"secret": "a\0b"}, "secret"),
+    ({"headers": [{"name": "Host", "value": "x"}]}, "headers"),
+    ({"headers": [{"value": "x"}]}, "headers.0.name"),
+    ({"version": "2099-01-01"}, "version"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "field"), WRONG)
+def test_what_is_wrong_is_named(rick_api: Client, wrong: dict[str, object], field: str) -> None:
+    answer = rick_api.post("/v2/webhooks", WEBHOOK | wrong)
+    assert answer.status_code == 400
+    assert list(details(answer)) == [field]
+    assert message(answer).startswith(f"{field}: ")
+    assert rick_api.data("/v2/webhooks") == []
+
+
+def test_an_unknown_trigger_is_named(rick_api: Client) -> None:
+    answer = rick_api.post("/v2/webhooks", WEBHOOK | {"triggers": ["FORM_SUBMITTED"]})
+    assert "There is no such trigger: FORM_SUBMITTED." in message(answer)
+
+
+PRIVATE = ["http://10.0.0.1/", "http://[::ffff:10.0.0.1]/", "http://0x0a000001/", "http://169.254.169.254/"]
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+def test_a_private_address_is_refused_with_the_reason(rick_api: Client, url: str) -> None:
+    answer = rick_api.post("/v2/webhooks", WEBHOOK | {"subscriberUrl": url})
+    assert (answer.status_code, list(details(answer))) == (400, ["subscriberUrl"])
+    assert "address" in message(answer)
