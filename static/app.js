@@ -35,7 +35,7 @@
   }
 
   function ready(root) {
-    for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+    for (const button of root.querySelectorAll("[data-copy][hidden], [data-copy-from][hidden]")) button.hidden = false;
   }
 
   // The dialog
@@ -128,9 +128,17 @@
       event.preventDefault();
       close();
     }
-    const copier = event.target.closest("[data-copy]");
-    if (copier) copy(copier.dataset.copy);
+    const inserter = event.target.closest("[data-insert]");
+    if (inserter) insert(document.getElementById(inserter.dataset.into), inserter.dataset.insert);
+    const copier = event.target.closest("[data-copy], [data-copy-from]");
+    if (copier) copy(copier.dataset.copy ?? document.getElementById(copier.dataset.copyFrom).value);
   });
+
+  function insert(area, text) {
+    area.focus();
+    area.setRangeText(text, area.selectionStart, area.selectionEnd, "end");
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+  }
 
   async function copy(text) {
     try {

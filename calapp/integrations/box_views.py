@@ -9,8 +9,10 @@ from calapp.addresses import AddressGuard
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.deliveries import service as deliveries
+from calapp.deliveries.body import encoded
 from calapp.deliveries.models import State
 from calapp.deliveries.upkeep import STEP
+from calapp.deliveries.words import pretty
 from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound
 from calapp.event_types.service import of_user as event_types_of
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
@@ -40,6 +42,7 @@ def box_page(box: Box, status: int = 200) -> Response:
         triggers=SUBSCRIBABLE,
         event_type_choices=[("", "All event types"), *((one.id, one.title) for one in found)],
         variables=variables_of(sample),
+        default_payload=pretty(encoded(sample)),
         preview=preview_of(box.payload_template, sample) if box.payload_template else None,
     )
     response.status_code = status

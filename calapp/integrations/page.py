@@ -1,6 +1,8 @@
 """The parts of the integrations page that more than one answer shows, rendered."""
 
-from flask import Response, render_template, url_for
+from urllib.parse import parse_qsl, urlsplit
+
+from flask import Response, render_template, request, url_for
 
 from calapp.accounts.guards import current_host
 from calapp.config import settings
@@ -8,20 +10,29 @@ from calapp.db import db
 from calapp.deliveries.models import State
 from calapp.deliveries.service import counts
 from calapp.htmx import dialog_done, is_htmx, redirect_to
+from calapp.integrations.listing import Listing, listing_of, read_wanted
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.triggers import Trigger
 
 
+def shown_webhooks() -> Listing:
+    """Return the page of webhooks that the address asks for; htmx says which page it stands on."""
+    given = request.args.to_dict()
+    if is_htmx():
+        given = dict(parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query))
+    return listing_of(webhooks.of_user(db.session(), current_host().id), read_wanted(given))
+
+
 def list_context() -> dict[str, object]:
     """Return what the list of webhooks shows."""
-    session, host = db.session(), current_host()
-    found = webhooks.of_user(session, host.id)
+    session, host, listing = db.session(), current_host(), shown_webhooks()
     inspector = session.get(Inspector, host.id)
     return {
-        "webhooks": found,
-        "parked": counts(session, [webhook.id for webhook in found], State.PARKED),
+        "listing": listing,
+        "webhooks": listing.rows,
+        "parked": counts(session, [webhook.id for webhook in listing.rows], State.PARKED),
         "Trigger": Trigger,
         "inspector_url": inspector_url(inspector) if inspector else None,
         "zone": host.time_zone,

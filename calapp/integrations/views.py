@@ -14,8 +14,7 @@ from calapp.event_types.service import visible
 from calapp.htmx import dialog_done, is_htmx, page_or_fragment, redirect_to
 from calapp.integrations import box_views, inspector_views, service
 from calapp.integrations.blueprint import blueprint
-from calapp.integrations.page import embed_snippet, list_context
-from calapp.webhooks import service as webhooks
+from calapp.integrations.page import embed_snippet, list_context, shown_webhooks
 
 __all__ = ["blueprint", "box_views", "inspector_views"]
 
@@ -31,7 +30,7 @@ def index() -> str:
     """Show the integrations page."""
     host, session = current_host(), db.session()
     event_types = visible(session, host.id)
-    shown = webhooks.of_user(session, host.id) if "health" in request.args else []
+    shown = shown_webhooks().rows if "health" in request.args else []
     return render_template(
         "integrations/index.html",
         trouble=_trouble(),
@@ -64,14 +63,9 @@ def health() -> Response:
     """Show how all webhooks did in the last 24 hours, in one fragment."""
     if not is_htmx():
         return redirect_to(url_for(".index", health=1) + "#webhooks")
-    found = webhooks.of_user(db.session(), current_host().id)
-    return Response(
-        render_template(
-            "integrations/_health.html",
-            webhooks=found,
-            health=health_of(db.session(), [webhook.id for webhook in found]),
-        )
-    )
+    shown = shown_webhooks().rows
+    found = health_of(db.session(), [webhook.id for webhook in shown])
+    return Response(render_template("integrations/_health.html", webhooks=shown, health=found))
 
 
 @blueprint.post("/integrations/notices/<int:notice_id>/dismiss")
