@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flask import Flask
 from flask_migrate import Migrate
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from calapp import config
 from calapp.accounts import api as accounts_api
@@ -22,6 +23,8 @@ from calapp.event_types import views as event_types
 from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
 from calapp.limits import prepare_limits
+from calapp.monitoring import views as monitoring
+from calapp.monitoring.requests import prepare_requests
 from calapp.rest import views as rest
 from calapp.webhooks import api as webhooks_api
 
@@ -35,7 +38,9 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     app = Flask(__name__)
     app.config.from_mapping(flask_config(settings))
     prepare_database(app, worker=worker)
+    trust_proxies(app, settings.trusted_proxies)
     register_error_pages(app)
+    prepare_requests(app)
     prepare_limits(app, settings)
     prepare_sign_in(app)
     register_api(app)
@@ -49,7 +54,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": {} if settings.sqlite else {"pool_pre_ping": True, "pool_size": 10},
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings),
         "SESSION_COOKIE_NAME": "calapp",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
@@ -57,6 +62,19 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "WTF_CSRF_TIME_LIMIT": None,
         "MAX_CONTENT_LENGTH": 256 * 1024,
     }
+
+
+def engine_options(settings: Settings) -> dict[str, object]:
+    """Return how to connect; errors keep the values of their statement out of the log."""
+    if settings.sqlite:
+        return {"hide_parameters": True}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": 10}
+
+
+def trust_proxies(app: Flask, count: int) -> None:
+    """Take the visitor's address and https from so many proxies in front; the Host header stays as it is."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count)  # type: ignore[method-assign]
 
 
 def prepare_database(app: Flask, *, worker: bool) -> None:
@@ -83,6 +101,6 @@ def register_api(app: Flask) -> None:
 
 def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
-    for views in (accounts, availability, event_types, deliveries, integrations, hooks, bookings):
+    for views in (accounts, availability, event_types, deliveries, integrations, hooks, monitoring, bookings):
         app.register_blueprint(views.blueprint)
     app.jinja_env.globals["endpoint_exists"] = app.view_functions.__contains__

@@ -1,10 +1,15 @@
 """How gunicorn serves the pages; it finds this file by itself: gunicorn 'app:create_app()'."""
 
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 
 from gunicorn.http import message
 
 from calapp.config import BadSetting, load
+from calapp.logs import configure
 from calapp.processes import follow_starter
 
 try:
@@ -24,6 +29,21 @@ message.MAX_REQUEST_LINE = limit_request_line = 98_304
 control_socket_disable = True
 
 
+# The counters of all processes of this server are files in a folder of its own; set before anything counts.
+_counters = tempfile.mkdtemp(prefix="calapp-metrics-")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = _counters
+_master = os.getpid()
+
+
+def _remove_counters() -> None:
+    if os.getpid() == _master:
+        shutil.rmtree(_counters, ignore_errors=True)
+
+
+atexit.register(_remove_counters)
+
+
 def on_starting(_server: object) -> None:
     """End with the launcher, however that ended."""
+    configure(_settings, "web")
     follow_starter(graceful_timeout + 2)

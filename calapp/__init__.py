@@ -3,12 +3,14 @@
 Read the packages in the order in which they may import each other, lowest first:
 
 * `config`, `clock`, `errors`, `addresses`: settings, time, what can go wrong, address rules
+* `logs`: lines of the log without secrets
 * `db`: the database object, the instant type and `transaction()`, the only place that commits
 * `broker`: the Valkey or Redis behind the queue
 * `htmx`, `error_pages`, `rest`, `mail`: how answers look, and mails out
 * `accounts`: who; `availability`: when; `event_types`: what can be booked
 * `webhooks`: who asked to be told; `deliveries`: telling them; `bookings`: what happens
 * `integrations`: the page that brings them together
+* `monitoring`: /healthz, /metrics, the log of requests; `privacy`: erase and export
 * `cli` and `worker`: the commands and the worker process, on top of all
 """
 

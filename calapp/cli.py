@@ -11,17 +11,17 @@ from email_validator import EmailNotValidError, validate_email
 from flask import Flask
 from flask.cli import with_appcontext
 
-from calapp import chores, demo
+from calapp import chores, demo, logs
 from calapp.accounts.models import User
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
 from calapp.accounts.zones import is_zone
+from calapp.config import settings
 from calapp.db import transaction
 from calapp.deliveries import upkeep
 from calapp.errors import AppError, NotFound
 from calapp.privacy.commands import erase_visitor, export_user
 from calapp.worker import supervise
 
-LOG_LINE = "%(asctime)s worker: %(message)s"
 SHORTEST_PASSWORD = 8  # characters
 LONGEST_NAME = 100  # characters
 
@@ -49,7 +49,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
     @click.command("worker")
     def worker() -> None:
         """Deliver webhooks and do the chores, until stopped."""
-        logging.basicConfig(format=LOG_LINE, datefmt="%H:%M:%S", level=logging.WARNING)
+        logs.configure(settings(), "worker")
         logging.getLogger("rq.worker").setLevel(logging.WARNING)
         supervise(make_app)
 

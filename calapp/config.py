@@ -16,6 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SCHEDULE = "at most 50 comma-separated whole seconds, each at most 30 days"
+SHORTEST_SECRET = 16  # characters
 
 
 class BadSetting(ClickException):
@@ -92,6 +93,12 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def _long_secret(text: str) -> str:
+    if text and len(text) < SHORTEST_SECRET:
+        raise ValueError(f"at least {SHORTEST_SECRET} characters")
+    return text
+
+
 def _setting(default: Any, read: Callable[[str], Any], meaning: str) -> Any:
     return field(default=default, metadata={"read": read, "meaning": meaning})
 
@@ -145,6 +152,22 @@ class Settings:
         "Days after its end for which a booking keeps its visitor's data; 0: until the visitor is erased.",
     )
     rate_limits: str = _setting("on", _choice("on", "off"), "Limits on requests; off is for load tests.")
+    trusted_proxies: int = _setting(
+        0,
+        _whole(0, 10),
+        "How many proxies in front of the web server add X-Forwarded-For and X-Forwarded-Proto.",
+    )
+    metrics_token: str = _setting(
+        "",
+        _long_secret,
+        "Whoever sends it as Authorization: Bearer may read /metrics; empty: this machine alone.",
+    )
+    log_format: str = _setting("text", _choice("text", "json"), "How lines of the log are written.")
+    log_level: str = _setting(
+        "info",
+        _choice("info", "warning"),
+        "info: a line per request, event and try; warning: only what is wrong.",
+    )
     signup: str = _setting(
         "first", _choice("open", "first", "closed"), "Who may sign up: anyone, only the first user, nobody."
     )
@@ -160,12 +183,22 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether the web server listens on this machine alone."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
+
+    @property
+    def public(self) -> bool:
+        """Whether others than this machine reach the app: directly, or through a proxy."""
+        return not self.loopback or not is_loopback(urlsplit(self.base_url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host's name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def variable(name: str) -> str:

@@ -15,7 +15,7 @@ from flask_migrate import upgrade
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
-from calapp import config, demo
+from calapp import config, demo, logs
 from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import BadSetting, Settings
 from calapp.db import db, transaction
@@ -45,9 +45,10 @@ class Welcome:
 
 def main() -> None:
     """Start everything, say where to look, and stop everything in order when asked to."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     try:
-        Launcher(prepared_settings()).run()
+        chosen = prepared_settings()
+        logs.configure(chosen, "start")
+        Launcher(chosen).run()
     except (BadSetting, CannotStart, NoBroker) as error:
         sys.exit(str(error))
 

@@ -15,16 +15,18 @@ from sqlalchemy.exc import DBAPIError
 from calapp import broker
 from calapp.bookings.jobs import tell_meetings
 from calapp.config import Settings, settings
-from calapp.db import db
+from calapp.db import db, transaction
 from calapp.deliveries.jobs import continue_replays
 from calapp.deliveries.upkeep import anything_due
 from calapp.errors import Busy
+from calapp.monitoring import tally
 from calapp.processes import Forked, Kept, follow_forker, follow_starter, stop
 from calapp.queue_worker import GRACE, Trouble, work
 from calapp.stopping import rest, stop_on, stop_requested
 
 SWEEP_EVERY = 1.0  # seconds
 CHORES_EVERY = 10.0  # seconds
+COUNT_EVERY = 5.0  # seconds; longer than any transaction that writes what is counted
 
 log = logging.getLogger(__name__)
 
@@ -101,4 +103,26 @@ def nudge_chores() -> None:
         broker.nudge(broker.CHORES)
 
 
-SWEEPS: list[Callable[[], None]] = [tell_meetings, continue_replays, nudge_deliveries, nudge_chores]
+_count_at = [0.0]
+
+
+def count_rows() -> None:
+    """Count new rows into the counters of /metrics every few seconds."""
+    if time.monotonic() < _count_at[0]:
+        return
+    _count_at[0] = time.monotonic() + COUNT_EVERY
+    if not tally.anything_new(db.session()):
+        return
+    counted = tally.STEP
+    while counted == tally.STEP and not stop_requested():
+        with transaction() as session:
+            counted = tally.count_new(session)
+
+
+SWEEPS: list[Callable[[], None]] = [
+    tell_meetings,
+    continue_replays,
+    nudge_deliveries,
+    nudge_chores,
+    count_rows,
+]

@@ -38,7 +38,8 @@ SELECT id, failures, first_due FROM waiting WHERE first_due <= :now
 )
 
 ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
-  event.uid AS event_uid, event.body AS event_body"""
+  event.uid AS event_uid, event.body AS event_body,
+  event.trigger, event.subject"""
 TYPES: dict[str, Any] = {"expires_at": UTCDateTime}
 
 PICK_SQLITE = """SELECT * FROM (SELECT * FROM delivery WHERE webhook_id = {webhook:d} AND state = 'waiting'

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from calapp import logs
 from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
@@ -85,7 +86,8 @@ class Engine:
     def _note(self, taken: Claim) -> None:
         for row in taken.rows:
             probe = taken.webhooks[row.webhook_id].failures >= FAILURES_TO_ONE
-            self.out[row.id] = Sent(row.tries, row.manual, probe)
+            names = (row.event_uid, row.trigger, row.subject)
+            self.out[row.id] = Sent(row.tries, row.manual, probe, *names)
 
     def answers(self) -> list[Answer]:
         """Gather answers until a batch is full, its time is up, or nothing is in flight."""
@@ -123,12 +125,33 @@ class Engine:
             at = database_now(session)
             outcomes = [self._outcome(answer, at) for answer in answers]
             recovered = recording.record(session, outcomes, self.schedule, at)
+        for outcome in outcomes:
+            _say(outcome)
         for webhook_id in recovered:
             release(webhook_id)
 
     def _outcome(self, answer: Answer, at: datetime) -> Outcome:
         sent = self.out.get(answer.parcel.delivery_id, Sent(0, manual=False, probe=False))
         return judge(answer, sent, self.schedule, at)
+
+
+def _say(outcome: Outcome) -> None:
+    """Log a try: ids, numbers and the failure's code; never an address, a body or a receiver's words."""
+    answer, sent = outcome.answer, outcome.sent
+    logs.say(
+        log,
+        "delivery",
+        delivery=answer.parcel.delivery_id,
+        event=sent.event,
+        trigger=sent.trigger,
+        booking=logs.shortened(sent.subject),
+        webhook=answer.parcel.webhook_id,
+        attempt=answer.parcel.number,
+        state=outcome.state.value,
+        status=answer.status,
+        failure=answer.failure.code if answer.failure else None,
+        ms=round(answer.timings.total, 1),
+    )
 
 
 def release(webhook_id: int) -> None:

@@ -99,6 +99,13 @@ class Delivery(db.Model):
             sqlite_where=text("state = 'parked'"),
             postgresql_where=text("state = 'parked'"),
         ),
+        # What ended badly, for /metrics to count.
+        Index(
+            "ix_delivery_ended",
+            "state",
+            sqlite_where=text("state IN ('failed', 'expired')"),
+            postgresql_where=text("state IN ('failed', 'expired')"),
+        ),
         Index("ix_delivery_log", "webhook_id", "id"),
     )
 

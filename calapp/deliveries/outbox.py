@@ -1,5 +1,6 @@
 """The outbox: the event is written with the fact, in the same transaction, never beside it."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -7,15 +8,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from calapp import logs
 from calapp.accounts.models import User
 from calapp.broker import nudge
-from calapp.db import after_commit, database_now
+from calapp.db import AfterCommit, after_commit, database_now
 from calapp.deliveries import body
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Invalid
 from calapp.webhooks import template
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.service import subscribers
+
+log = logging.getLogger(__name__)
 
 # An earlier delivery of the same chain that has failed so often holds the later ones up no longer.
 TRIES_THAT_HOLD = 4
@@ -60,7 +64,13 @@ def record(
     for webhook in subscribers(session, user.id, event_type_id, trigger):
         session.add(_delivery(session, event, webhook, envelope))
     after_commit(session, "nudge", nudge)
+    after_commit(session, f"say {event_id}", _said(event_id, user.id, trigger, subject))
     return event
+
+
+def _said(event_id: str, user_id: int, trigger: str, subject: str) -> AfterCommit:
+    fields = {"event": event_id, "host": user_id, "trigger": str(trigger), "booking": logs.shortened(subject)}
+    return lambda: logs.say(log, "event", **fields)
 
 
 def _delivery(session: Session, event: Event, webhook: Webhook, envelope: Mapping[str, Any]) -> Delivery:

@@ -26,6 +26,9 @@ class Sent:
     tries: int
     manual: bool
     probe: bool  # its webhook was failing, and this is the one try in a while
+    event: str = ""  # the event's uid, its trigger and what it is about: for the log
+    trigger: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

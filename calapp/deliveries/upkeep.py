@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from calapp.accounts.models import User
@@ -173,13 +173,6 @@ def prune(session: Session) -> int:
         update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
     )
     return len(old) + len(events)
-
-
-def oldest_waiting(session: Session) -> datetime | None:
-    """Return since when the delivery that is due longest has been due."""
-    return session.scalar(
-        select(func.min(Delivery.due_at)).where(Delivery.state == State.WAITING, Delivery.due_at.is_not(None))
-    )
 
 
 def _ids(session: Session, *conditions: object) -> Sequence[int]:

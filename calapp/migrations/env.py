@@ -11,6 +11,7 @@ from calapp.db import UTCDateTime, db
 from calapp.deliveries import models as deliveries  # noqa: F401
 from calapp.event_types import models as event_types  # noqa: F401
 from calapp.integrations import models as integrations  # noqa: F401
+from calapp.monitoring import models as monitoring  # noqa: F401
 from calapp.webhooks import models as webhooks  # noqa: F401
 
 

@@ -155,6 +155,19 @@ def upgrade():
         batch_op.create_index('ix_mail_due', ['due_at'], unique=False, sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_mail_user_id'), ['user_id'], unique=False)
 
+    op.create_table('tally',
+    sa.Column('metric', sa.String(length=40), nullable=False),
+    sa.Column('event', sa.String(length=40), nullable=False),
+    sa.Column('outcome', sa.String(length=40), nullable=False),
+    sa.Column('value', sa.Double(), nullable=False),
+    sa.PrimaryKeyConstraint('metric', 'event', 'outcome', name=op.f('pk_tally'))
+    )
+    op.create_table('tally_cursor',
+    sa.Column('source', sa.String(length=40), nullable=False),
+    sa.Column('counted', sa.Integer(), nullable=False),
+    sa.Column('seen', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('source', name=op.f('pk_tally_cursor'))
+    )
     op.create_table('weekly_hours',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('user_id', sa.Integer(), nullable=False),
@@ -301,6 +314,7 @@ def upgrade():
         batch_op.create_index('ix_delivery_after', ['after_id'], unique=False, sqlite_where=sa.text('after_id IS NOT NULL'), postgresql_where=sa.text('after_id IS NOT NULL'))
         batch_op.create_index('ix_delivery_due', ['webhook_id', 'due_at', 'id'], unique=False, sqlite_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"), postgresql_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"))
         batch_op.create_index(batch_op.f('ix_delivery_event_id'), ['event_id'], unique=False)
+        batch_op.create_index('ix_delivery_ended', ['state'], unique=False, sqlite_where=sa.text("state IN ('failed', 'expired')"), postgresql_where=sa.text("state IN ('failed', 'expired')"))
         batch_op.create_index('ix_delivery_log', ['webhook_id', 'id'], unique=False)
         batch_op.create_index('ix_delivery_next', ['due_at'], unique=False, sqlite_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"), postgresql_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"))
         batch_op.create_index('ix_delivery_open_chain', ['webhook_id', 'chain', 'id'], unique=False, sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
@@ -391,6 +405,7 @@ def downgrade():
         batch_op.drop_index('ix_delivery_open_chain', sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
         batch_op.drop_index('ix_delivery_next', sqlite_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"), postgresql_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"))
         batch_op.drop_index('ix_delivery_log')
+        batch_op.drop_index('ix_delivery_ended', sqlite_where=sa.text("state IN ('failed', 'expired')"), postgresql_where=sa.text("state IN ('failed', 'expired')"))
         batch_op.drop_index(batch_op.f('ix_delivery_event_id'))
         batch_op.drop_index('ix_delivery_due', sqlite_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"), postgresql_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"))
         batch_op.drop_index('ix_delivery_after', sqlite_where=sa.text('after_id IS NOT NULL'), postgresql_where=sa.text('after_id IS NOT NULL'))
@@ -423,6 +438,8 @@ def downgrade():
         batch_op.drop_index(batch_op.f('ix_weekly_hours_user_id'))
 
     op.drop_table('weekly_hours')
+    op.drop_table('tally_cursor')
+    op.drop_table('tally')
     with op.batch_alter_table('mail', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_mail_user_id'))
         batch_op.drop_index('ix_mail_due', sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))

@@ -1,0 +1,1 @@
+"""How it is doing: /healthz, /metrics, and a line of the log for each request."""

@@ -1,0 +1,114 @@
+"""Each request: an id, a line of the log, and the counters of this web process."""
+
+import logging
+import os
+import re
+import secrets
+import time
+
+from flask import Flask, current_app, g, request
+from flask_login import current_user
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.wrappers import Response
+
+from calapp import logs
+from calapp.config import settings
+
+log = logging.getLogger(__name__)
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+QUIET = frozenset(("static", "monitoring.healthz", "monitoring.metrics"))  # too many, and they tell nothing
+PROXYS_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+# What an address may tell of a page that was found: numbers, and the names that are public anyway.
+NAMES = frozenset(("user", "slug"))
+
+REQUESTS = Counter("calapp_requests", "Requests answered", ["method", "route", "status"])
+SECONDS = Histogram("calapp_request_seconds", "How long requests took", ["method"])
+
+
+def prepare_requests(app: Flask) -> None:
+    """Watch every request of this app."""
+    app.before_request_funcs.setdefault(None, []).insert(0, _begin)
+    app.after_request(_end)
+    app.teardown_request(_forget)
+    app.log_exception = _log_exception  # type: ignore[method-assign]
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "") if settings().trusted_proxies else ""
+    g.request_id = given if PROXYS_ID.fullmatch(given) else secrets.token_hex(8)
+    logs.REQUEST.set(g.request_id)
+
+
+def _end(response: Response) -> Response:
+    if "began" not in g:
+        return response
+    response.headers["X-Request-ID"] = g.request_id
+    seconds = time.perf_counter() - g.began
+    method = request.method if request.method in METHODS else "other"
+    REQUESTS.labels(method, route(), response.status_code).inc()
+    SECONDS.labels(method).observe(seconds)
+    if request.endpoint not in QUIET:
+        _say(response, method, seconds)
+    return response
+
+
+def _forget(_error: BaseException | None) -> None:
+    logs.REQUEST.set("")
+
+
+def _say(response: Response, method: str, seconds: float) -> None:
+    logs.say(
+        log,
+        "request",
+        method=method,
+        route=route(),
+        status=response.status_code,
+        ms=round(1000 * seconds, 1),
+        client=request.remote_addr,
+        host=_signed_in(),
+        **_named(response),
+    )
+
+
+def route() -> str:
+    """Return the rule of the address that is asked for, never the address: it may hold a secret."""
+    return request.url_rule.rule if request.url_rule is not None else "none"
+
+
+def _named(response: Response) -> dict[str, object]:
+    """Return what the address names that is no secret; an address that leads nowhere names nothing."""
+    values = request.view_args or {}
+    if response.status_code == 404:
+        return {}
+    named = {name: value for name, value in values.items() if name in NAMES or isinstance(value, int)}
+    if request.endpoint is not None and request.endpoint.startswith("bookings.") and "uid" in values:
+        named["booking"] = logs.shortened(str(values["uid"]))
+    return named
+
+
+def _signed_in() -> int | None:
+    """Return the host's id when this request has looked for it anyway."""
+    if "_login_user" not in g:
+        return None
+    try:
+        return current_user.id if current_user.is_authenticated else None
+    except SQLAlchemyError:
+        return None
+
+
+def _log_exception(exc_info: object) -> None:
+    """Log what went wrong without the address, which may hold a secret."""
+    current_app.logger.error("A request failed: %s %s", request.method, route(), exc_info=exc_info)  # type: ignore[arg-type]
+
+
+def of_this_server() -> CollectorRegistry:
+    """Return the counters of every process of this web server; gunicorn.conf.py says where they are kept."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return registry

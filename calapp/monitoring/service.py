@@ -1,0 +1,146 @@
+"""How the parts are: the database, Valkey, the workers, and what waits; each asked with little patience."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from calapp import broker
+from calapp.db import database_now
+from calapp.deliveries.claim import ready
+from calapp.deliveries.models import Delivery, State
+
+Given = TypeVar("Given")
+
+PATIENCE = 2.0  # seconds for the database to answer /healthz
+LATE = 60.0  # seconds; what could be sent and has waited longer is a problem
+# How old what waits is, youngest first; the last takes the rest.
+AGES = (
+    ("under a minute", timedelta(minutes=1)),
+    ("under an hour", timedelta(hours=1)),
+    ("under a day", timedelta(days=1)),
+    ("a day or more", None),
+)
+_askers = threading.BoundedSemaphore(4)  # so that a database that hangs holds so many threads at most
+
+
+@dataclass(frozen=True)
+class Health:
+    """What /healthz tells; `None` is not known. Without the database there is nothing to serve."""
+
+    database: bool
+    broker: bool
+    workers: int | None  # processes that deliver
+    oldest: float | None  # seconds for which the delivery that could be sent has waited longest
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the app from its work, a sentence each."""
+        found = (
+            [] if self.database else ["The database does not answer, or has no tables (flask db upgrade)."]
+        )
+        if not self.broker:
+            found.append("Valkey does not answer; workers look into the database once a second instead.")
+        if self.workers == 0:
+            found.append("No worker delivers (flask worker).")
+        if (self.oldest or 0.0) > LATE:
+            found.append("A delivery that could be sent has waited for over a minute.")
+        return found
+
+    @property
+    def status(self) -> str:
+        """`down` when no page can be served, `degraded` when something else is wrong, else `ok`."""
+        if not self.database:
+            return "down"
+        return "degraded" if self.problems else "ok"
+
+
+def health(read_waiting: Callable[[], float]) -> Health:
+    """Ask every part; `read_waiting` is asked in a thread of its own, since a database may hang."""
+    try:
+        oldest: float | None = within(PATIENCE, read_waiting)
+    except Exception:  # noqa: BLE001 (whatever is wrong with it, it cannot serve)
+        oldest = None
+    alive = broker.alive()
+    workers = broker.workers_alive() if alive else None
+    return Health(oldest is not None, alive, workers, oldest)
+
+
+def within(seconds: float, call: Callable[[], Given]) -> Given:
+    """Return what a call gives; raise TimeoutError when it takes longer, and whatever it raises."""
+    if not _askers.acquire(blocking=False):
+        raise TimeoutError
+    answers: queue.SimpleQueue[tuple[Given | None, Exception | None]] = queue.SimpleQueue()
+    threading.Thread(target=_ask, args=(call, answers), name="asker", daemon=True).start()
+    try:
+        given, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return given  # type: ignore[return-value]
+
+
+def _ask(
+    call: Callable[[], Given], answers: "queue.SimpleQueue[tuple[Given | None, Exception | None]]"
+) -> None:
+    try:
+        answers.put((call(), None))
+    except Exception as error:  # noqa: BLE001 (raised again by whoever waits for it)
+        answers.put((None, error))
+    finally:
+        _askers.release()
+
+
+def oldest_waiting(session: Session) -> float:
+    """Return for how many seconds the delivery that nothing holds back has waited longest; 0 without any."""
+    session.execute(text("SELECT version_num FROM alembic_version"))  # the tables are there
+    waiting = [endpoint.first_due for endpoint in ready(session)]
+    return (database_now(session) - min(waiting)).total_seconds() if waiting else 0.0
+
+
+def waiting_by_age(session: Session) -> dict[tuple[str, str], int]:
+    """Count what waits and what is parked, by (state, age), from the partial indexes alone."""
+    at = database_now(session)
+    limits = [_first_id_since(session, at - age) for _, age in AGES if age is not None]
+    counts = {}
+    for state in (State.WAITING, State.PARKED):
+        younger = 0
+        for (name, _), number in zip(AGES, _younger(session, state, limits), strict=True):
+            counts[state.value, name] = number - younger
+            younger = number
+    return counts
+
+
+def _younger(session: Session, state: State, limits: list[int]) -> list[int]:
+    """Count the deliveries of a state from each id on, and all of them, in one walk through its index."""
+    columns = [func.count().filter(Delivery.id >= limit) for limit in limits]
+    # Written out, not bound: a partial index is chosen for a state that the planner can read.
+    query = select(*columns, func.count()).where(text(f"state = '{state.value}'"))
+    return list(session.execute(query.select_from(Delivery)).one())
+
+
+def _first_id_since(session: Session, moment: datetime) -> int:
+    """Return the first id of a delivery made since a moment, by halving: ids and times grow together."""
+    low, high = 0, (session.scalar(select(func.max(Delivery.id))) or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        query = select(Delivery.id, Delivery.created_at).where(Delivery.id >= middle)
+        found = session.execute(query.order_by(Delivery.id).limit(1)).one_or_none()
+        if found is None or found.created_at >= moment:
+            high = middle
+        else:
+            low = found.id + 1
+    return low
+
+
+def ended(session: Session) -> dict[str, int]:
+    """Count the deliveries that failed for good or expired, from their index alone."""
+    query = select(Delivery.state, func.count()).where(text("state IN ('failed', 'expired')"))
+    found = {str(state): number for state, number in session.execute(query.group_by(Delivery.state))}
+    return {state.value: found.get(state, 0) for state in (State.FAILED, State.EXPIRED)}

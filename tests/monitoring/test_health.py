@@ -1,0 +1,94 @@
+"""/healthz: what the parts are, quickly, also when one of them hangs."""
+
+import socket
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import create_app
+from calapp import broker
+from calapp.clock import now
+from calapp.config import Settings
+from calapp.monitoring import service
+from tests.conftest import on_both_databases
+from tests.monitoring.rows import deliveries
+
+
+@pytest.fixture
+def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "alive", lambda: True)
+    monkeypatch.setattr(broker, "workers_alive", lambda _name=broker.DELIVERIES: 2)
+
+
+@on_both_databases
+@pytest.mark.usefixtures("healthy")
+class TestWithEverythingThere:
+    def test_a_server_with_all_its_parts_is_ok(self, client: FlaskClient) -> None:
+        answer = client.get("/healthz")
+        assert (answer.status_code, answer.json["status"], answer.json["problems"]) == (200, "ok", [])
+        assert answer.json["workers"] == 2
+
+    def test_a_delivery_that_waits_too_long_degrades_it(self, client: FlaskClient) -> None:
+        deliveries("waiting", due_at=now() - timedelta(minutes=5))
+        answer = client.get("/healthz").json
+        assert answer["status"] == "degraded"
+        assert answer["oldest_waiting_seconds"] > 290
+
+    def test_what_waits_for_its_retry_is_no_problem(self, client: FlaskClient) -> None:
+        deliveries("waiting", due_at=now() + timedelta(hours=1))
+        assert client.get("/healthz").json["status"] == "ok"
+
+    def test_what_a_failing_endpoint_holds_back_is_no_problem(self, client: FlaskClient) -> None:
+        hold = now() + timedelta(minutes=30)
+        deliveries("waiting", due_at=now() - timedelta(hours=1), hold_until=hold)
+        assert client.get("/healthz").json["oldest_waiting_seconds"] == 0
+
+
+def test_without_valkey_pages_are_served_all_the_same(client: FlaskClient) -> None:
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+    assert answer.json["workers"] is None
+
+
+def test_without_tables_nothing_can_be_served(settings: Settings, tmp_path: Path) -> None:
+    app = create_app(replace(settings, database_url=f"sqlite:///{tmp_path}/empty.sqlite3"))
+    answer = app.test_client().get("/healthz")
+    assert (answer.status_code, answer.json["status"]) == (503, "down")
+
+
+def test_a_database_that_hangs_is_given_up_after_its_patience(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PATIENCE", 0.1)
+    monkeypatch.setattr(service, "oldest_waiting", lambda _session: time.sleep(0.6))
+    began = time.monotonic()
+    assert client.get("/healthz").status_code == 503
+    assert time.monotonic() - began < 0.6
+
+
+def test_a_valkey_that_hangs_costs_little_time(settings: Settings, app: Flask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        hanging = create_app(replace(settings, redis_url=address, rate_limits="off"))
+        began = time.monotonic()
+        answer = hanging.test_client().get("/healthz")
+    assert (answer.status_code, answer.json["broker"]) == (200, False)
+    assert time.monotonic() - began < 2.0
+
+
+def test_many_checks_of_a_database_that_hangs_hold_few_threads() -> None:
+    asked = []
+
+    def hang() -> None:
+        asked.append(1)
+        time.sleep(0.4)
+
+    for _ in range(12):
+        with pytest.raises(TimeoutError):
+            service.within(0.01, hang)
+    assert len(asked) <= 4
