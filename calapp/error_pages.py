@@ -120,6 +120,8 @@ def _app_error(error: errors.AppError) -> AnyResponse:
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
+    if error.response is not None:  # a page's own words, with its form kept
+        return error.response  # type: ignore[return-value]
     if isinstance(error, RateLimitExceeded):
         return _app_error(errors.TooMany(retry_after=error.limit.limit.get_expiry()))
     status = error.code or 500

@@ -35,10 +35,10 @@ def toast(response: Response, text: str, tone: str = "good") -> Response:
     return _trigger(response, **_toast(text, tone))
 
 
-def redirect_to(address: str, text: str = "") -> Response:
+def redirect_to(address: str, text: str = "", tone: str = "good") -> Response:
     """Lead to another page after a POST: 303, or HX-Redirect for htmx; `text` is shown there as a toast."""
     if text:
-        flash(text)
+        flash(text, tone)
     if not is_htmx():
         return make_response(redirect(address, 303))
     response = Response(status=204)

@@ -17,9 +17,19 @@ _REGIONS = (
 )
 
 
+# Names that mean another zone on every machine, or none.
+_NOT_ZONES = {"localtime", "posixrules", "Factory"}
+
+
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - _NOT_ZONES
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """Return every zone's name in order, old ones included, since browsers still report them."""
+    return tuple(sorted(_names()))
 
 
 def is_zone(name: str) -> bool:

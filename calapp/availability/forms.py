@@ -42,8 +42,8 @@ def clock_text(minute: int) -> str:
 
 
 def typed_week(form: MultiDict[str, str]) -> dict[int, list[Typed]]:
-    """Return the week's ranges as they were typed, rows that were left empty taken out."""
-    return {day: [pair for pair in _pairs(form, f"day-{day}") if any(pair)] for day in range(7)}
+    """Return the week's ranges as they were typed, rows that were left empty included."""
+    return {day: _pairs(form, f"day-{day}") for day in range(7)}
 
 
 def _pairs(form: MultiDict[str, str], prefix: str) -> list[Typed]:
@@ -68,7 +68,11 @@ def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]]) -> WeekInput:
 
 
 def ranges_of(pairs: Sequence[Typed]) -> list[Range]:
-    """Return a day's ranges in order; raise Invalid for one that runs backwards or meets another."""
+    """Return a day's ranges in order, rows that were left empty taken out.
+
+    Raises Invalid for a range that runs backwards or meets another, and for too many.
+    """
+    pairs = [pair for pair in pairs if any(pair)]
     if len(pairs) > MAX_RANGES:
         raise Invalid(f"Please give at most {MAX_RANGES} ranges.")
     found = sorted((_range(*pair) for pair in pairs), key=lambda one: one.start_minute)
@@ -112,7 +116,7 @@ def checked_override(form: MultiDict[str, str]) -> OverrideInput:
     if form.get("off"):
         return OverrideInput(date, ())
     try:
-        ranges = ranges_of([pair for pair in _pairs(form, "override") if any(pair)])
+        ranges = ranges_of(_pairs(form, "override"))
     except Invalid as error:
         raise Invalid(error.message, override=error.message) from None
     if not ranges:

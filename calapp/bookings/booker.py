@@ -10,16 +10,17 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from calapp.accounts.zones import is_zone
 from calapp.availability.slots import by_local_date, labels
 from calapp.bookings import times
-from calapp.bookings.forms import instant, zone_names
+from calapp.bookings.forms import instant
 from calapp.bookings.metadata import carried
 from calapp.clock import now
 from calapp.deliveries.body import instant as written
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
 
-PREFILL = ("name", "email", "notes", "guests")
+PREFILL = ("name", "email", "notes", "guests", "reason")
 RESPONSE = re.compile(r"responses\[[A-Za-z0-9_-]{1,60}\]")
 MAX_PREFILL = 5000  # characters of one value that further links repeat
 
@@ -100,7 +101,7 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str) -> State:
     zone = query.get("tz", "")
     day = _date(query.get("date", ""))
     slot = _slot(query.get("slot", ""))
-    zone = zone if zone in zone_names() else fallback_zone
+    zone = zone if is_zone(zone) else fallback_zone
     if day is None and slot is not None:
         day = slot.astimezone(ZoneInfo(zone)).date()
     month = _date(query.get("month", "") + "-01") or day
@@ -135,7 +136,7 @@ def month_view(session: Session, event_type: EventType, state: State, leave_out:
     zone = ZoneInfo(state.zone)
     today = now().astimezone(zone).date()
     first = state.month or today.replace(day=1)
-    after = _next_month(first)
+    after, last = _next_month(first), now() + timedelta(days=event_type.max_days + 2)
     free = times.offered(
         session, event_type, _midnight(first, zone), _midnight(after, zone), leave_out=leave_out
     )
@@ -145,7 +146,7 @@ def month_view(session: Session, event_type: EventType, state: State, leave_out:
         first=first,
         weeks=_weeks(first, by_day, state, day, today),
         before=None if first <= today.replace(day=1) else _month_link(state, first - timedelta(days=1)),
-        after=_month_link(state, after),
+        after=_month_link(state, after) if _midnight(after, zone) < last else None,
         day=day,
         times=_times(by_day.get(day, []) if day else [], state),
         next_free=None if by_day else _next_free(session, event_type, state, after),
@@ -180,17 +181,15 @@ def _times(free: Sequence[datetime], state: State) -> list[Time]:
 
 
 def _next_free(session: Session, event_type: EventType, state: State, first: date) -> Day | None:
-    """Look for the first day with times after an empty month, as far as the horizon."""
+    """Look for a day with times to go to from an empty month: the next one, else the first of all."""
     zone = ZoneInfo(state.zone)
-    start = max(_midnight(first, zone), now())
     last = now() + timedelta(days=event_type.max_days + 2)
-    if start >= last:
-        return None
-    free = times.offered(session, event_type, start, last)
-    if not free:
-        return None
-    local = free[0].astimezone(zone).date()
-    return _day(local, {local: free[:1]}, state, None, local)
+    for start in (max(_midnight(first, zone), now()), now()):
+        free = times.offered(session, event_type, start, last) if start < last else []
+        if free:
+            local = free[0].astimezone(zone).date()
+            return _day(local, {local: free[:1]}, state, None, local)
+    return None
 
 
 def _month_link(state: State, day: date) -> str:

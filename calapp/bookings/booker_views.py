@@ -3,13 +3,15 @@
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, g, make_response, redirect, render_template, request
+from flask_limiter import RequestLimit
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.service import find_user
+from calapp.accounts.zones import is_zone, zone_names
 from calapp.bookings import entry, service, times
 from calapp.bookings.blueprint import blueprint
 from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state
-from calapp.bookings.forms import checked, zone_names
+from calapp.bookings.forms import checked
 from calapp.bookings.models import Booking
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound, SlotTaken
@@ -19,6 +21,7 @@ from calapp.htmx import page_or_fragment
 from calapp.limits import csrf, limiter
 
 TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
+TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press the button once more."
 ROBOT = "That was quicker than people type. Please press the button once more."
 
 
@@ -37,16 +40,27 @@ def host(user: str) -> Response:
 def show(user: str, slug: str) -> Response:
     """Show the booker: month, times, or the form of a chosen time."""
     event_type = event_type_at(user, slug)
-    return booker_page(event_type, state_of(address(event_type), event_type))
+    return booker_page(event_type, state_of(address(event_type), _fallback_zone(event_type)))
+
+
+def too_many(limit: RequestLimit) -> Response:
+    """Give the form back to who books too often, with what was typed."""
+    event_type = event_type_at(**(request.view_args or {}))
+    response = booker_page(
+        event_type, typed_state(address(event_type), _fallback_zone(event_type)), problem=TOO_MANY
+    )
+    response.status_code = 429
+    response.headers["Retry-After"] = str(limit.limit.get_expiry())
+    return response
 
 
 @blueprint.post("/<user>/<slug>")
 @csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
-@limiter.limit("20/minute", key_func=entry.limit_key)
+@limiter.limit("20/minute", key_func=entry.limit_key, on_breach=too_many)
 def create(user: str, slug: str) -> AnyResponse:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
-    state = typed_state(address(event_type), event_type)
+    state = typed_state(address(event_type), _fallback_zone(event_type))
     try:
         refuse_robots()
         wanted = checked(entry.raw_booking(request.args, request.form), event_type.questions)
@@ -72,12 +86,12 @@ def address(event_type: EventType) -> str:
     return f"/{event_type.user.username}/{event_type.slug}"
 
 
-def state_of(path: str, event_type: EventType) -> State:
-    """Read the booker's state from the request's query."""
-    return read_state(path, list(request.args.items(multi=True)), _fallback_zone(event_type))
+def state_of(path: str, zone: str) -> State:
+    """Read the booker's state from the request's query; `zone` is for an address that names none."""
+    return read_state(path, list(request.args.items(multi=True)), zone)
 
 
-def typed_state(path: str, event_type: EventType) -> State:
+def typed_state(path: str, zone: str) -> State:
     """Read the booker's state from a form that was sent, so that nothing typed is lost."""
     form = list(request.form.items(multi=True))
     typed = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
@@ -87,13 +101,13 @@ def typed_state(path: str, event_type: EventType) -> State:
         for name, value in (*request.args.items(multi=True), *form)
         if name.startswith("metadata") or name == "tf"
     ]
-    return read_state(path, [*typed, *chosen, *kept], _fallback_zone(event_type))
+    return read_state(path, [*typed, *chosen, *kept], zone)
 
 
 def _fallback_zone(event_type: EventType) -> str:
     """Return the zone to show when the address names none: the one remembered, else the host's."""
     remembered = request.cookies.get("tz", "")
-    return remembered if remembered in zone_names() else event_type.user.time_zone
+    return remembered if is_zone(remembered) else event_type.user.time_zone
 
 
 def refuse_robots() -> None:

@@ -1,5 +1,7 @@
 """A booking's own pages, open to whoever has its uid: look, calendar file, cancel, reschedule."""
 
+from functools import partial
+
 from flask import Response, g, make_response, redirect, render_template, request
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
@@ -7,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from calapp.bookings import calendar, entry, service, times
 from calapp.bookings.blueprint import blueprint
 from calapp.bookings.booker_views import TAKEN, booker_page, refuse_robots, state_of, typed_state
-from calapp.bookings.forms import MoveRequest, instant, long_text
+from calapp.bookings.forms import MoveRequest, checked_move, long_text
 from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.config import settings
@@ -72,7 +74,7 @@ def ask_reschedule(uid: str) -> AnyResponse:
         return redirect(f"/booking/{service.newest(db.session(), booking).uid}/reschedule?{query}")
     if not movable(booking):
         return redirect(f"/booking/{booking.uid}")
-    return booker_page(booking.event_type, state_of(_path(booking), booking.event_type), booking=booking)
+    return booker_page(booking.event_type, state_of(_path(booking), _zone(booking)), booking=booking)
 
 
 @blueprint.post("/booking/<uid>/reschedule")
@@ -81,18 +83,20 @@ def ask_reschedule(uid: str) -> AnyResponse:
 def move(uid: str) -> AnyResponse:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))
-    event_type, state = booking.event_type, typed_state(_path(booking), booking.event_type)
+    shown = partial(booker_page, booking.event_type, typed_state(_path(booking), _zone(booking)))
     try:
         refuse_robots()
         wanted = _move_request(booking)
         with transaction() as session:
             moved = service.reschedule(session, booking, wanted)
     except Invalid as error:
-        page = booker_page(event_type, state, booking=booking, problem=error.message, errors=error.details)
-        return page, 422
+        return shown(booking=booking, problem=error.message, errors=error.details), 422
     except SlotTaken:
-        return booker_page(event_type, state, booking=booking, problem=TAKEN), 409
-    return redirect(f"/booking/{moved.uid}", 303)
+        return shown(booking=booking, problem=TAKEN), 409
+    except Conflict as error:
+        newest = service.newest(db.session(), booking)
+        return _page("bookings/booked.html", newest, problem=error.message), 409
+    return redirect(f"/bookings/{moved.uid}" if _is_host(moved) else f"/booking/{moved.uid}", 303)
 
 
 def booking_at(uid: str) -> Booking:
@@ -112,14 +116,21 @@ def _path(booking: Booking) -> str:
     return f"/booking/{booking.uid}/reschedule"
 
 
+def _zone(booking: Booking) -> str:
+    """Return the zone to show to who moves a booking, when the address names none."""
+    return booking.host.time_zone if _is_host(booking) else booking.time_zone
+
+
 def _move_request(booking: Booking) -> MoveRequest:
-    return MoveRequest(
-        start=instant(request.form.get("start", "")),
+    by_host, form = _is_host(booking), request.form
+    return checked_move(
+        start=form.get("start", ""),
+        reason=form.get("reason", ""),
+        time_zone="" if by_host else form.get("time_zone", ""),
         by=_acting(booking),
-        by_host=_is_host(booking),
-        reason=long_text(request.form.get("reason", "")),
-        metadata=entry.metadata(request.args, request.form),
-        attempt=entry.known_attempt(request.form.get("attempt", "")),
+        by_host=by_host,
+        metadata=entry.metadata(request.args, form),
+        attempt=entry.known_attempt(form.get("attempt", "")),
     )
 
 

@@ -4,12 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 
+from calapp.accounts.zones import is_zone
 from calapp.bookings.metadata import Metadata, clean
 from calapp.errors import Invalid
 
@@ -38,11 +37,15 @@ class BookingRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class MoveRequest:
-    """A reschedule as either side asks for it; `by` is an e-mail address."""
+    """A reschedule as either side asks for it; `by` is an e-mail address.
+
+    `time_zone` is where the visitor is by now; None leaves it as it was.
+    """
 
     start: datetime
     by: str
     by_host: bool = False
+    time_zone: str | None = None
     reason: str = ""
     metadata: Metadata = Metadata()
     attempt: str | None = None
@@ -93,6 +96,20 @@ def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]], *, prefix: 
     )
 
 
+def checked_move(*, start: str, reason: str, time_zone: str = "", **known: Any) -> MoveRequest:
+    """Check what either side types when moving; raise Invalid whose details name each bad field.
+
+    `known` are the other fields of MoveRequest; an unknown zone counts as none.
+    """
+    problems: dict[str, str] = {}
+    moment = _taken(problems, "start", instant, start)
+    text = _taken(problems, "reason", long_text, reason)
+    if problems:
+        raise Invalid("Please correct what is marked.", **problems)
+    zone = time_zone if is_zone(time_zone) else None
+    return MoveRequest(start=moment, reason=text, time_zone=zone, **known)
+
+
 def _taken(problems: dict[str, str], name: str, read: Any, *values: Any) -> Any:
     """Read one value, or note what is wrong with it."""
     try:
@@ -103,13 +120,15 @@ def _taken(problems: dict[str, str], name: str, read: Any, *values: Any) -> Any:
 
 
 def instant(text: str) -> datetime:
-    """Read YYYY-MM-DDTHH:MM:SSZ; raise Invalid for anything else."""
-    if INSTANT.fullmatch(text):
-        try:
-            return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
-        except ValueError:
-            pass  # such as the 30th of February
-    raise Invalid("Please choose a time.")
+    """Read YYYY-MM-DDTHH:MM:SSZ from 2000 to 2200; raise Invalid for anything else."""
+    try:
+        moment = datetime.fromisoformat(text[:19]) if INSTANT.fullmatch(text) else None
+    except ValueError:
+        moment = None  # such as the 30th of February
+    # At the ends of the calendar, adding a day or changing the zone overflows.
+    if moment is None or not 2000 <= moment.year <= 2200:
+        raise Invalid("Please choose a time.")
+    return moment.replace(tzinfo=UTC)
 
 
 def _name(text: str) -> str:
@@ -129,15 +148,9 @@ def email_address(text: str) -> str:
         raise Invalid("Please give an e-mail address such as name@example.com.") from None
 
 
-@lru_cache(maxsize=1)
-def zone_names() -> tuple[str, ...]:
-    """Return every time zone's name, old ones included, since browsers still report them."""
-    return tuple(sorted(available_timezones()))
-
-
 def zone_name(text: str) -> str:
     """Return a time zone's name; raise Invalid for what is none."""
-    if text not in zone_names():
+    if not is_zone(text):
         raise Invalid("Please choose a time zone from the list.")
     return text
 

@@ -16,7 +16,7 @@ from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
-from calapp.htmx import page_or_fragment, redirect_to
+from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 
 
 @blueprint.get("/bookings/upcoming")
@@ -130,6 +130,8 @@ def _act(booking: Booking, action: Callable[..., None], words: str) -> ResponseR
         with transaction() as session:
             action(session)
     except (Conflict, Invalid) as error:
+        if is_htmx():  # asked for in the dialog, which has no room for the page
+            return redirect_to(f"/bookings/{booking.uid}", error.message, "bad")
         return _detail(booking, error.message), 409
     return redirect_to(f"/bookings/{booking.uid}", words)
 

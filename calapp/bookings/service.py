@@ -24,6 +24,12 @@ from calapp.errors import Conflict, Invalid, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.webhooks.triggers import Trigger
 
+STANDING = {
+    Status.PENDING: "waiting for confirmation",
+    Status.ACCEPTED: "confirmed",
+    Status.REJECTED: "turned down",
+    Status.CANCELLED: "cancelled",
+}
 TELL_ENDED_FOR = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
 
 
@@ -171,8 +177,15 @@ def _change_status(session: Session, booking: Booking, expected: Sequence[Status
     )
     if changed.rowcount != 1:  # type: ignore[attr-defined]
         session.refresh(booking)
-        raise Conflict(f"This booking is {booking.status} already.")
+        raise Conflict(_standing(booking))
     session.refresh(booking)
+
+
+def _standing(booking: Booking) -> str:
+    """Say where a booking stands to somebody who came too late to change it."""
+    if booking.rescheduled_to_uid is not None:
+        return "This booking was moved to another time already."
+    return f"This booking is {STANDING[Status(booking.status)]} already."
 
 
 def confirm(session: Session, booking: Booking) -> None:
@@ -238,7 +251,7 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
 
 def _check_movable(booking: Booking, start: datetime) -> None:
     if booking.status not in ACTIVE:
-        raise Conflict(f"This booking is {booking.status} already.")
+        raise Conflict(_standing(booking))
     if booking.starts_at <= now():
         raise Conflict("This meeting has begun already; it cannot be moved.")
     if start == booking.starts_at:
@@ -250,6 +263,7 @@ def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> 
     """Make the booking that takes another's place."""
     event_type = booking.event_type
     waits = not request.by_host and (event_type.requires_confirmation or was_pending)
+    zone = request.time_zone or booking.time_zone
     moved = Booking(
         uid=secrets.token_urlsafe(16),
         chain=booking.chain,
@@ -261,7 +275,7 @@ def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> 
         title=booking.title,
         starts_at=request.start,
         ends_at=request.start + timedelta(minutes=event_type.length),
-        time_zone=booking.time_zone,
+        time_zone=zone,
         location=booking.location,
         notes=booking.notes,
         answers=dict(booking.answers),
@@ -271,8 +285,7 @@ def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> 
         rescheduled_from=booking,
     )
     moved.attendees = [
-        _attendee(person.position, person.name, person.email, person.time_zone)
-        for person in booking.attendees
+        _attendee(person.position, person.name, person.email, zone) for person in booking.attendees
     ]
     moved.search = searchable(moved)
     return moved
@@ -297,7 +310,7 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
     _tell(session, host, booking, Trigger.BOOKING_NO_SHOW_UPDATED, added=no_show(booking, people[0]))
 
 
-def due_meetings(session: Session, limit: int = 100) -> list[int]:
+def due_meetings(session: Session, limit: int) -> list[int]:
     """Return the ids of accepted bookings whose start or end has passed untold, the oldest first."""
     starting = select(Booking.id).where(
         Booking.status == Status.ACCEPTED, Booking.started_at.is_(None), Booking.starts_at <= now()

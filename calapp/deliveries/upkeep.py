@@ -12,7 +12,7 @@ from calapp.db import database_now
 from calapp.deliveries.claim import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
-from calapp.mail import Mail
+from calapp.mail import Mail, post
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
 
@@ -146,15 +146,13 @@ def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = 
     )
     owner = session.get_one(User, webhook.user_id)
     advice = "While it is off its events are parked. Switch it on again on the integrations page."
-    session.add(
-        Mail(
-            user_id=owner.id,
-            recipient=owner.email,
-            subject="A webhook needs your attention",
-            body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{advice}\n",
-            due_at=at,
-        )
+    letter = Mail(
+        user_id=owner.id,
+        recipient=owner.email,
+        subject="A webhook needs your attention",
+        body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{advice}\n",
     )
+    post(session, [letter])
 
 
 def prune(session: Session) -> int:

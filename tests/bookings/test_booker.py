@@ -1,0 +1,173 @@
+"""The booker: everything that it shows is in its address."""
+
+import html
+import re
+
+import pytest
+from flask.testing import FlaskClient
+
+from calapp.availability.models import WeeklyHours
+from calapp.event_types.models import EventType
+
+pytestmark = pytest.mark.usefixtures("quick_chat")
+
+BOOKER = "/rick/quick-chat"
+
+
+def links(page: str, text: str) -> list[str]:
+    """Return the addresses of the booker's links that hold a text."""
+    found = re.findall(r'href="(/rick/[^"]*)"', page)
+    return [html.unescape(link) for link in found if text in html.unescape(link)]
+
+
+def test_a_month_counts_its_times(client: FlaskClient) -> None:
+    page = client.get(f"{BOOKER}?month=2027-01&tz=Europe/Berlin").text
+    assert 'aria-label="Tuesday, 5 January 2027, 32 times available"' in page
+    assert "Sunday, 10 January 2027" not in page
+
+
+def test_a_day_shows_its_times_in_the_visitors_zone(client: FlaskClient) -> None:
+    page = client.get(f"{BOOKER}?date=2027-01-05&tz=Asia/Tokyo").text
+    assert ">17:00</a>" in page
+    assert links(page, "slot=2027-01-05T08%3A00%3A00Z")
+
+
+def test_a_day_may_show_a_twelve_hour_clock(client: FlaskClient) -> None:
+    page = client.get(f"{BOOKER}?date=2027-01-05&tz=Asia/Tokyo&tf=12").text
+    assert ">5:00pm</a>" in page
+    assert all("tf=12" in link for link in links(page, "slot="))
+
+
+def test_an_hour_that_comes_twice_is_told_apart(client, quick_chat: EventType, saved, change) -> None:
+    change(quick_chat, max_days=400, length=60)
+    saved(WeeklyHours(user_id=quick_chat.user_id, weekday=6, start_minute=0, end_minute=360))
+    page = client.get(f"{BOOKER}?date=2027-10-31&tz=Europe/Berlin").text
+    texts = re.findall(r"<li><a [^>]*>([^<]+)</a></li>", page)
+    assert texts == ["00:00", "01:00", "02:00 CEST", "02:00 CET", "03:00", "04:00", "05:00"]
+
+
+def test_a_slot_shows_the_form_with_its_time(client: FlaskClient) -> None:
+    page = client.get(f"{BOOKER}?slot=2027-01-05T10:00:00Z&tz=Asia/Tokyo").text
+    assert "Tuesday, 5 January 2027<br>19:00 – 19:15" in page
+    assert 'name="start" value="2027-01-05T10:00:00Z"' in page
+    assert 'name="time_zone" value="Asia/Tokyo"' in page
+
+
+def test_a_slot_that_is_taken_shows_the_days_other_times(client: FlaskClient, book) -> None:
+    book()
+    page = client.get(f"{BOOKER}?slot=2027-01-05T10:00:00Z&tz=UTC&name=Bob").text
+    assert "not free any more" in page
+    assert links(page, "slot=2027-01-05T10%3A15%3A00Z")
+    assert all("name=Bob" in link for link in links(page, "slot="))
+
+
+def test_a_month_without_times_offers_the_next_one_with(client: FlaskClient, quick_chat, change) -> None:
+    change(quick_chat, notice=30 * 1440)
+    page = client.get(f"{BOOKER}?month=2027-01&tz=UTC").text
+    assert "No times in January." in page
+    assert "Go to Wednesday, 3 February 2027" in page
+
+
+def test_a_month_past_the_horizon_leads_back(client: FlaskClient, quick_chat, change) -> None:
+    change(quick_chat, max_days=20)
+    page = client.get(f"{BOOKER}?month=2027-06&tz=UTC").text
+    assert "No times in June." in page
+    assert "Go to Monday, 4 January 2027" in page
+
+
+def test_no_month_past_the_horizon_is_offered(client: FlaskClient, quick_chat, change) -> None:
+    change(quick_chat, max_days=20)
+    assert 'aria-label="Next month"' not in client.get(f"{BOOKER}?month=2027-01").text
+
+
+def test_a_host_who_is_never_there_says_so(client: FlaskClient, quick_chat, change) -> None:
+    change(quick_chat, max_days=0, notice=2880)
+    assert "There are no times to book at the moment." in client.get(BOOKER).text
+
+
+def test_metadata_and_prefill_survive_every_click(client: FlaskClient) -> None:
+    query = "metadata[user_id]=1%202&metadata[plan]=a%26b&name=Ada&email=ada@example.com&guests=eve@example.com"
+    page = client.get(f"{BOOKER}?{query}&tz=UTC&month=2027-01").text
+    kept = "name=Ada&email=ada%40example.com&guests=eve%40example.com"
+    kept += "&metadata%5Buser_id%5D=1+2&metadata%5Bplan%5D=a%26b"
+    found = links(page, "")
+    assert len(found) > 50
+    assert all(kept in link for link in found)
+    assert 'type="hidden" name="metadata[plan]" value="a&amp;b"' in page  # of the zone's form
+
+
+def test_a_link_prefills_the_form_and_its_questions(client: FlaskClient, quick_chat, change) -> None:
+    questions = [{"name": "topic", "label": "Topic", "type": "text", "required": True, "options": []}]
+    change(quick_chat, questions=questions)
+    query = "name=Ada&email=ada@example.com&notes=Hi&guests=a@example.com&guests=b@example.com&responses[topic]=Art"
+    page = client.get(f"{BOOKER}?slot=2027-01-05T10:00:00Z&{query}").text
+    for value in ("Ada", "ada@example.com", "a@example.com, b@example.com", "Art"):
+        assert f'value="{value}"' in page
+    assert re.search(r"<textarea[^>]*name=\"notes\"[^>]*>\s*Hi</textarea>", page)
+
+
+def test_an_old_zone_name_of_a_browser_is_understood(client: FlaskClient) -> None:
+    page = client.get(f"{BOOKER}?date=2027-01-05&tz=Asia/Calcutta").text
+    assert ">13:30</a>" in page
+
+
+def test_the_zone_of_the_last_visit_is_remembered(client: FlaskClient) -> None:
+    client.get(f"{BOOKER}?tz=Asia/Tokyo")
+    assert ">17:00</a>" in client.get(f"{BOOKER}?date=2027-01-05").text
+
+
+def test_a_newcomer_without_a_script_sees_the_hosts_zone(client: FlaskClient) -> None:
+    assert "<option selected>Europe/Berlin</option>" in client.get(BOOKER).text
+
+
+def test_other_sites_may_frame_the_booker(client: FlaskClient) -> None:
+    assert "frame-ancestors *" in client.get(BOOKER).headers["Content-Security-Policy"]
+
+
+def test_a_redirect_to_another_site_is_allowed_to_the_form(client, quick_chat, change) -> None:
+    change(quick_chat, redirect_url="https://bank.example/thanks")
+    policy = client.get(BOOKER).headers["Content-Security-Policy"]
+    assert "form-action 'self' https://bank.example;" in policy
+
+
+def test_htmx_gets_the_booker_alone(client: FlaskClient) -> None:
+    page = client.get(BOOKER, headers={"HX-Request": "true"}).text
+    assert page.startswith('<div id="booker">')
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "slot=9999-12-31T23:59:59Z&tz=Asia/Tokyo",
+        "slot=0001-01-01T00:00:00Z&tz=America/New_York",
+        "slot=2027-02-30T10:00:00Z",
+        "slot=x&date=y&month=z&tz=localtime&tf=13",
+        "date=9999-12-31",
+        "date=0001-01-01&tz=America/New_York",
+        "month=2200-12",
+        "month=2000-01",
+        "month=0000-00",
+        "date=2027-W01-1",
+        "tz=../../etc/passwd",
+        "tz=" + "x" * 5000,
+        "name=%F0%9F%98%80&email=%ED%A0%80&notes=%FF%FE",
+        "metadata[a]=" + "x" * 9000,
+        "slot=2027-01-05T10:00:00Z&slot=2027-01-06T10:00:00Z&date=2027-01-05&date=x",
+    ],
+)
+def test_an_odd_address_shows_a_booker_all_the_same(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"{BOOKER}?{query}")
+    assert answer.status_code == 200
+    assert '<div id="booker">' in answer.text
+
+
+def test_a_hosts_page_lists_what_is_not_hidden(client: FlaskClient, rick, saved) -> None:
+    saved(EventType(user_id=rick.id, title="Secret talk", slug="secret", length=30, hidden=True))
+    page = client.get("/Rick").text
+    assert 'href="/rick/quick-chat"' in page
+    assert "Secret talk" not in page
+
+
+def test_a_hidden_event_type_can_be_booked_by_its_link(client: FlaskClient, quick_chat, change) -> None:
+    change(quick_chat, hidden=True)
+    assert "Quick chat" in client.get("/RICK/Quick-Chat").text
