@@ -127,7 +127,9 @@ def booker_page(
     """Render the booker for a new booking, or for one that is being moved."""
     allow_framing(event_type)
     leave_out = booking.id if booking else None
-    chosen = state.slot
+    # What is wrong with these has no field to stand at.
+    unseen = [str(errors[name]) for name in ("start", "time_zone") if errors and name in errors]
+    problem, chosen = " ".join(unseen) or problem, state.slot
     if chosen and not times.is_free(db.session(), event_type, chosen, leave_out):
         chosen, problem = None, problem or TAKEN
     response = page_or_fragment(

@@ -133,7 +133,7 @@ def instant(text: str) -> datetime:
 
 def _name(text: str) -> str:
     name = " ".join(clean(text).split())
-    if not name:
+    if not any(letter.isprintable() and not letter.isspace() for letter in name):
         raise Invalid("Please give your name.")
     if len(name) > MAX_NAME:
         raise Invalid(f"Please keep the name within {MAX_NAME} characters.")
