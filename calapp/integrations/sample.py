@@ -1,6 +1,6 @@
 """The sample booking that a ping carries, in the very shape of a real one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from calapp.accounts.models import User
@@ -14,13 +14,16 @@ from calapp.webhooks.triggers import Trigger
 UID = "ping-sample-booking"
 
 
-def sample_envelope(host: User, base_url: str, trigger: str = Trigger.PING) -> dict[str, Any]:
+def sample_envelope(
+    host: User, base_url: str, trigger: str = Trigger.PING, *, at: datetime | None = None
+) -> dict[str, Any]:
     """Return the envelope of a ping: a full booking of this host that was never made."""
-    return body.envelope(body.new_event_id(), trigger, now(), booking_payload(_booking(host), base_url))
+    at = at or now()
+    return body.envelope(body.new_event_id(), trigger, at, booking_payload(_booking(host, at), base_url))
 
 
-def _booking(host: User) -> Booking:
-    starts_at = (now() + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+def _booking(host: User, at: datetime) -> Booking:
+    starts_at = (at + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
     return Booking(
         id=0,
         uid=UID,
@@ -36,7 +39,7 @@ def _booking(host: User) -> Booking:
         notes="This is what a ping looks like.",
         answers={},
         link_metadata={"user_id": "123"},
-        host=_copy(host),
+        host=copy_of(host),
         event_type=_event_type(),
         attendees=[
             Attendee(position=0, name="Ada Lovelace", email="ada@example.com", time_zone="Europe/London")
@@ -44,7 +47,7 @@ def _booking(host: User) -> Booking:
     )
 
 
-def _copy(host: User) -> User:
+def copy_of(host: User) -> User:
     """Return a user beside the session, so that the sample cannot be saved with the real one."""
     return User(
         id=host.id, name=host.name, email=host.email, username=host.username, time_zone=host.time_zone

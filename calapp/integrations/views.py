@@ -12,11 +12,11 @@ from calapp.db import db, transaction
 from calapp.deliveries.health import health_of
 from calapp.event_types.service import visible
 from calapp.htmx import dialog_done, is_htmx, page_or_fragment, redirect_to
-from calapp.integrations import box_views, inspector_views, service
+from calapp.integrations import box_views, guide_views, inspector_views, service
 from calapp.integrations.blueprint import blueprint
 from calapp.integrations.page import embed_snippet, list_context, shown_webhooks
 
-__all__ = ["blueprint", "box_views", "inspector_views"]
+__all__ = ["blueprint", "box_views", "guide_views", "inspector_views"]
 
 SCOPES = (
     (Scope.READ, "Read", "See bookings, event types, webhooks and deliveries"),

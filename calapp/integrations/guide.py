@@ -1,0 +1,180 @@
+"""The webhook guide: one text for the app and for docs/webhooks.md, its numbers and bodies from the code."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from flask import render_template
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from calapp.accounts.models import User
+from calapp.addresses import CLOSED_PORTS
+from calapp.bookings import metadata
+from calapp.bookings.service import TELL_ENDED_FOR
+from calapp.config import Settings
+from calapp.deliveries import retries, signing, transfer, upkeep
+from calapp.deliveries.body import encoded
+from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.deliveries.parcels import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
+from calapp.integrations.life import Told, compact, sample_life
+from calapp.integrations.preview import preview_of, variables_of
+from calapp.webhooks import forms, template
+from calapp.webhooks.service import SECRET_OVERLAP
+from calapp.webhooks.triggers import Trigger
+
+HOUR = 3600  # seconds
+UNITS = ((86400, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
+# Everybody's, from the examples of Standard Webhooks.
+SAMPLE_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105
+SAMPLE_TEMPLATE = """{
+  "text": "{{attendees.0.name}} has booked {{eventTitle}}",
+  "customer": "{{metadata.user_id}}",
+  "minutes": "{{length}}",
+  "everything": "{{metadata}}"
+}"""
+
+
+@dataclass(frozen=True)
+class Try:
+    """A row of the table of retries."""
+
+    number: int
+    delay: str
+    total: str
+
+
+def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
+    """Return the guide in Markdown, with a host's addresses and a server's settings.
+
+    `own` says that it is for the app, where these are the reader's own.
+    """
+    life = sample_life(host, chosen.base_url, at)
+    created = life[0].envelope
+    return (
+        render_template(
+            "guide/webhooks.md",
+            base_url=chosen.base_url,
+            own=own,
+            username=host.username,
+            life=sorted(life, key=lambda told: list(Trigger).index(told.trigger)),
+            request=sample_request(life[0], at),
+            retries=tries(chosen.webhook_retry_schedule),
+            timeout=f"{chosen.webhook_timeout:g}",
+            retention=chosen.retention_days,
+            allowed=chosen.webhook_allowed_networks,
+            variables=variables_of(created),
+            sample_template=SAMPLE_TEMPLATE,
+            sample_rendered=preview_of(SAMPLE_TEMPLATE, created).body,
+            **NUMBERS,
+        )
+        + "\n"
+    )
+
+
+NUMBERS: dict[str, Any] = {
+    "no_secret": signing.NO_SECRET,
+    "user_agent": USER_AGENT,
+    "webhook_version": WEBHOOK_VERSION,
+    "overlap": round(SECRET_OVERLAP.total_seconds() / HOUR),
+    "max_hold": retries.MAX_HOLD // HOUR,
+    "max_read": transfer.MAX_READ // 1024,
+    "max_kept": transfer.MAX_KEPT // 1024,
+    "spread": round(retries.SPREAD * 100),
+    "failures_before_hold": retries.FAILURES_BEFORE_HOLD,
+    "max_webhook_delay": retries.MAX_WEBHOOK_DELAY // 60,
+    "give_up": upkeep.GIVE_UP.days,
+    "enough_tries": upkeep.ENOUGH_TRIES,
+    "keep_parked": upkeep.KEEP_PARKED.days,
+    "tell_ended": round(TELL_ENDED_FOR.total_seconds() / HOUR),
+    "tries_that_hold": TRIES_THAT_HOLD,
+    "max_keys": metadata.MAX_KEYS,
+    "max_value": metadata.MAX_VALUE,
+    "max_template": template.MAX_TEMPLATE,
+    "max_placeholders": template.MAX_PLACEHOLDERS,
+    "max_headers": forms.MAX_HEADERS,
+    "taken_headers": sorted(forms.TAKEN_HEADERS),
+    "closed_ports": sorted(CLOSED_PORTS),
+}
+
+
+def sample_request(told: Told, at: datetime) -> str:
+    """Return a request as it goes over the wire, the body with line breaks for people."""
+    headers = request_headers(
+        told.envelope["id"],
+        encoded(told.envelope).encode(),
+        at=at,
+        secrets=[SAMPLE_SECRET],
+        own=[],
+        number=1,
+        content_type=JSON_TYPE,
+    )
+    lines = ["POST /hook HTTP/1.1", "Host: example.com", *(f"{name}: {value}" for name, value in headers)]
+    payload = told.envelope["payload"]
+    shown = {name: payload[name] for name in ("title", "startTime", "uid", "metadata")}
+    body = compact({**told.envelope, "payload": shown})
+    return "\n".join(lines) + "\n\n" + body.replace('"metadata"', '…\n    "metadata"')
+
+
+def tries(schedule: Sequence[int]) -> list[Try]:
+    """Return the tries that a schedule makes: each one's delay, and when it is made since the event."""
+    rows, total = [Try(1, "", "at once")], 0
+    for number, seconds in enumerate(schedule, start=2):
+        total += seconds
+        rows.append(Try(number, duration(seconds), duration(total)))
+    return rows
+
+
+def duration(seconds: int) -> str:
+    """Write a time in its one or two greatest units: 1 day 4 hours."""
+    parts = []
+    for size, unit in UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " ".join(parts[:2]) or "at once"
+
+
+def guide_html(text: str) -> Markup:
+    """Render the guide for the app; what is HTML in it, such as in a host's name, stays text."""
+    made = MarkdownIt("commonmark", {"html": False}).enable("table")
+    made.add_render_rule("fence", _fence)
+    made.add_render_rule("table_open", _table_open)
+    made.add_render_rule("table_close", _table_close)
+    tokens = made.parse(text)
+    for token, inside in pairwise(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", slug(inside.content))
+    return Markup(made.renderer.render(tokens[3:], made.options, {}))  # noqa: S704  # the page has a heading
+
+
+def slug(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _fence(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _environment: Any) -> str:
+    """Render a block of code, which scrolls by keyboard too; a named one is a file to copy."""
+    token = tokens[index]
+    language, _, name = token.info.partition(" ")
+    label = f"{name or language}, example"
+    code = f'<pre class="code small" tabindex="0" role="group" aria-label="{escape(label)}">'
+    code += f"<code>{escape(token.content)}</code></pre>"
+    if "." not in name:
+        return code
+    button = (
+        f'<button class="button small" type="button" data-copy="{escape(token.content)}" hidden>Copy</button>'
+    )
+    return f'<div class="snippet"><p class="split"><code>{escape(name)}</code>{button}</p>{code}</div>'
+
+
+def _table_open(*_: Any) -> str:
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table class="table">'
+
+
+def _table_close(*_: Any) -> str:
+    return "</table></div>"
