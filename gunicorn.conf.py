@@ -3,14 +3,18 @@
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
+from types import FrameType
+from typing import Any
 
 from gunicorn.http import message
 
-from calapp.config import BadSetting, load
+from calapp.config import WEB_THREADS, BadSetting, load
 from calapp.logs import configure
 from calapp.processes import follow_starter
+from calapp.stopping import request_stop
 
 try:
     _settings = load()
@@ -20,7 +24,7 @@ except BadSetting as error:
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 worker_class = "gthread"
-threads = 16  # a visitor never waits for a receiver, only for the database
+threads = WEB_THREADS  # a visitor never waits for a receiver, only for the database
 graceful_timeout = 10  # seconds to answer what is being asked
 loglevel = "warning"
 # A booking link with 50 metadata values of 500 characters, each escaped as %C3%BC or so. gunicorn's own most
@@ -47,3 +51,14 @@ def on_starting(_server: object) -> None:
     """End with the launcher, however that ended."""
     configure(_settings, "web")
     follow_starter(graceful_timeout + 2)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let who waits for news of the feed be answered at once when the web server is asked to stop."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        request_stop()
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003 (as gunicorn has it)

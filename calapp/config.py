@@ -17,6 +17,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SCHEDULE = "at most 50 comma-separated whole seconds, each at most 30 days"
 SHORTEST_SECRET = 16  # characters
+WEB_THREADS = 16  # of a web process; gunicorn.conf.py starts so many
 
 
 class BadSetting(ClickException):

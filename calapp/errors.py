@@ -58,6 +58,12 @@ class Gone(AppError):
     code = "gone"
 
 
+class CursorExpired(Gone):
+    """Events behind this cursor are no longer kept; `details` has `oldest`, the cursor to go on from."""
+
+    code = "cursor_expired"
+
+
 class TooMany(AppError):
     """Too many requests; please wait a moment."""
 

@@ -1,0 +1,110 @@
+"""The feed: every event of a host in the order of its number, for a reader that must miss none."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.config import settings
+from calapp.db import database_now
+from calapp.deliveries.models import Event
+from calapp.errors import CursorExpired, Invalid, NotFound
+
+LATEST = "latest"  # in place of a cursor: what has happened so far is left out
+UNKNOWN = (
+    "This is not a cursor of this feed. If the server was restored from a back-up, read on without `after`."
+)
+# The event's number, and letters of its id: so that after a restore from a back-up, where numbers are
+# given out once more, an old cursor is refused rather than skipping what has the same numbers now.
+CURSOR = re.compile(r"(\d{1,18})(?:-([0-9a-f]{8}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class FeedPage:
+    """Events in order, the cursor to go on from, and whether more stand behind it already."""
+
+    events: Sequence[Row[Any]]
+    next: str
+    number: int  # that of `next`
+    has_more: bool
+
+
+def page(session: Session, user_id: int, after: str | None, take: int) -> FeedPage:
+    """Return the events behind a cursor: without one from the oldest that is kept, with `latest` none.
+
+    Raises Invalid for a cursor of another feed, CursorExpired when events behind it are no longer kept.
+    """
+    last = newest(session, user_id)
+    number = _start(session, user_id, after, last)
+    found = session.execute(
+        select(Event.number, Event.uid, Event.trigger, Event.created_at, Event.body)
+        .where(Event.user_id == user_id, Event.number > number)
+        .order_by(Event.number)
+        .limit(take + 1)
+    ).all()
+    rows: list[Row[Any]] = list(found[:take])
+    if rows and rows[0].created_at < kept_since(session):
+        raise _expired(session, user_id, last)
+    number = rows[-1].number if rows else number
+    return FeedPage(rows, _cursor_at(session, user_id, number), number, len(found) > take)
+
+
+def newest(session: Session, user_id: int) -> int:
+    """Return the number of a host's latest event, 0 when there is none; raise NotFound."""
+    number = session.scalar(select(User.last_event_number).where(User.id == user_id))
+    if number is None:
+        raise NotFound
+    return number
+
+
+def kept_since(session: Session) -> datetime:
+    """Return the instant before which bodies are no longer kept, and the feed does not reach."""
+    return database_now(session) - timedelta(days=settings().retention_days)
+
+
+def cursor(number: int, uid: str) -> str:
+    """Return the cursor of an event."""
+    return f"{number}-{uid.removeprefix('evt_')[:8]}"
+
+
+def _start(session: Session, user_id: int, after: str | None, last: int) -> int:
+    """Return the number behind which to read."""
+    if after is None:
+        return _oldest_kept(session, user_id, last) - 1
+    if after == LATEST:
+        return last
+    match = CURSOR.fullmatch(after)
+    if match is None or int(match[1]) > last:
+        raise Invalid(after=UNKNOWN)
+    number = int(match[1])
+    if match[2] and after != _cursor_at(session, user_id, number):
+        raise Invalid(after=UNKNOWN)
+    return number
+
+
+def _cursor_at(session: Session, user_id: int, number: int) -> str:
+    if number == 0:
+        return "0"
+    uid = session.scalar(select(Event.uid).where(Event.user_id == user_id, Event.number == number))
+    return cursor(number, uid or "")
+
+
+def _oldest_kept(session: Session, user_id: int, last: int) -> int:
+    """Return the number of the first event that is kept; found by halving, however many there were."""
+
+    def happened(number: int) -> datetime:
+        query = select(Event.created_at).where(Event.user_id == user_id, Event.number == number)
+        return session.execute(query).scalar_one()
+
+    return 1 + bisect_left(range(1, last + 1), kept_since(session), key=happened)
+
+
+def _expired(session: Session, user_id: int, last: int) -> CursorExpired:
+    number = _oldest_kept(session, user_id, last) - 1
+    return CursorExpired(oldest=_cursor_at(session, user_id, number))
