@@ -16,10 +16,12 @@ from calapp.bookings import views as bookings
 from calapp.cli import register_commands
 from calapp.config import Settings
 from calapp.db import db, prepare_engine
+from calapp.deliveries import api as deliveries_api
 from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
+from calapp.integrations import api as integrations_api
 from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
 from calapp.limits import prepare_limits
@@ -94,6 +96,8 @@ def register_api(app: Flask) -> None:
         webhooks_api.of_event_type,
         bookings_api.slots,
         bookings_api.blueprint,
+        deliveries_api.blueprint,
+        integrations_api.blueprint,
         rest.blueprint,
     ):
         app.register_blueprint(blueprint)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
@@ -29,7 +29,7 @@ CURSOR = re.compile(r"(\d{1,18})(?:-([0-9a-f]{8}))?", re.ASCII)
 class FeedPage:
     """Events in order, the cursor to go on from, and whether more stand behind it already."""
 
-    events: Sequence[Row[Any]]
+    events: Sequence[Any]  # rows of number, uid, trigger, created_at, body
     next: str
     number: int  # that of `next`
     has_more: bool
@@ -48,7 +48,7 @@ def page(session: Session, user_id: int, after: str | None, take: int) -> FeedPa
         .order_by(Event.number)
         .limit(take + 1)
     ).all()
-    rows: list[Row[Any]] = list(found[:take])
+    rows = found[:take]
     if rows and rows[0].created_at < kept_since(session):
         raise _expired(session, user_id, last)
     number = rows[-1].number if rows else number

@@ -90,17 +90,24 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def page_of(session: Session, webhook_id: int, wanted: Filter) -> LogPage:
+def row_of(session: Session, delivery_id: int) -> Row[Any]:
+    """Return the row of the log of a delivery that there is."""
+    return session.execute(_rows(Delivery.id == delivery_id)).one()
+
+
+def _rows(*conditions: ColumnElement[bool]) -> Any:
+    return select(*COLUMNS).join(Event, Event.id == Delivery.event_id).where(*conditions)
+
+
+def page_of(session: Session, webhook_id: int, wanted: Filter, most: int = PAGE) -> LogPage:
     """Return a page of a webhook's log."""
-    query = (
-        select(*COLUMNS).join(Event, Event.id == Delivery.event_id).where(*_conditions(webhook_id, wanted))
-    )
+    query = _rows(*_conditions(webhook_id, wanted))
     if wanted.after is not None:
         query = query.where(Delivery.id > wanted.after).order_by(Delivery.id)
     else:
         query = query.where(*_before(wanted)).order_by(Delivery.id.desc())
-    found = session.execute(query.limit(PAGE + 1)).all()
-    rows, more = list(found[:PAGE]), len(found) > PAGE
+    found = session.execute(query.limit(most + 1)).all()
+    rows, more = list(found[:most]), len(found) > most
     if wanted.after is not None:
         rows.reverse()
     has_newer = more if wanted.after is not None else wanted.before is not None

@@ -26,6 +26,14 @@ def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:
     return delivery
 
 
+def find_of_host(session: Session, user_id: int, delivery_id: int) -> Delivery:
+    """Return a host's delivery; raise NotFound for a stranger's, or when its webhook is deleted."""
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is None or delivery.webhook.user_id != user_id or delivery.webhook.deleted_at is not None:
+        raise NotFound
+    return delivery
+
+
 def attempts_of(session: Session, delivery_id: int) -> list[Attempt]:
     """Return the tries of a delivery, newest first."""
     query = select(Attempt).where(Attempt.delivery_id == delivery_id)

@@ -1,1 +1,1 @@
-"""`flask listen`: a server's events on a developer's own machine, by its feed alone; no database, no queue."""
+"""`flask listen`: the events of a server on a developer's own machine; needs no database and no queue."""

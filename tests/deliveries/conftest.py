@@ -17,7 +17,10 @@ from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
+from tests.api.conftest import anyone, bob_api, rick_api, with_key
 from tests.receiver import Receiver
+
+__all__ = ["anyone", "bob_api", "rick_api", "with_key"]  # fixtures
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""The API of what was sent and what happened: the log, resend, replay, and the feed of events."""
+
+from calapp.accounts.keys import READ, WRITE, api_host, api_key
+from calapp.db import db, transaction
+from calapp.deliveries import feed, log, replays, service, waiting, wire
+from calapp.deliveries.feed import FeedPage
+from calapp.deliveries.replays import Window
+from calapp.errors import Invalid, NotFound, SignedOut
+from calapp.rest.routes import Api, Page
+from calapp.webhooks.api import own_webhook
+from calapp.webhooks.models import Webhook
+
+blueprint = Api("deliveries_api", tag="Deliveries and events")
+
+WEBHOOK = "/v2/webhooks/<webhook_id>"
+DELIVERY = "/v2/deliveries/<int:delivery_id>"
+
+
+@blueprint.operation(
+    "GET",
+    f"{WEBHOOK}/deliveries",
+    access=READ,
+    query=wire.DeliveryQuery,
+    answer=list[wire.Delivery],
+    pagination=wire.DeliveryInfo,
+)
+def deliveries(webhook_id: str, query: wire.DeliveryQuery) -> Page:
+    """Show the log of a webhook, newest first."""
+    webhook = own_webhook(webhook_id)
+    page = log.page_of(db.session(), webhook.id, query.filter(), query.take)
+    rows = [wire.Delivery(**wire.delivery_fields(row, webhook.uid)) for row in page.rows]
+    older = page.older.before if page.older else None
+    return Page(rows, wire.DeliveryInfo(next=older, has_more=older is not None))
+
+
+@blueprint.operation("GET", DELIVERY, access=READ, answer=wire.DeliveryWithAttempts)
+def delivery(delivery_id: int) -> wire.DeliveryWithAttempts:
+    """Show a delivery with its body and every try."""
+    session = db.session()
+    found = service.find_of_host(session, api_host().id, delivery_id)
+    return wire.DeliveryWithAttempts(
+        **wire.delivery_fields(log.row_of(session, found.id), found.webhook.uid),
+        subscriber_url=found.webhook.subscriber_url,
+        body=found.event.body if found.body is None else found.body,
+        attempts=[wire.attempt(one) for one in service.attempts_of(session, found.id)],
+    )
+
+
+@blueprint.operation(
+    "POST", f"{DELIVERY}/resend", access=WRITE, answer=wire.Delivery, status=202, errors=(409, 410)
+)
+def resend(delivery_id: int) -> wire.Delivery:
+    """Send an event once more, at once, with the same id.
+
+    The answer is the delivery that carries it: a new one when it was delivered before.
+    """
+    with transaction() as session:
+        found = service.find_of_host(session, api_host().id, delivery_id)
+        again = service.resend(session, found)
+        return wire.Delivery(**wire.delivery_fields(log.row_of(session, again.id), again.webhook.uid))
+
+
+@blueprint.operation(
+    "POST",
+    f"{WEBHOOK}/replay",
+    access=WRITE,
+    body=wire.ReplayWanted,
+    answer=wire.Replay,
+    status=202,
+    errors=(409,),
+)
+def replay(webhook_id: str, body: wire.ReplayWanted) -> wire.Replay:
+    """Send the events of a window once more, with their ids, at the pace that the receiver keeps."""
+    if body.from_ >= body.to:
+        raise Invalid(to="Please give an end that is later than the beginning.")
+    window = Window(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
+    if body.dry_run:
+        return _counted(own_webhook(webhook_id), window)
+    with transaction() as session:
+        webhook = own_webhook(webhook_id)
+        return wire.replay(replays.start(session, webhook, window), webhook.uid)
+
+
+def _counted(webhook: Webhook, window: Window) -> wire.Replay:
+    return wire.Replay(
+        id=None,
+        webhook_id=webhook.uid,
+        from_=window.from_at,
+        to=window.to_at,
+        only_failed=window.only_failed,
+        state="dry_run",
+        total=replays.count(db.session(), webhook.id, window),
+        done=0,
+        created_at=None,
+        finished_at=None,
+    )
+
+
+@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, answer=wire.Replay)
+def show_replay(webhook_id: str) -> wire.Replay:
+    """Show the latest replay of a webhook and how far it is."""
+    return _latest(own_webhook(webhook_id))
+
+
+@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, answer=wire.Replay)
+def stop_replay(webhook_id: str) -> wire.Replay:
+    """Stop the replay of a webhook; what is on its way already is still sent."""
+    with transaction() as session:
+        webhook = own_webhook(webhook_id)
+        replays.stop(session, webhook.id)
+        return _latest(webhook)
+
+
+def _latest(webhook: Webhook) -> wire.Replay:
+    found = replays.latest(db.session(), webhook.id)
+    if found is None:
+        raise NotFound("Nothing of this webhook was ever replayed.")
+    return wire.replay(found, webhook.uid)
+
+
+@blueprint.operation(
+    "GET",
+    "/v2/events",
+    access=READ,
+    query=wire.EventQuery,
+    answer=list[wire.FeedEvent],
+    pagination=wire.FeedInfo,
+    errors=(410,),
+)
+def events(query: wire.EventQuery) -> Page:
+    """List every event of the host in order, whether or not a webhook was told.
+
+    For a receiver that wants to be sure that it missed nothing: read on with `pagination.next`, and no event
+    is skipped or comes twice. Events are kept for 30 days unless the server's RETENTION_DAYS says otherwise;
+    a cursor from before that is 410 `cursor_expired`, and `details.oldest` is one to go on from.
+    """
+    host_id = api_host().id
+    found = feed.page(db.session(), host_id, query.after, query.take)
+    if query.wait and not found.events:
+        found = _when_there_is_news(host_id, found, query)
+    return Page(wire.events(found), wire.FeedInfo(next=found.next, has_more=found.has_more))
+
+
+def _when_there_is_news(host_id: int, empty: FeedPage, query: wire.EventQuery) -> FeedPage:
+    key = api_key()
+    if key is None:
+        raise SignedOut
+    with waiting.places.taken(key.id) as free:
+        if not free:
+            return empty
+        waiting.wait_for_news(db.session(), host_id, empty.number, query.wait)
+    READ.check()  # the key may have been revoked meanwhile
+    return feed.page(db.session(), host_id, empty.next, query.take)
