@@ -30,6 +30,7 @@ WITH RECURSIVE endpoint(id) AS (
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id
   WHERE webhook.active AND webhook.deleted_at IS NULL
     AND (webhook.hold_until IS NULL OR webhook.hold_until <= :now)
+    AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)
 )
 SELECT id, failures, first_due FROM waiting WHERE first_due <= :now
 """)
@@ -84,20 +85,29 @@ def ready(session: Session) -> list[Ready]:
 def claim(session: Session, quotas: Mapping[int, int], lease: timedelta) -> Claim:
     """Take due deliveries, at most so many for each webhook id; they come due again when the lease ends.
 
-    Those about a moment that has passed are marked expired instead.
+    Those about a moment that has passed are marked expired instead, as are those whose body is gone.
     """
     at = database_now(session)
     token = secrets.token_hex(8)
     rows = _picked(session, quotas, at)
     webhooks = _webhooks(session, {row.webhook_id for row in rows})
-    expired = [row.id for row in rows if row.expires_at is not None and row.expires_at <= at]
-    taken = [row for row in rows if row.id not in set(expired) and row.webhook_id in webhooks]
-    if expired:
-        _expire(session, expired, at)
+    pointless = {row.id: reason for row in rows if (reason := _pointless(row, at))}
+    taken = [row for row in rows if row.id not in pointless and row.webhook_id in webhooks]
+    for reason in set(pointless.values()):
+        _expire(session, [key for key, why in pointless.items() if why == reason], reason, at)
     if taken:
         _lease(session, [row.id for row in taken], token, at + lease)
-        _hold_failing(session, webhooks, at + lease)
+        _hold_failing(session, {row.webhook_id: webhooks[row.webhook_id] for row in taken}, at + lease)
     return Claim(token, at, taken, webhooks)
+
+
+def _pointless(row: Row[Any], at: datetime) -> str | None:
+    """Say why a delivery is not sent any more, or None."""
+    if row.expires_at is not None and row.expires_at <= at:
+        return "The moment that this is about had passed before it could be sent."
+    if row.body is None and row.event_body is None:
+        return "Its body is no longer kept."  # pruned in the moment in which it was sent again by hand
+    return None
 
 
 def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> Sequence[Row[Any]]:
@@ -138,8 +148,7 @@ def _hold_failing(session: Session, webhooks: Mapping[int, Row[Any]], until: dat
         )
 
 
-def _expire(session: Session, ids: Sequence[int], at: datetime) -> None:
-    reason = "The moment that this is about had passed before it could be sent."
+def _expire(session: Session, ids: Sequence[int], reason: str, at: datetime) -> None:
     session.execute(
         text("""UPDATE delivery SET state = :state, due_at = NULL, claim = NULL, finished_at = :at,
   reason = :reason WHERE id IN :ids""").bindparams(

@@ -125,10 +125,10 @@ class Engine:
             at = database_now(session)
             outcomes = [self._outcome(answer, at) for answer in answers]
             recovered = recording.record(session, outcomes, self.schedule, at)
+            for webhook_id, failures in recovered.items():
+                recording.release_retries(session, webhook_id, failures, at)
         for outcome in outcomes:
             _say(outcome)
-        for webhook_id in recovered:
-            release(webhook_id)
 
     def _outcome(self, answer: Answer, at: datetime) -> Outcome:
         sent = self.out.get(answer.parcel.delivery_id, Sent(0, manual=False, probe=False))
@@ -152,11 +152,3 @@ def _say(outcome: Outcome) -> None:
         failure=answer.failure.code if answer.failure else None,
         ms=round(answer.timings.total, 1),
     )
-
-
-def release(webhook_id: int) -> None:
-    """Make all waiting retries of a webhook due, in steps, each a short transaction."""
-    step = recording.RELEASE_STEP
-    while step == recording.RELEASE_STEP:
-        with transaction() as session:
-            step = recording.release_retries(session, webhook_id, database_now(session))

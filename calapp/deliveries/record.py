@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -66,13 +67,12 @@ WHERE after_id IN :ids AND state = 'waiting'""").bindparams(
     bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime)
 )
 
-RECOVERED = text("""SELECT id FROM webhook WHERE id IN :ids AND failures > 0""").bindparams(
+RECOVERED = text("""SELECT id, failures FROM webhook WHERE id IN :ids AND failures > 0""").bindparams(
     bindparam("ids", expanding=True)
 )
 
-# A hold that a Retry-After asked for stands; one that stems from failures ends with the first success.
-HEALTHY = text("""UPDATE webhook SET failures = 0, failing_since = NULL, warnings = 0,
-  hold_until = CASE WHEN failures >= :enough THEN NULL ELSE hold_until END
+# The pause of a webhook that keeps failing ends with its first success; one that it asked for stands.
+HEALTHY = text("""UPDATE webhook SET failures = 0, failing_since = NULL, warnings = 0, hold_until = NULL
 WHERE id IN :ids AND failures > 0""").bindparams(bindparam("ids", expanding=True))
 
 FAILING = text("""UPDATE webhook SET failures = failures + :count,
@@ -90,14 +90,22 @@ HOLD = text("UPDATE webhook SET hold_until = :until WHERE id = :id").bindparams(
     bindparam("until", type_=UTCDateTime)
 )
 
+ASKED = text("""UPDATE webhook SET asked_until = :until
+WHERE id = :id AND (asked_until IS NULL OR asked_until < :until)""").bindparams(
+    bindparam("until", type_=UTCDateTime)
+)
+
 OFF = text("""UPDATE webhook SET active = :no, off_reason = :reason, off_at = :at
 WHERE id IN :ids AND active""").bindparams(
     bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime), bindparam("no", value=False)
 )
 
-RELEASE = text("""UPDATE delivery SET due_at = created_at WHERE id IN (
+# Oldest first, so each keeps its age; never later than now, whatever the clock was when it was made. One that
+# has failed more often than its webhook did in a row failed between successes: that is its own fault.
+RELEASE = text("""UPDATE delivery SET due_at = CASE WHEN created_at < :at THEN created_at ELSE :at END
+WHERE id IN (
   SELECT id FROM delivery WHERE webhook_id = :webhook AND state = 'waiting' AND due_at > :at AND claim IS NULL
-  ORDER BY due_at LIMIT :step)""").bindparams(bindparam("at", type_=UTCDateTime))
+  AND tries <= :failures ORDER BY due_at LIMIT :step)""").bindparams(bindparam("at", type_=UTCDateTime))
 
 
 def judge(answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime) -> Outcome:
@@ -114,9 +122,12 @@ def judge(answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime) -> 
     return Outcome(answer, sent, State.WAITING, at + timedelta(seconds=delay), failure.words)
 
 
-def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime) -> list[int]:
-    """Write a batch of outcomes; return the webhooks that have just come back."""
-    matched = session.execute(DELIVERY, [_delivery_values(outcome, at) for outcome in outcomes])
+def record(
+    session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
+) -> dict[int, int]:
+    """Write a batch of outcomes; return the webhooks that have just come back, and how often they failed."""
+    values = sorted((_delivery_values(outcome, at) for outcome in outcomes), key=itemgetter("id"))
+    matched = session.execute(DELIVERY, values)  # in one order, so that two workers never wait for each other
     if matched.rowcount != len(outcomes):  # type: ignore[attr-defined]
         _record_late(session, outcomes, at)
     _insert_attempts(session, outcomes)
@@ -129,9 +140,9 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     return _record_health(session, outcomes, schedule, at)
 
 
-def release_retries(session: Session, webhook_id: int, at: datetime) -> int:
-    """Make a step of a webhook's waiting retries due at once, oldest first; return how many they were."""
-    values = {"webhook": webhook_id, "at": at, "step": RELEASE_STEP}
+def release_retries(session: Session, webhook_id: int, failures: int, at: datetime) -> int:
+    """Make due a step of the retries of a webhook that had failed so often in a row; return how many."""
+    values = {"webhook": webhook_id, "failures": failures, "at": at, "step": RELEASE_STEP}
     return session.execute(RELEASE, values).rowcount  # type: ignore[attr-defined]
 
 
@@ -194,18 +205,19 @@ def _frees_next(outcome: Outcome) -> bool:
 
 def _record_health(
     session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
-) -> list[int]:
+) -> dict[int, int]:
     succeeded = list({one.answer.parcel.webhook_id for one in outcomes if one.success})
-    recovered: list[int] = []
+    recovered: dict[int, int] = {}
     if succeeded:
-        recovered = list(session.scalars(RECOVERED, {"ids": succeeded}))
+        recovered = {row.id: row.failures for row in session.execute(RECOVERED, {"ids": succeeded})}
     if recovered:
-        session.execute(HEALTHY, {"ids": recovered, "enough": FAILURES_BEFORE_HOLD})
+        session.execute(HEALTHY, {"ids": list(recovered)})
     failed = _trailing_failures(outcomes)
     for webhook_id, count in failed.items():
         session.execute(FAILING, {"id": webhook_id, "count": count, "at": at})
     if failed:
-        _hold(session, outcomes, failed, schedule, at)
+        _hold_failing(session, outcomes, failed, schedule, at)
+    _leave_alone(session, outcomes, at)
     return recovered
 
 
@@ -221,27 +233,27 @@ def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, int]:
     return counts
 
 
-def _hold(
+def _hold_failing(
     session: Session,
     outcomes: Sequence[Outcome],
     failed: Mapping[int, int],
     schedule: Sequence[int],
     at: datetime,
 ) -> None:
-    """Leave failing webhooks alone for a while, and those that asked for it as long as they asked."""
+    """Give webhooks that keep failing a pause, unless one stands that this is not the end of."""
     probed = {one.answer.parcel.webhook_id for one in outcomes if one.sent.probe}
-    asked: dict[int, int] = {}
-    for one in outcomes:
-        if one.answer.retry_after is not None:
-            webhook_id = one.answer.parcel.webhook_id
-            asked[webhook_id] = max(asked.get(webhook_id, 0), one.answer.retry_after)
-    for row in session.execute(HEALTH, {"ids": list({*failed, *asked})}).all():
-        holds = [row.hold_until] if row.hold_until and row.id not in probed else []
-        if row.id in asked:
-            holds.append(at + timedelta(seconds=asked[row.id]))
+    for row in session.execute(HEALTH, {"ids": list(failed)}).all():
         standing = row.hold_until is not None and row.hold_until > at and row.id not in probed
         if row.failures >= FAILURES_BEFORE_HOLD and not standing:
             failing_for = (at - (row.failing_since or at)).total_seconds()
-            holds.append(at + timedelta(seconds=hold_delay(schedule, failing_for)))
-        if holds:
-            session.execute(HOLD, {"id": row.id, "until": max(holds)})
+            until = at + timedelta(seconds=hold_delay(schedule, failing_for))
+            session.execute(HOLD, {"id": row.id, "until": until})
+
+
+def _leave_alone(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
+    """Leave webhooks alone for as long as one of their answers asked for, whatever the others were."""
+    for outcome in outcomes:
+        asked = outcome.answer.retry_after
+        if asked:
+            until = at + timedelta(seconds=asked)
+            session.execute(ASKED, {"id": outcome.answer.parcel.webhook_id, "until": until})

@@ -10,7 +10,6 @@ from calapp.broker import nudge
 from calapp.db import after_commit, database_now
 from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
-from calapp.deliveries.retries import FAILURES_BEFORE_HOLD
 from calapp.deliveries.upkeep import STEP
 from calapp.errors import Conflict, Gone, NotFound
 from calapp.webhooks.models import Webhook
@@ -128,8 +127,7 @@ def copy_of(delivery: Delivery, at: datetime) -> Delivery:
 
 def try_at_once(webhook: Webhook) -> None:
     """End the pause of a webhook that keeps failing; one that it asked for by Retry-After stands."""
-    if webhook.failures >= FAILURES_BEFORE_HOLD:
-        webhook.hold_until = None
+    webhook.hold_until = None
 
 
 def release_parked(session: Session, webhook: Webhook) -> int:

@@ -49,6 +49,12 @@ def when(moment: datetime, zone: str) -> str:
     return f"{local.day} {local:%b %Y, %H:%M:%S}"
 
 
+def asked_until(webhook: Webhook) -> datetime | None:
+    """Return until when a receiver has asked to be left alone, when that is still to come."""
+    until = webhook.asked_until
+    return until if until is not None and until > now() else None
+
+
 def tone(row: Any) -> str:
     """Return the tone of a state's pill: good, bad, or nothing."""
     if row.state == State.DELIVERED:

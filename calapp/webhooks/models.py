@@ -67,7 +67,8 @@ class Webhook(db.Model):
     # The endpoint's health, written by the delivery engine.
     failures: Mapped[int] = mapped_column(default=0)  # in a row
     failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    hold_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    hold_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since it keeps failing
+    asked_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by its Retry-After
     warnings: Mapped[int] = mapped_column(
         default=0
     )  # 0 to 3: how many of the quarters were told to the owner

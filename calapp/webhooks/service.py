@@ -81,7 +81,7 @@ def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
     _check_event_type(session, webhook.user_id, wanted.event_type_id)
     webhook.event_type_id = wanted.event_type_id
     if wanted.secret is not None and wanted.secret != (webhook.secret or ""):
-        _change_secret(webhook, wanted.secret or None)
+        change_secret(webhook, wanted.secret or None)
     if wanted.subscriber_url != webhook.subscriber_url:
         forget_failures(webhook)
     _apply(webhook, wanted)
@@ -106,7 +106,7 @@ def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[Header]) -> 
     return [[name, values.get(name.lower(), "") if value is None else value] for name, value in wanted]
 
 
-def _change_secret(webhook: Webhook, secret: str | None) -> None:
+def change_secret(webhook: Webhook, secret: str | None) -> None:
     """Set a new secret; the former one stays valid beside it for a day."""
     if webhook.secret and secret:
         # A second change within the day keeps the one that receivers are sure to have.
@@ -146,7 +146,7 @@ def switch_on(webhook: Webhook) -> None:
 def forget_failures(webhook: Webhook) -> None:
     """Start a webhook's record anew."""
     webhook.failures = webhook.warnings = 0
-    webhook.failing_since = webhook.hold_until = None
+    webhook.failing_since = webhook.hold_until = webhook.asked_until = None
 
 
 def delete(webhook: Webhook) -> None:

@@ -61,6 +61,13 @@ def experiment(number: int, name: str, what: str, *, long: bool = False) -> Call
     return register
 
 
+def held(run: Run) -> list[str]:
+    """Run the short form of an experiment; return what did not hold, with all that was found."""
+    finding = Finding()
+    run(finding, True)
+    return [] if finding.held else finding.lines
+
+
 def percentile(values: list[float], share: float) -> float:
     """Return the value that this share of the values does not exceed."""
     ordered = sorted(values)

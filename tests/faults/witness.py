@@ -27,6 +27,7 @@ class Hit:
     signed: bool
     attempt: int
     at: float = field(default_factory=time.monotonic)
+    clock: float = field(default_factory=time.time)
 
 
 def signature_holds(request: Request, secret: str) -> bool:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ from calapp.webhooks.triggers import SUBSCRIBABLE
 from tests.faults.parts import PATIENCE, PostgreSQL, Valkey, Web, Worker, environment, free_port
 from tests.faults.report import Finding
 from tests.faults.witness import SECRET, Witness
+from tests.running import TOKEN
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 SCHEDULE = "1,1,2,3,5,5,5,10"
@@ -142,6 +143,11 @@ class World:
             session.flush()
             return webhook.id
 
+    def lengthen(self, minutes: int) -> None:
+        """Make the host's meetings longer; there is still one every five minutes."""
+        with transaction() as session:
+            session.get_one(EventType, self.event_type_id).length = minutes
+
     def next_start(self) -> datetime:
         """Return a time that nobody has asked for yet."""
         with self.lock:
@@ -177,6 +183,22 @@ class World:
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(one, range(count)))
 
+    def signed_in(self) -> requests.Session:
+        """Return a browser in which the host is signed in."""
+        browser = requests.Session()
+        form = {"username": "rick", "password": "demo"}
+        assert self.submit(browser, "/login", form).status_code == 200
+        return browser
+
+    def submit(
+        self, browser: requests.Session, path: str, form: Mapping[str, object], *, page: str | None = None
+    ) -> requests.Response:
+        """Send a form as a browser does, with the token of the page that it stands on."""
+        shown = browser.get(f"{self.address}{page or path}").text
+        found = TOKEN.search(shown)
+        assert found, shown
+        return browser.post(f"{self.address}{path}", data={"csrf_token": found[1], **form})
+
     # What is there
 
     def session(self) -> Session:
@@ -194,6 +216,20 @@ class World:
         """Return the attempts at a webhook, oldest first."""
         query = select(Attempt).where(Attempt.webhook_id == webhook_id).order_by(Attempt.id)
         return self.session().scalars(query).all()
+
+    def uids(self) -> Sequence[str]:
+        """Return the uids of all bookings, oldest first."""
+        return self.session().scalars(select(Booking.uid).order_by(Booking.id)).all()
+
+    def event_times(self) -> dict[str, float]:
+        """Return when each event was made, by its uid; seconds of the wall clock."""
+        rows = self.session().execute(select(Event.uid, Event.created_at))
+        return {row.uid: row.created_at.timestamp() for row in rows}
+
+    def held_for(self, webhook_id: int) -> float:
+        """Return for how many more seconds a webhook is left alone because it asked for it."""
+        asked = self.session().scalar(select(Webhook.asked_until).where(Webhook.id == webhook_id))
+        return (asked - datetime.now(UTC)).total_seconds() if asked else 0.0
 
     def all_delivered(self) -> bool:
         """Say whether there is nothing left to deliver."""
@@ -214,7 +250,7 @@ class World:
 
     def tally(self, path: str = "/hook") -> Tally:
         """Count what is lost, doubled and ghosted of the bookings, at one path of the witness."""
-        committed = set(self.session().scalars(select(Booking.uid)))
+        committed = set(self.uids())
         hits = self.witness.of(path)
         told = {hit.uid for hit in hits if hit.signed}
         return Tally(
@@ -243,10 +279,10 @@ class World:
         draft.write_text(str(seconds))
         draft.replace(self.folder / "clock")
 
-    def point(self, **names: list[str]) -> None:
-        """Give names of the stage their addresses; an underscore stands for a dot."""
+    def point(self, names: Mapping[str, list[str]]) -> None:
+        """Give names of the stage their addresses."""
         draft = self.folder / "names.new"
-        draft.write_text(json.dumps({name.replace("_", "."): ips for name, ips in names.items()}))
+        draft.write_text(json.dumps(dict(names)))
         draft.replace(self.folder / "names.json")
 
 

@@ -247,6 +247,7 @@ def upgrade():
     sa.Column('failures', sa.Integer(), nullable=False),
     sa.Column('failing_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('hold_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('asked_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('warnings', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
