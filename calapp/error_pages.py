@@ -9,13 +9,14 @@ from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import errors
 from calapp.htmx import is_htmx, redirect_to, toast
 
 API = "/v2"
+LARGEST = 2**63 - 1  # what a column holds
 STATUSES: dict[type[errors.AppError], int] = {
     errors.NotFound: 404,
     errors.NotAllowed: 403,
@@ -82,10 +83,14 @@ class Fault:
 
 
 class Number(IntegerConverter):
-    """The number in an address; one beyond what a database column holds is no address (404)."""
+    """The number in an address; one beyond what a column holds stands for the largest, which nothing has.
 
-    def __init__(self, url_map: Map, **options: int) -> None:
-        super().__init__(url_map, **{"max": 2**63 - 1, **options})
+    Were it no address at all, other methods of it would be answered with 405.
+    """
+
+    def to_python(self, value: str) -> int:
+        """Read the digits."""
+        return int(value) if len(value) < len(str(LARGEST)) else LARGEST
 
 
 def register_error_pages(app: Flask) -> None:
