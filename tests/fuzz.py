@@ -111,9 +111,9 @@ def what_is_there(address: str, key: str) -> dict[str, list[object]]:
         wish = {"eventTypeId": event_type, "start": free[len(uids)], "attendee": ADA}
         uids.append(asked("POST", "bookings", json=wish)["uid"])
     webhooks = [
-        asked("POST", path, json={"subscriberUrl": "https://example.com/hook", "triggers": ["BOOKING_CREATED"]})[
-            "id"
-        ]
+        asked(
+            "POST", path, json={"subscriberUrl": "https://example.com/hook", "triggers": ["BOOKING_CREATED"]}
+        )["id"]
         for path in ("webhooks", f"event-types/{event_types[0]}/webhooks")
     ]
     return {
