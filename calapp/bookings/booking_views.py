@@ -60,6 +60,7 @@ def cancel_by_link(uid: str) -> AnyResponse:
     except Invalid as error:
         return _page("bookings/cancel.html", booking, errors={"reason": error.message}), 422
     except Conflict as error:
+        booking = service.newest(db.session(), booking)  # it may have been moved in the meantime
         if booking.status != "cancelled":
             return _page("bookings/cancel.html", booking, problem=error.message), 409
     return redirect(f"/booking/{booking.uid}", 303)
