@@ -103,16 +103,9 @@ def _minute(text: str) -> int:
     return minute
 
 
-def checked_override(form: MultiDict[str, str]) -> OverrideInput:
+def checked_override(form: MultiDict[str, str], today: dt.date) -> OverrideInput:
     """Read a date and its hours; raise Invalid whose details name the bad field."""
-    try:
-        date = dt.date.fromisoformat(form.get("date", ""))
-    except ValueError:
-        problem = "Please choose a date."
-        raise Invalid(problem, date=problem) from None
-    if not 2000 <= date.year <= 2200:
-        problem = "Please choose a date between 2000 and 2200."
-        raise Invalid(problem, date=problem)
+    date = _date(form.get("date", ""), today)
     if form.get("off"):
         return OverrideInput(date, ())
     try:
@@ -123,3 +116,15 @@ def checked_override(form: MultiDict[str, str]) -> OverrideInput:
         problem = "Please give hours, or make it a day off."
         raise Invalid(problem, override=problem)
     return OverrideInput(date, ranges)
+
+
+def _date(text: str, today: dt.date) -> dt.date:
+    try:
+        date = dt.date.fromisoformat(text)
+    except ValueError:
+        problem = "Please choose a date."
+        raise Invalid(problem, date=problem) from None
+    if date < today or date.year > 2200:
+        problem = "Please choose a date from today to 2200."
+        raise Invalid(problem, date=problem)
+    return date

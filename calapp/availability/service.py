@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from calapp.accounts.models import User
 from calapp.accounts.service import newcomer_gifts
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.availability.slots import Hours, Range
+from calapp.clock import now
 
 
 def hours_of(session: Session, user: User) -> Hours:
@@ -38,6 +40,11 @@ def overrides_of(session: Session, user: User) -> dict[dt.date, list[Range]]:
         if row.start_minute is not None and row.end_minute is not None:
             ranges.append(Range(row.start_minute, row.end_minute))
     return found
+
+
+def today_of(user: User) -> dt.date:
+    """Return the present date where a host is."""
+    return now().astimezone(ZoneInfo(user.time_zone)).date()
 
 
 def replace_hours(session: Session, user: User, weekly: Mapping[int, Sequence[Range]]) -> None:

@@ -57,7 +57,7 @@ def save() -> ResponseReturnValue:
 def add_override() -> ResponseReturnValue:
     """Give a date hours of its own, or make it a day off."""
     try:
-        wanted = checked_override(request.form)
+        wanted = checked_override(request.form, service.today_of(current_host()))
         with transaction() as session:
             service.set_override(session, current_host(), wanted.date, wanted.ranges)
     except Invalid as error:
@@ -108,13 +108,16 @@ def _suggested(pairs: list[Typed]) -> Typed:
 
 
 def _page(week: dict[int, list[Typed]], zone: str, *, errors: dict[str, object] | None = None) -> Response:
+    host = current_host()
+    overrides, today = service.overrides_of(db.session(), host), service.today_of(host)
     page = render_template(
         "availability/index.html",
         week=week,
         weekdays=forms.WEEKDAYS,
         zone=zone,
         zones=grouped(zone),
-        overrides=service.overrides_of(db.session(), current_host()),
+        overrides={date: ranges for date, ranges in overrides.items() if date >= today},
+        today=today,
         errors=errors or {},
         clock_text=clock_text,
     )

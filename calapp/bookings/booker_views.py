@@ -169,4 +169,5 @@ def after_booking(booking: Booking) -> str:
         return f"/booking/{booking.uid}"
     forwarded = [("uid", booking.uid)]
     forwarded.extend((f"metadata[{key}]", value) for key, value in booking.link_metadata.items())
-    return f"{target}{'&' if urlsplit(target).query else '?'}{urlencode(forwarded)}"
+    parts = urlsplit(target)
+    return parts._replace(query="&".join(filter(None, (parts.query, urlencode(forwarded))))).geturl()
