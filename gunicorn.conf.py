@@ -14,10 +14,12 @@ from gunicorn.http import message
 from calapp.config import WEB_THREADS, BadSetting, load
 from calapp.logs import configure
 from calapp.processes import follow_starter
+from calapp.production import refuse_unsafe
 from calapp.stopping import request_stop
 
 try:
     _settings = load()
+    refuse_unsafe(_settings)
 except BadSetting as error:
     sys.exit(error.message)
 

@@ -21,7 +21,6 @@ STEPS: tuple[Step, ...] = (
     upkeep.expire_parked,
     upkeep.remove_deleted,
     upkeep.prune,
-    privacy.forget_old,
 )
 
 
@@ -29,17 +28,18 @@ def do_chores() -> None:
     """Do every chore that there is to do, then stop."""
     for step in STEPS:
         repeat(step)
+    repeat(privacy.forget_old, privacy.STEP)
     send_mails()
 
 
-def repeat(step: Step) -> int:
+def repeat(step: Step, whole: int = upkeep.STEP) -> int:
     """Do a step until nothing is left of it or this process is asked to stop; return how many rows it was."""
     done = 0
     while not stop_requested():
         with transaction() as session:
             count = step(session)
         done += count
-        if count < upkeep.STEP:
+        if count < whole:
             break
     return done
 

@@ -16,11 +16,13 @@ from calapp.accounts.models import User
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
 from calapp.accounts.zones import is_zone
 from calapp.config import settings
-from calapp.db import transaction
+from calapp.db import db, transaction
 from calapp.deliveries import upkeep
 from calapp.errors import AppError, NotFound
 from calapp.listening.command import listen
+from calapp.privacy import service as privacy
 from calapp.privacy.commands import erase_visitor, export_user
+from calapp.production import refuse_unsafe
 from calapp.worker import supervise
 
 SHORTEST_PASSWORD = 8  # characters
@@ -51,6 +53,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
     def worker() -> None:
         """Deliver webhooks and do the chores, until stopped."""
         logs.configure(settings(), "worker")
+        refuse_unsafe(settings())
         logging.getLogger("rq.worker").setLevel(logging.WARNING)
         supervise(make_app)
 
@@ -139,10 +142,18 @@ def add_api_key(name: str, label: str) -> None:
 
 
 @click.command("prune")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
 @with_appcontext
-def prune() -> None:
-    """Remove attempts and bodies that are older than 30 days, as the worker does by itself."""
-    print(f"Removed {chores.repeat(upkeep.prune)} rows.")
+def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
+    """Remove what is older than the settings keep it (RETENTION_DAYS and others), as the worker does."""
+    session = db.session()
+    attempts, bodies = upkeep.count_prunable(session)
+    people = privacy.count_old(session)
+    if not dry_run:
+        chores.repeat(upkeep.prune)
+        chores.repeat(privacy.forget_old, privacy.STEP)
+    done = "Would remove" if dry_run else "Removed"
+    print(f"{done} attempts {attempts}, bodies {bodies}, the visitors of bookings {people}.")
 
 
 def _existing(user: User | None, name: str) -> User:

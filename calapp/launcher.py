@@ -20,6 +20,7 @@ from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import BadSetting, Settings
 from calapp.db import db, transaction
 from calapp.processes import Spawned, stop
+from calapp.production import refuse_demo
 from calapp.queue_worker import GRACE
 from calapp.stopping import rest, stop_on, stop_requested
 
@@ -58,7 +59,8 @@ def prepared_settings() -> Settings:
     os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
     chosen = config.load()
     os.environ["CALAPP_DATA_DIR"] = str(chosen.data_dir)
-    if not chosen.loopback and not chosen.signup_code:
+    os.environ.setdefault("SECRET_KEY", chosen.secret_key)  # one for all, kept in the data folder
+    if chosen.public and not chosen.signup_code:
         os.environ["SIGNUP_CODE"] = secrets.token_hex(4)
     return config.load()
 
@@ -161,6 +163,7 @@ def prepare_database(chosen: Settings) -> Welcome:
     try:
         with app.app_context():
             upgrade()
+            refuse_demo(chosen)
             logging.getLogger("alembic").setLevel(logging.WARNING)
             try:
                 return _seeded(chosen)
@@ -174,7 +177,7 @@ def prepare_database(chosen: Settings) -> Welcome:
 
 def _seeded(chosen: Settings) -> Welcome:
     with transaction() as session:
-        if chosen.loopback and demo.is_empty(session):
+        if not chosen.public and demo.is_empty(session):
             demo.seed_demo(session)
         demo.move_inspectors(session)
         return Welcome(demo=demo.demo_stands(session), empty=demo.is_empty(session))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from calapp.accounts.models import User
@@ -157,20 +157,34 @@ def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = 
 
 def prune(session: Session) -> int:
     """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs."""
-    before = database_now(session) - timedelta(days=settings().retention_days)
+    before = _kept_since(session)
     old = session.scalars(
         select(Attempt.id).where(Attempt.at < before).order_by(Attempt.at).limit(STEP)
     ).all()
     session.execute(delete(Attempt).where(Attempt.id.in_(old)))
-    needed = exists().where(Delivery.event_id == Event.id, Delivery.state.in_((State.WAITING, State.PARKED)))
-    events = session.scalars(
-        select(Event.id).where(Event.created_at < before, Event.body.is_not(None), ~needed).limit(STEP)
-    ).all()
+    events = session.scalars(select(Event.id).where(*_unneeded(before)).limit(STEP)).all()
     session.execute(update(Event).where(Event.id.in_(events)).values(body=None))
     session.execute(
         update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
     )
     return len(old) + len(events)
+
+
+def count_prunable(session: Session) -> tuple[int, int]:
+    """Return how many attempts and how many bodies of events `prune` would remove."""
+    before = _kept_since(session)
+    attempts = session.scalar(select(func.count(Attempt.id)).where(Attempt.at < before))
+    events = session.scalar(select(func.count(Event.id)).where(*_unneeded(before)))
+    return attempts or 0, events or 0
+
+
+def _kept_since(session: Session) -> datetime:
+    return database_now(session) - timedelta(days=settings().retention_days)
+
+
+def _unneeded(before: datetime) -> list[ColumnElement[bool]]:
+    needed = exists().where(Delivery.event_id == Event.id, Delivery.state.in_((State.WAITING, State.PARKED)))
+    return [Event.created_at < before, Event.body.is_not(None), ~needed]
 
 
 def _ids(session: Session, *conditions: object) -> Sequence[int]:

@@ -1,5 +1,7 @@
 """The commands `flask erase-visitor EMAIL` and `flask export-user NAME`."""
 
+import re
+import sqlite3
 import sys
 from typing import TextIO
 
@@ -10,7 +12,12 @@ from sqlalchemy import text
 from calapp.accounts.service import find_user
 from calapp.db import db, is_sqlite, transaction
 from calapp.privacy import service
-from calapp.privacy.export import export
+from calapp.privacy.export import count, export
+
+BUSY = (
+    "The rows are erased. The file still has freed pages in which they stood, since others use it just now; "
+    "run the command again when the other processes are stopped."
+)
 
 
 @click.command("erase-visitor")
@@ -19,25 +26,42 @@ from calapp.privacy.export import export
 @with_appcontext
 def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Erase a visitor or guest from bookings, events, deliveries, attempts and mails."""
+    email = email.strip()
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        raise click.BadParameter("Please give the visitor's e-mail address.")
     with transaction() as session:
         counts = service.erase_visitor(session, email)
+        hosts = service.is_host(session, email)
         if dry_run:
             session.rollback()
-    if not counts:
-        click.echo(f"There is nothing of {email}.")
-        return
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    told = (
+        f"{'Would erase' if dry_run else 'Erased'} {email}: {listed}." if counts else f"Nothing of {email}."
+    )
+    click.echo(told)
+    if hosts:
+        click.echo("A host has this address; the account stays, and what names it as the host's.")
     if not dry_run:
         _sweep_pages()
-    listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-    click.echo(f"{'Would erase' if dry_run else 'Erased'} {email}: {listed}.")
 
 
 def _sweep_pages() -> None:
     """Have the database let go of the pages in which former values still stand."""
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM"))
-        if is_sqlite(db.session()):
-            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    if not is_sqlite(db.session()):
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM"))
+        return
+    db.session.rollback()
+    raw = db.engine.raw_connection()  # SQLAlchemy begins transactions, in which there is no VACUUM
+    try:
+        raw.cursor().execute("VACUUM")
+        busy = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError:
+        busy = True
+    finally:
+        raw.close()
+    if busy:
+        click.echo(BUSY)
 
 
 @click.command("export-user")
@@ -45,11 +69,16 @@ def _sweep_pages() -> None:
 @click.option(
     "--to", type=click.File("w", encoding="utf-8"), default="-", help="A file. Default: the screen."
 )
+@click.option("--dry-run", is_flag=True, help="Say how many rows it would write, and write none.")
 @with_appcontext
-def export_user(name: str, to: TextIO) -> None:
+def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Write everything of a user as JSON: bookings, event types, webhooks, events, deliveries, mails."""
     session = db.session()
     user = find_user(session, name)
     if user is None:
         sys.exit(f"There is no user {name}.")
+    if dry_run:
+        listed = ", ".join(f"{table} {number}" for table, number in count(session, user).items())
+        click.echo(f"Would write of {user.username}: {listed}.")
+        return
     to.writelines(export(session, user))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import ApiKey, User
@@ -40,6 +40,14 @@ def export(session: Session, user: User) -> Iterator[str]:
             yield (",\n" if place else "\n") + json.dumps(_plain(row), ensure_ascii=False)
         yield "\n]"
     yield "\n}\n"
+
+
+def count(session: Session, user: User) -> dict[str, int]:
+    """Return how many rows of each table an export has."""
+    return {
+        name: session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        for name, query in _tables(user.id)
+    }
 
 
 def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:

@@ -1,24 +1,31 @@
-"""Erasing visitors: from bookings, events, deliveries, attempts, mails and what the inspector got."""
+"""Erasing people: from bookings, events, deliveries, attempts, mails and what the inspector got."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking
+from calapp.bookings.service import searchable
 from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries.models import Attempt, Delivery, Event, State
 from calapp.event_types.models import LocationKind
 from calapp.integrations.models import InspectorRequest
 from calapp.mail import Mail
+from calapp.privacy.redaction import mentions, pattern_of, redacted
 
 NAME = "Erased"
 EMAIL = "erased@example.invalid"  # RFC 2606: a name that never is
 REASON = "Its visitor was erased."
 STEP = 100  # bookings that one step of the worker forgets
+REASONS = ("rescheduling_reason", "cancellation_reason", "rejection_reason")
+WORDS = ("title", "notes", "location", *REASONS, "answers", "link_metadata", "metadata_left_out")
+DOERS = ("rescheduled_by", "cancelled_by")
 
 Counts = Counter[str]
 
@@ -27,53 +34,95 @@ def erase_visitor(session: Session, email: str) -> Counts:
     """Erase a person from everything; return how many rows of each kind were changed or removed.
 
     Of a booking that the person made everything goes that was said; of one where the person was a guest, the
-    guest. A booking keeps its time and its status.
+    guest. A booking keeps its time and its status. The account of a host with this address stays, and so does
+    what only names the address as the host's.
     """
-    found = session.scalars(select(Attendee.booking_id).where(func.lower(Attendee.email) == email.lower()))
-    chains = set(session.scalars(select(Booking.chain).where(Booking.id.in_(found.all()))))
-    bookings = session.scalars(select(Booking).where(Booking.chain.in_(chains))).all()
+    bookings = _bookings_of(session, email)
     for booking in bookings:
         _erase_person(booking, email)
     counts = Counter({"bookings": len(bookings)}) + _erase_told(session, bookings)
-    counts["mails"] += _removed(session, delete(Mail).where(func.lower(Mail.recipient) == email.lower()))
-    counts["inspector requests"] += _forget_requests(session, [email])
+    if not is_host(session, email):
+        counts += _erase_mentions(session, email)
     return +counts
 
 
+def is_host(session: Session, email: str) -> bool:
+    """Say whether a host has this address; letters in either case are the same."""
+    addresses = session.scalars(select(User.email))
+    return any(same(address, email) for address in addresses)
+
+
+def same(one: str, other: str) -> bool:
+    """Say whether two addresses are the same to people."""
+    return one.casefold() == other.casefold()
+
+
+def _bookings_of(session: Session, email: str) -> Sequence[Booking]:
+    """Return the bookings at which a person is or was, with all others of their chains."""
+    # SQLite's lower() knows ASCII alone, so it only gathers; the comparison is made here.
+    likely = select(Attendee).where(
+        or_(
+            func.lower(Attendee.email) == email.lower(),
+            Attendee.booking_id.in_(
+                select(Booking.id).where(Booking.search.contains(email.lower(), autoescape=True))
+            ),
+        )
+    )
+    ids = {person.booking_id for person in session.scalars(likely) if same(person.email, email)}
+    chains = select(Booking.chain).where(Booking.id.in_(ids))
+    return session.scalars(select(Booking).where(Booking.chain.in_(chains))).all()
+
+
 def forget_old(session: Session) -> int:
-    """Erase the visitors of a step of bookings that ended longer ago than the settings keep them."""
-    days = settings().booking_retention_days
-    if not days:
+    """Erase the people of a step of bookings that ended longer ago than the settings keep them."""
+    old = _old(session)
+    if old is None:
         return 0
-    before = database_now(session) - timedelta(days=days)
-    bookings = session.scalars(
-        select(Booking)
-        .where(Booking.erased_at.is_(None), Booking.ends_at < before)
-        .order_by(Booking.ends_at)
-        .limit(STEP)
-    ).all()
+    bookings = session.scalars(select(Booking).where(*old).order_by(Booking.ends_at).limit(STEP)).all()
     for booking in bookings:
         _erase_words(booking)
         for person in booking.attendees:
             _erase_attendee(person)
+        _erase_doers(booking, [getattr(booking, field) for field in DOERS])
+        booking.search = searchable(booking)
         booking.erased_at = database_now(session)
     _erase_told(session, bookings)
     return len(bookings)
 
 
+def count_old(session: Session) -> int:
+    """Return how many bookings `forget_old` would erase the people of."""
+    old = _old(session)
+    return 0 if old is None else session.scalar(select(func.count(Booking.id)).where(*old)) or 0
+
+
+def _old(session: Session) -> list[ColumnElement[bool]] | None:
+    days = settings().booking_retention_days
+    if not days:
+        return None
+    return [Booking.erased_at.is_(None), Booking.ends_at < database_now(session) - timedelta(days=days)]
+
+
 def _erase_person(booking: Booking, email: str) -> None:
     for person in booking.attendees:
-        if person.email.lower() == email.lower():
+        if same(person.email, email):
             if person.position == 0:
                 _erase_words(booking)
             _erase_attendee(person)
-    for field in ("rescheduled_by", "cancelled_by"):
-        if (getattr(booking, field) or "").lower() == email.lower():
-            setattr(booking, field, EMAIL)
+    _erase_doers(booking, [email])
+    _redact(booking, email)
 
 
 def _erase_attendee(person: Attendee) -> None:
     person.name, person.email, person.time_zone = NAME, EMAIL, "UTC"
+
+
+def _erase_doers(booking: Booking, people: Sequence[str | None]) -> None:
+    """Erase who moved or cancelled a booking when it was one of these people, and not the host."""
+    for field in DOERS:
+        doer = getattr(booking, field)
+        if doer and not same(doer, booking.host.email) and any(one and same(doer, one) for one in people):
+            setattr(booking, field, EMAIL)
 
 
 def _erase_words(booking: Booking) -> None:
@@ -85,64 +134,95 @@ def _erase_words(booking: Booking) -> None:
     booking.attempt = None
     if booking.event_type.location_kind == LocationKind.PHONE:
         booking.location = ""
-    for field in ("rescheduling_reason", "cancellation_reason", "rejection_reason"):
+    for field in REASONS:
         if getattr(booking, field) is not None:
             setattr(booking, field, "")
 
 
-def _erase_told(session: Session, bookings: Sequence[Booking]) -> Counts:
+def _redact(booking: Booking, email: str) -> None:
+    """Take an address out of what others said."""
+    for field in WORDS:
+        setattr(booking, field, redacted(getattr(booking, field), pattern_of(email), EMAIL))
+    booking.search = searchable(booking)
+
+
+def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     """Erase what was told about bookings: bodies, answers of receivers, mails."""
     uids = [booking.uid for booking in bookings]
-    events = session.scalars(select(Event.id).where(Event.subject.in_(uids))).all()
+    events = session.execute(select(Event.id, Event.uid).where(Event.subject.in_(uids))).all()
+    hosts = {booking.host_id for booking in bookings}
+    words = [*uids, *(event.uid for event in events)]
+    counts = _erase_events(session, [event.id for event in events])
+    counts["mails"] = _changed(session, delete(Mail).where(Mail.about.in_(uids)))
+    counts["inspector requests"] = _forget_requests(session, hosts, words)
+    return counts
+
+
+def _erase_events(session: Session, events: Collection[int]) -> Counts:
+    """Erase the bodies of events and what came of them; let go of what was still to be sent."""
     deliveries = session.scalars(select(Delivery.id).where(Delivery.event_id.in_(events))).all()
-    attempts = _changed(
-        session,
-        update(Attempt)
-        .where(Attempt.delivery_id.in_(deliveries))
-        .values(response_headers="", response_body=""),
-    )
+    mine = Delivery.id.in_(deliveries)
     _changed(session, update(Event).where(Event.id.in_(events)).values(body=None, search=""))
-    _changed(session, update(Delivery).where(Delivery.id.in_(deliveries)).values(body=None))
-    _end_open(session, deliveries)
-    return Counter(
-        {
-            "events": len(events),
-            "deliveries": len(deliveries),
-            "attempts": attempts,
-            "mails": _removed(session, delete(Mail).where(Mail.about.in_(uids))),
-            "inspector requests": _forget_requests(session, uids),
-        }
-    )
+    _changed(session, update(Delivery).where(mine).values(body=None))
+    _changed(session, update(Delivery).where(mine, Delivery.reason.is_not(None)).values(reason=REASON))
+    ended = {"state": State.EXPIRED, "reason": REASON, "finished_at": database_now(session)}
+    idle = {"due_at": None, "after_id": None, "claim": None}
+    still_open = Delivery.state.in_((State.WAITING, State.PARKED))
+    _changed(session, update(Delivery).where(mine, still_open).values(ended | idle))
+    attempts = _erase_attempts(session, Attempt.delivery_id.in_(deliveries))
+    return Counter({"events": len(events), "deliveries": len(deliveries), "attempts": attempts})
 
 
-def _end_open(session: Session, deliveries: Collection[int]) -> None:
-    """Let go of what was still to be sent: there is no body any more."""
-    open_ones = (
-        Delivery.id.in_(deliveries),
-        Delivery.state.in_((State.WAITING, State.PARKED)),
-    )
-    values = {
-        "state": State.EXPIRED,
-        "reason": REASON,
-        "due_at": None,
-        "after_id": None,
-        "claim": None,
-        "finished_at": database_now(session),
-    }
-    _changed(session, update(Delivery).where(*open_ones).values(values))
+def _erase_attempts(session: Session, which: ColumnElement[bool]) -> int:
+    """Erase a receiver's words; the status, the times and the failure's code stay."""
+    spoken = (which, Attempt.failure.is_not(None))
+    _changed(session, update(Attempt).where(*spoken).values(failure=REASON))
+    return _changed(session, update(Attempt).where(which).values(response_headers="", response_body=""))
 
 
-def _forget_requests(session: Session, words: Collection[str]) -> int:
-    """Remove what the inspector got that has one of these words in it."""
-    if not words:
-        return 0
-    holding = or_(*(InspectorRequest.body.icontains(word, autoescape=True) for word in words))
-    return _removed(session, delete(InspectorRequest).where(holding))
+def _forget_requests(session: Session, hosts: Collection[int], words: Collection[str]) -> int:
+    """Remove what the inspectors of hosts got that has one of these words in its body or headers."""
+    found = session.scalars(select(InspectorRequest).where(InspectorRequest.user_id.in_(hosts)))
+    told = [one.id for one in found if _has_one(f"{one.body}\n{one.headers}", words)]
+    return _changed(session, delete(InspectorRequest).where(InspectorRequest.id.in_(told)))
 
 
-def _changed(session: Session, statement: object) -> int:
-    options = {"synchronize_session": False}
-    return session.execute(statement, execution_options=options).rowcount  # type: ignore[call-overload, no-any-return]
+def _has_one(text: str, words: Collection[str]) -> bool:
+    folded = text.casefold()
+    return any(word.casefold() in folded for word in words)
 
 
-_removed = _changed
+def _erase_mentions(session: Session, email: str) -> Counts:
+    """Erase an address wherever else it stands: where another visitor or a receiver has named it."""
+    counts: Counts = Counter()
+    for booking in session.scalars(
+        select(Booking).where(Booking.id.in_(_naming(session, email, Booking, WORDS)))
+    ):
+        _redact(booking, email)
+        counts["bookings"] += 1
+    events = {*_naming(session, email, Event, ("body", "search"))}
+    told = _naming(session, email, Delivery, ("body", "reason"))
+    events.update(session.scalars(select(Delivery.event_id).where(Delivery.id.in_(told))))
+    counts += _erase_events(session, sorted(events))
+    tries = _naming(session, email, Attempt, ("response_headers", "response_body", "failure"))
+    counts["attempts"] += _erase_attempts(session, Attempt.id.in_(tries))
+    mails = _naming(session, email, Mail, ("recipient", "reply_to", "subject", "body", "calendar"))
+    counts["mails"] += _changed(session, delete(Mail).where(Mail.id.in_(mails)))
+    requests = _naming(session, email, InspectorRequest, ("body", "headers"))
+    forgotten = delete(InspectorRequest).where(InspectorRequest.id.in_(requests))
+    counts["inspector requests"] += _changed(session, forgotten)
+    return counts
+
+
+def _naming(session: Session, email: str, table: Any, names: Sequence[str]) -> list[int]:
+    """Return the ids of the rows that have an address in one of their columns."""
+    columns = [getattr(table, name) for name in names]
+    likely = or_(*(cast(column, Text).icontains(email, autoescape=True) for column in columns))
+    rows = session.execute(select(table.id, *columns).where(likely), execution_options={"yield_per": 500})
+    wanted = pattern_of(email)
+    return [number for number, *values in rows if mentions(values, wanted)]
+
+
+def _changed(session: Session, statement: Any) -> int:
+    result: Any = session.execute(statement, execution_options={"synchronize_session": False})
+    return int(result.rowcount)

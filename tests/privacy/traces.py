@@ -1,0 +1,52 @@
+"""What the story tells about Ada, and how it is looked for."""
+
+import json
+from datetime import UTC, datetime
+
+from click.testing import Result
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from calapp.bookings.forms import BookingRequest
+from calapp.bookings.metadata import Metadata
+from calapp.db import Model, db
+
+ADA = "Ada.Byron@example.com"
+MONDAY = datetime(2027, 1, 4, 7, tzinfo=UTC)
+# What the story puts into the database about Ada, in lower case.
+TRACES = ("ada", "byron", "4711-metadata", "secret-notes", "reason-why", "london", "echoed-back", "answer-of")
+
+
+def request(hour: int, **more: object) -> BookingRequest:
+    values = {
+        "start": datetime(2027, 1, 5, hour, tzinfo=UTC),
+        "name": "Ada Byron",
+        "email": ADA,
+        "time_zone": "Europe/London",
+        "notes": "secret-notes of Ada",
+        "guests": ("grace@example.com",),
+        "answers": {"topic": "answer-of-ada"},
+        "metadata": Metadata({"user_id": "4711-metadata"}, ("ada[]: not a key",)),
+    }
+    return BookingRequest(**{**values, **more})
+
+
+def flask(app: Flask, *words: str) -> Result:
+    db.session.rollback()  # a read that is open keeps SQLite from letting go of its pages
+    result = app.test_cli_runner().invoke(args=list(words))
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def dump(session: Session) -> str:
+    """Return every value of every column of every table, in lower case."""
+    session.rollback()
+    rows = [session.execute(table.select()).all() for table in Model.metadata.sorted_tables]
+    session.rollback()
+    found = [[list(row) for row in table] for table in rows]
+    return json.dumps(found, default=str, ensure_ascii=False).lower()
+
+
+def traces(session: Session) -> list[str]:
+    found = dump(session)
+    return [word for word in TRACES if word in found]
