@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 import requests
@@ -11,7 +11,7 @@ import requests
 from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries.feed import LATEST
-from calapp.listening.feed import Away, Batch, Feed, Refused, printable
+from calapp.listening.feed import Away, Batch, Event, Feed, Refused, printable
 from calapp.listening.forward import Receiver
 from calapp.listening.place import Place, Taken
 
@@ -86,9 +86,10 @@ class Listener:
 
     def run(self, begin: str | None) -> None:
         """Begin at `now`, `beginning`, a cursor, or where the last run ended; raise Refused."""
-        click.echo(f"Signing secret: {self.receiver.secret}")
         after = FROM.get(begin, begin) if begin else self.place.cursor or LATEST
         batch = self._read(after, 0)  # settles where now is, before anything can be lost
+        if self.receiver.secret == self.place.secret:
+            click.echo(f"Signing secret, made for this server and key: {self.receiver.secret}")
         say(f"Following {self.feed.address}, forwarding to {self.receiver.url}. Ctrl-C stops.")
         while True:
             self._forward_all(batch)
@@ -99,16 +100,16 @@ class Listener:
 
     def _forward_all(self, batch: Batch) -> None:
         for event in batch.events:
-            name = printable(f"{event['triggerEvent']}  {event['id']}")
-            say(f"{name}  {self._forward(event)}")
-            self.place.move(event["cursor"])
+            came = self._forward(event)
+            say(f"{printable(event.trigger)}  {printable(event.id)}  {came}")
+            self.place.move(event.cursor)
         self.place.move(batch.next)
 
-    def _forward(self, event: dict[str, Any]) -> str:
-        body = event["body"]
+    def _forward(self, event: Event) -> str:
+        body = event.body
         if body is None:
             return "not forwarded: its visitor was erased, and the body with it"
-        return patiently("receiver", lambda: self.receiver.forward(event["id"], body))
+        return patiently("receiver", lambda: self.receiver.forward(event.id, body))
 
 
 def patiently(who: str, call: Callable[[], Answer]) -> Answer:

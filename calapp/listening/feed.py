@@ -14,12 +14,13 @@ PATIENCE = (10, WAIT + 20)  # seconds to connect and to read
 LEAST_BETWEEN = 2.0
 BEGIN_ANEW = "Begin anew with --from beginning (the oldest that is kept) or --from now."
 REFUSALS = {
+    400: f"This is no cursor of the server’s feed. Was the server restored from a back-up? {BEGIN_ANEW}",
     401: (
         "The server does not know this key, or it was revoked. "
         "On the server, flask create-api-key NAME makes one; so does its integrations page."
     ),
     404: "At {address} is no API of Calapp. Please check --server.",
-    410: f"Events behind the place that was kept are no longer kept by the server. {BEGIN_ANEW}",
+    410: f"Events behind this place are no longer kept by the server. {BEGIN_ANEW}",
 }
 
 
@@ -36,10 +37,20 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that happened; without a body when it is no longer kept."""
+
+    cursor: str
+    id: str
+    trigger: str
+    body: str | None
+
+
+@dataclass(frozen=True)
 class Batch:
     """Events in order, and the cursor to go on from."""
 
-    events: Sequence[dict[str, Any]]
+    events: Sequence[Event]
     next: str
 
 
@@ -70,16 +81,21 @@ class Feed:
             raise Refused(self._refusal(answer))
         try:
             made = answer.json()
-            return Batch(made["data"], str(made["pagination"]["next"]))
+            return Batch([_event(one) for one in made["data"]], str(made["pagination"]["next"]))
         except (ValueError, KeyError, TypeError):
             raise Away("its answer is not one of Calapp") from None
 
     def _refusal(self, answer: requests.Response) -> str:
-        known = REFUSALS.get(answer.status_code)
-        if known:
+        if known := REFUSALS.get(answer.status_code):
             return known.format(address=self.address)
-        said = f"{_message(answer)} (the server answers {answer.status_code})"
-        return f"{said} {BEGIN_ANEW}" if answer.status_code == 400 else said
+        return f"The server answers {answer.status_code}: {_message(answer)}"
+
+
+def _event(made: Any) -> Event:
+    body = made["body"]
+    if not isinstance(body, str | None):
+        raise TypeError
+    return Event(str(made["cursor"]), str(made["id"]), str(made["triggerEvent"]), body)
 
 
 def reason(error: requests.RequestException) -> str:
@@ -101,12 +117,9 @@ def printable(text: str) -> str:
 
 def _message(answer: requests.Response) -> str:
     try:
-        error = answer.json()["error"]
-        details = error.get("details") or {}
-        parts = [error["message"], *(text for text in details.values() if isinstance(text, str))]
-        return printable(" ".join(parts))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "The server refuses."
+        return printable(str(answer.json()["error"]["message"]))
+    except (ValueError, KeyError, TypeError):
+        return answer.reason
 
 
 def _retry_after(answer: requests.Response) -> float:

@@ -36,6 +36,7 @@ class Place:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self.close()
             raise Taken(TAKEN) from None
         self._read()
 
