@@ -69,4 +69,4 @@ def _identify_if_sent() -> None:
 
 READ = Access(lambda: _require(Scope.READ), key_needed=True, words="a key with read")
 WRITE = Access(lambda: _require(Scope.WRITE), key_needed=True, words="a key with write")
-OPEN = Access(_identify_if_sent, key_needed=False, words="no key needed")
+OPEN = Access(_identify_if_sent, key_needed=False, words="no key")

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from calapp.accounts.zones import is_zone
-from calapp.bookings.forms import RawBooking
+from calapp.bookings.forms import MAX_GUESTS, MAX_TEXT, RawBooking
 from calapp.bookings.lists import Order, Tab, Wanted
 from calapp.bookings.metadata import KEY, MAX_KEYS, MAX_VALUE, Metadata
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.deliveries.body import instant
-from calapp.rest.wire import MOST, Answer, Body, Instant, PageInfo, Paging, Query
+from calapp.rest.wire import MOST, Answer, Body, Id, Instant, PageInfo, Paging, Query
 
 # Cal.com's own sentence, which clients may look for.
 METADATA_LIMITS = (
@@ -58,15 +58,19 @@ def _zone(name: str) -> str:
     return name
 
 
-Zone = Annotated[str, AfterValidator(_zone), Field(description="IANA name of a time zone.")]
-Text = Annotated[str, Field(description="At most 5,000 characters.")]
+Zone = Annotated[
+    str, AfterValidator(_zone), Field(description="IANA name of a time zone.", examples=["Europe/London"])
+]
+Text = Annotated[
+    str, Field(description="At most 5,000 characters.", json_schema_extra={"maxLength": MAX_TEXT})
+]
 
 
 class AttendeeBody(Body):
     """Who books."""
 
-    name: str
-    email: str
+    name: Annotated[str, Field(examples=["Ada Byron"], json_schema_extra={"minLength": 1, "maxLength": 200})]
+    email: Annotated[str, Field(examples=["ada@example.com"], json_schema_extra={"format": "email"})]
     time_zone: Zone
     language: Annotated[str, Field(description="Accepted; everything is in English.")] = "en"
 
@@ -75,16 +79,21 @@ class BookingBody(Body):
     """A booking to be made: of an event type by its id, or by username and slug."""
 
     start: Instant
-    event_type_id: int | None = None
-    username: str | None = None
-    event_type_slug: str | None = None
+    event_type_id: Annotated[
+        Id | None, Field(description="This, or username and eventTypeSlug.", examples=[1])
+    ] = None
+    username: Annotated[str | None, Field(description="The first part of the booking link.")] = None
+    event_type_slug: Annotated[str | None, Field(description="The second part of it.")] = None
     length_in_minutes: Annotated[int | None, Field(description="If given, that of the event type.")] = None
     attendee: AttendeeBody
-    guests: Annotated[list[str], Field(description="Their e-mail addresses, at most 20.")] = []
+    guests: Annotated[
+        list[str],
+        Field(description="Their e-mail addresses, at most 20.", json_schema_extra={"maxItems": MAX_GUESTS}),
+    ] = []
     metadata: Annotated[
         dict[str, Any],
         AfterValidator(_metadata),
-        WithJsonSchema(METADATA_SCHEMA | {"description": METADATA_KEYS}),
+        WithJsonSchema(METADATA_SCHEMA | {"description": METADATA_KEYS, "examples": [{"user_id": "123"}]}),
     ] = {}
     booking_fields_responses: Annotated[
         dict[str, Any],
@@ -136,8 +145,8 @@ class DeclineBody(Body):
 class AbsentAttendee(Body):
     """Somebody who was there or not."""
 
-    email: str
-    absent: bool
+    email: Annotated[str, Field(examples=["ada@example.com"])]
+    absent: Annotated[bool, Field(examples=[True])]
 
 
 class AbsentBody(Body):
@@ -159,9 +168,9 @@ def _last_moment(value: object) -> object:
 class SlotsQuery(Query):
     """Which free times are asked for: of an event type by its id, or by username and slug."""
 
-    event_type_id: int | None = None
-    username: str | None = None
-    event_type_slug: str | None = None
+    event_type_id: Annotated[Id | None, Field(description="This, or username and eventTypeSlug.")] = None
+    username: Annotated[str | None, Field(description="The first part of the booking link.")] = None
+    event_type_slug: Annotated[str | None, Field(description="The second part of it.")] = None
     start: Annotated[Instant, BeforeValidator(_moment, str), Field(description="ISO 8601, or a date in UTC.")]
     end: Annotated[
         Instant,
@@ -194,7 +203,7 @@ class BookingsQuery(Paging):
     ] = []
     attendee_email: str | None = None
     attendee_name: Annotated[str | None, Field(description="A part of it.")] = None
-    event_type_id: int | None = None
+    event_type_id: Id | None = None
     after_start: Annotated[
         Instant | None, BeforeValidator(_moment), Field(description="Starts at it or later.")
     ] = None

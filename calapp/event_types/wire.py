@@ -8,11 +8,35 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from calapp.event_types.forms import QuestionType
+from calapp.event_types.forms import CELL, DAY, SLUG, QuestionType
 from calapp.event_types.models import EventType, LocationKind
-from calapp.rest.wire import Answer, Body, Instant
+from calapp.rest.wire import Answer, Body, Instant, Patch
 
-Minutes = Annotated[int, Field(description="Minutes, a multiple of five.")]
+# What the form checks in words, told to the document.
+Minutes = Annotated[
+    int,
+    Field(
+        description="Minutes, a multiple of five.",
+        examples=[30],
+        json_schema_extra={"minimum": CELL, "maximum": DAY, "multipleOf": CELL},
+    ),
+]
+Buffer = Annotated[
+    int,
+    Field(
+        description="Minutes, a multiple of five.",
+        json_schema_extra={"minimum": 0, "maximum": DAY // 2, "multipleOf": CELL},
+    ),
+]
+Title = Annotated[str, Field(examples=["Quick chat"], json_schema_extra={"minLength": 1, "maxLength": 100})]
+Slug = Annotated[
+    str,
+    Field(
+        description="The last part of its link.",
+        examples=["quick-chat"],
+        json_schema_extra={"pattern": f"^{SLUG.pattern}$", "maxLength": 60},
+    ),
+]
 # Cal.com calls a question that is ticked a boolean.
 FIELD_TYPES = {"boolean": "checkbox", "text": "text", "textarea": "textarea", "select": "select"}
 TYPE_NAMES = {inside: name for name, inside in FIELD_TYPES.items()}
@@ -86,8 +110,8 @@ class _Settings(Body):
     step: Annotated[
         int | None, Field(alias="slotInterval", description="Minutes between starts; null: the length.")
     ] = None
-    buffer_before: Annotated[Minutes, Field(alias="beforeEventBuffer")] = 0
-    buffer_after: Annotated[Minutes, Field(alias="afterEventBuffer")] = 0
+    buffer_before: Annotated[Buffer, Field(alias="beforeEventBuffer")] = 0
+    buffer_after: Annotated[Buffer, Field(alias="afterEventBuffer")] = 0
     notice: Annotated[
         int, Field(alias="minimumBookingNotice", description="Minutes before a start in which it is closed.")
     ] = 120
@@ -113,16 +137,16 @@ class _Settings(Body):
 class EventTypeBody(_Settings):
     """An event type to be made."""
 
-    title: str
-    slug: Annotated[str, Field(description="The last part of its link.")]
+    title: Title
+    slug: Slug
     length: Annotated[Minutes, Field(alias="lengthInMinutes")]
 
 
-class EventTypePatch(_Settings):
+class EventTypePatch(_Settings, Patch):
     """What is to be changed of an event type; what is left out stays."""
 
-    title: str = ""
-    slug: str = ""
+    title: Title = ""
+    slug: Slug = ""
     length: Annotated[Minutes, Field(alias="lengthInMinutes")] = 0
 
 

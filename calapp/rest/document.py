@@ -52,6 +52,12 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
     """Return the OpenAPI document of these routes; `server` is the app's own address."""
     found = sorted(operations, key=lambda one: (one.path, one.method))
     schemas, definitions = TypeAdapter.json_schemas(list(_inputs(found)), ref_template=REF)
+    named = _untitled(definitions.get("$defs", {}))
+    queries = {
+        one.name: named[schemas[f"{one.name}.query", "validation"]["$ref"].removeprefix(REF.format(model=""))]
+        for one in found
+        if one.query
+    }
     paths: dict[str, Schema] = {}
     for one in found:
         made = {
@@ -59,7 +65,7 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
             "tags": [one.tag],
             **_words(one),
             "security": [{"key": []}] if one.access.key_needed else [{}, {"key": []}],
-            "parameters": [*_path_parameters(one), *_query_parameters(one), VERSION],
+            "parameters": [*_path_parameters(one), *_query_parameters(queries.get(one.name)), VERSION],
             "responses": _responses(one, schemas),
         }
         if one.body:
@@ -71,7 +77,7 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
         "servers": [{"url": server}],
         "paths": paths,
         "components": {
-            "schemas": _untitled(definitions.get("$defs", {})),
+            "schemas": named,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "cal_…"}},
         },
     }
@@ -104,6 +110,8 @@ def _inputs(operations: Iterable[Operation]) -> Iterator[Input]:
             yield f"{one.name}.pagination", "serialization", one.page_adapter
         if one.body:
             yield f"{one.name}.body", "validation", TypeAdapter(one.body)
+        if one.query:
+            yield f"{one.name}.query", "validation", TypeAdapter(one.query)
 
 
 def path_of(operation: Operation) -> str:
@@ -123,15 +131,15 @@ def _path_parameters(one: Operation) -> Iterator[Schema]:
         yield {"name": to_camel(name), "in": "path", "required": True, "schema": schema}
 
 
-def _query_parameters(one: Operation) -> Iterator[Schema]:
-    if not one.query:
+def _query_parameters(model: Schema | None) -> Iterator[Schema]:
+    if model is None:
         return
-    model = one.query.model_json_schema(ref_template=REF)
     for name, schema in model["properties"].items():
-        words = {"description": schema.pop("description")} if "description" in schema else {}
+        words = {"description": schema["description"]} if "description" in schema else {}
+        bare = {key: value for key, value in schema.items() if key != "description"}
         needed = name in model.get("required", ())
         # A list may be repeated or written with commas.
-        yield {"name": name, "in": "query", "required": needed, "schema": _untitled(schema), **words}
+        yield {"name": name, "in": "query", "required": needed, "schema": bare, **words}
 
 
 def _request_body(one: Operation, schemas: Schema) -> Schema:

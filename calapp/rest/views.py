@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Rule
 
 from calapp.config import settings
 from calapp.error_pages import API, is_api
 from calapp.rest.document import Schema, document
+from calapp.rest.reference import sections
 from calapp.rest.routes import Api, Operation
 
 blueprint = Blueprint("rest", __name__)
@@ -57,3 +58,12 @@ def made_document() -> Schema:
 def openapi() -> Response:
     """Give the OpenAPI document."""
     return jsonify(made_document())
+
+
+@blueprint.get("/v2/docs")
+def docs() -> str:
+    """Show the document to people."""
+    made = made_document()
+    return render_template(
+        "rest/docs.html", sections=sections(made), introduction=made["info"]["description"]
+    )

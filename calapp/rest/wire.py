@@ -2,7 +2,7 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -26,6 +26,9 @@ Instant = Annotated[
 ]
 
 
+Id = Annotated[int, Field(ge=1, lt=2**63)]  # what a column holds
+
+
 class Wire(BaseModel):
     """A shape on the wire: snake_case here, camelCase there."""
 
@@ -36,6 +39,17 @@ class Body(Wire):
     """What a request's body holds: no other types than those named; fields that nobody knows are ignored."""
 
     model_config = ConfigDict(strict=True)
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for one in schema["properties"].values():
+        one.pop("default", None)
+
+
+class Patch(Body):
+    """What is to be changed: what is left out stays, whatever default the model has."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class Query(Wire):

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from calapp.rest.wire import Answer, Body, Instant
+from calapp.addresses import MAX_URL
+from calapp.rest.wire import Answer, Body, Instant, Patch
 from calapp.webhooks.forms import HIDDEN, MAX_HEADERS, Header, WebhookInput
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
@@ -16,7 +17,22 @@ VERSION = "2021-10-20"  # of the body, as X-Cal-Webhook-Version says
 TriggerName = Annotated[
     str, WithJsonSchema({"type": "string", "enum": [trigger.value for trigger in SUBSCRIBABLE]})
 ]
-Url = Annotated[str, Field(description="Where events are sent; a private address is refused.")]
+Url = Annotated[
+    str,
+    Field(
+        description="Where events are sent; a private address is refused.",
+        examples=["https://example.com/hook"],
+        json_schema_extra={"format": "uri", "maxLength": MAX_URL},
+    ),
+]
+Triggers = Annotated[
+    list[TriggerName],
+    Field(
+        description="Which events.",
+        examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]],
+        json_schema_extra={"minItems": 1},
+    ),
+]
 Active = Annotated[bool, Field(description="While it is off its events are kept, not dropped.")]
 Template = Annotated[
     str | None,
@@ -52,7 +68,7 @@ class WebhookBody(Body):
     """A webhook to be made."""
 
     subscriber_url: Url
-    triggers: list[TriggerName]
+    triggers: Triggers
     active: Active = True
     payload_template: Template = None
     secret: Secret = None
@@ -72,11 +88,11 @@ class WebhookBody(Body):
         )
 
 
-class WebhookPatch(Body):
+class WebhookPatch(Patch):
     """What is to be changed of a webhook; what is left out stays."""
 
-    subscriber_url: Annotated[str, Field(description="Where events are sent.")] = ""
-    triggers: list[TriggerName] = []
+    subscriber_url: Url = ""
+    triggers: Triggers = []
     active: Active = True
     payload_template: Template = None
     secret: Secret = None

@@ -161,6 +161,8 @@ WRONG = [
     ({"start": 1}, "start"),
     ({"eventTypeId": None}, "eventTypeId"),
     ({"eventTypeId": "1"}, "eventTypeId"),
+    ({"eventTypeId": 10**30}, "eventTypeId"),
+    ({"eventTypeId": 2**63}, "eventTypeId"),
     ({"attendee": None}, "attendee"),
     ({"attendee": ADA | {"email": "ada"}}, "attendee.email"),
     ({"attendee": ADA | {"name": " "}}, "attendee.name"),

@@ -1,5 +1,6 @@
 """The document: every route is in it, and it is what OpenAPI allows."""
 
+import json
 import re
 
 import jsonschema_rs
@@ -48,6 +49,12 @@ def test_every_schema_of_the_document_is_a_schema(app: Flask) -> None:
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
     assert document["openapi"] == "3.1.0"
+
+
+def test_every_reference_of_the_document_leads_somewhere(app: Flask) -> None:
+    document = contract.of_app(app)
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert names <= set(document["components"]["schemas"])
 
 
 def test_operations_have_names_of_their_own(app: Flask) -> None:

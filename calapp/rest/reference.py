@@ -1,0 +1,215 @@
+"""The OpenAPI document as people read it: routes with their fields, an example and the errors."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from calapp.rest.document import Schema
+
+MOST_LEVELS = 4  # of fields inside fields
+TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "object",
+    "null": "null",
+}
+FORMATS = {"date-time": "time", "email": "e-mail address", "uri": "web address"}
+SAMPLES = {"integer": 1, "number": 1, "boolean": True, "object": {}}
+A_TIME = "2027-01-05T10:00:00Z"
+LIMITS = (
+    ("minimum", "from {}"),
+    ("maximum", "to {}"),
+    ("multipleOf", "a multiple of {}"),
+    ("maxLength", "at most {} characters"),
+    ("maxItems", "at most {}"),
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field, or a part of an address; `name` has the path of fields inside fields."""
+
+    name: str
+    type: str
+    needed: bool
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A route with all that there is to say about it."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    words: Sequence[str]
+    key_needed: bool
+    parameters: Sequence[Field]
+    body: Sequence[Field]
+    status: str
+    answer: Sequence[Field]
+    answer_is_list: bool
+    errors: Sequence[tuple[str, str]]
+    curl: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Routes that belong together."""
+
+    name: str
+    routes: Sequence[Route]
+
+
+def sections(document: Schema) -> list[Section]:
+    """Return all routes of a document, by their tags, in the order in which the tags come."""
+    found: dict[str, list[Route]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            found.setdefault(operation["tags"][0], []).append(_route(document, method, path, operation))
+    return [Section(name, routes) for name, routes in found.items()]
+
+
+def _route(document: Schema, method: str, path: str, operation: Schema) -> Route:
+    body = _content(operation.get("requestBody"))
+    status = next(code for code in operation["responses"] if code.startswith("2"))
+    properties = _content(operation["responses"][status])["properties"]
+    key_needed = {} not in operation["security"]
+    return Route(
+        name=operation["operationId"],
+        method=method.upper(),
+        path=path,
+        summary=operation["summary"],
+        words=operation["description"].split("\n\n"),
+        key_needed=key_needed,
+        parameters=[_parameter(document, one) for one in operation["parameters"] if one["in"] != "header"],
+        body=list(_fields(document, body)),
+        status=status,
+        answer=[
+            field
+            for name in properties
+            if name != "status"
+            for field in _fields(document, properties[name], name)
+        ],
+        answer_is_list=properties["data"].get("type") == "array",
+        errors=[
+            (code, one["description"])
+            for code, one in operation["responses"].items()
+            if not code.startswith("2")
+        ],
+        curl=_curl(document, method.upper(), path, operation, body, key_needed=key_needed),
+    )
+
+
+def _content(part: Schema | None) -> Schema:
+    schema: Schema = part["content"]["application/json"]["schema"] if part else {}
+    return schema
+
+
+def _resolved(document: Schema, schema: Schema) -> Schema:
+    """Follow a reference; keep what stands beside it."""
+    if "$ref" not in schema:
+        return schema
+    named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return {**named, **{name: value for name, value in schema.items() if name != "$ref"}}
+
+
+def _parameter(document: Schema, one: Schema) -> Field:
+    schema = one["schema"]
+    words = " ".join(part for part in (one.get("description", ""), _default(schema)) if part)
+    return Field(one["name"], _type(document, schema), one["required"], words)
+
+
+def _fields(document: Schema, schema: Schema, prefix: str = "", level: int = 0) -> Iterator[Field]:
+    """Return the fields of an object, and those inside them; a list's are named with []."""
+    whole = _inner(document, schema)
+    if whole.get("type") == "array":
+        yield from _fields(document, whole["items"], f"{prefix}[]", level)
+        return
+    needed = whole.get("required", ())
+    for name, one in whole.get("properties", {}).items():
+        path = f"{prefix}.{name}" if prefix else name
+        words = " ".join(part for part in (_described(document, one), _default(one)) if part)
+        yield Field(path, _type(document, one), name in needed, words)
+        if level < MOST_LEVELS:
+            yield from _fields(document, one, path, level + 1)
+
+
+def _inner(document: Schema, schema: Schema) -> Schema:
+    """Return the schema itself, or the alternative of it that is not null."""
+    whole = _resolved(document, schema)
+    others = [one for one in whole.get("anyOf", ()) if one.get("type") != "null"]
+    return _resolved(document, others[0]) if len(others) == 1 else whole
+
+
+def _described(document: Schema, schema: Schema) -> str:
+    own = schema.get("description", "")
+    words = own or _inner(document, schema).get("description", "")
+    limits = [text.format(schema[name]) for name, text in LIMITS if name in schema and name != "multipleOf"]
+    return words if words or not limits else f"{', '.join(limits).capitalize()}."
+
+
+def _default(schema: Schema) -> str:
+    if schema.get("default") in (None, "", [], {}):
+        return ""
+    return f"Default: {json.dumps(schema['default'])}."
+
+
+def _type(document: Schema, schema: Schema) -> str:
+    whole = _resolved(document, schema)
+    if "anyOf" in whole:
+        return " or ".join(dict.fromkeys(_type(document, one) for one in whole["anyOf"]))
+    if "enum" in whole or "const" in whole:
+        return " | ".join(str(one) for one in whole.get("enum", [whole.get("const")]))
+    kind = whole.get("type", "anything")
+    if kind == "array":
+        return f"list of {_type(document, whole['items'])}"
+    if isinstance(kind, list):
+        return " or ".join(TYPES[one] for one in kind)
+    return FORMATS.get(whole.get("format", ""), TYPES.get(kind, kind))
+
+
+def _sample(document: Schema, schema: Schema) -> Any:
+    """Make an example: what the document gives, else what fits the type; of objects what is needed."""
+    whole = _inner(document, schema)
+    for given in (schema, whole):
+        if given.get("examples"):
+            return given["examples"][0]
+    if "enum" in whole or "const" in whole:
+        return whole.get("enum", [whole.get("const")])[0]
+    if whole.get("format") == "date-time":
+        return A_TIME
+    if whole.get("type") == "array":
+        return [_sample(document, whole["items"])]
+    if "properties" in whole:
+        return _sample_object(document, whole)
+    return SAMPLES.get(str(whole.get("type")), "…")
+
+
+def _sample_object(document: Schema, whole: Schema) -> dict[str, Any]:
+    shown = [
+        name
+        for name, one in whole["properties"].items()
+        if name in whole.get("required", ()) or one.get("examples")
+    ]
+    chosen = shown or list(whole["properties"])[:1]
+    return {name: _sample(document, whole["properties"][name]) for name in chosen}
+
+
+def _curl(
+    document: Schema, method: str, path: str, operation: Schema, body: Mapping[str, Any], *, key_needed: bool
+) -> str:
+    needed = [one for one in operation["parameters"] if one["in"] == "query" and one["required"]]
+    query = "&".join(f"{one['name']}=2027-01-05" for one in needed)
+    address = document["servers"][0]["url"] + path + (f"?{query}" if query else "")
+    lines = [f"curl '{address}'" if method == "GET" else f"curl -X {method} '{address}'"]
+    if key_needed:
+        lines.append("-H 'Authorization: Bearer cal_…'")
+    if body:
+        sample = json.dumps(_sample(document, dict(body)), ensure_ascii=False, indent=2)
+        lines += ["-H 'Content-Type: application/json'", f"-d '{sample}'"]
+    return " \\\n  ".join(lines)
