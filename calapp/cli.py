@@ -20,6 +20,7 @@ from calapp.db import db, transaction
 from calapp.deliveries import upkeep
 from calapp.errors import AppError, NotFound
 from calapp.listening.command import listen
+from calapp.moving import copy_command
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import erase_visitor, export_user
 from calapp.production import refuse_unsafe
@@ -31,7 +32,16 @@ LONGEST_NAME = 100  # characters
 
 def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
     """Add the commands to `flask`."""
-    own = (worker_command(make_app), listen, seed_demo, add_user, change_password, add_api_key, prune)
+    own = (
+        worker_command(make_app),
+        copy_command(make_app),
+        listen,
+        seed_demo,
+        add_user,
+        change_password,
+        add_api_key,
+        prune,
+    )
     for command in (*own, erase_visitor, export_user):
         app.cli.add_command(command)
 
