@@ -87,7 +87,7 @@ class Outcome:
 
 def post(session: Session, mails: Sequence[Mail]) -> None:
     """Write mails in the open transaction; with SMTP_URL they go out soon after it has committed."""
-    due_at = now() if settings().smtp_url else None
+    due_at = database_now(session) if settings().smtp_url else None
     for mail in mails:
         mail.due_at = due_at
     session.add_all(mails)
@@ -154,7 +154,7 @@ def _words(error: Exception) -> str:
         return f"The mail server refused the address: {code} {_decoded(said)}"
     if isinstance(error, smtplib.SMTPResponseException):
         return f"The mail server answered {error.smtp_code} {_decoded(error.smtp_error)}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or "timed out" in str(error):  # smtplib wraps it
         return "The mail server did not answer in time."
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return f"The mail could not be sent: {reason}"

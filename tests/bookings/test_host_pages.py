@@ -1,0 +1,218 @@
+"""The host's pages of bookings: tabs, search, pages, history, and what can be done."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from calapp.bookings import service
+from calapp.bookings.metadata import Metadata
+from calapp.db import transaction
+from calapp.webhooks.models import Webhook
+from tests.bookings.conftest import TUESDAY_TEN
+
+NOON = TUESDAY_TEN + timedelta(hours=2)
+HTMX = {"HX-Request": "true"}
+TABS = ("upcoming", "unconfirmed", "past", "cancelled")
+
+
+def titles(client: FlaskClient, tab: str, query: str = "") -> list[str]:
+    page = client.get(f"/bookings/{tab}{query}").text
+    return re.findall(r'class="row-title" href="[^"]+">([^<]+)<', page)
+
+
+def counts(client: FlaskClient, query: str = "") -> list[int]:
+    page = client.get(f"/bookings/upcoming{query}").text
+    return [int(count) for count in re.findall(r'<span class="count">(\d+)</span>', page)]
+
+
+@pytest.fixture
+def four(book, quick_chat, change, monday) -> None:
+    """A booking for each tab."""
+    book(TUESDAY_TEN - timedelta(days=1), name="Paula Past", email="past@example.com")
+    book(name="Una Upcoming", metadata=Metadata({"user_id": "u-77", "city": "ZÜRICH"}))
+    gone = book(NOON, name="Carl Cancelled")
+    with transaction() as session:
+        service.cancel(session, gone, by="ada@example.com", reason="")
+    change(quick_chat, requires_confirmation=True)
+    book(NOON + timedelta(hours=1), name="Wanda Waiting")
+    monday.move_to(TUESDAY_TEN - timedelta(hours=3))
+
+
+def test_each_tab_shows_its_own_with_counts_of_all(rick_client: FlaskClient, four) -> None:
+    shown = [titles(rick_client, tab) for tab in TABS]
+    names = ["Una Upcoming", "Wanda Waiting", "Paula Past", "Carl Cancelled"]
+    assert shown == [[f"Quick chat between Rick and {name}"] for name in names]
+    assert counts(rick_client) == [1, 1, 1, 1]
+
+
+def test_a_moved_booking_is_listed_once(rick_client: FlaskClient, client, book) -> None:
+    client.post(f"/booking/{book().uid}/reschedule", data={"start": "2027-01-05T12:00:00Z"})
+    assert counts(rick_client) == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("una", 1),
+        ("UNA UPC", 1),
+        ("u-77", 1),
+        ("zürich", 1),
+        ("example.com", 1),
+        ("carl", 0),
+        ("%", 0),
+        ("x" * 500, 0),
+        ("' OR 1=1 --", 0),
+    ],
+)
+def test_a_search_looks_in_names_addresses_and_metadata(rick_client, four, words: str, found: int) -> None:
+    answer = rick_client.get("/bookings/upcoming", query_string={"q": words})
+    rows = len(re.findall('class="row-title"', answer.text))
+    assert answer.status_code == 200
+    assert rows == found
+
+
+def test_a_search_counts_in_every_tab_and_goes_along(rick_client: FlaskClient, four) -> None:
+    assert counts(rick_client, "?q=past@example.com") == [0, 0, 1, 0]
+    assert (
+        'href="/bookings/past?q=past%40example.com"'
+        in rick_client.get("/bookings/upcoming?q=past@example.com").text
+    )
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_an_empty_tab_says_what_will_stand_there(rick_client: FlaskClient, tab: str) -> None:
+    page = rick_client.get(f"/bookings/{tab}").text
+    assert 'class="empty-title"' in page
+    assert "here." in page
+    assert "Nothing found" in rick_client.get(f"/bookings/{tab}?q=nobody").text
+
+
+def test_fifty_bookings_are_a_page(rick_client: FlaskClient, book, quick_chat, change) -> None:
+    change(quick_chat, length=5, step=5)
+    for number in range(53):
+        book(TUESDAY_TEN + timedelta(minutes=5 * number), name=f"Visitor {number:02}")
+    first, second = titles(rick_client, "upcoming"), titles(rick_client, "upcoming", "?page=2")
+    assert (len(first), len(second)) == (50, 3)
+    assert first[0].endswith("Visitor 00")
+    assert second[-1].endswith("Visitor 52")
+    assert 'href="/bookings/upcoming?q=&amp;page=2"' in rick_client.get("/bookings/upcoming").text
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999", "2147483648", "9999"])
+def test_an_odd_page_number_shows_a_page(rick_client: FlaskClient, four, page: str) -> None:
+    assert rick_client.get(f"/bookings/upcoming?page={page}").status_code == 200
+
+
+def test_a_booking_shows_what_its_link_said(rick_client: FlaskClient, book) -> None:
+    metadata = Metadata({"user_id": "<i>1</i>"}, ("metadata[]: a key has 1 to 40 characters",))
+    page = rick_client.get(f"/bookings/{book(metadata=metadata, notes='Hello').uid}").text
+    assert "&lt;i&gt;1&lt;/i&gt;" in page
+    assert "1 entry of the link left out" in page
+    assert "metadata[]: a key has 1 to 40 characters" in page
+
+
+def test_a_booking_shows_its_events_and_their_deliveries(rick_client, client, book, rick, saved) -> None:
+    saved(
+        Webhook(user_id=rick.id, subscriber_url="https://hooks.example.com/a", triggers=["BOOKING_CREATED"])
+    )
+    booking = book()
+    answer = client.post(f"/booking/{booking.uid}/reschedule", data={"start": "2027-01-05T12:00:00Z"})
+    page = rick_client.get(answer.location.replace("/booking/", "/bookings/")).text
+    assert page.index("BOOKING_CREATED") < page.index("BOOKING_RESCHEDULED")
+    assert f"/deliveries?booking={booking.uid}" in page
+    assert "https://hooks.example.com/a" in page
+    assert "No webhook wanted it." in page
+    assert "number 2 of this booking" in page
+
+
+def test_a_booking_is_confirmed_by_one_click(rick_client: FlaskClient, four, triggers) -> None:
+    page = rick_client.get("/bookings/unconfirmed").text
+    path = re.search(r'action="(/bookings/[^/]+/confirm)"', page)[1]
+    page = rick_client.post(path, follow_redirects=True).text
+    assert "Booking confirmed." in page
+    assert triggers()[-1] == "BOOKING_CREATED"
+    again = rick_client.post(path)
+    assert again.status_code == 409
+    assert "This booking is confirmed already." in again.text
+
+
+@pytest.mark.parametrize(
+    ("act", "words"), [("reject", "Reject this booking?"), ("cancel", "Cancel this meeting?")]
+)
+def test_what_hurts_is_asked_first_in_the_dialog_or_on_a_page(
+    rick_client, book, triggers, act, words
+) -> None:
+    path = f"/bookings/{book().uid}/{act}"
+    assert words in rick_client.get(path).text
+    assert rick_client.get(path, headers=HTMX).text.lstrip().startswith("<form")
+    assert triggers() == ["BOOKING_CREATED"]
+
+
+def test_a_reason_that_is_too_long_comes_back_in_the_dialog(rick_client: FlaskClient, book, triggers) -> None:
+    path = f"/bookings/{book().uid}/cancel"
+    answer = rick_client.post(path, data={"reason": "x" * 5001}, headers=HTMX)
+    assert answer.status_code == 422
+    assert "Please keep this within 5,000 characters." in answer.text
+    assert "x" * 5001 in answer.text
+    assert triggers() == ["BOOKING_CREATED"]
+
+
+def test_a_dialog_that_comes_too_late_leads_to_the_booking(rick_client: FlaskClient, book, triggers) -> None:
+    path = f"/bookings/{book().uid}"
+    for _ in range(2):
+        answer = rick_client.post(f"{path}/cancel", data={"reason": "Ill"}, headers=HTMX)
+    assert answer.headers["HX-Redirect"] == path
+    page = rick_client.get(path).text
+    assert "This booking is cancelled already." in page
+    assert triggers() == ["BOOKING_CREATED", "BOOKING_CANCELLED"]
+
+
+def test_a_host_cancels_with_a_reason_for_the_visitor(rick_client, client, book) -> None:
+    uid = book().uid
+    rick_client.post(f"/bookings/{uid}/cancel", data={"reason": "On holiday"})
+    assert "On holiday" in client.get(f"/booking/{uid}").text
+    assert "(rick@example.com)" in rick_client.get(f"/bookings/{uid}").text
+
+
+def test_a_no_show_is_marked_and_taken_back(rick_client: FlaskClient, book, monday, triggers) -> None:
+    path = f"/bookings/{book(guests=('eve@example.com',)).uid}"
+    assert "No-show" not in rick_client.get(path).text
+    monday.move_to(NOON)
+    form = {"attendee": "eve@example.com", "no_show": "1"}
+    assert "Marked as no-show." in rick_client.post(f"{path}/no-show", data=form, follow_redirects=True).text
+    page = rick_client.post(f"{path}/no-show", data=form | {"no_show": "0"}, follow_redirects=True).text
+    assert "No longer marked as no-show." in page
+    assert triggers() == ["BOOKING_CREATED", "BOOKING_NO_SHOW_UPDATED", "BOOKING_NO_SHOW_UPDATED"]
+
+
+@pytest.mark.parametrize("attendee", ["", "nobody@example.com", "x" * 9000])
+def test_a_no_show_of_a_stranger_is_refused(rick_client, book, monday, triggers, attendee: str) -> None:
+    path = f"/bookings/{book().uid}/no-show"
+    monday.move_to(NOON)
+    answer = rick_client.post(path, data={"attendee": attendee, "no_show": "1"})
+    assert answer.status_code == 409
+    assert "Nobody with this e-mail address is at this booking." in answer.text
+    assert triggers() == ["BOOKING_CREATED"]
+
+
+@pytest.mark.parametrize("act", ["", "/confirm", "/reject", "/cancel", "/no-show"])
+def test_a_strangers_booking_is_not_found(bob_client, client, book, triggers, act: str) -> None:
+    path = f"/bookings/{book().uid}{act}"
+    call = bob_client.post if act else bob_client.get
+    assert call(path).status_code == 404
+    assert (client.post if act else client.get)(path).location.startswith("/login")
+    assert triggers() == ["BOOKING_CREATED"]
+
+
+def test_an_old_pending_booking_can_only_be_turned_down(
+    rick_client, book, quick_chat, change, monday
+) -> None:
+    change(quick_chat, requires_confirmation=True)
+    path = f"/bookings/{book().uid}"
+    monday.move_to(NOON)
+    page = rick_client.get(path).text
+    assert f'action="{path}/confirm"' not in page
+    assert f'href="{path}/reject"' in page
+    assert rick_client.post(f"{path}/confirm").status_code == 409
