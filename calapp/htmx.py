@@ -1,6 +1,7 @@
 """A page or its fragment, and the headers that go with it."""
 
 import json
+from urllib.parse import urlsplit
 
 from flask import Response, flash, make_response, redirect, render_template, request
 
@@ -10,6 +11,15 @@ def is_htmx() -> bool:
     headers = request.headers
     whole_page = "HX-Boosted" in headers or "HX-History-Restore-Request" in headers
     return headers.get("HX-Request") == "true" and not whole_page
+
+
+def asked_from(address: str) -> bool:
+    """Say whether htmx asks for a fragment of the page at this path.
+
+    A form of the dialog can stand on a page of its own, too; then there is nothing to put a fragment into.
+    """
+    stands_on = request.headers.get("HX-Current-URL")
+    return is_htmx() and (stands_on is None or urlsplit(stands_on).path == address)
 
 
 def page_or_fragment(page: str, fragment: str, /, **context: object) -> Response:

@@ -84,7 +84,8 @@ def expire_parked(session: Session) -> int:
     for webhook_id in {row.webhook_id for row in rows}:
         count = sum(row.webhook_id == webhook_id for row in rows)
         webhook = session.get_one(Webhook, webhook_id)
-        _tell(session, webhook, "expired", f"{count} events parked for 90 days have expired.")
+        things = "1 event that was" if count == 1 else f"{count:,} events that were"
+        _tell(session, webhook, "expired", f"{things} parked for 90 days expired.")
     return len(rows)
 
 
@@ -145,14 +146,24 @@ def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = 
         )
     )
     owner = session.get_one(User, webhook.user_id)
-    advice = "While it is off its events are parked. Switch it on again on the integrations page."
     letter = Mail(
         user_id=owner.id,
         recipient=owner.email,
         subject="A webhook needs your attention",
-        body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{advice}\n",
+        body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{_advice(webhook, kind)}\n",
     )
     post(session, [letter])
+
+
+def _advice(webhook: Webhook, kind: str) -> str:
+    """Say what helps, with the address of the page where it is done."""
+    page = f"{settings().base_url}/integrations"
+    log = f"{page}/webhooks/{webhook.id}/deliveries"
+    return {
+        "warning": f"Why it fails, and when it is tried next: {log}",
+        "switched_off": f"Its events are parked, not lost. Switch it on again and send them: {page}#webhooks",
+        "expired": f"They stand in the log: {log}",
+    }[kind]
 
 
 def prune(session: Session) -> int:

@@ -9,7 +9,7 @@ from calapp.config import settings
 from calapp.db import db
 from calapp.deliveries.models import State
 from calapp.deliveries.service import counts
-from calapp.htmx import dialog_done, is_htmx, redirect_to
+from calapp.htmx import asked_from, dialog_done, is_htmx, redirect_to
 from calapp.integrations.listing import Listing, listing_of, read_wanted
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
@@ -45,9 +45,10 @@ def webhooks_html(**extra: object) -> str:
 
 
 def list_answer(toast: str, *, focus: str = "new-webhook") -> Response:
-    """Close the dialog and show the whole list anew; without htmx lead back to it."""
-    if not is_htmx():
-        return redirect_to(url_for("integrations.index") + "#webhooks", toast)
+    """Close the dialog and show the whole list anew; where there is no dialog lead back to it."""
+    home = url_for("integrations.index")
+    if not asked_from(home):
+        return redirect_to(f"{home}#webhooks", toast)
     return dialog_done(webhooks_html(), target="#webhooks", focus=focus, toast=toast)
 
 

@@ -16,7 +16,6 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import database_now, is_sqlite
 from calapp.deliveries import signing
-from calapp.deliveries.models import Notice
 from calapp.deliveries.parcels import valid_secrets
 from calapp.errors import NotFound
 from calapp.integrations.models import Inspector, InspectorRequest
@@ -185,20 +184,6 @@ def finish_checklist(session: Session, user_id: int) -> None:
         .where(User.id == user_id, User.checklist_done_at.is_(None))
         .values(checklist_done_at=database_now(session))
     )
-
-
-def notices(session: Session, user_id: int) -> list[Notice]:
-    """Return what a host is told and has not dismissed, newest first, at most twenty."""
-    query = select(Notice).where(Notice.user_id == user_id, Notice.dismissed_at.is_(None))
-    return list(session.scalars(query.order_by(Notice.id.desc()).limit(20)))
-
-
-def dismiss(session: Session, user_id: int, notice_id: int) -> None:
-    """Put a notice away; raise NotFound when it is not this host's."""
-    notice = session.get(Notice, notice_id)
-    if notice is None or notice.user_id != user_id:
-        raise NotFound
-    notice.dismissed_at = notice.dismissed_at or database_now(session)
 
 
 def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:

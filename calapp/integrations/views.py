@@ -11,8 +11,8 @@ from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.deliveries.health import health_of
 from calapp.event_types.service import visible
-from calapp.htmx import dialog_done, is_htmx, page_or_fragment, redirect_to
-from calapp.integrations import box_views, guide_views, inspector_views, service
+from calapp.htmx import asked_from, dialog_done, is_htmx, page_or_fragment, redirect_to
+from calapp.integrations import box_views, guide_views, inspector_views, notices, service
 from calapp.integrations.blueprint import blueprint
 from calapp.integrations.page import embed_snippet, list_context, shown_webhooks
 
@@ -34,7 +34,8 @@ def index() -> str:
     return render_template(
         "integrations/index.html",
         trouble=_trouble(),
-        notices=service.notices(session, host.id),
+        embedded=not settings().redis_url,
+        notices=notices.standing(session, host.id),
         checklist=service.checklist(session, host),
         event_types=event_types,
         base_url=settings().base_url,
@@ -72,7 +73,7 @@ def health() -> Response:
 def dismiss(notice_id: int) -> Response:
     """Put a notice away."""
     with transaction() as session:
-        service.dismiss(session, current_host().id, notice_id)
+        notices.dismiss(session, current_host().id, notice_id)
     return redirect_to(url_for(".index"))
 
 
@@ -96,7 +97,7 @@ def renew() -> Response:
     with transaction() as session:
         accounts.renew_calendar_token(session, current_host().id)
     text = "The feed has a new address. Subscribe to it in your calendar."
-    if not is_htmx():
+    if not asked_from(url_for(".index")):
         return redirect_to(url_for(".index") + "#calendar", text)
     html = render_template("integrations/_calendar.html", feed_url=feed_url())
     return dialog_done(html, target="#calendar", focus="renew-calendar", toast=text)
@@ -160,7 +161,7 @@ def revoke(key_id: int) -> Response:
     """Revoke an API key."""
     with transaction() as session:
         accounts.revoke_api_key(session, current_host().id, key_id)
-    if not is_htmx():
+    if not asked_from(url_for(".index")):
         return redirect_to(url_for(".index") + "#api-keys", "API key revoked.")
     keys = accounts.api_keys(db.session(), current_host().id)
     html = render_template("integrations/_keys.html", keys=keys, zone=current_host().time_zone)

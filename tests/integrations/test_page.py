@@ -1,6 +1,7 @@
 """The integrations page above its webhooks: banner, notices, first steps, feed, keys, embed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import ApiKey, User
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.clock import now
-from calapp.deliveries.models import Attempt, Delivery, Event, Notice
+from calapp.config import Settings
+from calapp.deliveries.models import Attempt, Delivery, Event
 from calapp.event_types.models import EventType
 from calapp.integrations import views
 from calapp.webhooks.models import Webhook
@@ -28,8 +30,36 @@ def test_a_banner_names_the_command_that_cures(
     monkeypatch.setattr(views, "alive", lambda: alive)
     monkeypatch.setattr(views, "workers_alive", lambda: workers)
     page = rick_client.get("/integrations").text
-    assert ("so webhooks wait" in page) == bool(words)
+    assert ("Nothing is lost" in page) == bool(words)
     assert words in page
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_an_outside_queue_is_looked_at_by_its_own_address(
+    rick_client: FlaskClient, settings: Settings, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    monkeypatch.setattr(views, "settings", lambda: replace(settings, redis_url="redis://queue.example:6379"))
+    monkeypatch.setattr(views, "alive", lambda: alive)
+    monkeypatch.setattr(views, "workers_alive", lambda: 0)
+    page = rick_client.get("/integrations").text
+    assert ("valkey-cli" in page, "flask worker" in page) == (not alive, alive)
+    assert "make run" not in page
+    assert "queue.example" not in page
+
+
+@pytest.mark.parametrize("address", ["api-keys/1/revoke", "calendar/renew", "webhooks/1/delete"])
+def test_a_form_on_a_page_of_its_own_leads_back(
+    rick_client: FlaskClient, rick: User, webhook: Webhook, saved: Callable[..., None], address: str
+) -> None:
+    saved(ApiKey(user_id=rick.id, name="n8n", key_hash="0" * 64, hint="cal_0000", scopes=["read"]))
+    own = {**HTMX, "HX-Current-URL": f"http://localhost/integrations/{address}"}
+    list_page = {**HTMX, "HX-Current-URL": "http://localhost/integrations?page=2#webhooks"}
+    assert (
+        rick_client.post(f"/integrations/{address}", headers=own)
+        .headers["HX-Redirect"]
+        .startswith("/integrations#")
+    )
+    assert "HX-Redirect" not in rick_client.post(f"/integrations/{address}", headers=list_page).headers
 
 
 def test_webhooks_stand_at_the_bottom_of_the_page(rick_client: FlaskClient, quick_chat: EventType) -> None:
@@ -46,22 +76,6 @@ def test_the_empty_page_offers_the_inspector(rick_client: FlaskClient, session: 
     webhook = session.scalars(select(Webhook)).one()
     assert "/hooks/in/" in webhook.subscriber_url
     assert webhook.secret.startswith("whsec_")
-
-
-def test_a_notice_stays_until_it_is_dismissed(
-    rick: User,
-    rick_client: FlaskClient,
-    bob_client: FlaskClient,
-    webhook: Webhook,
-    saved: Callable[..., None],
-) -> None:
-    notice = Notice(user_id=rick.id, webhook_id=webhook.id, kind="warning", text="Every try has failed.")
-    saved(notice)
-    assert "Every try has failed." in rick_client.get("/integrations").text
-    address = f"/integrations/notices/{notice.id}/dismiss"
-    assert bob_client.post(address).status_code == 404
-    rick_client.post(address)
-    assert "Every try has failed." not in rick_client.get("/integrations").text
 
 
 def test_the_first_steps_can_be_put_away(rick_client: FlaskClient) -> None:
