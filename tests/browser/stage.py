@@ -42,6 +42,19 @@ class Stage:
     pages: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Host:
+    """A host of one test, and the session cookie of a browser in which they are signed in."""
+
+    id: int
+    username: str
+    cookie: str
+
+    def user(self, session: Session) -> User:
+        """Return the host's row."""
+        return session.get_one(User, self.id)
+
+
 @contextmanager
 def connected(data_dir: Path) -> Iterator[Flask]:
     """Enter an app on the database of a running Calapp."""
@@ -69,6 +82,19 @@ def cookie_of(app: Flask, user: User) -> str:
     """Return the session cookie of a browser in which this host is signed in."""
     serializer = app.session_interface.get_signing_serializer(app)
     return serializer.dumps({"_user_id": user.get_id(), "_fresh": True})
+
+
+def new_host(app: Flask, session: Session, name: str) -> Host:
+    """Make a host who is free at every hour and offers a quick chat."""
+    user = make_user(name)
+    user.checklist_done_at = now()
+    session.add(user)
+    session.flush()
+    session.add_all(
+        WeeklyHours(user_id=user.id, weekday=day, start_minute=0, end_minute=1440) for day in range(7)
+    )
+    session.add(EventType(user_id=user.id, title="Quick chat", slug="quick-chat", length=15, notice=0))
+    return Host(user.id, name, cookie_of(app, user))
 
 
 def build_nothing(session: Session, user: User, stage: Stage) -> None:
@@ -295,6 +321,8 @@ def add_failing(session: Session, user: User, stage: Stage) -> None:
             at - timedelta(minutes=300 - number),
             due_at=at + timedelta(hours=3),
             reason=REFUSED,
+            attempts=1,
+            tries=1,
         )
         session.add(attempt_of(delivery, (None, 500, 404)[number % 3]))
     delivery = add_delivery(session, user, failing, State.FAILED, at - timedelta(hours=9), reason=REFUSED)
@@ -338,7 +366,6 @@ def add_delivery(
         created_at=at,
     )
     ended = at if state not in {State.WAITING, State.PARKED} else None
-    tried = 0 if state == State.PARKED else 1
     delivery = Delivery(
         event=event,
         webhook_id=webhook.id,
@@ -346,9 +373,7 @@ def add_delivery(
         state=state,
         created_at=at,
         finished_at=ended,
-        attempts=tried,
-        tries=tried,
-        **more,
+        **{"attempts": 1 if ended else 0, "tries": 1 if ended else 0, **more},
     )
     session.add(delivery)
     session.flush()

@@ -1,0 +1,207 @@
+"""A visitor's way to a booking, and what can become of it."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import select
+
+from calapp.bookings.models import Booking
+from calapp.db import db
+from tests.browser.stage import Host, connected
+from tests.browser.window import Window
+from tests.running import Running
+
+HUMAN = 2100  # milliseconds; a form that comes back faster is a robot's
+
+
+@pytest.fixture
+def bookings(calapp: Running, host: Host) -> Callable[[], list[dict[str, str]]]:
+    """Return a function that gives the metadata of the host's bookings."""
+
+    def found() -> list[dict[str, str]]:
+        with connected(calapp.data_dir):
+            query = select(Booking.link_metadata).where(Booking.host_id == host.id).order_by(Booking.id)
+            return list(db.session.scalars(query))
+
+    return found
+
+
+def choose_time(window: Window, day: int = 1) -> None:
+    """Go to the next month, one of its free days and that day's first time."""
+    window.link("Next month").click()
+    expect(window.link("Previous month")).to_be_visible()
+    window.page.locator(".month td > a").nth(day).click()
+    expect(window.page.locator(".month td > a").nth(day)).to_have_attribute("aria-current", "date")
+    window.page.locator(".times a").first.click()
+    expect(window.page.locator("form[method=post]")).to_be_visible()
+
+
+def fill_in(window: Window, wait: int = HUMAN) -> None:
+    window.text("Your name").fill("Bob Builder")
+    window.text("Email address").fill("bob@example.com")
+    window.page.wait_for_timeout(wait)
+
+
+def book(window: Window, host: Host, query: str = "") -> None:
+    window.go(f"/{host.username}/quick-chat?tz=Europe/Berlin{query}")
+    choose_time(window)
+    fill_in(window)
+    window.button("Confirm").click()
+    expect(window.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+
+
+def test_metadata_survives_every_click(
+    visitor: Window, host: Host, bookings: Callable[[], list[dict[str, str]]]
+) -> None:
+    visitor.go(f"/{host.username}/quick-chat?metadata[user_id]=123&metadata[plan]=a%26b")
+    visitor.link("12h").click()
+    expect(visitor.page.locator(".times a").first).to_contain_text(re.compile("am|pm"))
+    visitor.field("Time zone").select_option("Asia/Tokyo")
+    expect(visitor.field("Time zone")).to_have_value("Asia/Tokyo")
+    choose_time(visitor)
+    visitor.link("Back").click()
+    visitor.page.locator(".times a").nth(1).click()
+    expect(visitor.text("Your name")).to_be_visible()
+    visitor.page.wait_for_timeout(HUMAN)
+    visitor.button("Confirm").click()
+    expect(visitor.text("Your name")).to_have_attribute("aria-invalid", "true")
+    expect(visitor.text("Your name")).to_be_focused()
+    fill_in(visitor, wait=0)
+    visitor.button("Confirm").click()
+    expect(visitor.page.get_by_text("(Asia/Tokyo)")).to_be_visible()
+    assert bookings() == [{"user_id": "123", "plan": "a&b"}]
+
+
+def test_the_zone_of_the_visitor_is_taken_once_and_back_leaves_the_page(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    window = open_window(zone="America/New_York")
+    window.go("/login")
+    window.go(f"/{host.username}/quick-chat?metadata[a]=1")
+    expect(window.field("Time zone")).to_have_value("America/New_York")
+    assert "tz=America" in window.page.url
+    assert "metadata" in window.page.url
+    window.page.go_back()
+    assert window.path == "/login"
+
+
+def test_the_zone_of_the_address_wins(open_window: Callable[..., Window], host: Host) -> None:
+    window = open_window(zone="America/New_York")
+    window.go(f"/{host.username}/quick-chat?tz=Asia/Tokyo")
+    expect(window.field("Time zone")).to_have_value("Asia/Tokyo")
+    assert window.requests.count(f"GET /{host.username}/quick-chat") == 1
+
+
+def test_a_time_that_was_taken_meanwhile_keeps_what_was_typed(
+    open_window: Callable[..., Window], host: Host, bookings: Callable[[], list[dict[str, str]]]
+) -> None:
+    slow, quick = open_window(), open_window()
+    address = f"/{host.username}/quick-chat?tz=Europe/Berlin&metadata[who]="
+    slow.go(f"{address}slow")
+    choose_time(slow)
+    quick.page.goto(slow.page.url.replace("slow", "quick"))
+    quick.text("Your name").fill("Quick")
+    quick.text("Email address").fill("quick@example.com")
+    fill_in(slow)
+    quick.button("Confirm").click()
+    expect(quick.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    slow.button("Confirm").click()
+    expect(slow.page.get_by_role("alert")).to_contain_text("not free any more")
+    slow.page.locator(".times a").first.click()
+    expect(slow.text("Your name")).to_have_value("Bob Builder")
+    slow.page.wait_for_timeout(HUMAN)
+    slow.button("Confirm").click()
+    expect(slow.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    assert bookings() == [{"who": "quick"}, {"who": "slow"}]
+
+
+def test_a_booking_is_made_by_keyboard_alone(visitor: Window, host: Host) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    visitor.tab_to("Next month")
+    visitor.press("Enter")
+    expect(visitor.link("Previous month")).to_be_visible()
+    expect(visitor.link("Next month")).to_be_focused()
+    visitor.page.locator(".month td > a").nth(2).focus()
+    visitor.press("Enter")
+    expect(visitor.page.locator(".month a[aria-current=date]")).to_be_focused()
+    visitor.page.locator(".times a").first.focus()
+    visitor.press("Enter")
+    expect(visitor.text("Your name")).to_be_focused()
+    visitor.page.keyboard.type("Bob")
+    visitor.press("Tab")
+    visitor.page.keyboard.type("bob@example.com")
+    visitor.page.wait_for_timeout(HUMAN)
+    visitor.press("Enter")
+    expect(visitor.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+
+
+def test_a_meeting_is_booked_moved_and_cancelled_without_a_script(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    plain = open_window(javascript=False)
+    book(plain, host, "&metadata[user_id]=123")
+    plain.link("Reschedule").click()
+    plain.link("Next month").click()
+    plain.page.locator(".month td > a").last.click()
+    plain.page.locator(".times a").first.click()
+    plain.text("Why is it moved?").fill("A train.")
+    plain.page.wait_for_timeout(HUMAN)
+    plain.button("Move the meeting").click()
+    expect(plain.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    plain.page.get_by_role("link", name="Cancel", exact=True).click()
+    plain.text("Reason").fill("I am ill.")
+    plain.button("Cancel the meeting").click()
+    expect(plain.page.get_by_role("heading", name="This meeting is cancelled")).to_be_visible()
+
+
+def test_a_meeting_is_moved_and_cancelled_with_the_mouse(visitor: Window, host: Host) -> None:
+    book(visitor, host)
+    visitor.link("Reschedule").click()
+    choose_time(visitor, day=9)
+    visitor.text("Why is it moved?").fill("A train.")
+    visitor.page.wait_for_timeout(HUMAN)
+    visitor.button("Move the meeting").click()
+    expect(visitor.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    visitor.page.get_by_role("link", name="Cancel", exact=True).click()
+    visitor.link("Keep it").click()
+    visitor.page.get_by_role("link", name="Cancel", exact=True).click()
+    visitor.button("Cancel the meeting").click()
+    expect(visitor.page.get_by_role("heading", name="This meeting is cancelled")).to_be_visible()
+
+
+def test_back_and_reload_of_the_booker_show_whole_pages(visitor: Window, host: Host) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    choose_time(visitor)
+    visitor.page.reload()
+    expect(visitor.text("Your name")).to_be_visible()
+    visitor.expect_whole()
+    for _ in range(2):
+        visitor.page.go_back()
+        expect(visitor.page.locator(".month")).to_be_visible()
+        visitor.expect_whole()
+    visitor.page.go_forward()
+    expect(visitor.page.locator(".times a").first).to_be_visible()
+    visitor.expect_whole()
+
+
+def test_the_last_of_two_quick_clicks_wins(visitor: Window, host: Host) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    visitor.link("Next month").click()
+    expect(visitor.link("Previous month")).to_be_visible()
+    visitor.page.evaluate("for (const day of [3, 5]) document.querySelectorAll('.month td > a')[day].click()")
+    expect(visitor.page.locator(".month td > a").nth(5)).to_have_attribute("aria-current", "date")
+    visitor.page.wait_for_timeout(300)
+    expect(visitor.page.locator(".month td > a").nth(5)).to_have_attribute("aria-current", "date")
+
+
+def test_a_second_click_books_once(
+    visitor: Window, host: Host, bookings: Callable[[], list[dict[str, str]]]
+) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    choose_time(visitor)
+    fill_in(visitor)
+    visitor.button("Confirm").dblclick()
+    expect(visitor.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    assert len(bookings()) == 1

@@ -1,0 +1,231 @@
+"""The host's other pages: sign-in, bookings, event types, availability, settings, keys, the inspector."""
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import select
+
+from calapp.bookings.models import Status
+from calapp.clock import now
+from calapp.db import transaction
+from calapp.event_types.models import EventType
+from tests.browser.stage import Host, booking_of, connected
+from tests.browser.window import Window
+from tests.conftest import PASSWORD
+from tests.running import Running
+
+
+@pytest.fixture
+def booking(calapp: Running, host: Host) -> Callable[[Status], str]:
+    """Return a function that adds a booking of the host's and returns its title."""
+
+    def add(status: Status) -> str:
+        with connected(calapp.data_dir), transaction() as session:
+            event_type = session.scalars(select(EventType).where(EventType.user_id == host.id)).one()
+            made = booking_of(host.user(session), event_type, status, now() + timedelta(days=3), 1)
+            session.add(made)
+            return made.title
+
+    return add
+
+
+def test_signing_in_by_keyboard_leads_back_to_the_page_that_was_wanted(visitor: Window, host: Host) -> None:
+    visitor.go("/integrations")
+    expect(visitor.field("Username")).to_be_focused()
+    visitor.page.keyboard.type(host.username)
+    visitor.press("Tab")
+    visitor.page.keyboard.type("wrong")
+    visitor.press("Enter")
+    expect(visitor.page.get_by_role("alert")).to_be_visible()
+    expect(visitor.field("Username")).to_have_value(host.username)
+    expect(visitor.field("Password")).to_be_focused()
+    visitor.page.keyboard.type(PASSWORD)
+    visitor.press("Enter")
+    expect(visitor.page.get_by_role("heading", name="Integrations")).to_be_visible()
+    visitor.button("Sign out").click()
+    expect(visitor.page.get_by_role("heading", name="Sign in to Calapp")).to_be_visible()
+
+
+def test_signing_in_works_without_a_script(open_window: Callable[..., Window], host: Host) -> None:
+    plain = open_window(javascript=False)
+    plain.go("/login")
+    plain.field("Username").fill(host.username)
+    plain.field("Password").fill(PASSWORD)
+    plain.button("Sign in").click()
+    expect(plain.page.get_by_role("heading", name="Bookings")).to_be_visible()
+
+
+def test_the_skip_link_is_the_first_stop(window: Window) -> None:
+    window.go("/integrations")
+    window.press("Tab", "Enter", "Tab")
+    assert window.page.evaluate("document.getElementById('content').contains(document.activeElement)")
+
+
+def test_a_booking_is_confirmed_and_another_turned_down(
+    window: Window, booking: Callable[[Status], str]
+) -> None:
+    title = booking(Status.PENDING)
+    window.go("/bookings/unconfirmed")
+    window.button("Confirm").click()
+    window.go("/bookings/upcoming")
+    expect(window.link(title).first).to_be_visible()
+    booking(Status.PENDING)
+    window.go("/bookings/unconfirmed")
+    window.link("Reject").click()
+    expect(window.text("Reason")).to_be_focused()
+    window.text("Reason").fill("I am away.")
+    window.dialog.get_by_role("button", name="Reject").click()
+    expect(window.page.locator(".pill", has_text="Turned down")).to_be_visible()
+    expect(window.page.get_by_text("I am away.", exact=True)).to_be_visible()
+
+
+def test_a_booking_that_was_cancelled_meanwhile_says_so_in_a_toast(
+    window: Window, booking: Callable[[Status], str]
+) -> None:
+    booking(Status.ACCEPTED)
+    window.go("/bookings/upcoming")
+    other = window.context.new_page()
+    for page in (window.page, other):
+        page.goto(f"{window.address}/bookings/upcoming")
+        page.get_by_role("link", name="Cancel 30 minute").click()
+    other.get_by_role("button", name="Cancel the meeting").click()
+    other.get_by_role("heading", name="30 minute").wait_for()
+    other.close()
+    window.text("Reason").fill("Too late.")
+    window.button("Cancel the meeting").click()
+    expect(window.toast).to_be_visible()
+    expect(window.text("Reason")).to_have_value("Too late.")
+
+
+def test_a_booking_is_cancelled_by_its_host_without_a_script(
+    plain: Window, booking: Callable[[Status], str]
+) -> None:
+    title = booking(Status.ACCEPTED)
+    plain.go("/bookings/upcoming")
+    plain.page.get_by_role("link", name=f"Cancel {title}").click()
+    plain.button("Cancel the meeting").click()
+    plain.go("/bookings/cancelled")
+    expect(plain.link(title).first).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_an_event_type_is_made_hidden_and_deleted(
+    open_window: Callable[..., Window], host: Host, javascript: bool
+) -> None:
+    window = open_window(host.cookie, javascript=javascript)
+    window.go("/event-types")
+    window.link("New event type").click()
+    window.text("Title").fill("Deep dive")
+    window.text("Address").fill("quick-chat")
+    window.text("Length").fill("45")
+    window.button("Add a question").click()
+    window.text("Question", exact=True).fill("Which one?")
+    window.press("Enter")
+    expect(window.text("Address")).to_have_attribute("aria-invalid", "true")
+    expect(window.text("Question", exact=True)).to_have_value("Which one?")
+    window.text("Address").fill("deep-dive")
+    window.press("Enter")
+    expect(window.link("Deep dive").first).to_be_visible()
+    window.button("Hide Deep dive").click()
+    expect(window.page.locator(".pill", has_text="Hidden")).to_be_visible()
+    window.link("Delete Deep dive").click()
+    window.button("Delete").click()
+    expect(window.link("Edit Quick chat")).to_be_visible()
+    expect(window.link("Edit Deep dive")).to_have_count(0)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_weekly_hours_and_a_day_off_are_saved(
+    open_window: Callable[..., Window], host: Host, javascript: bool
+) -> None:
+    window = open_window(host.cookie, javascript=javascript)
+    window.go("/availability")
+    window.button("Remove range 1 of Sunday").click()
+    window.button("Add hours on Sunday").click()
+    start = window.field("Sunday, range 1, from")
+    window.field("Sunday, range 1, to").fill("09:00")
+    start.fill("10:00")
+    window.page.get_by_role("button", name="Save").last.click()
+    expect(start).to_have_attribute("aria-invalid", "true")
+    start.fill("08:00")
+    window.page.get_by_role("button", name="Save").last.click()
+    expect(start).not_to_have_attribute("aria-invalid", "true")
+    expect(start).to_have_value("08:00")
+    window.text("Date").fill("2030-12-24")
+    window.field("Day off").check()
+    window.button("Add date").click()
+    expect(window.page.get_by_text("Tuesday, 24 December 2030")).to_be_visible()
+    window.button("Remove Tuesday, 24 December 2030").click()
+    expect(window.page.get_by_text("Tuesday, 24 December 2030")).to_have_count(0)
+
+
+def test_the_profile_and_the_password_are_changed(window: Window) -> None:
+    window.go("/settings")
+    window.text("Name").fill("Rick the Host")
+    window.field("Time zone").select_option("Asia/Tokyo")
+    window.button("Save").first.click()
+    expect(window.text("Name")).to_have_value("Rick the Host")
+    window.field("Present password").fill("wrong")
+    window.field("New password").fill("a new password")
+    window.button("Change password").click()
+    expect(window.field("Present password")).to_have_attribute("aria-invalid", "true")
+    window.field("Present password").fill(PASSWORD)
+    window.field("New password").fill("a new password")
+    window.button("Change password").click()
+    expect(window.toast).to_be_visible()
+
+
+def test_an_api_key_is_shown_once_and_revoked(window: Window) -> None:
+    window.go("/integrations")
+    window.link("New API key").click()
+    window.dialog.get_by_role("button", name="Create").click()
+    expect(window.text("Name")).to_have_attribute("aria-invalid", "true")
+    window.text("Name").fill("Reports")
+    window.dialog.get_by_role("button", name="Create").click()
+    expect(window.dialog.locator("input[value^=cal_]")).to_be_visible()
+    window.press("Escape")
+    expect(window.dialog).to_be_hidden()
+    expect(window.page.get_by_text("Reports")).to_be_visible()
+    window.link("Revoke Reports").click()
+    window.dialog.get_by_role("button", name="Revoke").click()
+    expect(window.page.get_by_text("No keys yet.")).to_be_visible()
+
+
+def test_the_calendar_feed_gets_a_new_address(window: Window) -> None:
+    window.go("/integrations")
+    before = window.field("Address of the calendar feed").input_value()
+    window.link("Renew").click()
+    window.dialog.get_by_role("button").last.click()
+    expect(window.toast).to_contain_text("new address")
+    assert window.field("Address of the calendar feed").input_value() != before
+    assert window.focused() == "renew-calendar"
+
+
+def test_the_inspector_shows_what_arrives_and_fails_on_demand(window: Window) -> None:
+    window.go("/integrations")
+    window.button("Add the inspector").click()
+    window.field("Answer 500 to the next").fill("1")
+    window.button("Save").click()
+    expect(window.field("Answer 500 to the next")).to_have_value("1")
+    other = window.context.new_page()
+    other.goto(f"{window.address}/integrations")
+    other.get_by_role("button", name="Ping test").click()
+    result = other.locator("#ping-result")
+    result.wait_for()
+    assert "Answered 500" in result.text_content()
+    other.close()
+    row = window.page.locator(".request")
+    expect(row).to_contain_text("Signature good")
+    expect(row).to_contain_text("Answered 500")
+    row.locator("summary").click()
+    expect(row.get_by_label("Body")).to_contain_text('"user_id": "123"')
+    window.button("Clear").click()
+    expect(window.page.get_by_text("Nothing has come yet")).to_be_visible()
+
+
+def test_an_unknown_address_has_a_page_of_its_own(visitor: Window) -> None:
+    visitor.go(f"/{secrets.token_hex(3)}/nothing")
+    expect(visitor.page.get_by_role("heading", name="Not found")).to_be_visible()

@@ -1,0 +1,144 @@
+"""The delivery log: live while something is under way, filters, one delivery, resend, replay."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from calapp.deliveries.models import State
+from tests.browser.stage import Host
+from tests.browser.window import Window
+from tests.receiver import Receiver, answer
+from tests.running import wait_until
+
+Maker = Callable[..., int]
+
+
+@pytest.fixture
+def number(webhook: Maker, receiver: Receiver) -> int:
+    """The id of a webhook that leads to the receiver."""
+    return webhook(receiver.url())
+
+
+def log_of(number: int) -> str:
+    return f"/integrations/webhooks/{number}/deliveries"
+
+
+def test_the_log_follows_a_delivery_and_then_is_still(
+    window: Window, number: int, delivery: Maker, receiver: Receiver
+) -> None:
+    receiver.behave = answer("500 Internal Server Error")
+    delivery(number)
+    window.go(log_of(number))
+    expect(window.page.locator(".pill", has_text="Failing")).to_be_visible()
+    receiver.behave = answer()
+    expect(window.page.locator(".pill", has_text="Delivered")).to_be_visible(timeout=15000)
+    expect(window.page.locator("[id^=log-poll]")).to_have_count(0)
+    asked = len(window.requests)
+    window.page.wait_for_timeout(1200)
+    assert len(window.requests) == asked
+
+
+def test_an_empty_log_says_what_will_stand_there(window: Window, number: int) -> None:
+    window.go(log_of(number))
+    expect(window.page.get_by_text("No deliveries yet")).to_be_visible()
+
+
+def test_the_log_is_filtered_by_state_event_booking_and_text(
+    window: Window, number: int, delivery: Maker
+) -> None:
+    for state in (State.FAILED, State.DELIVERED, State.EXPIRED):
+        delivery(number, state)
+    window.go(log_of(number))
+    rows = window.page.locator("#log li")
+    expect(rows).to_have_count(3)
+    window.field("State").select_option("failed")
+    window.button("Filter").click()
+    expect(rows).to_have_count(1)
+    booking = rows.locator("code").text_content()
+    window.link("Clear").click()
+    window.field("Booking").fill(booking)
+    window.press("Enter")
+    expect(rows).to_have_count(1)
+    window.link("Clear").click()
+    window.field("Text").fill("USER_ID")
+    window.button("Filter").click()
+    expect(rows).to_have_count(3)
+    window.field("Text").fill("nobody")
+    window.button("Filter").click()
+    expect(window.page.get_by_text("Nothing fits")).to_be_visible()
+
+
+def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
+    open_window: Callable[..., Window], host: Host, number: int, delivery: Maker, receiver: Receiver
+) -> None:
+    window = open_window(host.cookie, permissions=["clipboard-read", "clipboard-write"])
+    receiver.behave = answer("404 Not Found", b"<b>who?</b>")
+    delivery(number)
+    wait_until(lambda: receiver.requests)
+    window.go(log_of(number))
+    window.page.locator("#log li a").click()
+    tries = window.page.locator(".attempt")
+    expect(tries).to_contain_text("404")
+    expect(tries.locator(".times-bar")).to_be_visible()
+    tries.get_by_text("Answer", exact=True).click()
+    expect(window.field("Body of the answer")).to_have_text("<b>who?</b>")
+    expect(window.field("Body of the request")).to_contain_text('"user_id": "123"')
+    window.button("Copy as curl").click()
+    expect(window.toast).to_contain_text("Copied")
+    assert window.page.evaluate("navigator.clipboard.readText()").startswith("curl -i -X POST")
+    receiver.behave = answer()
+    window.button("Send now").click()
+    expect(window.page.locator("#state-title .pill")).to_have_text("Delivered", timeout=8000)
+    expect(window.page.get_by_text("by hand").first).to_be_visible()
+    assert receiver.requests[0].headers["webhook-id"] == receiver.requests[-1].headers["webhook-id"]
+
+
+def test_a_window_is_replayed_with_count_and_progress(
+    window: Window, number: int, delivery: Maker, receiver: Receiver
+) -> None:
+    for _ in range(3):
+        delivery(number, State.FAILED)
+    window.go(log_of(number))
+    window.link("Replay").click()
+    window.field("From").fill("2026-01-02T10:00")
+    window.field("To").fill("2026-01-01T10:00")
+    window.button("Count").click()
+    expect(window.field("To")).to_have_attribute("aria-invalid", "true")
+    window.field("To").fill("2099-01-01T10:00")
+    window.button("Count").click()
+    expect(window.page.get_by_text("3 events would be sent.")).to_be_visible()
+    window.dialog.get_by_role("button", name="Replay").click()
+    expect(window.toast).to_contain_text("The replay has begun")
+    expect(window.page.locator(".pill", has_text="Delivered")).to_have_count(3, timeout=15000)
+    expect(window.page.get_by_text("3 of 3 events were put on their way")).to_be_visible()
+    assert len(receiver.requests) == 3
+
+
+def test_the_log_works_without_a_script(
+    plain: Window, number: int, delivery: Maker, receiver: Receiver
+) -> None:
+    delivery(number, State.FAILED)
+    plain.go(log_of(number))
+    plain.link("Replay").click()
+    plain.button("Count").click()
+    expect(plain.page.get_by_text("would be sent")).to_be_visible()
+    plain.go(log_of(number))
+    plain.page.locator("#log li a").click()
+    plain.button("Resend").click()
+    wait_until(lambda: receiver.requests)
+    plain.page.wait_for_timeout(200)
+    plain.page.reload()
+    expect(plain.page.locator("#state-title")).to_contain_text("Delivered")
+
+
+def test_older_pages_and_back_are_whole_pages(window: Window, number: int, delivery: Maker) -> None:
+    for _ in range(51):
+        delivery(number, State.DELIVERED)
+    window.go(log_of(number))
+    expect(window.page.locator("#log li")).to_have_count(50)
+    window.link("Older").click()
+    expect(window.page.locator("#log li")).to_have_count(1)
+    window.page.go_back()
+    expect(window.page.locator("#log li")).to_have_count(50)
+    window.expect_whole()

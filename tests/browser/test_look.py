@@ -1,0 +1,138 @@
+"""Every page in light and dark, wide and narrow: accessible, and never wider than the window."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.stage import Stage
+from tests.browser.window import Window
+
+# axe is a script of our own beside the page's; a colour half-way through a transition has no meaning.
+STILL = {"bypass_csp": True, "reduced_motion": "reduce"}
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 800}
+# Which of axe's rules see colours, and which see room; the others see neither, so once is enough for them.
+COLOURS = ("color-contrast", "link-in-text-block")
+ROOM = ("target-size", "scrollable-region-focusable")
+
+# Who looks, and at what; a name in words stands for a page of the stage.
+ADA = (
+    "/integrations",
+    "/integrations/inspector",
+    "log",
+    "failing log",
+    "delivered",
+    "failed",
+    "box",
+    "custom box",
+    "parked",
+    "/bookings/upcoming",
+    "/bookings/cancelled",
+    "host's booking accepted",
+    "host's booking cancelled",
+    "/event-types",
+    "event type",
+    "/availability",
+    "/settings",
+)
+ZOE = (
+    "/integrations",
+    "/integrations/inspector",
+    "/integrations/api-keys/new",
+    "/bookings/upcoming",
+    "/event-types",
+    "/event-types/new",
+)
+MAX = ("/integrations?page=2",)
+VISITOR = (
+    "/login",
+    "/ada",
+    "/ada/30min?tz=America/New_York",
+    "booking accepted",
+    "booking pending",
+    "booking cancelled",
+    "booking rejected",
+    "/nobody/nothing",
+)
+PAGES = [
+    (who, page) for who, pages in (("ada", ADA), ("zoe", ZOE), ("max", MAX), ("", VISITOR)) for page in pages
+]
+
+
+def faults(window: Window) -> list[str]:
+    """Return what is wrong with a page in its four looks; axe sees each rule that a look can change."""
+    page, found = window.page, []
+    page.set_viewport_size(WIDE)
+    page.emulate_media(color_scheme="light")
+    found += window.violations()
+    page.emulate_media(color_scheme="dark")
+    found += window.violations(*COLOURS)
+    page.set_viewport_size(NARROW)
+    found += window.violations(*COLOURS, *ROOM)
+    page.emulate_media(color_scheme="light")
+    found += window.violations(*COLOURS)
+    if window.sideways() > 0:
+        found.append(f"wider than the window by {window.sideways()}")
+    return found
+
+
+@pytest.mark.parametrize(("who", "page"), PAGES, ids=[f"{who or 'visitor'} {page}" for who, page in PAGES])
+def test_a_page_is_accessible_and_fits_in_every_look(
+    open_window: Callable[..., Window], stage: Stage, who: str, page: str
+) -> None:
+    window = open_window(stage.cookies.get(who, ""), **STILL)
+    window.go(stage.pages.get(page, page))
+    if page == "/integrations":
+        window.page.wait_for_load_state("networkidle")  # the health of the webhooks comes by itself
+    assert faults(window) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "opener"),
+    [
+        ("/integrations", "New Webhook"),
+        ("/integrations", "Edit webhook https://hooks"),
+        ("/integrations", "Delete webhook https://hooks"),
+        ("/integrations", "3 parked"),
+        ("/integrations", "New API key"),
+        ("log", "Replay"),
+        ("/event-types", "Delete Interview"),
+        ("/bookings/unconfirmed", "Reject"),
+    ],
+)
+def test_a_dialog_is_accessible_and_fits_in_every_look(
+    open_window: Callable[..., Window], stage: Stage, path: str, opener: str
+) -> None:
+    window = open_window(stage.cookies["ada"], **STILL)
+    window.go(stage.pages.get(path, path))
+    window.link(opener).first.click()
+    window.dialog.locator("#dialog-title").wait_for()
+    assert faults(window) == []
+
+
+def test_the_form_and_its_errors_are_accessible_in_every_look(
+    open_window: Callable[..., Window], stage: Stage
+) -> None:
+    window = open_window(**STILL)
+    window.go("/ada/30min?tz=America/New_York")
+    window.page.locator(".times a").first.click()
+    window.text("Your name").wait_for()
+    window.page.wait_for_timeout(2100)
+    window.button("Confirm").click()
+    window.page.locator("#field-name-error").wait_for()
+    assert faults(window) == []
+
+
+def test_an_error_and_a_ping_in_the_box_are_accessible_in_every_look(
+    open_window: Callable[..., Window], stage: Stage
+) -> None:
+    window = open_window(stage.cookies["zoe"], **STILL)
+    window.go("/integrations")
+    window.link("New Webhook").click()
+    window.field("Subscriber URL").fill("http://10.0.0.1/")
+    window.dialog.get_by_role("button", name="Save").click()
+    window.page.locator("#field-subscriber_url-error").wait_for()
+    found = faults(window)
+    window.field("Subscriber URL").fill(f"{window.address}/hooks/in/nobody")
+    window.dialog.get_by_role("button", name="Ping test").click()
+    window.page.locator("#ping-result").wait_for()
+    assert found + faults(window) == []
