@@ -82,7 +82,7 @@ def test_a_booking_is_confirmed_and_another_turned_down(
     expect(window.page.get_by_text("I am away.", exact=True)).to_be_visible()
 
 
-def test_a_booking_that_was_cancelled_meanwhile_says_so_in_a_toast(
+def test_a_booking_that_was_cancelled_meanwhile_leads_to_its_page_and_says_so(
     window: Window, booking: Callable[[Status], str]
 ) -> None:
     booking(Status.ACCEPTED)
@@ -97,7 +97,7 @@ def test_a_booking_that_was_cancelled_meanwhile_says_so_in_a_toast(
     window.text("Reason").fill("Too late.")
     window.button("Cancel the meeting").click()
     expect(window.toast).to_be_visible()
-    expect(window.text("Reason")).to_have_value("Too late.")
+    expect(window.page.locator(".pill", has_text="Cancelled")).to_be_visible()
 
 
 def test_a_booking_is_cancelled_by_its_host_without_a_script(
