@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from calapp import mail
-from calapp.db import transaction
+from calapp.db import one_at_a_time, transaction
 from calapp.deliveries import upkeep
 from calapp.privacy import service as privacy
 from calapp.stopping import stop_requested
@@ -15,7 +15,6 @@ Step = Callable[[Session], int]
 # Each changes at most a step of rows and returns how many; one that did a whole step is asked again.
 STEPS: tuple[Step, ...] = (
     upkeep.park_waiting,
-    upkeep.free_left_behind,
     upkeep.tell_gone,
     upkeep.watch_failing,
     upkeep.expire_parked,
@@ -37,6 +36,7 @@ def repeat(step: Step, whole: int = upkeep.STEP) -> int:
     done = 0
     while not stop_requested():
         with transaction() as session:
+            one_at_a_time(session, step.__name__)
             count = step(session)
         done += count
         if count < whole:

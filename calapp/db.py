@@ -103,7 +103,8 @@ def _in_turn(session: Session) -> Iterator[None]:
     if not is_sqlite(session):
         yield
         return
-    if not _turn.acquire(timeout=WEB_WAITS):
+    waits = session.get_bind().get_execution_options().get("waits", WEB_WAITS)
+    if not _turn.acquire(timeout=waits):
         raise Busy()
     try:
         yield
@@ -123,6 +124,12 @@ def _translated(error: OperationalError) -> Exception:
     return error
 
 
+def one_at_a_time(session: Session, name: str) -> None:
+    """Wait until no other process is in a transaction of this name; SQLite lets one write anyhow."""
+    if not is_sqlite(session):
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+
+
 def is_sqlite(session: Session) -> bool:
     """Say whether this session's database is SQLite."""
     return session.get_bind().dialect.name == "sqlite"
@@ -138,13 +145,16 @@ def database_now(session: Session) -> datetime:
 def prepare_engine(engine: Engine, *, worker: bool) -> None:
     """Set what SQLite needs on every connection; PostgreSQL needs nothing.
 
-    The web waits 5 s for the writer and syncs fully, since a confirmation must outlive a power cut; a worker
-    waits 30 s and syncs at checkpoints, since a lost attempt is only sent twice.
+    The web waits 5 s for the other threads of its process and 5 s for the writer, and syncs fully, since a
+    confirmation must outlive a power cut; a worker waits 30 s and syncs at checkpoints, since a lost attempt
+    is only sent twice.
     """
     if engine.dialect.name != "sqlite":
         return
+    waits = WORKER_WAITS if worker else WEB_WAITS
+    engine.update_execution_options(waits=waits)
     pragmas = (
-        f"PRAGMA busy_timeout = {1000 * (WORKER_WAITS if worker else WEB_WAITS):.0f}",
+        f"PRAGMA busy_timeout = {1000 * waits:.0f}",
         "PRAGMA journal_mode = WAL",
         "PRAGMA foreign_keys = ON",
         f"PRAGMA synchronous = {'NORMAL' if worker else 'FULL'}",

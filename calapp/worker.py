@@ -16,7 +16,7 @@ from calapp import broker
 from calapp.bookings.jobs import tell_meetings
 from calapp.config import Settings, settings
 from calapp.db import db, transaction
-from calapp.deliveries.jobs import continue_replays
+from calapp.deliveries.jobs import continue_replays, free_left_behind
 from calapp.deliveries.upkeep import anything_due
 from calapp.errors import Busy
 from calapp.monitoring import tally
@@ -26,6 +26,7 @@ from calapp.stopping import rest, stop_on, stop_requested
 
 SWEEP_EVERY = 1.0  # seconds
 CHORES_EVERY = 10.0  # seconds
+FREE_EVERY = 3.0  # seconds
 COUNT_EVERY = 5.0  # seconds; longer than any transaction that writes what is counted
 
 log = logging.getLogger(__name__)
@@ -93,24 +94,33 @@ def nudge_deliveries() -> None:
         broker.nudge(broker.DELIVERIES)
 
 
-_chores_at = [0.0]
+_next: dict[str, float] = {}
+
+
+def _again(name: str, every: float) -> bool:
+    """Say whether something that is done every so many seconds is to be done now."""
+    if time.monotonic() < _next.get(name, 0.0):
+        return False
+    _next[name] = time.monotonic() + every
+    return True
 
 
 def nudge_chores() -> None:
     """Have the chores done every ten seconds."""
-    if time.monotonic() >= _chores_at[0]:
-        _chores_at[0] = time.monotonic() + CHORES_EVERY
+    if _again("chores", CHORES_EVERY):
         broker.nudge(broker.CHORES)
 
 
-_count_at = [0.0]
+def free_waiting() -> None:
+    """Free every few seconds what waits behind nothing any more."""
+    if _again("free", FREE_EVERY):
+        free_left_behind()
 
 
 def count_rows() -> None:
     """Count new rows into the counters of /metrics every few seconds."""
-    if time.monotonic() < _count_at[0]:
+    if not _again("count", COUNT_EVERY):
         return
-    _count_at[0] = time.monotonic() + COUNT_EVERY
     if not tally.anything_new(db.session()):
         return
     counted = tally.STEP
@@ -122,6 +132,7 @@ def count_rows() -> None:
 SWEEPS: list[Callable[[], None]] = [
     tell_meetings,
     continue_replays,
+    free_waiting,
     nudge_deliveries,
     nudge_chores,
     count_rows,

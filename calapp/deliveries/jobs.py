@@ -3,17 +3,20 @@
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Row
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from calapp import logs
 from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import record as recording
-from calapp.deliveries import replays
+from calapp.deliveries import replays, upkeep
 from calapp.deliveries.claim import Claim, claim, ready
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Windows
 from calapp.deliveries.parcels import parcels
@@ -25,6 +28,8 @@ from calapp.stopping import stop_requested
 BATCH = 100  # rows that one claim takes and one recording writes
 GATHER = 0.05  # seconds in which answers are gathered, and after which new work is looked for
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
+AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
+UNKNOWN = Sent(0, manual=False, probe=False)
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +37,7 @@ log = logging.getLogger(__name__)
 def deliver_due() -> None:
     """Deliver everything that is due, then stop."""
     engine = process_engine()
-    while engine.sender.start(engine.claim()) or engine.sender.busy():
+    while engine.sender.start(engine.claim()) or engine.busy():
         engine.record(engine.answers())
 
 
@@ -43,6 +48,15 @@ def continue_replays() -> None:
     db.session().rollback()  # ends the read
     with transaction() as session:
         replays.continue_replays(session)
+
+
+def free_left_behind() -> None:
+    """Make due what an event that was written while the earlier one ended has left behind."""
+    left = upkeep.left_behind(db.session())
+    db.session().rollback()  # ends the read
+    if left:
+        with transaction() as session:
+            upkeep.free_left_behind(session)
 
 
 @lru_cache(maxsize=1)
@@ -64,30 +78,57 @@ class Engine:
             guard=AddressGuard(chosen.webhook_allowed_networks),
         )
         self.out: dict[int, Sent] = {}
+        self.unwritten: list[Answer] = []
+
+    def busy(self) -> bool:
+        """Say whether anything is out, or answered and not yet written down."""
+        return self.sender.busy() or bool(self.unwritten)
 
     def claim(self) -> list[Parcel]:
-        """Claim what is due and has room, and make it ready to send."""
+        """Claim what is due and has room, and make it ready to send.
+
+        While something is out, a database that is away only means that there is nothing new.
+        """
         free = min(self.sender.free(), BATCH)
         if not free or stop_requested():
             return []
+        try:
+            return self._claim(free)
+        except AWAY:
+            if self.busy():
+                return []
+            raise
+
+    def _claim(self, free: int) -> list[Parcel]:
         session = db.session()
         waiting = ready(session)
         session.rollback()  # ends the read
-        if not waiting:
-            return []
-        quotas = self.windows.quotas(waiting, self.sender.in_flight(), free)
+        quotas = self.windows.quotas(waiting, self.sender.in_flight(), free) if waiting else {}
         if not quotas:
             return []
-        with transaction() as session:
-            taken = claim(session, quotas, self.lease)
-        self._note(taken)
-        return parcels(taken)
+        with transaction() as writing:
+            taken = claim(writing, quotas, self.lease)
+        return parcels(replace(taken, rows=self._note(taken)))
 
-    def _note(self, taken: Claim) -> None:
+    def _note(self, taken: Claim) -> list[Row[Any]]:
+        """Note what is out from now on; return the rows to be sent.
+
+        What is out already is not sent again, though a clock that was moved has ended its lease: its answer
+        counts under the new one.
+        """
+        held = self._held() if any(row.id in self.out for row in taken.rows) else set()
+        until = time.monotonic() + self.lease.total_seconds()
         for row in taken.rows:
+            if row.id in held:
+                self.out[row.id] = replace(self.out[row.id], renewed=taken.token, until=until)
+                continue
             probe = taken.webhooks[row.webhook_id].failures >= FAILURES_TO_ONE
             names = (row.event_uid, row.trigger, row.subject)
-            self.out[row.id] = Sent(row.tries, row.manual, probe, *names)
+            self.out[row.id] = Sent(row.tries, row.manual, probe, *names, until=until)
+        return [row for row in taken.rows if row.id not in held]
+
+    def _held(self) -> set[int]:
+        return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
 
     def answers(self) -> list[Answer]:
         """Gather answers until a batch is full, its time is up, or nothing is in flight."""
@@ -98,41 +139,65 @@ class Engine:
         return gathered
 
     def record(self, answers: Sequence[Answer]) -> None:
-        """Write down what came; a batch that fails is redone row by row."""
-        if not answers:
-            return
+        """Write down what came; while the database is away, keep it for as long as its lease lasts."""
         for answer in answers:
             seconds = answer.timings.total / 1000
             self.windows.seen(answer.parcel.webhook_id, success=answer.failure is None, seconds=seconds)
+        batch = [*self.unwritten, *answers]
+        if not batch:
+            return
+        try:
+            self._write_all(batch)
+        except AWAY as error:
+            self._keep(batch, error)
+            return
+        self.unwritten.clear()
+        for answer in batch:
+            self.out.pop(answer.parcel.delivery_id, None)
+
+    def _keep(self, answers: Sequence[Answer], error: Exception) -> None:
+        """Keep answers until the database is back; beyond its lease each is another process's to send."""
+        if not self.unwritten:
+            log.warning("Answers cannot be recorded, trying again: %s", str(error).partition("\n")[0])
+        now = time.monotonic()
+        self.unwritten = [one for one in answers if self._sent(one).until > now]
+        for answer in answers:
+            if self._sent(answer).until <= now:
+                self.out.pop(answer.parcel.delivery_id, None)
+        time.sleep(GATHER)
+
+    def _write_all(self, answers: Sequence[Answer]) -> None:
+        """Write a batch; when one of it cannot be written, each by itself. Raises what AWAY names."""
         try:
             self._write(answers)
-        except (SQLAlchemyError, Busy):
+        except AWAY:
+            raise
+        except SQLAlchemyError:
             log.exception("A batch of %d answers could not be recorded; trying each by itself", len(answers))
             for answer in answers:
                 self._write_one(answer)
-        for answer in answers:
-            self.out.pop(answer.parcel.delivery_id, None)
 
     def _write_one(self, answer: Answer) -> None:
         try:
             self._write([answer])
-        except (SQLAlchemyError, Busy):
+        except AWAY:
+            raise
+        except SQLAlchemyError:
             # Its lease ends by itself and it is tried again: a double for the receiver, never a loss.
             log.exception("The answer of delivery %d could not be recorded", answer.parcel.delivery_id)
 
     def _write(self, answers: Sequence[Answer]) -> None:
         with transaction() as session:
             at = database_now(session)
-            outcomes = [self._outcome(answer, at) for answer in answers]
+            outcomes = [judge(answer, self._sent(answer), self.schedule, at) for answer in answers]
             recovered = recording.record(session, outcomes, self.schedule, at)
             for webhook_id, failures in recovered.items():
                 recording.release_retries(session, webhook_id, failures, at)
         for outcome in outcomes:
             _say(outcome)
 
-    def _outcome(self, answer: Answer, at: datetime) -> Outcome:
-        sent = self.out.get(answer.parcel.delivery_id, Sent(0, manual=False, probe=False))
-        return judge(answer, sent, self.schedule, at)
+    def _sent(self, answer: Answer) -> Sent:
+        return self.out.get(answer.parcel.delivery_id, UNKNOWN)
 
 
 def _say(outcome: Outcome) -> None:

@@ -127,6 +127,7 @@ class Delivery(db.Model):
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed, was parked or expired, in words
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    parked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # last, if ever
     expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     event: Mapped[Event] = relationship()

@@ -84,6 +84,7 @@ def _delivery(session: Session, event: Event, webhook: Webhook, envelope: Mappin
     _fill(delivery, webhook, envelope)
     if not webhook.active:
         delivery.state = State.PARKED
+        delivery.parked_at = event.created_at
         delivery.reason = "The webhook was off when this happened."
         return delivery
     delivery.after_id = earlier_waiting(session, webhook.id, event.chain)

@@ -1,5 +1,6 @@
 """From a claim to parcels: the exact bytes, every header, and the signatures of this try."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,12 +16,26 @@ USER_AGENT = f"Calapp/{__version__}"
 WEBHOOK_VERSION = "2021-10-20"  # of Cal.com's payloads that ours are shaped like
 JSON_TYPE = "application/json"
 
+log = logging.getLogger(__name__)
+
 Headers = tuple[tuple[str, str], ...]
 
 
 def parcels(claim: Claim) -> list[Parcel]:
-    """Make the parcels of what was claimed, with each webhook's present URL, headers and secrets."""
-    return [_parcel(row, claim.webhooks[row.webhook_id], claim) for row in claim.rows]
+    """Make the parcels of what was claimed, with each webhook's present URL, headers and secrets.
+
+    One that cannot be made is left to the end of its lease, so that it holds no other up.
+    """
+    made = (_tried(row, claim) for row in claim.rows)
+    return [parcel for parcel in made if parcel is not None]
+
+
+def _tried(row: Row[Any], claim: Claim) -> Parcel | None:
+    try:
+        return _parcel(row, claim.webhooks[row.webhook_id], claim)
+    except (ValueError, TypeError, AttributeError):
+        log.exception("The request of delivery %d cannot be made", row.id)
+        return None
 
 
 def _parcel(row: Row[Any], webhook: Row[Any], claim: Claim) -> Parcel:

@@ -30,6 +30,8 @@ class Sent:
     event: str = ""  # the event's uid, its trigger and what it is about: for the log
     trigger: str = ""
     subject: str = ""
+    until: float = 0.0  # when its lease ends, in monotonic seconds
+    renewed: str | None = None  # the claim that took the place of its parcel's
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,12 @@ class Outcome:
 
 
 DELIVERY = text("""UPDATE delivery SET state = :state, due_at = :due_at, claim = NULL, tries = tries + 1,
-  last_status = :status, reason = :reason, finished_at = :finished_at
+  last_status = :status, reason = :reason, finished_at = :finished_at,
+  parked_at = coalesce(:parked_at, parked_at)
 WHERE id = :id AND claim = :claim AND state = 'waiting'""").bindparams(
-    bindparam("due_at", type_=UTCDateTime), bindparam("finished_at", type_=UTCDateTime)
+    bindparam("due_at", type_=UTCDateTime),
+    bindparam("finished_at", type_=UTCDateTime),
+    bindparam("parked_at", type_=UTCDateTime),
 )
 
 # A late answer of a lease that was lost changes the state only when the receiver did take the event.
@@ -143,18 +148,19 @@ def record(
 def release_retries(session: Session, webhook_id: int, failures: int, at: datetime) -> int:
     """Make due a step of the retries of a webhook that had failed so often in a row; return how many."""
     values = {"webhook": webhook_id, "failures": failures, "at": at, "step": RELEASE_STEP}
-    return session.execute(RELEASE, values).rowcount  # type: ignore[attr-defined]
+    return int(session.execute(RELEASE, values).rowcount)  # type: ignore[attr-defined]
 
 
 def _delivery_values(outcome: Outcome, at: datetime) -> dict[str, Any]:
     return {
         "id": outcome.answer.parcel.delivery_id,
-        "claim": outcome.answer.parcel.claim,
+        "claim": outcome.sent.renewed or outcome.answer.parcel.claim,
         "state": outcome.state.value,
         "due_at": outcome.due_at,
         "status": outcome.answer.status,
         "reason": outcome.reason,
         "finished_at": at if outcome.state in {State.DELIVERED, State.FAILED} else None,
+        "parked_at": at if outcome.state is State.PARKED else None,
     }
 
 

@@ -94,6 +94,11 @@ class Sender:
         """Say whether anything is out or answered but not yet taken."""
         return bool(self.out or self.done or self.names.waiting)
 
+    def held(self) -> set[int]:
+        """Return the ids of the deliveries that are out or answered but not yet taken."""
+        out = {one.parcel.delivery_id for one in (*self.out, *self.names)}
+        return out | {answer.parcel.delivery_id for answer in self.done}
+
     def in_flight(self) -> dict[int, list[float]]:
         """Return, for each webhook, the ages in seconds of its transfers that are out."""
         now = time.monotonic()

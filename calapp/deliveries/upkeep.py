@@ -12,6 +12,7 @@ from calapp.db import database_now
 from calapp.deliveries.claim import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.deliveries.retries import FAILURES_BEFORE_HOLD
 from calapp.mail import Mail, post
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
@@ -40,19 +41,25 @@ def park_waiting(session: Session) -> int:
 def _park(session: Session, webhook_id: int) -> int:
     ids = _ids(session, Delivery.webhook_id == webhook_id, Delivery.state == State.WAITING)
     values = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
+    values |= {"parked_at": database_now(session)}
     _change(session, ids, values | {"reason": "The webhook was off before this could be delivered."})
     return len(ids)
 
 
 def free_left_behind(session: Session) -> int:
     """Make due what waits behind a delivery that is final, gone, or has failed often enough."""
+    ids = left_behind(session)
+    _change(session, ids, {"due_at": database_now(session), "after_id": None})
+    return len(ids)
+
+
+def left_behind(session: Session) -> Sequence[int]:
+    """Return a step of what waits behind a delivery that holds nothing up any more."""
     earlier = aliased(Delivery)
     holding = exists().where(
         earlier.id == Delivery.after_id, earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD
     )
-    ids = _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
-    _change(session, ids, {"due_at": database_now(session), "after_id": None})
-    return len(ids)
+    return _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
 
 
 def remove_deleted(session: Session) -> int:
@@ -72,50 +79,67 @@ def remove_deleted(session: Session) -> int:
 
 
 def expire_parked(session: Session) -> int:
-    """Let go, with notice, of what has been parked for 90 days; return how many."""
+    """Let go a step of what has been parked for 90 days, with a notice a day at most.
+
+    Returns STEP while there may be more, of this webhook or another, and then 0.
+    """
     at = database_now(session)
-    rows = session.execute(
-        select(Delivery.id, Delivery.webhook_id)
-        .where(Delivery.state == State.PARKED, Delivery.created_at < at - KEEP_PARKED)
-        .limit(STEP)
-    ).all()
+    old = (Delivery.state == State.PARKED, Delivery.parked_at < at - KEEP_PARKED)
+    webhook_id = session.scalar(select(Delivery.webhook_id).where(*old).limit(1))
+    if webhook_id is None:
+        return 0
+    _tell_expired(session, session.get_one(Webhook, webhook_id), at, *old)
+    ids = _ids(session, Delivery.webhook_id == webhook_id, *old)
     reason = "It was parked for 90 days while the webhook was off."
-    _change(session, [row.id for row in rows], {"state": State.EXPIRED, "reason": reason, "finished_at": at})
-    for webhook_id in {row.webhook_id for row in rows}:
-        count = sum(row.webhook_id == webhook_id for row in rows)
-        webhook = session.get_one(Webhook, webhook_id)
-        things = "1 event that was" if count == 1 else f"{count:,} events that were"
-        _tell(session, webhook, "expired", f"{things} parked for 90 days expired.")
-    return len(rows)
+    _change(session, ids, {"state": State.EXPIRED, "reason": reason, "finished_at": at})
+    return STEP
+
+
+def _tell_expired(session: Session, webhook: Webhook, at: datetime, *old: ColumnElement[bool]) -> None:
+    told = select(Notice.id).where(
+        Notice.webhook_id == webhook.id, Notice.kind == "expired", Notice.created_at > at - timedelta(days=1)
+    )
+    if session.scalar(told.limit(1)) is None:
+        query = select(func.count()).select_from(Delivery).where(Delivery.webhook_id == webhook.id, *old)
+        count = session.scalar(query) or 0
+        events = "1 event that was" if count == 1 else f"{count:,} events that were"
+        _tell(
+            session, webhook, "expired", f"{events} parked for 90 days expired; more follow while it is off."
+        )
 
 
 def watch_failing(session: Session) -> int:
-    """Warn the owners of webhooks that keep failing, and switch off those that have for five days."""
+    """Warn the owners of webhooks that keep failing, and switch off those that have for five days.
+
+    Returns how many were told. To be switched off takes at least 20 tries; a warning comes before those, too.
+    """
     at = database_now(session)
     failing = session.scalars(
         select(Webhook).where(
             Webhook.active,
             Webhook.deleted_at.is_(None),
-            Webhook.failures >= ENOUGH_TRIES,
+            Webhook.failures >= FAILURES_BEFORE_HOLD,
             Webhook.failing_since < at - GIVE_UP / 4,
         )
     ).all()
-    for webhook in failing:
-        _watch(session, webhook, at)
-    return len(failing)
+    return sum(_watch(session, webhook, at) for webhook in failing)
 
 
-def _watch(session: Session, webhook: Webhook, at: datetime) -> None:
+def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     since = webhook.failing_since or at
-    if at - since >= GIVE_UP:
+    if at - since >= GIVE_UP and webhook.failures >= ENOUGH_TRIES:
         switch_off(webhook, OffReason.FAILING)
         _tell(session, webhook, "switched_off", "Every try has failed for five days; it is switched off.")
-        return
-    quarters = int((at - since) / (GIVE_UP / 4))
-    if quarters > webhook.warnings:
-        webhook.warnings = quarters
-        date = f"{since + GIVE_UP:%d %B %Y, %H:%M} UTC"
-        _tell(session, webhook, "warning", f"Every try has failed; it will be switched off on {date}.", date)
+        return True
+    quarters = min(3, int((at - since) / (GIVE_UP / 4)))
+    if quarters <= webhook.warnings:
+        return False
+    webhook.warnings = quarters
+    date = f"{max(at, since + GIVE_UP):%d %B %Y, %H:%M} UTC"
+    begun = f"{since:%d %B %Y, %H:%M} UTC"
+    text = f"Every try since {begun} has failed; unless one succeeds, it will be switched off on {date}."
+    _tell(session, webhook, "warning", text, date)
+    return True
 
 
 def tell_gone(session: Session) -> int:
@@ -135,6 +159,8 @@ def tell_gone(session: Session) -> int:
 def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = "") -> None:
     """Write a notice for the pages and a mail to the owner."""
     at = database_now(session)
+    if webhook.off_at is not None:
+        at = max(at, webhook.off_at)  # a clock that was set back would have it told again and again
     session.add(
         Notice(
             user_id=webhook.user_id,
@@ -170,7 +196,7 @@ def prune(session: Session) -> int:
     """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs."""
     before = _kept_since(session)
     old = session.scalars(
-        select(Attempt.id).where(Attempt.at < before).order_by(Attempt.at).limit(STEP)
+        select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(STEP)
     ).all()
     session.execute(delete(Attempt).where(Attempt.id.in_(old)))
     events = session.scalars(select(Event.id).where(*_unneeded(before)).limit(STEP)).all()
@@ -184,13 +210,20 @@ def prune(session: Session) -> int:
 def count_prunable(session: Session) -> tuple[int, int]:
     """Return how many attempts and how many bodies of events `prune` would remove."""
     before = _kept_since(session)
-    attempts = session.scalar(select(func.count(Attempt.id)).where(Attempt.at < before))
+    attempts = session.scalar(select(func.count(Attempt.id)).where(*_old_attempts(before)))
     events = session.scalar(select(func.count(Event.id)).where(*_unneeded(before)))
     return attempts or 0, events or 0
 
 
 def _kept_since(session: Session) -> datetime:
     return database_now(session) - timedelta(days=settings().retention_days)
+
+
+def _old_attempts(before: datetime) -> list[ColumnElement[bool]]:
+    needed = exists().where(
+        Delivery.id == Attempt.delivery_id, Delivery.state.in_((State.WAITING, State.PARKED))
+    )
+    return [Attempt.at < before, ~needed]
 
 
 def _unneeded(before: datetime) -> list[ColumnElement[bool]]:
