@@ -15,6 +15,7 @@ from calapp.availability.slots import by_local_date, labels
 from calapp.bookings import times
 from calapp.bookings.forms import instant
 from calapp.bookings.metadata import carried
+from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.deliveries.body import instant as written
 from calapp.errors import Invalid
@@ -131,16 +132,23 @@ def _slot(text: str) -> datetime | None:
         return None
 
 
-def month_view(session: Session, event_type: EventType, state: State, leave_out: int | None = None) -> Month:
-    """Return the month of a state; without a day it opens the first one that has times."""
+def month_view(session: Session, event_type: EventType, state: State, moving: Booking | None = None) -> Month:
+    """Return the month of a state; without a day it opens the first one that has times.
+
+    A booking that is being moved is in nobody's way, and the time at which it stands is not offered.
+    """
     zone = ZoneInfo(state.zone)
     today = now().astimezone(zone).date()
     first = state.month or today.replace(day=1)
     after, last = _next_month(first), now() + timedelta(days=event_type.max_days + 2)
     free = times.offered(
-        session, event_type, _midnight(first, zone), _midnight(after, zone), leave_out=leave_out
+        session,
+        event_type,
+        _midnight(first, zone),
+        _midnight(after, zone),
+        leave_out=moving.id if moving else None,
     )
-    by_day = by_local_date(free, state.zone)
+    by_day = by_local_date([at for at in free if not stands_at(moving, at)], state.zone)
     day = state.day if state.day and state.day.replace(day=1) == first else next(iter(sorted(by_day)), None)
     return Month(
         first=first,
@@ -151,6 +159,11 @@ def month_view(session: Session, event_type: EventType, state: State, leave_out:
         times=_times(by_day.get(day, []) if day else [], state),
         next_free=None if by_day else _next_free(session, event_type, state, after),
     )
+
+
+def stands_at(moving: Booking | None, start: datetime) -> bool:
+    """Say whether a booking that is being moved stands at this time already."""
+    return moving is not None and moving.starts_at == start
 
 
 def _weeks(

@@ -10,7 +10,7 @@ from calapp.accounts.service import find_user
 from calapp.accounts.zones import is_zone, zone_names
 from calapp.bookings import entry, service, times
 from calapp.bookings.blueprint import blueprint
-from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state
+from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
 from calapp.bookings.forms import checked
 from calapp.bookings.models import Booking
 from calapp.db import db, transaction
@@ -130,7 +130,8 @@ def booker_page(
     # What is wrong with these has no field to stand at.
     unseen = [str(errors[name]) for name in ("start", "time_zone") if errors and name in errors]
     problem, chosen = " ".join(unseen) or problem, state.slot
-    if chosen and not times.is_free(db.session(), event_type, chosen, leave_out):
+    free = chosen is not None and times.is_free(db.session(), event_type, chosen, leave_out)
+    if chosen and (not free or stands_at(booking, chosen)):
         chosen, problem = None, problem or TAKEN
     response = page_or_fragment(
         "bookings/booker.html",
@@ -139,7 +140,7 @@ def booker_page(
         state=state,
         booking=booking,
         chosen=chosen,
-        month=None if chosen else month_view(db.session(), event_type, state, leave_out),
+        month=None if chosen else month_view(db.session(), event_type, state, booking),
         problem=problem,
         errors=errors or {},
         attempt=entry.known_attempt(request.form.get("attempt", "")) or entry.new_attempt(),

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings.calendar import invitation
-from calapp.bookings.models import Booking
+from calapp.bookings.models import Booking, Status
 from calapp.config import settings
 from calapp.mail import Mail, post
 
@@ -74,9 +74,19 @@ def _text(booking: Booking, zone: str, link: str) -> str:
         lines.extend(_line("Why it was moved", former.rescheduling_reason))
     lines.extend(_line("Where", booking.location))
     lines.extend(_line("Notes", booking.notes))
+    for answer in booking.answers.values():
+        lines.extend(_line(answer["label"], _said(answer["value"])))
     lines.extend(_line("Why it was cancelled", booking.cancellation_reason))
     lines.extend(_line("Why it was turned down", booking.rejection_reason))
-    return "\n".join([*lines, "", f"Look, move or cancel: {link}", ""])
+    active = booking.status in {Status.PENDING, Status.ACCEPTED}
+    return "\n".join([*lines, "", f"{'Look, move or cancel' if active else 'Look'}: {link}", ""])
+
+
+def _said(answer: object) -> str:
+    """Return an answer to a question as people read it."""
+    if isinstance(answer, bool):
+        return "Yes" if answer else "No"
+    return str(answer)
 
 
 def _line(label: str, text: str | None) -> list[str]:

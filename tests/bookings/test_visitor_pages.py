@@ -212,3 +212,11 @@ def test_a_reschedule_link_adds_metadata(client, book, session) -> None:
     answer = client.post(path, data={"start": instant(NOON)})
     moved = service.find(session, answer.location.rpartition("/")[2])
     assert moved.link_metadata == {"user_id": "123", "campaign": "spring"}
+
+
+def test_the_time_that_is_booked_is_not_offered_for_a_move(client: FlaskClient, book) -> None:
+    path = f"/booking/{book().uid}/reschedule"
+    page = client.get(f"{path}?date=2027-01-05&tz=UTC").text
+    assert "slot=2027-01-05T10%3A15%3A00Z" in page
+    assert "slot=2027-01-05T10%3A00%3A00Z" not in page
+    assert 'name="start"' not in client.get(f"{path}?slot=2027-01-05T10:00:00Z").text
