@@ -36,6 +36,8 @@ class Model(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Model)
 
+LARGEST = 2**31 - 1  # whole number that a column of ids holds on PostgreSQL
+
 WEB_WAITS = 5.0  # seconds for SQLite's writer
 WORKER_WAITS = 30.0
 

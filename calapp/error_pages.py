@@ -7,16 +7,17 @@ from urllib.parse import urlencode, urlsplit
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request, url_for
 from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from psycopg.errors import NumericValueOutOfRange
+from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import errors
+from calapp.db import LARGEST
 from calapp.htmx import is_htmx, redirect_to, toast
 
 API = "/v2"
-LARGEST = 2**63 - 1  # what a column holds
 STATUSES: dict[type[errors.AppError], int] = {
     errors.NotFound: 404,
     errors.NotAllowed: 403,
@@ -90,7 +91,7 @@ class Number(IntegerConverter):
 
     def to_python(self, value: str) -> int:
         """Read the digits."""
-        return int(value) if len(value) < len(str(LARGEST)) else LARGEST
+        return min(int(value), LARGEST) if len(value) <= len(str(LARGEST)) else LARGEST
 
 
 def register_error_pages(app: Flask) -> None:
@@ -99,6 +100,7 @@ def register_error_pages(app: Flask) -> None:
     app.register_error_handler(errors.AppError, _app_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(DataError, _beyond_a_column)
     app.before_request(_refuse_nul)
     app.after_request(_add_headers)
 
@@ -141,6 +143,13 @@ def _http_error(error: HTTPException) -> AnyResponse:
 def _database_away(error: OperationalError) -> AnyResponse:
     current_app.logger.warning("The database did not answer: %s", error.orig)
     return _app_error(errors.Busy())
+
+
+def _beyond_a_column(error: DataError) -> AnyResponse:
+    """Answer what asked PostgreSQL for a number larger than any id; other bad data is a fault of ours."""
+    if not isinstance(error.orig, NumericValueOutOfRange):
+        raise error
+    return _app_error(errors.NotFound())
 
 
 def answer(fault: Fault) -> AnyResponse:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from calapp.db import LARGEST
 from calapp.deliveries import models
 from calapp.deliveries.feed import LATEST, FeedPage, cursor
 from calapp.deliveries.log import STATES, Filter
@@ -20,7 +21,7 @@ class DeliveryQuery(Query):
 
     take: Take = MOST
     before: Annotated[
-        int | None, Field(ge=1, lt=2**63, description="`pagination.next` of the page before.")
+        int | None, Field(ge=1, le=LARGEST, description="`pagination.next` of the page before.")
     ] = None
     state: Annotated[
         Literal[STATES] | None,  # type: ignore[valid-type]

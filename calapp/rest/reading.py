@@ -25,7 +25,7 @@ WORDS = {
     "int_type": "Please give a whole number.",
     "int_parsing": "Please give a whole number.",
     "int_parsing_size": "This number is too large.",
-    "less_than": "This number is too large.",
+    "less_than_equal": "This number is too large.",
     "bool_type": "Please give true or false.",
     "bool_parsing": "Please give true or false.",
     "list_type": "Please give a list.",

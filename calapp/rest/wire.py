@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
+from calapp.db import LARGEST
+
 MOST = 250  # rows of one page
 
 
@@ -26,7 +28,7 @@ Instant = Annotated[
 ]
 
 
-Id = Annotated[int, Field(ge=1, lt=2**63)]  # what a column holds
+Id = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 class Wire(BaseModel):
