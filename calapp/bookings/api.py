@@ -9,7 +9,9 @@ from typing import Any
 
 from flask import request
 from flask_limiter.util import get_remote_address
+from pydantic_core import from_json
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
 
 from calapp.accounts.keys import OPEN, READ, WRITE, api_host, api_user_id, has_scope
 from calapp.accounts.models import Scope
@@ -46,10 +48,23 @@ WHICH = "Please give eventTypeId, or username and eventTypeSlug."
 
 
 def _booked_page() -> str:
-    """Return what the limit on bookings counts without a key: the address and the event type together."""
-    given = request.get_json(silent=True)
-    names = ("eventTypeId", "username", "eventTypeSlug") if isinstance(given, dict) else ()
-    return " ".join((get_remote_address(), request.path.lower(), *(str(given.get(name)) for name in names)))
+    """Return what the limit on bookings counts without a key: the address and the event type together.
+
+    It must not fail, whatever the body is: the limits take that for a Valkey that is away.
+    """
+    given = _sent_object()
+    # With an id the names count for nothing; names are found in any case.
+    named = given.get("eventTypeId") or (given.get("username"), given.get("eventTypeSlug"))
+    said = hashlib.sha256(str(named).lower().encode("utf-8", "replace")).hexdigest()
+    return f"{get_remote_address()} {request.path.lower().rstrip('/')} {said}"
+
+
+def _sent_object() -> dict[str, Any]:
+    try:
+        given = from_json(request.get_data())
+    except (ValueError, HTTPException):
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 keyless_limit = limiter.limit("20/minute", key_func=_booked_page, exempt_when=lambda: bool(bearer_token()))

@@ -1,5 +1,7 @@
 """The API of webhooks: of the host under /v2/webhooks, of one event type under /v2/event-types."""
 
+from dataclasses import replace
+
 from calapp.accounts.keys import READ, WRITE, api_host, api_key, has_scope
 from calapp.accounts.models import Scope
 from calapp.addresses import AddressGuard
@@ -12,7 +14,7 @@ from calapp.rest.wire import PageInfo, Paging, page_info
 from calapp.webhooks import service
 from calapp.webhooks.forms import WebhookInput, checked
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.wire import WebhookAnswer, WebhookBody, WebhookPatch, shown
+from calapp.webhooks.wire import WebhookAnswer, WebhookBody, WebhookPatch, saved, shown
 
 blueprint = Api("webhooks_api", tag="Webhooks")
 of_event_type = Api("event_type_webhooks_api", tag="Webhooks of an event type")
@@ -134,10 +136,12 @@ def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
 
 
 def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> WebhookAnswer:
-    wanted = _checked(body.wanted(own_webhook(uid, event_type_id)))
+    found = body.wanted(own_webhook(uid, event_type_id))
+    # Switching off must work whatever became of the address.
+    change = body.changed(found if body.model_fields_set <= {"active"} else _checked(found))
     with transaction() as session:
         webhook = own_webhook(uid, event_type_id)
-        service.update(session, webhook, wanted)
+        service.update(session, webhook, replace(saved(webhook), **change))
     return _shown(webhook)
 
 

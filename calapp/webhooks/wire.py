@@ -1,7 +1,7 @@
 """Webhooks as the API takes and shows them, with Cal.com's names."""
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -104,10 +104,15 @@ class WebhookPatch(Patch):
         given = {name: getattr(self, name) for name in self.model_fields_set - {"headers", "version"}}
         if "headers" in self.model_fields_set:
             given["headers"] = tuple(header.value_or_kept() for header in self.headers)
-        return replace(_saved(webhook), **given)
+        return replace(saved(webhook), **given)
+
+    def changed(self, wanted: WebhookInput) -> dict[str, Any]:
+        """Return of a checked webhook what this changes; the rest may have changed in the meantime."""
+        return {name: getattr(wanted, name) for name in self.model_fields_set - {"version"}}
 
 
-def _saved(webhook: Webhook) -> WebhookInput:
+def saved(webhook: Webhook) -> WebhookInput:
+    """Return a webhook as it is, as forms take it; its secret stays."""
     return WebhookInput(
         subscriber_url=webhook.subscriber_url,
         triggers=tuple(webhook.triggers),

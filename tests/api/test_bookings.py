@@ -382,6 +382,20 @@ def test_a_filter_that_cannot_be_read_is_refused(rick_api: Client, query: str) -
     assert next(iter(details(answer))).startswith(query.partition("=")[0])
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"x" * 300_000, b'{"username": {"a": "\\ud800"}}', b""])
+def test_no_body_confuses_the_limits(anyone: Client, caplog: pytest.LogCaptureFixture, body: bytes) -> None:
+    answer = anyone.post("/v2/bookings", data=body, content_type="application/json")
+    assert answer.status_code in {400, 413}
+    assert "rate limit" not in caplog.text.lower()
+
+
+def test_other_ways_to_write_a_name_share_one_limit(anyone: Client, quick_chat: EventType) -> None:
+    body = {"start": "2027-01-05T05:00:00Z", "eventTypeSlug": "quick-chat", "attendee": ADA}
+    names = ["rick", "Rick", "RICK"] * 7
+    statuses = [anyone.post("/v2/bookings", body | {"username": name}).status_code for name in names]
+    assert statuses == [409] * 20 + [429]
+
+
 def test_bookings_without_a_key_are_limited_as_on_the_page(
     anyone: Client, rick_api: Client, quick_chat: EventType, session: Session
 ) -> None:

@@ -131,6 +131,15 @@ def test_a_former_secret_still_signs_after_a_change(rick_api: Client, session: S
     assert session.execute(select(Webhook.secret, Webhook.old_secret)).one() == ("new", SECRET)
 
 
+def test_a_webhook_can_be_switched_off_whatever_became_of_its_address(
+    rick_api: Client, change: Callable[..., None], session: Session, path: str
+) -> None:
+    webhook = made(rick_api, path)
+    change(session.scalar(select(Webhook)), subscriber_url="http://10.0.0.1/closed-since")
+    assert rick_api.patch(f"{path}/{webhook['id']}", {"active": False}).status_code == 200
+    assert rick_api.patch(f"{path}/{webhook['id']}", {"triggers": ["MEETING_ENDED"]}).status_code == 400
+
+
 def test_values_of_own_headers_are_never_shown(rick_api: Client, session: Session, path: str) -> None:
     webhook = made(rick_api, path, headers=[{"name": "X-Token", "value": "hush"}])
     assert webhook["headers"] == [{"name": "X-Token", "value": "••••"}]
