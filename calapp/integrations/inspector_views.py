@@ -1,5 +1,7 @@
 """The built-in inspector: what it got, newest first, and how it answers."""
 
+from collections.abc import Mapping
+
 from flask import Response, make_response, render_template, request, url_for
 
 from calapp.accounts.guards import current_host
@@ -26,9 +28,15 @@ def inspector() -> str:
         with transaction() as session:
             service.inspector_for(session, host.id)
     found = service.inspector_for(db.session(), host.id)
+    return _page(found, {"fail_next": found.fail_next, "delay_seconds": found.delay_seconds}, {})
+
+
+def _page(found: Inspector, answers: Mapping[str, object], errors: Mapping[str, str]) -> str:
     return render_template(
         "integrations/inspector.html",
         inspector=found,
+        answers=answers,
+        errors=errors,
         url=service.inspector_url(found),
         listening=service.leading_to(db.session(), found),
         **_requests(0, 0),
@@ -39,12 +47,14 @@ def _requests(after: int, look: int) -> dict[str, object]:
     requests = service.received(db.session(), current_host().id, after)
     return {
         "requests": requests,
+        "after": after,
         "newest": requests[0].id if requests else after,
         "look": look,
         "pause": PAUSES[min(look, len(PAUSES) - 1)],
         "words": words,
         "zone": current_host().time_zone,
         "Trigger": Trigger,
+        "metadata_in": service.metadata_in,
     }
 
 
@@ -66,14 +76,21 @@ def inspector_requests() -> Response:
 @blueprint.post("/integrations/inspector")
 def set_inspector() -> Response:
     """Say how the inspector answers from now on."""
+    typed = {name: request.form.get(name, "").strip() for name in service.HIGHEST}
+    errors = {name: problem for name, text in typed.items() if (problem := _problem(name, text))}
     with transaction() as session:
-        service.set_answers(
-            session,
-            current_host().id,
-            fail_next=_number(request.form.get("fail_next")),
-            delay_seconds=_number(request.form.get("delay_seconds")),
-        )
+        found = service.inspector_for(session, current_host().id)
+        if not errors:
+            service.set_answers(found, **{name: _number(text) for name, text in typed.items()})
+    if errors:
+        return make_response(_page(found, typed, errors), 422)
     return redirect_to(url_for(".inspector"), "Saved.")
+
+
+def _problem(name: str, text: str) -> str:
+    highest = service.HIGHEST[name]
+    good = not text or _number(text, highest + 1) <= highest
+    return "" if good else f"Please give a whole number from 0 to {highest:,}."
 
 
 @blueprint.post("/integrations/inspector/clear")

@@ -1,5 +1,6 @@
 """What the integrations page is made of, besides the webhooks: the inspector, the feed, the checklist."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,8 +26,9 @@ from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
 KEPT = 50  # requests that an inspector keeps
-MAX_FAIL = 1000
-MAX_DELAY = 30  # seconds
+# How many requests it can answer with 500, and how many seconds it can wait.
+HIGHEST = {"fail_next": 1000, "delay_seconds": 30}
+SHOWN_METADATA = 3  # entries that a request's line shows
 FEED_BACK = timedelta(days=90)
 SIGNATURES = ("x-cal-signature-256", "webhook-signature")
 
@@ -161,11 +163,19 @@ def clear_received(session: Session, user_id: int) -> None:
     session.execute(delete(InspectorRequest).where(InspectorRequest.user_id == user_id))
 
 
-def set_answers(session: Session, user_id: int, *, fail_next: int, delay_seconds: int) -> None:
-    """Say how an inspector answers from now on; numbers beyond what makes sense are cut."""
-    inspector = inspector_for(session, user_id)
-    inspector.fail_next = min(max(fail_next, 0), MAX_FAIL)
-    inspector.delay_seconds = min(max(delay_seconds, 0), MAX_DELAY)
+def set_answers(inspector: Inspector, *, fail_next: int, delay_seconds: int) -> None:
+    """Say how an inspector answers from now on."""
+    inspector.fail_next = fail_next
+    inspector.delay_seconds = delay_seconds
+
+
+def metadata_in(body: str) -> list[str]:
+    """Return the first entries of a body's metadata, each as key=value; none where there is no such thing."""
+    try:
+        found = json.loads(body)["payload"]["metadata"].items()
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return []
+    return [f"{key}={value}"[:60] for key, value in found][:SHOWN_METADATA]
 
 
 def checklist(session: Session, user: User) -> Checklist | None:

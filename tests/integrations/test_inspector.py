@@ -86,6 +86,42 @@ def test_the_next_two_are_answered_with_500(ear: str, rick_client: FlaskClient, 
     assert [client.post(ear, data=b"{}").status_code for _ in range(3)] == [500, 500, 200]
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("fail_next", "-1"), ("fail_next", "1001"), ("fail_next", "two"), ("delay_seconds", "31")],
+)
+def test_a_number_that_makes_no_sense_is_said_so_at_its_field(
+    ear: str, rick_client: FlaskClient, client: FlaskClient, field: str, text: str
+) -> None:
+    answer = rick_client.post("/integrations/inspector", data={"fail_next": "3", field: text})
+    assert answer.status_code == 422
+    assert f'id="field-{field}-error"' in answer.text
+    assert f'value="{text}"' in answer.text
+    assert client.post(ear, data=b"{}").status_code == 200
+
+
+def test_the_page_counts_down_what_is_still_to_fail(
+    ear: str, rick_client: FlaskClient, client: FlaskClient
+) -> None:
+    rick_client.post("/integrations/inspector", data={"fail_next": "3"})
+    client.post(ear, data=b"{}")
+    assert "2 still to come." in rick_client.get("/integrations/inspector").text
+    client.post(ear, data=b"{}")
+    news = rick_client.get("/integrations/inspector/requests?after=1&look=1", headers=HTMX).text
+    assert "1 still to come." in news
+
+
+def test_a_line_shows_the_metadata_and_the_first_one_is_open(
+    ear: str, rick_client: FlaskClient, client: FlaskClient
+) -> None:
+    client.post(ear, data=BODY)
+    first = rick_client.get("/integrations/inspector").text
+    client.post(ear, data=b'{"payload": {"metadata": ["<b>"]}}')
+    second = rick_client.get("/integrations/inspector").text
+    assert "user_id=123</code>" in first
+    assert ("<details open>" in first, "<details open>" in second) == (True, False)
+
+
 def test_an_answer_can_be_made_to_wait(ear: str, rick_client: FlaskClient, client: FlaskClient) -> None:
     rick_client.post("/integrations/inspector", data={"fail_next": "0", "delay_seconds": "1"})
     began = time.monotonic()
