@@ -163,11 +163,13 @@ class Settings:
         _long_secret,
         "Whoever sends it as Authorization: Bearer may read /metrics; empty: this machine alone.",
     )
-    log_format: str = _setting("text", _choice("text", "json"), "How lines of the log are written.")
+    log_format: str = _setting(
+        "text", _choice("text", "json"), "How lines of the log are written: text or json."
+    )
     log_level: str = _setting(
         "info",
         _choice("info", "warning"),
-        "info: a line per request, event and try; warning: only what is wrong.",
+        "What the log tells; info: a line per request, event and try; warning: only what is wrong.",
     )
     signup: str = _setting(
         "first", _choice("open", "first", "closed"), "Who may sign up: anyone, only the first user, nobody."
