@@ -74,14 +74,16 @@ def replay(webhook_id: str, body: wire.ReplayWanted) -> wire.Replay:
     if body.from_ >= body.to:
         raise Invalid(to="Please give an end that is later than the beginning.")
     window = Window(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
+    webhook = own_webhook(webhook_id)
+    total = replays.count(db.session(), webhook.id, window)
     if body.dry_run:
-        return _counted(own_webhook(webhook_id), window)
+        return _counted(webhook, window, total)
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        return wire.replay(replays.start(session, webhook, window), webhook.uid)
+        return wire.replay(replays.start(session, webhook, window, total), webhook.uid)
 
 
-def _counted(webhook: Webhook, window: Window) -> wire.Replay:
+def _counted(webhook: Webhook, window: Window, total: int) -> wire.Replay:
     return wire.Replay(
         id=None,
         webhook_id=webhook.uid,
@@ -89,7 +91,7 @@ def _counted(webhook: Webhook, window: Window) -> wire.Replay:
         to=window.to_at,
         only_failed=window.only_failed,
         state="dry_run",
-        total=replays.count(db.session(), webhook.id, window),
+        total=total,
         done=0,
         created_at=None,
         finished_at=None,

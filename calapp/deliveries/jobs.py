@@ -43,11 +43,11 @@ def deliver_due() -> None:
 
 def continue_replays() -> None:
     """Put the next deliveries of every running replay on their way."""
-    if not replays.any_running(db.session()):
-        return
+    steps = replays.plan(db.session())
     db.session().rollback()  # ends the read
-    with transaction() as session:
-        replays.continue_replays(session)
+    for step in steps:
+        with transaction() as session:
+            replays.take(session, step)
 
 
 def free_left_behind() -> None:

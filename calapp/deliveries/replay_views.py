@@ -65,11 +65,12 @@ def ask_replay(webhook_id: int) -> Response:
 @blueprint.post(f"{PATH}/replay")
 def start_replay(webhook_id: int) -> Response:
     """Begin a replay."""
-    own_webhook(webhook_id)
+    webhook = own_webhook(webhook_id)
     try:
         window = read_window(request.form, current_host().time_zone)
+        total = replays.count(db.session(), webhook.id, window)
         with transaction() as session:
-            replays.start(session, own_webhook(webhook_id), window)
+            replays.start(session, own_webhook(webhook_id), window, total)
     except (Invalid, Conflict) as error:
         return _refused(webhook_id, request.form, error)
     return redirect_to(url_for(".index", webhook_id=webhook_id), "The replay has begun.")

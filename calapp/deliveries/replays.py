@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from calapp.broker import CHORES, nudge
@@ -29,13 +29,26 @@ class Window:
     only_failed: bool  # not those that were delivered
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a replay does next: which deliveries it sends, and what becomes of it."""
+
+    replay_id: int
+    cursor: int  # from which it was planned
+    ids: Sequence[int]
+    leads_to: ReplayState
+
+
 def count(session: Session, webhook_id: int, window: Window) -> int:
     """Return how many events a replay of this window would send."""
     return session.scalar(select(func.count()).select_from(_wanted(webhook_id, window).subquery())) or 0
 
 
-def start(session: Session, webhook: Webhook, window: Window) -> Replay:
-    """Begin a replay; raise Conflict while one runs or the webhook is off, Invalid when there is nothing."""
+def start(session: Session, webhook: Webhook, window: Window, total: int) -> Replay:
+    """Begin a replay of so many events, counted before the transaction: a long log takes a while to walk.
+
+    Raises Conflict while one runs or the webhook is off, Invalid when there is nothing to send.
+    """
     session.refresh(webhook, with_for_update=True)  # two clicks at once start one
     if not webhook.active:
         raise Conflict("The webhook is off. Please switch it on first.")
@@ -46,7 +59,6 @@ def start(session: Session, webhook: Webhook, window: Window) -> Replay:
         to_at=min(window.to_at, database_now(session)),
         only_failed=window.only_failed,
     )
-    total = count(session, webhook.id, window)
     if not total:
         raise Invalid("There is nothing to send in this window.")
     replay = Replay(
@@ -82,51 +94,59 @@ def stop(session: Session, webhook_id: int) -> None:
         _end(session, replay, ReplayState.STOPPED)
 
 
-def any_running(session: Session) -> bool:
-    """Say whether a replay runs."""
-    return session.scalar(select(exists().where(Replay.state == ReplayState.RUNNING))) or False
-
-
-def continue_replays(session: Session) -> int:
-    """Take every running replay a step further; return how many deliveries were put on their way."""
-    # One worker at a time goes on with a replay, so that nothing is sent twice.
+def plan(session: Session) -> list[Step]:
+    """Return what every running replay does next; a plain read, since it may walk a long log."""
     query = select(Replay).where(Replay.state == ReplayState.RUNNING).order_by(Replay.id)
-    found = session.scalars(query.with_for_update(skip_locked=True)).all()
-    done = [replay.done for replay in found]
-    for replay in found:
-        replay_step(session, replay)
-    return sum(replay.done for replay in found) - sum(done)
+    return [step for replay in session.scalars(query) if (step := _next_step(session, replay))]
 
 
-def replay_step(session: Session, replay: Replay) -> bool:
-    """Put the next events of a replay on their way, as many as there is room; return whether it runs on."""
+def _next_step(session: Session, replay: Replay) -> Step | None:
     webhook = session.get(Webhook, replay.webhook_id)
     if webhook is None or webhook.deleted_at is not None or not webhook.active:
-        _end(session, replay, ReplayState.STOPPED)
-        return False
+        return Step(replay.id, replay.cursor, (), ReplayState.STOPPED)
     room = MOST_WAITING - _waiting(session, webhook.id)
     if room <= 0:
-        return True
+        return None
     window = Window(from_at=replay.from_at, to_at=replay.to_at, only_failed=replay.only_failed)
-    rows = session.execute(
-        _wanted(webhook.id, window).where(Delivery.id > replay.cursor).order_by(Delivery.id).limit(room)
-    ).all()
-    _send(session, webhook.id, rows)
-    replay.done += len(rows)
-    if len(rows) < room:
-        _end(session, replay, ReplayState.DONE)
-        return False
-    replay.cursor = rows[-1].id
-    return True
+    begin = replay.cursor or _last_before(session, webhook.id, window)
+    query = _wanted(webhook.id, window).where(Delivery.id > begin).order_by(Delivery.id).limit(room)
+    ids = tuple(session.scalars(query))
+    return Step(replay.id, replay.cursor, ids, ReplayState.DONE if len(ids) < room else ReplayState.RUNNING)
+
+
+def _last_before(session: Session, webhook_id: int, window: Window) -> int:
+    """Return the last delivery before a window, searched from the newest on: what is older is not walked."""
+    query = (
+        select(Delivery.id)
+        .where(Delivery.webhook_id == webhook_id, Delivery.created_at < window.from_at)
+        .order_by(Delivery.id.desc())
+    )
+    return session.scalar(query.limit(1)) or 0
+
+
+def take(session: Session, step: Step) -> None:
+    """Put what was planned on its way, unless another worker was first or the replay was stopped."""
+    query = select(Replay).where(Replay.id == step.replay_id, Replay.state == ReplayState.RUNNING)
+    replay = session.scalar(
+        query.with_for_update(skip_locked=True), execution_options={"populate_existing": True}
+    )
+    if replay is None or replay.cursor != step.cursor:
+        return
+    if step.ids:
+        replay.done += _send(session, replay.webhook_id, step.ids)
+        replay.cursor = step.ids[-1]
+    if step.leads_to != ReplayState.RUNNING:
+        _end(session, replay, step.leads_to)
 
 
 def _wanted(webhook_id: int, window: Window) -> Any:
-    """Select the first delivery of each event of the window; its copies are the replays of before."""
-    earlier = aliased(Delivery)
-    copied = exists().where(
-        earlier.event_id == Delivery.event_id,
-        earlier.webhook_id == Delivery.webhook_id,
-        earlier.id < Delivery.id,
+    """Select the first delivery of each event of the window, unless a copy of it is on its way already."""
+    other = aliased(Delivery)
+    passed_over = exists().where(
+        other.event_id == Delivery.event_id,
+        # The sum keeps the databases from walking the webhook's whole log for each of its rows.
+        other.webhook_id + 0 == webhook_id,
+        or_(other.id < Delivery.id, other.state == State.WAITING),
     )
     conditions: list[ColumnElement[bool]] = [
         Delivery.webhook_id == webhook_id,
@@ -134,10 +154,9 @@ def _wanted(webhook_id: int, window: Window) -> Any:
         Delivery.created_at <= window.to_at,
         Delivery.state.in_(NOT_DELIVERED if window.only_failed else FINISHED),
         Event.body.is_not(None),
-        ~copied,
+        ~passed_over,
     ]
-    columns = (Delivery.id, Delivery.chain, Delivery.state, Delivery.event_id)
-    return select(*columns).join(Event, Event.id == Delivery.event_id).where(*conditions)
+    return select(Delivery.id).join(Event, Event.id == Delivery.event_id).where(*conditions)
 
 
 def _waiting(session: Session, webhook_id: int) -> int:
@@ -149,15 +168,16 @@ def _waiting(session: Session, webhook_id: int) -> int:
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
-def _send(session: Session, webhook_id: int, rows: Sequence[Row[Any]]) -> None:
+def _send(session: Session, webhook_id: int, ids: Sequence[int]) -> int:
+    """Make deliveries wait, copies of those that were delivered; return how many, since a look may be old."""
     at = database_now(session)
-    delivered = [session.get_one(Delivery, row.id) for row in rows if row.state == State.DELIVERED]
-    copies = [copy_of(delivery, at) for delivery in delivered]
-    session.add_all(copies)
-    session.flush()
-    numbers = {copy.event_id: copy.id for copy in copies}
-    again = [(numbers.get(row.event_id, row.id), row.chain) for row in rows]
-    queue_up(session, webhook_id, again, {**wait_again(at), "due_at": None})
+    query = select(Delivery).where(Delivery.id.in_(ids), Delivery.state.in_(FINISHED)).order_by(Delivery.id)
+    found = session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
+    sent = [copy_of(one, at) if one.state == State.DELIVERED else one for one in found]
+    session.add_all(sent)
+    session.flush()  # gives the copies their ids
+    queue_up(session, webhook_id, [(one.id, one.chain) for one in sent], {**wait_again(at), "due_at": None})
+    return len(sent)
 
 
 def _end(session: Session, replay: Replay, state: ReplayState) -> None:
