@@ -1,5 +1,6 @@
 """Which times are free: a pure function of zones, hours, rules, busy times and the present instant."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -65,7 +66,7 @@ def open_slots(
     last = min(last, _horizon(zone, rules, now))
     if first >= last:
         return []
-    taken = sorted(busy, key=lambda one: one.start)
+    taken = _apart(busy)
     found: set[datetime] = set()
     day, end = first.astimezone(zone).date() - DAY, last.astimezone(zone).date()
     while day <= end:
@@ -140,11 +141,23 @@ def _gap_end(before: datetime, behind: datetime, zone: ZoneInfo) -> datetime:
     return high.replace(microsecond=0)
 
 
+def _apart(busy: Sequence[Busy]) -> list[Busy]:
+    """Return the same busy times in order, those that overlap made one."""
+    apart: list[Busy] = []
+    for one in sorted(busy, key=lambda one: one.start):
+        if apart and one.start <= apart[-1].end:
+            apart[-1] = Busy(apart[-1].start, max(apart[-1].end, one.end))
+            continue
+        apart.append(one)
+    return apart
+
+
 def _meets(start: datetime, rules: Rules, taken: Sequence[Busy]) -> bool:
-    """Say whether a meeting with its buffers meets a busy time; `taken` is in order."""
+    """Say whether a meeting with its buffers meets a busy time; `taken` is in order and apart."""
     begin = start - timedelta(minutes=rules.buffer_before)
     end = start + timedelta(minutes=rules.length + rules.buffer_after)
-    return any(one.start < end and begin < one.end for one in taken)
+    at = bisect_left(taken, end, key=lambda one: one.start)  # those before it begin before the end
+    return at > 0 and begin < taken[at - 1].end
 
 
 def by_local_date(slots: Sequence[datetime], zone: str) -> dict[date, list[datetime]]:

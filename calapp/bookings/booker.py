@@ -196,12 +196,23 @@ def _times(free: Sequence[datetime], state: State) -> list[Time]:
 def _next_free(session: Session, event_type: EventType, state: State, first: date) -> Day | None:
     """Look for a day with times to go to from an empty month: the next one, else the first of all."""
     zone = ZoneInfo(state.zone)
-    last = now() + timedelta(days=event_type.max_days + 2)
     for start in (max(_midnight(first, zone), now()), now()):
-        free = times.offered(session, event_type, start, last) if start < last else []
+        free = _first_free(session, event_type, start)
+        if free is not None:
+            local = free.astimezone(zone).date()
+            return _day(local, {local: [free]}, state, None, local)
+    return None
+
+
+def _first_free(session: Session, event_type: EventType, start: datetime) -> datetime | None:
+    """Return the first free time, looked for a month at a time: two years of times are many."""
+    last = now() + timedelta(days=event_type.max_days + 2)
+    while start < last:
+        following = start + timedelta(days=31)
+        free = times.offered(session, event_type, start, following)
         if free:
-            local = free[0].astimezone(zone).date()
-            return _day(local, {local: free[:1]}, state, None, local)
+            return free[0]
+        start = following
     return None
 
 
