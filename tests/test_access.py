@@ -235,7 +235,7 @@ def world(
     bob: User,
     quick_chat: EventType,
     saved: Callable[..., None],
-    book: Callable[..., Booking],  # noqa: F811 (the fixture)
+    book: Callable[..., Booking],
 ) -> World:
     triggers = [str(one) for one in SUBSCRIBABLE]
     hook = Webhook(user_id=rick.id, subscriber_url="https://hooks.example/in", triggers=triggers)

@@ -83,7 +83,7 @@ def planted(column: object, name: str) -> object:
 
 
 @pytest.fixture
-def evil_world(world: World, saved: Callable[..., None]) -> World:  # noqa: F811 (the fixture)
+def evil_world(world: World, saved: Callable[..., None]) -> World:
     """Rick's world, with markup wherever somebody wrote something."""
     hook_id, delivery_id = world.values["webhook_id"], world.values["delivery_id"]
     rick = world.rick.id
@@ -101,7 +101,7 @@ def evil_world(world: World, saved: Callable[..., None]) -> World:  # noqa: F811
     return world
 
 
-def pages(world: World, browser: FlaskClient) -> dict[str, str]:  # noqa: F811
+def pages(world: World, browser: FlaskClient) -> dict[str, str]:
     """Return every page that this browser can look at."""
     found = {}
     for entry in of("host", "own", "link", "all"):
@@ -149,7 +149,7 @@ REFLECTED = [
 
 
 @pytest.mark.parametrize("address", REFLECTED)
-def test_markup_in_an_address_is_text(world: World, address: str) -> None:  # noqa: F811
+def test_markup_in_an_address_is_text(world: World, address: str) -> None:
     browser = signed_in(world.app, world.rick)
     for sent in (EVIL, "<svg/onload=alert(1)>", SCRIPT_URL):
         path, _, query = address.partition("?")
@@ -169,7 +169,7 @@ FORM = dict.fromkeys((*FIELDS, "subscriber_url", "payload_template", "header_nam
     "address",
     ["/login", "/signup", "/settings", "/event-types/new", "/integrations/webhooks/new", "/rick/quick-chat"],
 )
-def test_markup_in_a_form_comes_back_as_text(world: World, address: str) -> None:  # noqa: F811
+def test_markup_in_a_form_comes_back_as_text(world: World, address: str) -> None:
     browser = signed_in(world.app, world.rick)
     more = {
         "start": EVIL,
@@ -212,14 +212,14 @@ def test_signing_in_leads_to_no_other_server(
 @pytest.mark.parametrize(
     "url", [SCRIPT_URL, "JaVaScRiPt:alert(1)", "data:text/html,x", "//evil.example", "ftp://x"]
 )
-def test_an_event_type_leads_nobody_to_a_script(world: World, url: str, session: Session) -> None:  # noqa: F811
+def test_an_event_type_leads_nobody_to_a_script(world: World, url: str, session: Session) -> None:
     browser = signed_in(world.app, world.rick)
     form = {"title": "Bad", "slug": "bad", "length": "15", "redirect_url": url}
     assert browser.post("/event-types/new", data=form).status_code == 422
     assert session.scalar(select(EventType).where(EventType.slug == "bad")) is None
 
 
-def test_the_host_header_is_stored_and_sent_nowhere(world: World, session: Session) -> None:  # noqa: F811
+def test_the_host_header_is_stored_and_sent_nowhere(world: World, session: Session) -> None:
     browser = signed_in(world.app, world.rick)
     for entry in of("host", "own", "link", "all"):
         path = world.path(entry)

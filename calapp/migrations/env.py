@@ -1,7 +1,10 @@
 """Run migrations on the app's own engine, inside its context (flask db upgrade)."""
 
+from contextlib import contextmanager
+
 from alembic import context
 from flask import current_app
+from sqlalchemy import text
 
 from calapp import mail  # noqa: F401  # every table must be known before Alembic compares
 from calapp.accounts import models as accounts  # noqa: F401
@@ -14,6 +17,8 @@ from calapp.integrations import models as integrations  # noqa: F401
 from calapp.monitoring import models as monitoring  # noqa: F401
 from calapp.webhooks import models as webhooks  # noqa: F401
 
+LOCK = 0x63616C617070  # "calapp", as a number
+
 
 def render_item(kind, item, _context):
     """Write the instant type as what it is in the database, so that migrations do not import the app."""
@@ -22,7 +27,7 @@ def render_item(kind, item, _context):
 
 def run() -> None:
     """Run the migrations in one transaction."""
-    with db.engine.connect() as connection:
+    with db.engine.connect() as connection, one_at_a_time(connection):
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
@@ -31,6 +36,22 @@ def run() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+
+
+@contextmanager
+def one_at_a_time(connection):
+    """Let several machines that start at once upgrade PostgreSQL one after the other."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+    connection.commit()  # or Alembic would take the migration for a part of this transaction
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
+        connection.commit()
 
 
 run()

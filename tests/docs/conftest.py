@@ -54,8 +54,8 @@ def book(quick_chat: EventType) -> Callable[..., Booking]:
 @pytest.fixture
 def sent(
     rick: User,
-    receiver: Receiver,  # noqa: F811
-    deliver: Callable[[], None],  # noqa: F811
+    receiver: Receiver,
+    deliver: Callable[[], None],
     book: Callable[..., Booking],
     saved: Callable[..., None],
 ) -> Callable[..., Request]:

@@ -1,0 +1,19 @@
+FROM python:3.13-slim
+
+WORKDIR /opt/calapp
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+COPY app.py gunicorn.conf.py ./
+COPY calapp calapp
+COPY docs docs
+COPY static static
+COPY templates templates
+
+RUN useradd --system --create-home --home-dir /var/lib/calapp calapp
+USER calapp
+ENV CALAPP_DATA_DIR=/var/lib/calapp \
+    HOST=0.0.0.0 \
+    PYTHONUNBUFFERED=1
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/healthz', timeout=4)"]
+CMD ["gunicorn", "app:create_app()"]

