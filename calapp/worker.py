@@ -8,16 +8,17 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from calapp import broker
+from calapp import broker, clock
 from calapp.bookings.jobs import tell_meetings
 from calapp.config import Settings, settings
 from calapp.db import db, transaction
 from calapp.deliveries.jobs import continue_replays, free_left_behind
-from calapp.deliveries.upkeep import anything_due
+from calapp.deliveries.upkeep import anything_due, bring_forward
 from calapp.errors import Busy
 from calapp.monitoring import tally
 from calapp.processes import Forked, Kept, follow_forker, follow_starter, stop
@@ -27,6 +28,7 @@ from calapp.stopping import rest, stop_on, stop_requested
 SWEEP_EVERY = 1.0  # seconds
 CHORES_EVERY = 10.0  # seconds
 FREE_EVERY = 3.0  # seconds
+SET_BACK = 5.0  # seconds; less is a clock that is being kept right
 COUNT_EVERY = 5.0  # seconds; longer than any transaction that writes what is counted
 
 log = logging.getLogger(__name__)
@@ -105,6 +107,23 @@ def _again(name: str, every: float) -> bool:
     return True
 
 
+_began: list[float] = []
+
+
+def mind_the_clock() -> None:
+    """When the clock was set back, bring forward by as much what was to be tried by the former one.
+
+    On PostgreSQL it is the server's clock that counts, and its operator's to mind.
+    """
+    began = clock.now().timestamp() - time.monotonic()
+    back = _began[0] - began if _began else 0.0
+    if back > SET_BACK and settings().sqlite:
+        log.warning("The clock was set back by %.0f s; what waits is brought forward by as much", back)
+        with transaction() as session:
+            bring_forward(session, timedelta(seconds=back))
+    _began[:] = [began]
+
+
 def nudge_chores() -> None:
     """Have the chores done every ten seconds."""
     if _again("chores", CHORES_EVERY):
@@ -130,6 +149,7 @@ def count_rows() -> None:
 
 
 SWEEPS: list[Callable[[], None]] = [
+    mind_the_clock,
     tell_meetings,
     continue_replays,
     free_waiting,

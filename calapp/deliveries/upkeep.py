@@ -40,9 +40,9 @@ def park_waiting(session: Session) -> int:
 
 def _park(session: Session, webhook_id: int) -> int:
     ids = _ids(session, Delivery.webhook_id == webhook_id, Delivery.state == State.WAITING)
-    values = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
-    values |= {"parked_at": database_now(session)}
-    _change(session, ids, values | {"reason": "The webhook was off before this could be delivered."})
+    values: dict[str, object] = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
+    reason = "The webhook was off before this could be delivered."
+    _change(session, ids, values | {"reason": reason, "parked_at": database_now(session)})
     return len(ids)
 
 
@@ -60,6 +60,21 @@ def left_behind(session: Session) -> Sequence[int]:
         earlier.id == Delivery.after_id, earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD
     )
     return _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
+
+
+def bring_forward(session: Session, by: timedelta) -> None:
+    """Bring what is still to come forward by so much: retries, leases, and the pauses of webhooks."""
+    at = database_now(session)
+    for column, where in (
+        (Delivery.due_at, Delivery.state == State.WAITING),
+        (Webhook.hold_until, Webhook.deleted_at.is_(None)),
+        (Webhook.asked_until, Webhook.deleted_at.is_(None)),
+    ):
+        table, name = column.class_, column.key
+        rows = session.execute(select(table.id, column).where(where, column > at)).all()
+        values = [{"id": key, name: max(at, moment - by)} for key, moment in rows]
+        if values:
+            session.execute(update(table), values)
 
 
 def remove_deleted(session: Session) -> int:

@@ -151,6 +151,8 @@ def new_secret(finding: Finding, short: bool) -> None:
             path: sum(not hit.signed for hit in world.witness.of(path)) for path in ("/hook", "/old", "/new")
         }
         finding.expect(f"no check failed within the overlap: {bad}", not any(bad.values()))
+        for path in ("/old", "/new"):
+            finding.note(f"{path}: {world.tally(path)}")
         for webhook_id in ids:
             with transaction() as session:
                 webhooks.use_only_new_secret(session.get_one(Webhook, webhook_id))
@@ -159,9 +161,6 @@ def new_secret(finding: Finding, short: bool) -> None:
         world.wait_delivered()
         after = [hit.signed for hit in world.witness.of("/old")[before:]]
         finding.expect("after it the old one signs nothing more", after == [False] * 5)
-        for path in ("/old", "/new"):
-            tally = world.tally(path)
-            finding.note(f"{path}: {tally}")
 
 
 def change(ids: list[int], secret: str) -> None:
