@@ -222,3 +222,19 @@ def test_the_last_place_of_a_day_goes_once(book, quick_chat, change) -> None:
     book()
     with pytest.raises(SlotTaken):
         book(NOON)
+
+
+def test_a_booking_that_cannot_be_told_holds_no_other_up(book, triggers, monday, monkeypatch) -> None:
+    first, _ = book(), book(TUESDAY_TEN + timedelta(minutes=15))
+    tell = service.tell_meeting
+
+    def failing(session, booking_id: int) -> None:
+        if booking_id == first.id:
+            raise KeyError("Atlantis")
+        tell(session, booking_id)
+
+    monkeypatch.setattr(service, "tell_meeting", failing)
+    monday.move_to(NOON)
+    with pytest.raises(KeyError):
+        tell_meetings()
+    assert triggers() == ["BOOKING_CREATED"] * 2 + ["MEETING_STARTED", "MEETING_ENDED"]
