@@ -3,16 +3,28 @@
 import hashlib
 import hmac
 import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
 
+import psutil
 import requests
+from redis import Redis
+from rq import Queue
+
+from tests.bench.receiving import Receiving, wait
+
+ROOT = Path(__file__).parents[2]
 
 
 def prepare(path: str, url: str, body: str, count: int) -> None:
-    """Make a database of `count` waiting deliveries."""
+    """Add `count` waiting deliveries to a database, and make it when it is not there."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
-            "CREATE TABLE delivery (id INTEGER PRIMARY KEY, url TEXT, body TEXT, status INTEGER)"
+            "CREATE TABLE IF NOT EXISTS delivery (id INTEGER PRIMARY KEY, url TEXT, body TEXT, status INTEGER)"
         )
         rows = ((url, body) for _ in range(count))
         connection.executemany("INSERT INTO delivery (url, body) VALUES (?, ?)", rows)
@@ -32,3 +44,58 @@ def deliver(path: str, delivery_id: int) -> None:
     connection.execute("UPDATE delivery SET status = ? WHERE id = ?", (answer.status_code, delivery_id))
     connection.commit()
     connection.close()
+
+
+class Plain:
+    """The plain design at work: RQ's own default worker, which forks for each job, on a queue of its own."""
+
+    def __init__(self, folder: Path, redis_url: str, receiver: Receiving) -> None:
+        self.path = str(folder / "plain.sqlite3")
+        self.url = receiver.url("/ok/plain")
+        self.receiver = receiver
+        self.queue = Queue("plain", connection=Redis.from_url(redis_url))
+        self.command = [sys.executable, "-m", "rq.cli", "worker", "plain", "--url", redis_url, "--quiet"]
+        self.made = 0
+
+    def __enter__(self) -> Self:
+        self.worker = psutil.Popen(self.command, cwd=ROOT, stdin=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.terminate()
+        self.worker.wait()
+
+    def rows(self, body: str, count: int) -> range:
+        """Add waiting rows; return their ids."""
+        prepare(self.path, self.url, body, count)
+        self.made += count
+        return range(self.made - count + 1, self.made + 1)
+
+    def cpu(self) -> float:
+        """Return the CPU seconds of the worker so far, and of every child that it has forked."""
+        one = self.worker.cpu_times()
+        return one.user + one.system + one.children_user + one.children_system
+
+    def run(self, body: str, count: int) -> tuple[float, float]:
+        """Deliver so many; return deliveries a second, from the first hit to the last, and CPU for each."""
+        rows = self.rows(body, count)
+        self.receiver.take()
+        cpu = self.cpu()
+        for row in rows:
+            self.queue.enqueue(deliver, self.path, row)
+        wait(lambda: self.receiver.count() == count, every=0.05)
+        times = sorted(at for _, _, at in self.receiver.take())
+        wait(lambda: not self.queue.count, every=0.05)
+        time.sleep(0.3)  # the last child is waited for, and counted
+        return (count - 1) / (times[-1] - times[0]) * 1e9, (self.cpu() - cpu) / count
+
+    def latencies(self, body: str, count: int, pause: float) -> list[float]:
+        """Deliver one at a time, the worker idle before each; return seconds from commit to first byte."""
+        begun = {}
+        self.receiver.take()
+        for row in self.rows(body, count):
+            begun[f"plain-{row}"] = time.monotonic_ns()
+            self.queue.enqueue(deliver, self.path, row)
+            wait(lambda: self.receiver.count() == len(begun), every=0.01)
+            time.sleep(pause)
+        return [(at - begun[name]) / 1e9 for _, name, at in self.receiver.take()]

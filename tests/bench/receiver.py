@@ -1,10 +1,11 @@
 """A receiver that is never the bottleneck: one process, raw sockets, a fixed answer.
 
 The path says how it answers: `/ok…` at once, `/slow/100/…` after 100 ms, `/hang…` never.
-`GET /stats` answers the hits so far as JSON: `[[path,
-webhook-id, time.monotonic_ns()], …]`, and forgets them when asked with `?reset`.
+`GET /count` answers `{"hits": n}`, `GET /stats` the hits so far as JSON: `[[path, webhook-id, time.monotonic_ns()], …]`,
+and forgets them when asked with `?reset`.
 
-Run it as `python -m tests.bench.receiver PORT`; it prints one line when it listens.
+Run it as `python receiver.py PORT`; it prints one line when it listens. receiver.c is the same for machines that
+have a C compiler.
 """
 
 import heapq
@@ -84,6 +85,9 @@ class Receiver:
         """Note the hit and answer as the path says."""
         arrived = time.monotonic_ns()
         path = head.split(b" ", 2)[1].decode()
+        if path.startswith("/count"):
+            self.send(connection, whole({"hits": len(self.hits)}))
+            return
         if path.startswith("/stats"):
             self.send(connection, self.stats(reset=path.endswith("?reset")))
             return
@@ -97,10 +101,10 @@ class Receiver:
 
     def stats(self, *, reset: bool) -> bytes:
         """Return the hits as an HTTP answer."""
-        body = json.dumps(self.hits).encode()
+        answer = whole(self.hits)
         if reset:
             self.hits = []
-        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        return answer
 
     def answer_due(self) -> None:
         """Answer the slow ones whose time has come."""
@@ -121,6 +125,12 @@ class Receiver:
         if self.buffers.pop(connection, None) is not None:
             self.selector.unregister(connection)
             connection.close()
+
+
+def whole(value: object) -> bytes:
+    """Return a value as JSON in an HTTP answer."""
+    body = json.dumps(value).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""`python -m tests.bench [--quick] [figures]`; writes RESULTS.md and throughput.svg beside itself."""
+
+import argparse
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import bookings, latency, machine, throughput
+from tests.bench.ground import BODY
+from tests.bench.picture import picture
+from tests.bench.report import report, table
+from tests.bench.sizes import FULL, QUICK, Size
+from tests.bench.stage import Stage
+from tests.bench.visitors import Visitors
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Measure everything and write it down."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("which", nargs="*", help=f"none: all; of {', '.join(STEPS)}")
+    parser.add_argument("--quick", action="store_true", help="under two minutes, rough")
+    parser.add_argument("--into", type=Path, default=HERE, help="the folder to write into")
+    given = parser.parse_args()
+    if unknown := set(given.which) - set(STEPS):
+        parser.error(f"There is no {', '.join(unknown)}; there are {', '.join(STEPS)}.")
+    written, printed = measure(QUICK if given.quick else FULL, given.which)
+    for name, content in written.items():
+        (given.into / name).write_text(content)
+    print(f"\n{printed}\nWritten to {given.into / 'RESULTS.md'}")
+
+
+STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
+    "rates": lambda stage, _: throughput.against_plain_and_bare(stage),
+    "endpoints": lambda stage, _: throughput.to_many_endpoints(stage),
+    "claims": lambda stage, _: throughput.claims(stage),
+    "workers": lambda stage, _: throughput.workers(stage),
+    "backlogs": lambda stage, _: throughput.with_backlogs(stage),
+    "idle": lambda stage, _: latency.when_idle(stage),
+    "hanging": lambda stage, _: latency.beside_hanging(stage),
+    "beside": lambda stage, _: latency.rates_beside_hanging(stage),
+    "draining": bookings.while_draining,
+    "slow": bookings.with_a_slow_receiver,
+    "bookings": bookings.a_second,
+}
+
+
+def measure(size: Size, which: list[str]) -> tuple[dict[str, str], str]:
+    """Run the rounds; return the files to write by name, and the table."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    began, load = datetime.now(UTC), machine.load()
+    with Stage(size) as stage:
+        rate = stage.receiver.rate(BODY.encode())
+        print(f"  receiver: {stage.receiver.kind}, {rate:,.0f} requests/s", flush=True)
+        visitors = Visitors(stage.sqlite.address)
+        for turn in range(size.rounds):
+            print(f"  round {turn + 1} of {size.rounds}", flush=True)
+            for name, step in STEPS.items():
+                if not which or name in which:
+                    started = time.monotonic()
+                    step(stage, visitors)
+                    print(f"    {name}: {time.monotonic() - started:.0f} s", flush=True)
+        written = report(stage, began, load, rate)
+    return {"RESULTS.md": written, "throughput.svg": picture(stage.results)}, table(stage.results)
+
+
+if __name__ == "__main__":
+    main()
