@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, String, bindparam, text, update
+from sqlalchemy import Row, String, bindparam, text
 from sqlalchemy.orm import Session
 
 from calapp.db import UTCDateTime, database_now, is_sqlite
+from calapp.deliveries.batches import ByIds
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready
-from calapp.deliveries.models import Delivery, State
+from calapp.deliveries.models import State
 from calapp.webhooks.models import Webhook
 
 # One index probe for each endpoint that has something waiting, however long its backlog is.
@@ -58,11 +59,16 @@ CROSS JOIN LATERAL (
     .columns(**TYPES)
 )
 
-WEBHOOKS = (
-    text("""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
-FROM webhook WHERE id IN :ids AND active AND deleted_at IS NULL""")
-    .bindparams(bindparam("ids", expanding=True))
-    .columns(old_secret_until=UTCDateTime, headers=Webhook.__table__.c.headers.type)
+WEBHOOKS = ByIds(
+    """SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
+FROM webhook WHERE id {among} AND active AND deleted_at IS NULL""",
+    old_secret_until=UTCDateTime,
+    headers=Webhook.__table__.c.headers.type,
+)
+
+LEASE = ByIds(
+    "UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1 WHERE id {among}",
+    bindparam("until", type_=UTCDateTime),
 )
 
 
@@ -96,7 +102,7 @@ def claim(session: Session, quotas: Mapping[int, int], lease: timedelta) -> Clai
     for reason in set(pointless.values()):
         _expire(session, [key for key, why in pointless.items() if why == reason], reason, at)
     if taken:
-        _lease(session, [row.id for row in taken], token, at + lease)
+        LEASE.run(session, [row.id for row in taken], token=token, until=at + lease)
         _hold_failing(session, {row.webhook_id: webhooks[row.webhook_id] for row in taken}, at + lease)
     return Claim(token, at, taken, webhooks)
 
@@ -124,16 +130,7 @@ def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> Sequen
 def _webhooks(session: Session, ids: set[int]) -> dict[int, Row[Any]]:
     if not ids:
         return {}
-    return {row.id: row for row in session.execute(WEBHOOKS, {"ids": list(ids)})}
-
-
-def _lease(session: Session, ids: Sequence[int], token: str, until: datetime) -> None:
-    session.execute(
-        update(Delivery)
-        .where(Delivery.id.in_(ids))
-        .values(due_at=until, claim=token, attempts=Delivery.attempts + 1)
-        .execution_options(synchronize_session=False)
-    )
+    return {row.id: row for row in WEBHOOKS.run(session, ids)}
 
 
 def _hold_failing(session: Session, webhooks: Mapping[int, Row[Any]], until: datetime) -> None:

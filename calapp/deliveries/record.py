@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
 from calapp.db import UTCDateTime
-from calapp.deliveries.models import Attempt, State
+from calapp.deliveries.batches import ByIds, ByRows
+from calapp.deliveries.models import State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.retries import FAILURES_BEFORE_HOLD, hold_delay, next_delay
 from calapp.deliveries.sender import Answer
@@ -50,13 +51,19 @@ class Outcome:
         return self.answer.failure is None
 
 
-DELIVERY = text("""UPDATE delivery SET state = :state, due_at = :due_at, claim = NULL, tries = tries + 1,
-  last_status = :status, reason = :reason, finished_at = :finished_at,
-  parked_at = coalesce(:parked_at, parked_at)
-WHERE id = :id AND claim = :claim AND state = 'waiting'""").bindparams(
-    bindparam("due_at", type_=UTCDateTime),
-    bindparam("finished_at", type_=UTCDateTime),
-    bindparam("parked_at", type_=UTCDateTime),
+DELIVERY = ByRows(
+    """UPDATE delivery SET state = r.state, due_at = r.due_at, claim = NULL, tries = delivery.tries + 1,
+  last_status = r.status, reason = r.reason, finished_at = r.finished_at,
+  parked_at = coalesce(r.parked_at, delivery.parked_at)
+FROM {rows} WHERE delivery.id = r.id AND delivery.claim = r.claim AND delivery.state = 'waiting'""",
+    id="integer",
+    claim="text",
+    state="text",
+    due_at="timestamptz",
+    status="integer",
+    reason="text",
+    finished_at="timestamptz",
+    parked_at="timestamptz",
 )
 
 # A late answer of a lease that was lost changes the state only when the receiver did take the event.
@@ -65,16 +72,33 @@ LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = N
     bindparam("finished_at", type_=UTCDateTime)
 )
 
-STANDING = text("SELECT id FROM delivery WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
-
-UNBLOCK = text("""UPDATE delivery SET due_at = :at, after_id = NULL
-WHERE after_id IN :ids AND state = 'waiting'""").bindparams(
-    bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime)
+# Attempts of deliveries that were deleted meanwhile fall away.
+ATTEMPTS = ByRows(
+    """INSERT INTO attempt ({columns}) SELECT {columns} FROM {rows}
+WHERE EXISTS (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id)""",
+    delivery_id="integer",
+    webhook_id="integer",
+    number="integer",
+    at="timestamptz",
+    manual="boolean",
+    status="integer",
+    failure_code="text",
+    failure="text",
+    name_ms="float",
+    connect_ms="float",
+    tls_ms="float",
+    first_byte_ms="float",
+    total_ms="float",
+    response_headers="text",
+    response_body="text",
 )
 
-RECOVERED = text("""SELECT id, failures FROM webhook WHERE id IN :ids AND failures > 0""").bindparams(
-    bindparam("ids", expanding=True)
+UNBLOCK = ByIds(
+    "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id {among} AND state = 'waiting'",
+    bindparam("at", type_=UTCDateTime),
 )
+
+RECOVERED = ByIds("SELECT id, failures FROM webhook WHERE id {among} AND failures > 0")
 
 # The pause of a webhook that keeps failing ends with its first success; one that it asked for stands.
 HEALTHY = text("""UPDATE webhook SET failures = 0, failing_since = NULL, warnings = 0, hold_until = NULL
@@ -132,13 +156,13 @@ def record(
 ) -> dict[int, int]:
     """Write a batch of outcomes; return the webhooks that have just come back, and how often they failed."""
     values = sorted((_delivery_values(outcome, at) for outcome in outcomes), key=itemgetter("id"))
-    matched = session.execute(DELIVERY, values)  # in one order, so that two workers never wait for each other
-    if matched.rowcount != len(outcomes):  # type: ignore[attr-defined]
+    matched = DELIVERY.run(session, values)  # in one order, so that two workers never wait for each other
+    if matched != len(outcomes):
         _record_late(session, outcomes, at)
-    _insert_attempts(session, outcomes)
+    ATTEMPTS.run(session, [_attempt_values(one) for one in outcomes])
     ended = [one.answer.parcel.delivery_id for one in outcomes if _frees_next(one)]
     if ended:
-        session.execute(UNBLOCK, {"ids": ended, "at": at})
+        UNBLOCK.run(session, ended, at=at)
     gone = {one.answer.parcel.webhook_id for one in outcomes if one.answer.status == GONE}
     if gone:
         session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
@@ -174,14 +198,6 @@ def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) ->
         session.execute(LATE, late)
 
 
-def _insert_attempts(session: Session, outcomes: Sequence[Outcome]) -> None:
-    ids = [one.answer.parcel.delivery_id for one in outcomes]
-    standing = set(session.scalars(STANDING, {"ids": ids}))
-    values = [_attempt_values(one) for one in outcomes if one.answer.parcel.delivery_id in standing]
-    if values:
-        session.execute(Attempt.__table__.insert(), values)
-
-
 def _attempt_values(outcome: Outcome) -> dict[str, Any]:
     answer = outcome.answer
     failure, times = answer.failure, answer.timings
@@ -215,7 +231,7 @@ def _record_health(
     succeeded = list({one.answer.parcel.webhook_id for one in outcomes if one.success})
     recovered: dict[int, int] = {}
     if succeeded:
-        recovered = {row.id: row.failures for row in session.execute(RECOVERED, {"ids": succeeded})}
+        recovered = {row.id: row.failures for row in RECOVERED.run(session, succeeded)}
     if recovered:
         session.execute(HEALTHY, {"ids": list(recovered)})
     failed = _trailing_failures(outcomes)

@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import signal
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Measure everything and write it down."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # so that everything is stopped in order
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("which", nargs="*", help=f"none: all; of {', '.join(STEPS)}")
     parser.add_argument("--quick", action="store_true", help="under two minutes, rough")

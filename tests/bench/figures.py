@@ -35,7 +35,7 @@ FIGURES = (
         "plain",
         "deliveries/s of one worker, all rows and the log written, against the plain design",
         250,
-        "deliveries to one endpoint; from the release to the last row; the plain one from its first to its last hit",
+        "one endpoint; from the release to the last row, the plain design from its first hit to its last",
     ),
     Figure(
         "bare", "the same against a bare libcurl loop that signs", 0.3, "64 in flight in both, no database"

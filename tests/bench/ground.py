@@ -30,10 +30,12 @@ BODY = '{"triggerEvent":"BOOKING_CREATED","payload":{"description":"' + 1900 * "
 
 # Events and their deliveries in bulk, spread evenly over webhooks with ids that follow each other.
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
-EVENTS = f"""INSERT INTO event (uid, user_id, number, trigger, chain, sequence, subject, search, body, created_at)
+EVENTS = f"""INSERT INTO event
+  (uid, user_id, number, trigger, chain, sequence, subject, search, body, created_at)
 {COUNT} SELECT 'evt_bench' || (:before + i), :host, :before + i, 'BOOKING_CREATED', 'b' || (:before + i), 1,
   'b' || (:before + i), '', :body, CURRENT_TIMESTAMP FROM n"""
-DELIVERIES = """INSERT INTO delivery (event_id, webhook_id, chain, state, due_at, attempts, tries, manual, created_at)
+DELIVERIES = """INSERT INTO delivery
+  (event_id, webhook_id, chain, state, due_at, attempts, tries, manual, created_at)
 SELECT id, :first + number % :webhooks, chain, 'waiting', created_at, 0, 0, {no}, created_at
 FROM event WHERE number > :before"""
 WAITING = "SELECT 1 FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL{more} LIMIT 1"
@@ -123,8 +125,11 @@ class Ground:
             return made.id
 
     def webhooks(self, *paths: str, event_type_ids: tuple[int, ...] = ()) -> int:
-        """Add webhooks that lead to the receiver's paths; return the first of their ids, which go on by one."""
-        triggers = [str(trigger) for trigger in SUBSCRIBABLE]
+        """Add webhooks that lead to the receiver's paths; return the first of their ids, which go on by one.
+
+        Those of an event type are told what happens with it; the others only what `fill` lets wait.
+        """
+        triggers = [str(trigger) for trigger in SUBSCRIBABLE] if event_type_ids else []
         with self.here(), transaction() as session:
             made = [
                 Webhook(
@@ -156,7 +161,7 @@ class Ground:
             self._tidy()
 
     def _tidy(self) -> None:
-        """Do what PostgreSQL's autovacuum would do a minute later, so that it does not fall into a measurement."""
+        """Do now what PostgreSQL's autovacuum would do in the midst of a measurement."""
         if not self.settings.sqlite:
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM ANALYZE delivery, event"))
@@ -210,6 +215,6 @@ class Ground:
         time.sleep(0.3)
 
     def worker_cpu(self) -> float:
-        """Return the CPU seconds of the worker so far: its parent, its deliveries, its sweeper, its chores."""
+        """Return the CPU seconds of the worker so far, with those of each of its processes."""
         times = [process.cpu_times() for process in self.worker.all()]
         return sum(one.user + one.system for one in times)

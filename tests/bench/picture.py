@@ -57,10 +57,11 @@ def grid(left: float, highest: float, y: Callable[[float], float]) -> str:
     made = []
     for quarter in range(5):
         value = highest * quarter / 4
-        made.append(
-            f'<line x1="{left}" x2="{left + WIDTH}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e2e8f0"/>'
-            f'<text x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:,.0f}</text>\n'
-        )
+        down = y(value)
+        made += [
+            f'<line x1="{left}" x2="{left + WIDTH}" y1="{down:.1f}" y2="{down:.1f}" stroke="#e2e8f0"/>',
+            f'<text x="{left - 8}" y="{down + 4:.1f}" text-anchor="end">{value:,.0f}</text>\n',
+        ]
     return "".join(made)
 
 
@@ -74,15 +75,15 @@ def ticks(places: list[int], x: Callable[[int], float]) -> str:
 def legend(left: float, lines: Mapping[str, Points], below: str) -> str:
     """Return what the axes and the colours mean."""
     made = [
-        f'<text x="{left}" y="{TOP - 30}" font-weight="600">deliveries/s of one worker</text>'
-        f'<text x="{left + WIDTH / 2}" y="{TOP + HEIGHT + 42}" text-anchor="middle">{below}</text>\n'
+        f'<text x="{left}" y="{TOP - 30}" font-weight="600">deliveries/s of one worker</text>',
+        f'<text x="{left + WIDTH / 2}" y="{TOP + HEIGHT + 42}" text-anchor="middle">{below}</text>\n',
     ]
     for number, line in enumerate(lines):
         start = left + 110 * number
-        made.append(
-            f'<circle cx="{start + 5}" cy="{TOP - 14}" r="4" fill="{COLOURS[line]}"/>'
-            f'<text x="{start + 14}" y="{TOP - 10}">{line}</text>\n'
-        )
+        made += [
+            f'<circle cx="{start + 5}" cy="{TOP - 14}" r="4" fill="{COLOURS[line]}"/>',
+            f'<text x="{start + 14}" y="{TOP - 10}">{line}</text>\n',
+        ]
     return "".join(made)
 
 

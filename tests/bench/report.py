@@ -10,8 +10,8 @@ from tests.bench.stage import Stage
 
 HEAD = """# What was measured
 
-Written by `make bench`{how}. Every figure is a ratio of two things that were measured in one round, in turn; given
-are the median of the rounds and the least and the most of them.
+Written by `make bench`{how}. Every figure is a ratio of two things that were measured in one round, in turn;
+given are the median of the rounds and the least and the most of them.
 """
 
 
@@ -55,9 +55,8 @@ def missed(results: Results) -> str:
     for figure, where, values in lines(results):
         if not figure.reached(median(values)):
             reason = REASONS.get((figure.key, where), "the reason is not known yet")
-            said.append(
-                f"* {figure.what}, {where}: {figure.missed_by(median(values))} of {figure.to_reach}: {reason}."
-            )
+            short = figure.missed_by(median(values))
+            said.append(f"* {figure.what}, {where}: {short} ({figure.to_reach} to reach): {reason}.")
     return "## Not reached\n\n" + "\n".join(said) + "\n" if said else ""
 
 
@@ -67,13 +66,16 @@ def context(stage: Stage, began: datetime, load: str, rate: float) -> str:
     hows = "\n".join(f"| {figure.what} | {figure.how} |" for figure in FIGURES if figure.how)
     return f"""## How
 
-{began:%d %B %Y, %H:%M} UTC, {took:.0f} minutes, {stage.size.rounds} rounds. Machine: {machine.machine()}; load average
-before the start {load}. {machine.versions(stage)}. PostgreSQL is a server of its own on the same machine with its
-default settings; bodies are 2 KB; everything talks over loopback and shares these cores.
+{began:%d %B %Y, %H:%M} UTC, {took:.0f} minutes, {stage.size.rounds} rounds.
+Machine: {machine.machine()}; load average before the start {load}.
+{machine.versions(stage)}.
 
-The receiver ({stage.receiver.kind}) takes {rate:,.0f} requests/s when they come in pieces of 100, so it is not what
-limits anyone. The plain design is RQ's own default worker, which forks for each job: it reads a row of SQLite, signs,
-calls `requests.post` and writes the row.
+PostgreSQL is a server of its own on the same machine with its default settings. Bodies are 2 KB. Everything
+talks over loopback and shares these cores: worker, receiver, databases, web server and visitors.
+
+The receiver ({stage.receiver.kind}) takes {rate:,.0f} requests/s when they come in pieces of 100, so it is not
+what limits anyone. The plain design is RQ's own default worker, which forks for each job: it reads a row of
+SQLite, signs, calls `requests.post` and writes the row.
 
 | figure | how |
 |---|---|

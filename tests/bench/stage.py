@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import count as count_up
 from typing import Self
 
 from tests.bench.figures import Results
@@ -12,6 +13,8 @@ from tests.bench.sizes import Size
 
 ENDPOINTS = (1, 100, 400)
 SLUGS = ("alone", "told", "patient")  # no webhook; one that answers at once; one that takes 10 s
+
+_runs = count_up()
 
 
 class Stage:
@@ -57,5 +60,6 @@ class Stage:
 
 
 def paths(kind: str, count: int) -> Sequence[str]:
-    """Return so many paths of the receiver."""
-    return [f"/{kind}/{count}-{number}" for number in range(count)]
+    """Return so many paths of the receiver that nobody has used yet."""
+    run = next(_runs)  # a URL stands once for each host
+    return [f"/{kind}/{run}-{number}" for number in range(count)]
