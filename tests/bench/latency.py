@@ -107,8 +107,9 @@ def healthy(stage: Stage, ground: Ground, first: int, hanging: int) -> list[floa
 
 EVENT = text("""INSERT INTO event
   (uid, user_id, number, trigger, chain, sequence, subject, search, body, created_at)
-SELECT :uid, :host, max(number) + 1, 'BOOKING_CREATED', :uid, 1, :uid, '', :body, CURRENT_TIMESTAMP
-FROM event""")
+VALUES (:uid, :host, :number, 'BOOKING_CREATED', :uid, 1, :uid, '', :body, CURRENT_TIMESTAMP)""")
+NUMBER = text("""UPDATE "user" SET last_event_number = last_event_number + 1 WHERE id = :host
+RETURNING last_event_number""")
 DELIVERY = """INSERT INTO delivery
   (event_id, webhook_id, chain, state, due_at, attempts, tries, manual, created_at)
 SELECT id, :webhook, chain, 'waiting', created_at, 0, 0, {no}, created_at FROM event WHERE uid = :uid"""
@@ -119,7 +120,8 @@ def short_event(ground: Ground, webhook: int, begun: dict[str, int]) -> None:
     uid = f"evt_{time.monotonic_ns()}"
     no = "0" if ground.settings.sqlite else "false"
     with transaction() as session:
-        session.execute(EVENT, {"uid": uid, "host": ground.host_id, "body": BODY})
+        number = session.scalar(NUMBER, {"host": ground.host_id})
+        session.execute(EVENT, {"uid": uid, "host": ground.host_id, "number": number, "body": BODY})
         session.execute(text(DELIVERY.format(no=no)), {"uid": uid, "webhook": webhook})
     begun[uid] = time.monotonic_ns()
     broker.nudge()
