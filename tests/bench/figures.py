@@ -66,7 +66,7 @@ FIGURES = (
         "hang",
         "p99 of 100 healthy endpoints while 300 more hang, against none hanging",
         2,
-        "an event every 10 ms; the hanging ones have 20 each waiting and run into their time-out",
+        "an event every 10 ms; the healthy ones have answered once, the others have 20 each waiting",
         at_most=True,
     ),
     Figure(

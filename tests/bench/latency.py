@@ -85,6 +85,7 @@ def beside_hanging(stage: Stage) -> None:
 def healthy(stage: Stage, ground: Ground, first: int, hanging: int) -> list[float]:
     """Return the seconds from commit to first byte at healthy endpoints while so many others hang."""
     ground.restart_worker()
+    ground.drain(first, HEALTHY, HEALTHY)  # the worker has seen them answer
     begun: dict[str, int] = {}
     if hanging:
         ground.fill(first + HEALTHY, hanging, hanging * EACH)
@@ -140,6 +141,7 @@ def rates_beside_hanging(stage: Stage) -> None:
 def healthy_rate(stage: Stage, ground: Ground, first: int, hanging: int) -> float:
     """Return deliveries a second to healthy endpoints while so many others hang."""
     ground.restart_worker()
+    ground.drain(first, HEALTHY, HEALTHY)
     if hanging:
         ground.fill(first + HEALTHY, hanging, hanging * EACH)
         ground.release(first + HEALTHY, hanging)

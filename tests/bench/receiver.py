@@ -1,8 +1,8 @@
 """A receiver that is never the bottleneck: one process, raw sockets, a fixed answer.
 
 The path says how it answers: `/ok…` at once, `/slow/100/…` after 100 ms, `/hang…` never. `GET /count`
-answers `{"hits": n}`, `GET /stats` the hits so far as JSON: `[[path, webhook-id, time.monotonic_ns()], …]`, and forgets
-them when asked with `?reset`.
+answers `{"hits": n}`, `GET /stats` the hits so far as JSON: `[[path, webhook-id, time.monotonic_ns()], …]`;
+with `?reset` it forgets them.
 
 Run it as `python receiver.py PORT`; it prints one line when it listens. receiver.c is the same for machines
 that have a C compiler.

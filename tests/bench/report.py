@@ -73,9 +73,9 @@ Machine: {machine.machine()}; load average before the start {load}.
 PostgreSQL is a server of its own on the same machine with its default settings. Bodies are 2 KB. Everything
 talks over loopback and shares these cores: worker, receiver, databases, web server and visitors.
 
-The receiver ({stage.receiver.kind}) takes {rate:,.0f} requests/s when they come in pieces of 100, so it is not
-what limits anyone. The plain design is RQ's own default worker, which forks for each job: it reads a row of
-SQLite, signs, calls `requests.post` and writes the row.
+The receiver ({stage.receiver.kind}) takes {rate:,.0f} requests/s when they come in pieces of 100, so it is
+not what limits anyone. The plain design is RQ's own default worker, which forks for each job: it reads a row
+of SQLite, signs, calls `requests.post` and writes the row.
 
 | figure | how |
 |---|---|
