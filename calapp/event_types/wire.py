@@ -3,7 +3,7 @@
 What is nested here is flat inside; a field's Python name is the one that the form and its errors use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -150,7 +150,7 @@ class EventTypePatch(_Settings, Patch):
     length: Annotated[Minutes, Field(alias="lengthInMinutes")] = 0
 
 
-FLATTEN = {
+FLATTEN: dict[str, Callable[[Any], dict[str, Any]]] = {
     "window": lambda given: {"max_days": given.max_days if given else None},
     "limits": lambda given: {"max_per_day": None if given is None or given.disabled else given.max_per_day},
     "confirmation": lambda given: {"requires_confirmation": given is not None and not given.disabled},

@@ -1,7 +1,7 @@
 """The OpenAPI document (3.1), made from the very models that check the requests."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, TypeAdapter
@@ -37,6 +37,7 @@ when its host is set to this server. Keys are made on the integrations page and 
 `cal-api-version` is accepted on every route and needed by none."""
 
 Schema = dict[str, Any]
+Schemas = Mapping[tuple[str, JsonSchemaMode], Schema]  # by name and direction
 Input = tuple[str, JsonSchemaMode, TypeAdapter[Any]]
 
 
@@ -142,13 +143,13 @@ def _query_parameters(model: Schema | None) -> Iterator[Schema]:
         yield {"name": name, "in": "query", "required": needed, "schema": bare, **words}
 
 
-def _request_body(one: Operation, schemas: Schema) -> Schema:
+def _request_body(one: Operation, schemas: Schemas) -> Schema:
     schema = schemas[f"{one.name}.body", "validation"]
     needed = any(field.is_required() for field in one.body.model_fields.values()) if one.body else False
     return {"required": needed, "content": {"application/json": {"schema": schema}}}
 
 
-def _responses(one: Operation, schemas: Schema) -> Schema:
+def _responses(one: Operation, schemas: Schemas) -> Schema:
     properties = {"status": {"const": "success"}, "data": schemas[f"{one.name}.answer", "serialization"]}
     if one.pagination:
         properties["pagination"] = schemas[f"{one.name}.pagination", "serialization"]
@@ -159,7 +160,7 @@ def _responses(one: Operation, schemas: Schema) -> Schema:
     return responses
 
 
-def _fault(schemas: Schema) -> Schema:
+def _fault(schemas: Schemas) -> Schema:
     properties = {"status": {"const": "error"}, "error": schemas["fault", "serialization"]}
     return {"type": "object", "properties": properties, "required": ["status", "error"]}
 

@@ -165,7 +165,7 @@ def _type(document: Schema, schema: Schema) -> str:
         return " or ".join(dict.fromkeys(_type(document, one) for one in whole["anyOf"]))
     if "enum" in whole or "const" in whole:
         return " | ".join(str(one) for one in whole.get("enum", [whole.get("const")]))
-    kind = whole.get("type", "anything")
+    kind: Any = whole.get("type", "anything")
     if kind == "array":
         return f"list of {_type(document, whole['items'])}"
     if isinstance(kind, list):

@@ -18,7 +18,7 @@ from calapp.rest.wire import Answer, Body, Query
 BY_KEY = "300/minute"
 BY_ADDRESS = "600/minute"
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
-Limit = Callable[[Callable[..., Any]], Callable[..., Any]]
+Limit = Callable[[Callable[..., Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Operation:
     @cached_property
     def page_adapter(self) -> TypeAdapter[Any]:
         """What writes the answer's pagination."""
-        return TypeAdapter(self.pagination)
+        return TypeAdapter(self.pagination or Answer)
 
     def answered(self, value: Any) -> Response:
         """Wrap what a function returned in the envelope."""
@@ -120,7 +120,8 @@ class Api(Blueprint):
             )
             self.operations.append(declared)
             view = _view(declared, function)
-            for limit in (*limits, by_address, by_key):
+            together: tuple[Limit, ...] = (*limits, by_address, by_key)
+            for limit in together:
                 view = limit(view)
             self.add_url_rule(path, function.__name__, view, methods=[method], strict_slashes=False)
             return function
