@@ -86,8 +86,9 @@ class Ground:
         if self.postgresql:
             self.stack.callback(self.postgresql.stop)
         self._make_database()
-        for part in (self.valkey, self.worker, self.web):
-            self.stack.callback(part.stop)
+        self.stack.callback(self.valkey.stop)
+        for program in (self.worker, self.web):
+            self.stack.callback(program.kill)  # it would wait for receivers that hang
         self.valkey.start()
         return self
 
