@@ -1,6 +1,6 @@
 """What a host does with deliveries by hand: look, resend, and release or let go what was parked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, select, update
@@ -207,12 +207,12 @@ def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[st
     return found
 
 
-def _order(session: Session, orders: Sequence[dict[str, object]], *conditions: object) -> None:
+def _order(session: Session, orders: Sequence[Mapping[str, object]], *conditions: object) -> None:
     if not orders:
         return
     table = Delivery.__table__
     statement = (
-        table.update()  # type: ignore[attr-defined]
+        table.update()
         .where(table.c.id == bindparam("_id"), *conditions)
         .values(after_id=bindparam("_after"), due_at=bindparam("_due"))
     )
