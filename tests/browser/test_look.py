@@ -18,6 +18,7 @@ ROOM = ("target-size", "scrollable-region-focusable")
 ADA = (
     "/integrations",
     "/integrations/inspector",
+    "/integrations/guide",
     "log",
     "failing log",
     "delivered",
@@ -52,6 +53,7 @@ VISITOR = (
     "booking cancelled",
     "booking rejected",
     "/nobody/nothing",
+    "/v2/docs",
 )
 PAGES = [
     (who, page) for who, pages in (("ada", ADA), ("zoe", ZOE), ("max", MAX), ("", VISITOR)) for page in pages
