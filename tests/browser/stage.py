@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,16 @@ class Host:
         return session.get_one(User, self.id)
 
 
+@cache
+def app_on(data_dir: Path) -> Flask:
+    """Make an app on the database of a running Calapp, once."""
+    return create_app(config.load({}, data_dir=data_dir))
+
+
 @contextmanager
 def connected(data_dir: Path) -> Iterator[Flask]:
     """Enter an app on the database of a running Calapp."""
-    app = create_app(config.load({}, data_dir=data_dir))
+    app = app_on(data_dir)
     with app.app_context():
         yield app
         db.session.remove()
@@ -108,7 +115,7 @@ def build_max(session: Session, user: User, stage: Stage) -> None:
         webhook = add_webhook(
             session, user, f"https://hooks.example.com/customers/{number:03}", active=number % 20 != 0
         )
-        for hour in range(8):
+        for hour in range(2):
             delivery = add_delivery(session, user, webhook, State.DELIVERED, at - timedelta(hours=hour))
             session.add(attempt_of(delivery, 500 if (number + hour) % 9 == 0 else 200))
 

@@ -53,7 +53,6 @@ VISITOR = (
     "booking cancelled",
     "booking rejected",
     "/nobody/nothing",
-    "/v2/docs",
 )
 PAGES = [
     (who, page) for who, pages in (("ada", ADA), ("zoe", ZOE), ("max", MAX), ("", VISITOR)) for page in pages
@@ -86,6 +85,14 @@ def test_a_page_is_accessible_and_fits_in_every_look(
     if page == "/integrations":
         window.page.wait_for_load_state("networkidle")  # the health of the webhooks comes by itself
     assert faults(window) == []
+
+
+def test_the_document_of_the_api_is_accessible_and_fits(open_window: Callable[..., Window]) -> None:
+    window = open_window(width=360, scheme="dark", **STILL)
+    window.go("/v2/docs")
+    # By far the longest page, of parts that repeat: one look is enough.
+    assert window.violations() == []
+    assert window.sideways() <= 0
 
 
 @pytest.mark.parametrize(
