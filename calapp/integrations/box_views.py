@@ -19,7 +19,7 @@ from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
 from calapp.integrations.blueprint import blueprint
 from calapp.integrations.box import Box, acted, box_of, offer_for, read_box, target_of
-from calapp.integrations.page import list_answer, webhooks_html
+from calapp.integrations.page import list_address, list_answer, webhooks_html
 from calapp.integrations.ping import ping
 from calapp.integrations.preview import preview_of, variables_of
 from calapp.integrations.sample import sample_envelope
@@ -159,7 +159,7 @@ def toggle_webhook(webhook_id: int) -> Response:
         return redirect_to(url_for(".ask_parked", webhook_id=webhook_id))
     words = "Webhook switched on." if on else "Webhook switched off. Its events are parked meanwhile."
     if not is_htmx():
-        return redirect_to(url_for(".index") + "#webhooks", words)
+        return redirect_to(list_address(), words)
     return toast(Response(webhooks_html(ask_parked=webhook_id if parked else None)), words)
 
 

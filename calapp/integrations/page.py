@@ -25,6 +25,13 @@ def shown_webhooks() -> Listing:
     return listing_of(webhooks.of_user(db.session(), current_host().id), read_wanted(given))
 
 
+def list_address() -> str:
+    """Return the address of the list of webhooks, as the page that was left showed it."""
+    left = urlsplit(request.referrer or "")
+    query = f"?{left.query}" if left.query and left.path == url_for("integrations.index") else ""
+    return f"{url_for('integrations.index')}{query}#webhooks"
+
+
 def list_context() -> dict[str, object]:
     """Return what the list of webhooks shows."""
     session, host, listing = db.session(), current_host(), shown_webhooks()

@@ -88,6 +88,17 @@ def test_a_switch_leaves_the_page_where_it_was(rick_client: FlaskClient, many: l
     assert (html.count(ROW), "Page 8 of 8" in html) == (25, True)
 
 
+def test_a_switch_without_a_script_leads_back_to_what_was_found(
+    rick_client: FlaskClient, many: list[Webhook]
+) -> None:
+    answer = rick_client.post(
+        f"/integrations/webhooks/{many[0].id}/toggle",
+        data={"active": "0"},
+        headers={"Referer": "http://localhost/integrations?find=000"},
+    )
+    assert answer.location == "/integrations?find=000#webhooks"
+
+
 def test_a_few_webhooks_need_no_finding(rick_client: FlaskClient, webhook: Webhook) -> None:
     page = rick_client.get("/integrations").text
     assert "Find a webhook" not in page
