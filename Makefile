@@ -27,6 +27,7 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 bench: .venv/test.stamp
 	$(BIN)/python -m tests.bench $(ARGS)

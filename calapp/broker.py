@@ -202,7 +202,7 @@ class EmbeddedValkey:
 
     def _binary(self) -> Path:
         try:
-            return get_binary_path()
+            return Path(get_binary_path())
         except ValkeyBinaryNotFoundError as error:
             raise NoBroker(f"{error} Please set REDIS_URL to a Valkey or Redis server.") from None
 

@@ -31,7 +31,7 @@ def lock_user(session: Session, user_id: int) -> User:
     (BEGIN IMMEDIATE) is the lock.
     """
     query = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    user = session.scalar(query, execution_options={"populate_existing": True})
+    user: User | None = session.scalar(query, execution_options={"populate_existing": True})
     if user is None:
         raise NotFound
     return user

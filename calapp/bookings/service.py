@@ -343,4 +343,4 @@ def _stamp(session: Session, booking: Booking, told: Any, moment: Any) -> bool:
         .values({told: now()})
         .execution_options(synchronize_session=False)
     )
-    return changed.rowcount == 1  # type: ignore[attr-defined]
+    return bool(changed.rowcount == 1)  # type: ignore[attr-defined]

@@ -173,7 +173,7 @@ def queue_up(
     at = database_now(session)
     waiting = _waiting(session, webhook_id, dict(rows))
     last: dict[str, int] = {}
-    orders = []
+    orders: list[dict[str, object]] = []
     for delivery_id, chain in rows:
         earlier = [one for one in waiting.get(chain, ()) if one < delivery_id]
         before = last.get(chain) or max(earlier, default=None)

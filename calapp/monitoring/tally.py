@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
@@ -124,7 +124,7 @@ def _tries(session: Session, after: int, upto: int) -> tuple[int, int, Counts]:
     return len(rows), _last_of(rows), counts
 
 
-def _note(counts: Counts, row: Row[Any]) -> None:
+def _note(counts: Counts, row: Any) -> None:
     counts[TRIES, row.trigger, outcome(row.failure_code, row.status)] += 1
     if row.failure_code is None:
         counts[FINISHED, row.trigger, State.DELIVERED.value] += 1

@@ -66,7 +66,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    columns = db.inspect(type(row)).columns  # type: ignore[attr-defined]
+    columns = db.inspect(type(row)).columns
     values = {
         column.name: getattr(row, db.inspect(type(row)).get_property_by_column(column).key)
         for column in columns

@@ -4,10 +4,10 @@ import argparse
 import logging
 import sys
 
-from tests.faults import booking, deaths, hostile, states
+from tests.faults import booking, deaths, hostile, rolling, states
 from tests.faults.report import EXPERIMENTS, Experiment
 
-__all__ = ["booking", "deaths", "hostile", "states"]
+__all__ = ["booking", "deaths", "hostile", "rolling", "states"]
 
 
 def main() -> int:

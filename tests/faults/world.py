@@ -69,6 +69,8 @@ class Tally:
 class World:
     """The processes of one Calapp on loopback; `with World() as world`."""
 
+    password = "demo"  # the host's
+
     def __init__(self, *, postgresql: bool = False, staged: bool = False, **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="calapp-f"))
         self.postgresql = PostgreSQL(self.folder) if postgresql else None
@@ -122,7 +124,7 @@ class World:
             if not settings.sqlite:
                 upgrade()
                 logging.getLogger("alembic").setLevel(logging.WARNING)
-            self.host_id, self.event_type_id = seed()
+            self.host_id, self.event_type_id = seed(self.password)
             yield
             db.session.remove()
             db.engine.dispose()
@@ -159,8 +161,8 @@ class World:
             self.taken += 1
             return self.first + self.taken * STEP
 
-    def post(self, start: datetime | None = None, timeout: float = 30.0) -> Posted:
-        """Book by the form; at a new time unless one is given."""
+    def post(self, start: datetime | None = None, timeout: float = 30.0, address: str = "") -> Posted:
+        """Book by the form; at a new time and by the first web server unless others are given."""
         chosen = start or self.next_start()
         form = {
             "start": f"{chosen:%Y-%m-%dT%H:%M:%SZ}",
@@ -171,7 +173,7 @@ class World:
         began = time.monotonic()
         try:
             answer = requests.post(
-                f"{self.address}/rick/chat", data=form, timeout=timeout, allow_redirects=False
+                f"{address or self.address}/rick/chat", data=form, timeout=timeout, allow_redirects=False
             )
         except requests.RequestException:
             return Posted(0, time.monotonic() - began)
@@ -191,7 +193,7 @@ class World:
     def signed_in(self) -> requests.Session:
         """Return a browser in which the host is signed in."""
         browser = requests.Session()
-        form = {"username": "rick", "password": "demo"}
+        form = {"username": "rick", "password": self.password}
         assert self.submit(browser, "/login", form).status_code == 200
         return browser
 
@@ -291,14 +293,14 @@ class World:
         draft.replace(self.folder / "names.json")
 
 
-def seed() -> tuple[int, int]:
+def seed(password: str) -> tuple[int, int]:
     """Make a host who is there round the clock; return the ids of the host and of the event type."""
     with transaction() as session:
         host = User(
             username="rick",
             name="Rick",
             email="rick@example.com",
-            password_hash=generate_password_hash("demo", method="scrypt:1024:8:1"),
+            password_hash=generate_password_hash(password, method="scrypt:1024:8:1"),
             time_zone="UTC",
             session_token="session-rick",
             calendar_token="calendar-rick",
