@@ -55,7 +55,7 @@ def test_every_link_leads_to_something(document: Path) -> None:
 @each_document
 def test_every_file_that_is_named_is_there(document: Path) -> None:
     for name in PATH.findall(without_code(document.read_text())):
-        beside = [ROOT / name, document.parent / name, *ROOT.glob(f"*/{name}")]
+        beside = [ROOT / name, document.parent / name, *ROOT.glob(f"*/{name}"), *ROOT.glob(f"tests/*/{name}")]
         assert name.endswith(PENDING) or any(path.exists() for path in beside), (
             f"{document.name} names {name}, which is not there."
         )

@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import requests
 from redis import Redis, RedisError
 
 from tests.faults.parts import Part, Valkey, Web, Worker, free_port
@@ -30,6 +31,7 @@ class PublicWorld(World):
         redis = f"redis://:{PASSWORD}@127.0.0.1:{port}"
         super().__init__(postgresql=True, REDIS_URL=redis, **PUBLIC)
         self.valkey = OutsideValkey(self.folder, self.environment)
+        self.web = First(self.folder, self.environment)
 
 
 class OutsideValkey(Valkey):
@@ -61,7 +63,17 @@ class OutsideValkey(Valkey):
             return False
 
 
-class Second(Web):
+class First(Web):
+    """A web server that is waited for until it answers, as whoever restarts one after the other does."""
+
+    def ready(self) -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{self.environment['PORT']}/healthz", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+
+class Second(First):
     """The other web server."""
 
 
@@ -74,8 +86,7 @@ class Crowd:
 
     def __init__(self, world: World, addresses: list[str]) -> None:
         self.world = world
-        self.turns = itertools.cycle(addresses)
-        self.tries = len(addresses)
+        self.turns = itertools.cycle((addresses, addresses[::-1]))
         self.over = threading.Event()
         self.posted: list[Posted] = []
         self.passed_over = 0
@@ -87,8 +98,8 @@ class Crowd:
 
     def _book(self) -> Posted:
         start = self.world.next_start()
-        for _ in range(self.tries):
-            posted = self.world.post(start, address=next(self.turns))
+        for address in next(self.turns):
+            posted = self.world.post(start, address=address)
             if posted.status:
                 break
             self.passed_over += 1
