@@ -101,8 +101,8 @@ class Listener:
     def _forward_all(self, batch: Batch) -> None:
         for event in batch.events:
             came = self._forward(event)
-            say(f"{printable(event.trigger)}  {printable(event.id)}  {came}")
             self.place.move(event.cursor)
+            say(f"{printable(event.trigger)}  {printable(event.id)}  {came}")
         self.place.move(batch.next)
 
     def _forward(self, event: Event) -> str:

@@ -105,7 +105,7 @@ class Ground:
             if not self.settings.sqlite:
                 upgrade()
                 logging.getLogger("alembic").setLevel(logging.WARNING)
-            self.host_id, self.event_type_id = seed()
+            self.host_id, self.event_type_id = seed("demo")
 
     @contextmanager
     def here(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-SETTINGS = {"RATE_LIMITS": "off", "WEBHOOK_RETRY_SCHEDULE": "1,600"}
+SETTINGS = {"RATE_LIMITS": "off", "WEBHOOK_RETRY_SCHEDULE": "1,3,600"}
 NONE = "There is no Chromium for the browser tests; name one with CHROMIUM=/path/to/chromium."
 
 
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 def calapp(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A Calapp that runs for all browser tests of this process."""
     with running(
-        tmp_path_factory.mktemp("browser") / "data", RATE_LIMITS="off", WEBHOOK_RETRY_SCHEDULE="1,600"
+        tmp_path_factory.mktemp("browser") / "data", RATE_LIMITS="off", WEBHOOK_RETRY_SCHEDULE="1,3,600"
     ) as started:
         yield started
 

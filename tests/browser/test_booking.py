@@ -178,10 +178,12 @@ def test_back_and_reload_of_the_booker_show_whole_pages(visitor: Window, host: H
     expect(visitor.text("Your name")).to_be_visible()
     visitor.expect_whole()
     for _ in range(2):
-        visitor.page.go_back()
+        with visitor.page.expect_event("load"):  # htmx loads the page anew, after the browser went back
+            visitor.page.evaluate("history.back()")
         expect(visitor.page.locator(".month")).to_be_visible()
         visitor.expect_whole()
-    visitor.page.go_forward()
+    with visitor.page.expect_event("load"):
+        visitor.page.evaluate("history.forward()")
     expect(visitor.page.locator(".times a").first).to_be_visible()
     visitor.expect_whole()
 

@@ -139,10 +139,12 @@ def test_every_event_arrives_once_though_the_server_and_the_listener_restart(
         server.start()
         server.book()
         wait_until(lambda: len(receiver.requests) == 3)
+        listener.wait_for(told(receiver)[-1])  # its place is kept by then
         assert listener.stop(signal.SIGTERM) == 0
     server.book()
     with listening(server, receiver, tmp_path) as listener:
         wait_until(lambda: len(receiver.requests) == 4)
+        listener.wait_for(told(receiver)[-1])
         assert listener.stop(signal.SIGINT) == 0
     assert told(receiver) == [event["id"] for event in server.ask("GET", "/v2/events")]
     assert "Stopped." in listener.lines[-1]

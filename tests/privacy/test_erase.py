@@ -45,7 +45,7 @@ def test_what_is_left_of_her_bookings_is_time_and_status(
     assert [one.status for one in hers] == [Status.CANCELLED, Status.CANCELLED]
     assert {one.starts_at.hour for one in hers} == {10, 12}
     assert {(one.title, one.notes, one.visitor.name) for one in hers} == {("Quick chat", "", "Erased")}
-    assert "ada" not in "".join(one.search for one in hers)
+    assert not any(word in one.search for word in (ADA.lower(), "byron") for one in hers)
 
 
 def test_nothing_of_her_is_sent_any_more(app: Flask, session: Session, story: Booking) -> None:
@@ -151,6 +151,7 @@ def test_without_the_setting_nobody_is_forgotten(app: Flask, session: Session, s
 def test_pruning_says_first_what_it_would_remove(app: Flask, session: Session, story: Booking) -> None:
     with transaction():
         session.execute(update(Attempt).values(at=datetime(2020, 1, 1, tzinfo=UTC)))
+        session.execute(update(Delivery).values(state=State.DELIVERED))  # of what waits, tries are kept
     assert flask(app, "prune", "--dry-run").output.startswith("Would remove attempts 4, bodies 0")
     assert flask(app, "prune").output.startswith("Removed attempts 4, bodies 0")
     assert flask(app, "prune").output.startswith("Removed attempts 0, bodies 0")
