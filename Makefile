@@ -21,7 +21,7 @@ run: .venv/run.stamp
 
 test: .venv/test.stamp
 	@.ci/browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff format --check .

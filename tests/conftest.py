@@ -31,6 +31,16 @@ PASSWORD = "correct horse"
 PASSWORD_HASH = generate_password_hash(PASSWORD, method="scrypt:1024:8:1")
 
 
+# Long files first, so that no process of the tests is left alone with one at the end.
+LONG = ("faults", "processes", "journey", "browser", "api", "bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long files in front; the order within a file stays."""
+    places = {folder: place for place, folder in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SQLite database with every migration applied, to be copied."""

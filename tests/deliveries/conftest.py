@@ -75,6 +75,12 @@ def engine(app: Flask, settings: Settings) -> Iterator[Engine]:
     engine.sender.close()
 
 
+def record_all(engine: Engine) -> None:
+    """Record everything that is in flight, however long the machine takes."""
+    while engine.sender.busy():
+        engine.record(engine.answers())
+
+
 @pytest.fixture
 def deliver(engine: Engine, session: Session) -> Callable[[], None]:
     """Return a function that delivers everything that is due, as the RQ job does."""

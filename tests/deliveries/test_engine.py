@@ -10,7 +10,7 @@ from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.upkeep import anything_due
 from calapp.webhooks.models import OffReason
 from tests.conftest import on_both_databases
-from tests.deliveries.conftest import subscribed
+from tests.deliveries.conftest import record_all, subscribed
 from tests.receiver import Receiver, answer, silent
 
 pytestmark = on_both_databases
@@ -180,7 +180,7 @@ def test_a_late_answer_of_a_lost_lease_counts_when_good(webhook, receiver, happe
     clock.shift(17)
     engine.claim()
     engine.sender.start(first)
-    engine.record(engine.answers())
+    record_all(engine)
     session.rollback()
     assert states(session) == ["delivered"]
 

@@ -17,7 +17,7 @@ from calapp.deliveries.models import Attempt, Delivery
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
-from tests.deliveries.conftest import subscribed
+from tests.deliveries.conftest import record_all, subscribed
 from tests.receiver import Receiver, answer
 
 pytestmark = on_both_databases
@@ -107,7 +107,7 @@ def test_what_is_in_flight_here_is_not_sent_again(webhook, receiver, happen, eng
     engine.sender.start(engine.claim())
     clock.shift(3600)  # by a moved clock its lease is over
     assert engine.claim() == []
-    engine.record(engine.answers())
+    record_all(engine)
     assert states(session) == ["delivered"]
     assert len(receiver.requests) == 1
 
@@ -131,11 +131,11 @@ def test_the_late_answer_of_another_process_counts_when_good(
     other = Engine(settings)
     parcels = other.claim()
     engine.sender.start(late)
-    engine.record(engine.answers())
+    record_all(engine)
     assert states(session) == ["delivered"]
     receiver.behave = ERROR
     other.sender.start(parcels)
-    other.record(other.answers())
+    record_all(other)
     other.sender.close()
     assert states(session) == ["delivered"]
     assert sorted(session.scalars(select(Attempt.status))) == [200, 500]
@@ -152,7 +152,7 @@ def test_an_answer_counts_though_the_webhook_was_switched_off_meanwhile(
         writing.get_one(Webhook, webhook.id).active = False
     chores.repeat(upkeep.park_waiting)
     engine.sender.start(parcels)
-    engine.record(engine.answers())
+    record_all(engine)
     assert states(session) == [state]
     assert len(session.scalars(select(Attempt)).all()) == 1
 
@@ -169,7 +169,7 @@ def test_the_answer_of_a_webhook_deleted_meanwhile_falls_away(
         for _ in range(2):
             chores.repeat(upkeep.remove_deleted)
         engine.sender.start(parcels)
-        engine.record(engine.answers())
+        record_all(engine)
     assert states(session) == ["delivered"]
     assert len(session.scalars(select(Attempt)).all()) == 1
 
@@ -191,7 +191,7 @@ def test_answers_are_kept_while_the_database_is_away(
     happen()
     engine.sender.start(engine.claim())
     rename("attempt", "away")
-    engine.record(engine.answers())
+    record_all(engine)
     assert engine.busy()
     rename("away", "attempt")
     engine.record([])
