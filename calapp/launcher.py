@@ -57,6 +57,7 @@ def main() -> None:
 def prepared_settings() -> Settings:
     """Read the settings and set those that the start makes, here and for the processes; raise BadSetting."""
     os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
+    os.environ.setdefault("LOG_LEVEL", "warning")  # so that the printed block stays in sight
     chosen = config.load()
     os.environ["CALAPP_DATA_DIR"] = str(chosen.data_dir)
     os.environ.setdefault("SECRET_KEY", chosen.secret_key)  # one for all, kept in the data folder
