@@ -1,7 +1,7 @@
 """Claiming: which deliveries are sent next, taken under a lease in one short transaction."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,6 +59,12 @@ CROSS JOIN LATERAL (
     .columns(**TYPES)
 )
 
+# One index probe for each; a number, because databases differ in what a comparison returns.
+LAST_TRIES = ByIds("""SELECT id, (
+  SELECT CASE WHEN failure IS NULL THEN 1 ELSE 0 END FROM attempt
+  WHERE webhook_id = webhook.id ORDER BY at DESC LIMIT 1
+) AS success FROM webhook WHERE id {among}""")
+
 WEBHOOKS = ByIds(
     """SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
 FROM webhook WHERE id {among} AND active AND deleted_at IS NULL""",
@@ -86,6 +92,12 @@ def ready(session: Session) -> list[Ready]:
     """Return the endpoints that have something due, with a plain read that takes no lock."""
     found = session.execute(READY, {"now": database_now(session)})
     return [Ready(row.id, row.failures, row.first_due) for row in found]
+
+
+def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
+    """Say of each webhook whether its newest try succeeded; None: there is none."""
+    found = LAST_TRIES.run(session, webhook_ids)
+    return {row.id: None if row.success is None else bool(row.success) for row in found}
 
 
 def claim(session: Session, quotas: Mapping[int, int], lease: timedelta) -> Claim:

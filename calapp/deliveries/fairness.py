@@ -45,6 +45,16 @@ class Windows:
             return
         window.size = 1 if window.failures >= FAILURES_TO_ONE else max(1, window.size // 2)
 
+    def unknown(self, ready: Sequence[Ready]) -> list[int]:
+        """Return the ids of those of which this process knows nothing."""
+        return [one.webhook_id for one in ready if one.webhook_id not in self.windows]
+
+    def learn(self, last_tries: Mapping[int, bool | None]) -> None:
+        """Take note of how the last try of each ended, whoever made it: a success, a failure, or None yet."""
+        for webhook_id, success in last_tries.items():
+            window = Window(failures=int(success is False), proven=bool(success))
+            self.windows.setdefault(webhook_id, window)
+
     def quotas(
         self, ready: Sequence[Ready], in_flight: Mapping[int, Sequence[float]], most: int
     ) -> dict[int, int]:

@@ -17,7 +17,7 @@ from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import record as recording
 from calapp.deliveries import replays, upkeep
-from calapp.deliveries.claim import Claim, claim, ready
+from calapp.deliveries.claim import Claim, claim, last_tries, ready
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Windows
 from calapp.deliveries.parcels import parcels
 from calapp.deliveries.record import Outcome, Sent, judge
@@ -26,7 +26,9 @@ from calapp.errors import Busy
 from calapp.stopping import stop_requested
 
 BATCH = 100  # rows that one claim takes and one recording writes
-GATHER = 0.05  # seconds in which answers are gathered, and after which new work is looked for
+GATHER = 0.05  # seconds in which answers are gathered at most, and after which new work is looked for
+LOOK = 0.01  # seconds of gathering after which new work is looked for when that costs little
+SHARE = 4  # times as long as recording and claiming took, answers are gathered
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
 AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
 UNKNOWN = Sent(0, manual=False, probe=False)
@@ -37,8 +39,20 @@ log = logging.getLogger(__name__)
 def deliver_due() -> None:
     """Deliver everything that is due, then stop."""
     engine = process_engine()
+    began = time.monotonic()
     while engine.sender.start(engine.claim()) or engine.busy():
-        engine.record(engine.answers())
+        answers = engine.answers(patience(time.monotonic() - began))
+        began = time.monotonic()
+        engine.record(answers)
+
+
+def patience(worked: float) -> float:
+    """Return for how many seconds to gather answers after so many seconds of recording and claiming.
+
+    A delivery that comes due meanwhile waits so long: a nudge wakes an idle worker alone. So new work is
+    looked for often, but where the database is slow or much is out, no oftener than can be afforded.
+    """
+    return min(GATHER, max(LOOK, SHARE * worked))
 
 
 def continue_replays() -> None:
@@ -102,6 +116,8 @@ class Engine:
     def _claim(self, free: int) -> list[Parcel]:
         session = db.session()
         waiting = ready(session)
+        if unknown := self.windows.unknown(waiting):
+            self.windows.learn(last_tries(session, unknown))
         session.rollback()  # ends the read
         quotas = self.windows.quotas(waiting, self.sender.in_flight(), free) if waiting else {}
         if not quotas:
@@ -130,9 +146,9 @@ class Engine:
     def _held(self) -> set[int]:
         return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
 
-    def answers(self) -> list[Answer]:
-        """Gather answers until a batch is full, its time is up, or nothing is in flight."""
-        until = time.monotonic() + GATHER
+    def answers(self, seconds: float = GATHER) -> list[Answer]:
+        """Gather answers until a batch is full, the time is up, or nothing is in flight."""
+        until = time.monotonic() + seconds
         gathered: list[Answer] = []
         while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
             gathered.extend(self.sender.answers(left))

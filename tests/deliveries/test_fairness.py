@@ -1,0 +1,135 @@
+"""Who comes next when there are more endpoints than slots, and how soon."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from calapp.config import Settings
+from calapp.deliveries.claim import last_tries
+from calapp.deliveries.fairness import Ready, Windows
+from calapp.deliveries.jobs import Engine, patience
+from calapp.deliveries.models import Attempt, Delivery
+from calapp.webhooks.models import Webhook
+from tests.conftest import on_both_databases
+from tests.deliveries.conftest import subscribed
+from tests.receiver import Receiver, silent
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SLOTS = 64
+
+
+def due(*webhook_ids: int, failures: int = 0) -> list[Ready]:
+    """Return endpoints that have something due, the first named for longest."""
+    return [Ready(one, failures, NOON + timedelta(seconds=place)) for place, one in enumerate(webhook_ids)]
+
+
+@pytest.fixture
+def windows() -> Windows:
+    return Windows(slots=SLOTS, most=16)
+
+
+def test_those_that_have_not_answered_leave_a_quarter_free(windows) -> None:
+    quotas = windows.quotas(due(*range(400)), {}, SLOTS)
+    assert sum(quotas.values()) == 48
+
+
+def test_one_whose_last_try_succeeded_finds_a_place_in_a_fresh_process(windows) -> None:
+    hanging = {number: [0.5] for number in range(48)}
+    windows.learn({**dict.fromkeys(hanging), 100: True})
+    assert windows.quotas(due(50, 51, 100), hanging, 16) == {100: 4}
+
+
+def test_those_whose_last_try_failed_get_half_in_a_fresh_process(windows) -> None:
+    windows.learn(dict.fromkeys(range(100), False))
+    quotas = windows.quotas(due(*range(100)), {}, SLOTS)
+    assert sum(quotas.values()) == SLOTS // 2
+
+
+def test_failing_endpoints_leave_a_place_to_one_that_is_new(windows) -> None:
+    failing = {number: [0.5] for number in range(32)}
+    windows.learn(dict.fromkeys(range(100), False))
+    assert windows.quotas(due(*range(50, 100), 200), failing, 32).keys() == {200}
+
+
+def test_one_that_succeeded_and_now_hangs_counts_as_slow_after_a_second(windows) -> None:
+    hanging = {number: [1.1] for number in range(32)}
+    windows.learn(dict.fromkeys(hanging, True))
+    assert windows.quotas(due(*hanging), hanging, 32) == {}
+
+
+def test_what_the_database_says_does_not_replace_what_was_seen(windows) -> None:
+    windows.seen(1, success=False, seconds=0.1)
+    windows.learn({1: True})
+    assert windows.windows[1].failures == 1
+
+
+def test_only_endpoints_that_are_not_known_are_looked_up(windows) -> None:
+    windows.learn({1: True, 2: False, 3: None})
+    assert windows.unknown(due(1, 2, 3, 4)) == [4]
+
+
+def test_work_is_looked_for_often_but_no_oftener_than_can_be_afforded() -> None:
+    assert [patience(worked) for worked in (0.001, 0.005, 1.0)] == [0.01, 0.02, 0.05]
+
+
+@on_both_databases
+def test_the_newest_try_of_each_endpoint_is_read(rick, webhook, saved, happen, session) -> None:
+    failing, never = (subscribed(rick, f"http://hooks.example.com/{name}") for name in ("failing", "never"))
+    saved(failing, never)
+    happen()
+    saved(*tries(session, webhook, "No answer", None), *tries(session, failing, None, "No answer"))
+    wanted = {webhook.id: True, failing.id: False, never.id: None}
+    assert last_tries(session, list(wanted)) == wanted
+
+
+def tries(session, webhook: Webhook, *failures: str | None) -> list[Attempt]:
+    """Return tries of a webhook's delivery, the oldest first; None is a success."""
+    delivery = session.scalars(select(Delivery).where(Delivery.webhook_id == webhook.id)).one()
+    return [
+        Attempt(
+            delivery_id=delivery.id,
+            webhook_id=webhook.id,
+            number=number,
+            at=NOON + timedelta(seconds=number),
+            failure=failure,
+        )
+        for number, failure in enumerate(failures, 1)
+    ]
+
+
+@on_both_databases
+def test_a_fresh_process_finds_what_works_behind_many_that_hang(
+    rick, webhook, receiver, saved, change, happen, settings, app
+) -> None:
+    change(webhook, triggers=["BOOKING_CREATED"])
+    happen("before")
+    with worker(settings) as first:
+        look(first)
+    with Receiver(silent) as hanging, worker(settings) as fresh:
+        enemies = [subscribed(rick, hanging.url(f"/{number}")) for number in range(20)]
+        for enemy in enemies:
+            enemy.triggers = ["BOOKING_CANCELLED"]
+        saved(*enemies)
+        happen("before", sequence=2, trigger="BOOKING_CANCELLED")
+        look(fresh)  # these take what there is for those that have not answered
+        happen("after")
+        look(fresh)
+    assert len(receiver.requests) == 2
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[Engine]:
+    """Give the engine of a process that has just started, with few slots."""
+    engine = Engine(replace(settings, webhook_concurrency=8, webhook_timeout=5.0))
+    yield engine
+    engine.sender.close()
+
+
+def look(engine: Engine) -> None:
+    """Look for work once and gather what is answered."""
+    engine.sender.start(engine.claim())
+    engine.record(engine.answers())
