@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.which) - set(STEPS):
         parser.error(f"There is no {', '.join(unknown)}; there are {', '.join(STEPS)}.")
-    written, printed = measure(QUICK if given.quick else FULL, given.which)
-    for name, content in written.items():
-        (given.into / name).write_text(content)
-    print(f"\n{printed}\nWritten to {given.into / 'RESULTS.md'}")
+    for written, printed in measure(QUICK if given.quick else FULL, given.which):
+        for name, content in written.items():
+            (given.into / name).write_text(content)
+        print(f"\n{printed}\nWritten to {given.into / 'RESULTS.md'}", flush=True)
 
 
 STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
@@ -51,8 +51,8 @@ STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
 }
 
 
-def measure(size: Size, which: list[str]) -> tuple[dict[str, str], str]:
-    """Run the rounds; return the files to write by name, and the table."""
+def measure(size: Size, which: list[str]) -> Iterator[tuple[dict[str, str], str]]:
+    """Run the rounds; give the files to write by name, and the table, after each."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     began, load = datetime.now(UTC), machine.load()
     with Stage(size) as stage:
@@ -66,8 +66,8 @@ def measure(size: Size, which: list[str]) -> tuple[dict[str, str], str]:
                     started = time.monotonic()
                     step(stage, visitors)
                     print(f"    {name}: {time.monotonic() - started:.0f} s", flush=True)
-        written = report(stage, began, load, rate)
-    return {"RESULTS.md": written, "throughput.svg": picture(stage.results)}, table(stage.results)
+            files = {"RESULTS.md": report(stage, began, load, rate), "throughput.svg": picture(stage.results)}
+            yield files, table(stage.results)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,11 @@ class Results:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
+    @property
+    def rounds(self) -> int:
+        """How many rounds there were."""
+        return max(map(len, self.ratios.values()), default=0)
+
     def ratio(self, key: str, where: str, value: float) -> None:
         """Note the ratio of one round."""
         self.ratios[key, where].append(value)
