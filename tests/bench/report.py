@@ -66,7 +66,7 @@ def context(stage: Stage, began: datetime, load: str, rate: float) -> str:
     hows = "\n".join(f"| {figure.what} | {figure.how} |" for figure in FIGURES if figure.how)
     return f"""## How
 
-{began:%d %B %Y, %H:%M} UTC, {took:.0f} minutes, {stage.results.rounds} rounds.
+{began:%d %B %Y, %H:%M} UTC, {took:.0f} minutes; rounds: {stage.results.rounds}.
 Machine: {machine.machine()}; load average before the start {load}.
 {machine.versions(stage)}.
 
