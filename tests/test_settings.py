@@ -18,6 +18,9 @@ UNREADABLE = {
     "BASE_URL": (("cal.example.com", "http://[", "https://x/?a=b"), "It takes an address such as"),
     "DATABASE_URL": (("mysql://x", "[", "nothing"), "It takes an address that begins with sqlite:// or"),
     "RATE_LIMITS": (("maybe", ""), "It takes one of on, off."),
+    "SIGNUP": (("maybe",), "It takes one of open, first, closed."),
+    "WORKER_PROCESSES": (("many", "65"), "It takes a whole number from 0 to 64."),
+    "WEBHOOK_CONCURRENCY": (("70000",), "It takes a whole number from 1 to 4096."),
 }
 CASES = [(name, text, words) for name, (texts, words) in UNREADABLE.items() for text in texts]
 

@@ -86,24 +86,9 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert said == f"Port {port} is taken by another program; choose another: PORT={port + 1} make run"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("WORKER_PROCESSES", "many"),
-        ("WEBHOOK_CONCURRENCY", "70000"),
-        ("BASE_URL", "cal.example.com"),
-        ("WEBHOOK_RETRY_SCHEDULE", "5,soon"),
-        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/40"),
-        ("SIGNUP", "maybe"),
-    ],
-)
-def test_an_unreadable_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
-    said = (
-        refused(tmp_path, **{"port": free_port(), name: value})
-        if name != "PORT"
-        else refused(tmp_path, value)
-    )
-    assert said.startswith(f"The setting {name} cannot be read: '{value}'")
+def test_an_unreadable_setting_is_named(tmp_path: Path) -> None:
+    said = refused(tmp_path, free_port(), WEBHOOK_RETRY_SCHEDULE="5,soon")
+    assert said.startswith("The setting WEBHOOK_RETRY_SCHEDULE cannot be read: '5,soon'. It takes at most 50")
 
 
 def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
