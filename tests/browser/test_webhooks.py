@@ -133,6 +133,7 @@ def test_save_is_at_the_bottom_right_of_the_box(
     window = open_window(host.cookie, width=width)
     window.go(PAGE)
     window.link("New Webhook").click()
+    expect(window.dialog.get_by_role("button", name="Save")).to_be_visible()
     box, save = window.dialog.bounding_box(), window.dialog.get_by_role("button", name="Save").bounding_box()
     ping = window.dialog.get_by_role("button", name="Ping test").bounding_box()
     assert box["x"] + box["width"] - (save["x"] + save["width"]) <= 26
