@@ -1,12 +1,12 @@
-"""The RQ job of the queue `chores`: what a worker does besides delivering."""
+"""What a worker does besides delivering: the RQ job of the queue `chores`, and what its sweep carries on."""
 
 from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
 from calapp import mail
-from calapp.db import one_at_a_time, transaction
-from calapp.deliveries import upkeep
+from calapp.db import db, one_at_a_time, transaction
+from calapp.deliveries import parked, upkeep
 from calapp.privacy import service as privacy
 from calapp.stopping import stop_requested
 
@@ -42,6 +42,18 @@ def repeat(step: Step, whole: int = upkeep.STEP) -> int:
         if count < whole:
             break
     return done
+
+
+def continue_parked() -> None:
+    """Send or let go the next steps of what is parked, of each webhook as much as may wait at once."""
+    webhook_ids = parked.unsettled(db.session())
+    db.session().rollback()  # ends the read
+    for webhook_id in webhook_ids:
+        for _ in range(parked.MOST_DUE // parked.STEP):
+            if not parked.room(db.session(), webhook_id) or stop_requested():
+                break
+            with transaction() as session:
+                parked.take_step(session, webhook_id)
 
 
 def send_mails() -> None:

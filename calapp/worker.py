@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from calapp import broker, clock
 from calapp.bookings.jobs import tell_meetings
+from calapp.chores import continue_parked
 from calapp.config import Settings, settings
 from calapp.db import db, transaction
 from calapp.deliveries.jobs import continue_replays, free_left_behind
@@ -152,6 +153,7 @@ SWEEPS: list[Callable[[], None]] = [
     mind_the_clock,
     tell_meetings,
     continue_replays,
+    continue_parked,
     free_waiting,
     nudge_deliveries,
     nudge_chores,

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from calapp import logs
 from calapp.accounts.models import User
 from calapp.broker import nudge
-from calapp.db import AfterCommit, after_commit, database_now
+from calapp.db import AfterCommit, after_commit, database_now, one_at_a_time
 from calapp.deliveries import body
-from calapp.deliveries.models import Delivery, Event, State
+from calapp.deliveries.models import Delivery, Event, State, stands
 from calapp.errors import Invalid
 from calapp.webhooks import template
-from calapp.webhooks.models import Webhook
+from calapp.webhooks.models import Settling, Webhook
 from calapp.webhooks.service import subscribers
 
 log = logging.getLogger(__name__)
@@ -82,14 +82,36 @@ def _delivery(session: Session, event: Event, webhook: Webhook, envelope: Mappin
         expires_at=event.expires_at,
     )
     _fill(delivery, webhook, envelope)
-    if not webhook.active:
+    if why := _parked_since(session, webhook, event.chain):
         delivery.state = State.PARKED
         delivery.parked_at = event.created_at
-        delivery.reason = "The webhook was off when this happened."
+        delivery.reason = why
         return delivery
     delivery.after_id = earlier_waiting(session, webhook.id, event.chain)
     delivery.due_at = event.created_at if delivery.after_id is None else None
     return delivery
+
+
+def _parked_since(session: Session, webhook: Webhook, chain: str) -> str | None:
+    """Say why a new delivery is parked, or None; it follows those of its chain that are still to be sent."""
+    if webhook.active and webhook.settling == Settling.SEND:
+        lock_parked(session, webhook.id)  # its last step may be under way
+        session.refresh(webhook)
+    if not webhook.active:
+        return "The webhook was off when this happened."
+    if webhook.settling != Settling.SEND:
+        return None
+    earlier = select(Delivery.id).where(
+        Delivery.webhook_id == webhook.id, Delivery.chain == chain, stands(State.PARKED)
+    )
+    if session.scalar(earlier.limit(1)) is None:
+        return None
+    return "It follows earlier events of its booking, which were parked and are being sent."
+
+
+def lock_parked(session: Session, webhook_id: int) -> None:
+    """Let nobody else send, let go or add to what is parked at a webhook until the transaction ends."""
+    one_at_a_time(session, f"parked at {webhook_id}")
 
 
 def _fill(delivery: Delivery, webhook: Webhook, envelope: Mapping[str, Any]) -> None:
@@ -110,7 +132,7 @@ def earlier_waiting(session: Session, webhook_id: int, chain: str) -> int | None
         .where(
             Delivery.webhook_id == webhook_id,
             Delivery.chain == chain,
-            Delivery.state == State.WAITING,
+            stands(State.WAITING),
             Delivery.tries < TRIES_THAT_HOLD,
         )
         .order_by(Delivery.id.desc())

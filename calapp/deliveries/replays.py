@@ -5,19 +5,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from calapp.broker import CHORES, nudge
-from calapp.db import after_commit, database_now
-from calapp.deliveries.models import Delivery, Event, Replay, ReplayState, State
-from calapp.deliveries.service import copy_of, queue_up, wait_again
+from calapp.db import UTCDateTime, after_commit, database_now
+from calapp.deliveries.batches import ByIds
+from calapp.deliveries.models import Delivery, Event, Replay, ReplayState, State, waiting_at
+from calapp.deliveries.order import WAIT_AGAIN, queue_up
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
 
 MOST_WAITING = 200  # deliveries of the webhook; a replay adds no more while so many wait
 NOT_DELIVERED = (State.FAILED, State.EXPIRED)
 FINISHED = (*NOT_DELIVERED, State.DELIVERED)
+
+# A delivered one stays as it is: a new one carries its event once more. The order is that of the ids.
+COPIES = ByIds(
+    """INSERT INTO delivery (event_id, webhook_id, chain, body, content_type, created_at,
+  state, attempts, tries, manual)
+SELECT event_id, webhook_id, chain, body, content_type, :at, 'waiting', 0, 0, true FROM delivery
+WHERE id {among} ORDER BY id RETURNING id, event_id""",
+    bindparam("at", type_=UTCDateTime),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +114,7 @@ def _next_step(session: Session, replay: Replay) -> Step | None:
     webhook = session.get(Webhook, replay.webhook_id)
     if webhook is None or webhook.deleted_at is not None or not webhook.active:
         return Step(replay.id, replay.cursor, (), ReplayState.STOPPED)
-    room = MOST_WAITING - _waiting(session, webhook.id)
+    room = _room(session, webhook.id)
     if room <= 0:
         return None
     window = Window(from_at=replay.from_at, to_at=replay.to_at, only_failed=replay.only_failed)
@@ -159,25 +169,24 @@ def _wanted(webhook_id: int, window: Window) -> Any:
     return select(Delivery.id).join(Event, Event.id == Delivery.event_id).where(*conditions)
 
 
-def _waiting(session: Session, webhook_id: int) -> int:
-    some = (
-        select(Delivery.id)
-        .where(Delivery.webhook_id == webhook_id, Delivery.state == State.WAITING)
-        .limit(MOST_WAITING)
-    )
-    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+def _room(session: Session, webhook_id: int) -> int:
+    some = select(Delivery.id).where(waiting_at(webhook_id)).limit(MOST_WAITING)
+    return MOST_WAITING - (session.scalar(select(func.count()).select_from(some.subquery())) or 0)
 
 
 def _send(session: Session, webhook_id: int, ids: Sequence[int]) -> int:
     """Make deliveries wait, copies of those that were delivered; return how many, since a look may be old."""
-    at = database_now(session)
-    query = select(Delivery).where(Delivery.id.in_(ids), Delivery.state.in_(FINISHED)).order_by(Delivery.id)
-    found = session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
-    sent = [copy_of(one, at) if one.state == State.DELIVERED else one for one in found]
-    session.add_all(sent)
-    session.flush()  # gives the copies their ids
-    queue_up(session, webhook_id, [(one.id, one.chain) for one in sent], {**wait_again(at), "due_at": None})
-    return len(sent)
+    query = select(Delivery.id, Delivery.event_id, Delivery.chain, Delivery.state)
+    query = query.where(Delivery.id.in_(ids), Delivery.state.in_(FINISHED)).order_by(Delivery.id)
+    found = session.execute(query.with_for_update()).all()
+    copied = COPIES.run(
+        session, [row.id for row in found if row.state == State.DELIVERED], at=database_now(session)
+    )
+    copies = {row.event_id: row.id for row in copied}
+    queue_up(
+        session, webhook_id, [(copies.get(row.event_id, row.id), row.chain) for row in found], WAIT_AGAIN
+    )
+    return len(found)
 
 
 def _end(session: Session, replay: Replay, state: ReplayState) -> None:

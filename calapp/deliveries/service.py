@@ -1,20 +1,16 @@
-"""What a host does with deliveries by hand: look, resend, and release or let go what was parked."""
+"""What a host does with deliveries by hand: look and resend."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from calapp.broker import nudge
 from calapp.db import after_commit, database_now
-from calapp.deliveries.models import Attempt, Delivery, State
-from calapp.deliveries.outbox import TRIES_THAT_HOLD
-from calapp.deliveries.upkeep import STEP
+from calapp.deliveries.models import Attempt, Delivery, State, stands
 from calapp.errors import Conflict, Gone, NotFound
 from calapp.webhooks.models import Webhook
-
-LET_GO = "It was let go by hand when the webhook was switched on again."
 
 
 def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:
@@ -43,7 +39,7 @@ def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[i
     """Return how many deliveries of each webhook stand in a state; a webhook without any is left out."""
     query = (
         select(Delivery.webhook_id, func.count().label("number"))
-        .where(Delivery.webhook_id.in_(list(webhook_ids)), Delivery.state == state)
+        .where(Delivery.webhook_id.in_(list(webhook_ids)), stands(state))
         .group_by(Delivery.webhook_id)
     )
     return {row.webhook_id: row.number for row in session.execute(query)}
@@ -60,7 +56,7 @@ def resend(session: Session, delivery: Delivery) -> Delivery:
     if delivery.state == State.DELIVERED:
         delivery = _copy_in_hand(session, delivery) or _add_copy(session, delivery, at)
     else:
-        session.execute(update(Delivery).where(Delivery.id == delivery.id).values(wait_again(at)))
+        session.execute(update(Delivery).where(Delivery.id == delivery.id).values(_wait_again(at)))
         session.refresh(delivery)
     try_at_once(delivery.webhook)
     after_commit(session, "nudge", nudge)
@@ -77,7 +73,7 @@ def _check_sendable(delivery: Delivery, at: datetime) -> None:
         raise Conflict("It is being sent just now.")
 
 
-def wait_again(at: datetime) -> dict[str, object]:
+def _wait_again(at: datetime) -> dict[str, object]:
     """Return the values of a delivery that starts its schedule anew; what is sent by hand does not expire."""
     return {
         "state": State.WAITING,
@@ -106,124 +102,21 @@ def _copy_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
 
 
 def _add_copy(session: Session, delivery: Delivery, at: datetime) -> Delivery:
-    again = copy_of(delivery, at)
-    session.add(again)
-    session.flush()
-    return again
-
-
-def copy_of(delivery: Delivery, at: datetime) -> Delivery:
-    """Return a new delivery of the same event with the same body; a delivered one stays as it is."""
-    return Delivery(
+    """Add a new delivery of the same event with the same body; a delivered one stays as it is."""
+    again = Delivery(
         event_id=delivery.event_id,
         webhook_id=delivery.webhook_id,
         chain=delivery.chain,
         body=delivery.body,
         content_type=delivery.content_type,
         created_at=at,
-        **wait_again(at),
+        **_wait_again(at),
     )
+    session.add(again)
+    session.flush()
+    return again
 
 
 def try_at_once(webhook: Webhook) -> None:
     """End the pause of a webhook that keeps failing; one that it asked for by Retry-After stands."""
     webhook.hold_until = None
-
-
-def release_parked(session: Session, webhook: Webhook) -> int:
-    """Make a step of what is parked wait, oldest first and each chain in its order; return how many.
-
-    Raises Conflict while the webhook is off.
-    """
-    if not webhook.active:
-        raise Conflict("The webhook is off. Please switch it on first.")
-    parked = (
-        select(Delivery.id, Delivery.chain)
-        .where(Delivery.webhook_id == webhook.id, Delivery.state == State.PARKED)
-        .order_by(Delivery.id)
-        .limit(STEP)
-        .with_for_update(of=Delivery)
-    )
-    rows = [(row.id, row.chain) for row in session.execute(parked)]
-    values = {"state": State.WAITING, "tries": 0, "reason": None, "claim": None}
-    queue_up(session, webhook.id, rows, values)
-    return len(rows)
-
-
-def let_go_parked(session: Session, webhook: Webhook) -> int:
-    """Mark a step of what is parked as expired; return how many. Each can still be resent."""
-    parked = (
-        select(Delivery.id)
-        .where(Delivery.webhook_id == webhook.id, Delivery.state == State.PARKED)
-        .order_by(Delivery.id)
-        .limit(STEP)
-    )
-    ids = session.scalars(parked).all()
-    values = {"state": State.EXPIRED, "reason": LET_GO, "finished_at": database_now(session)}
-    _change(session, ids, values)
-    return len(ids)
-
-
-def queue_up(
-    session: Session, webhook_id: int, rows: Sequence[tuple[int, str]], values: dict[str, object]
-) -> None:
-    """Make deliveries (id, chain; oldest first) wait, the k-th of a chain behind the (k-1)-th; and nudge."""
-    if not rows:
-        return
-    at = database_now(session)
-    waiting = _waiting(session, webhook_id, dict(rows))
-    last: dict[str, int] = {}
-    orders: list[dict[str, object]] = []
-    for delivery_id, chain in rows:
-        earlier = [one for one in waiting.get(chain, ()) if one < delivery_id]
-        before = last.get(chain) or max(earlier, default=None)
-        orders.append({"_id": delivery_id, "_after": before, "_due": None if before else at})
-        last[chain] = delivery_id
-    _change(session, [delivery_id for delivery_id, _ in rows], values)
-    _order(session, orders)
-    later = {chain: [one for one in waiting.get(chain, ()) if one > tail] for chain, tail in last.items()}
-    _order(
-        session,
-        [{"_id": min(ids), "_after": last[chain], "_due": None} for chain, ids in later.items() if ids],
-        # What is out already cannot be called back; what was tried keeps its place in the schedule.
-        Delivery.attempts == 0,
-        Delivery.after_id.is_(None),
-    )
-    after_commit(session, "nudge", nudge)
-
-
-def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[str, list[int]]:
-    """Return, for each chain of these rows, the ids of what else waits and holds later ones up."""
-    found: dict[str, list[int]] = {}
-    query = select(Delivery.chain, Delivery.id).where(
-        Delivery.webhook_id == webhook_id,
-        Delivery.state == State.WAITING,
-        Delivery.tries < TRIES_THAT_HOLD,
-        Delivery.chain.in_(set(rows.values())),
-    )
-    for chain, delivery_id in session.execute(query):
-        if delivery_id not in rows:
-            found.setdefault(chain, []).append(delivery_id)
-    return found
-
-
-def _order(session: Session, orders: Sequence[Mapping[str, object]], *conditions: object) -> None:
-    if not orders:
-        return
-    table = Delivery.__table__
-    statement = (
-        table.update()
-        .where(table.c.id == bindparam("_id"), *conditions)
-        .values(after_id=bindparam("_after"), due_at=bindparam("_due"))
-    )
-    session.connection().execute(statement, list(orders))
-
-
-def _change(session: Session, ids: Sequence[int], values: dict[str, object]) -> None:
-    if ids:
-        session.execute(
-            update(Delivery)
-            .where(Delivery.id.in_(ids))
-            .values(**values)
-            .execution_options(synchronize_session=False)
-        )

@@ -10,7 +10,7 @@ from calapp.accounts.models import User
 from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries.claim import ready
-from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.retries import FAILURES_BEFORE_HOLD
 from calapp.mail import Mail, post
@@ -31,15 +31,15 @@ def anything_due(session: Session) -> bool:
 
 def park_waiting(session: Session) -> int:
     """Park a step of what still waits for webhooks that are off; return how many."""
-    waiting = exists().where(Delivery.webhook_id == Webhook.id, Delivery.state == State.WAITING)
+    some = exists().where(waiting_at(Webhook.id))
     off = session.scalars(
-        select(Webhook.id).where(Webhook.active.is_(False), Webhook.deleted_at.is_(None), waiting)
+        select(Webhook.id).where(Webhook.active.is_(False), Webhook.deleted_at.is_(None), some)
     ).all()
     return sum(_park(session, webhook_id) for webhook_id in off)
 
 
 def _park(session: Session, webhook_id: int) -> int:
-    ids = _ids(session, Delivery.webhook_id == webhook_id, Delivery.state == State.WAITING)
+    ids = _ids(session, waiting_at(webhook_id))
     values: dict[str, object] = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
     reason = "The webhook was off before this could be delivered."
     _change(session, ids, values | {"reason": reason, "parked_at": database_now(session)})
@@ -99,7 +99,7 @@ def expire_parked(session: Session) -> int:
     Returns STEP while there may be more, of this webhook or another, and then 0.
     """
     at = database_now(session)
-    old = (Delivery.state == State.PARKED, Delivery.parked_at < at - KEEP_PARKED)
+    old = (stands(State.PARKED), Delivery.parked_at < at - KEEP_PARKED)
     webhook_id = session.scalar(select(Delivery.webhook_id).where(*old).limit(1))
     if webhook_id is None:
         return 0

@@ -32,10 +32,8 @@ def look_number() -> int:
 @blueprint.get(PATH, endpoint="index")
 def index(webhook_id: int) -> Response:
     """Show the log of a webhook: filters, a page of deliveries, and the replay that runs."""
-    webhook, look = own_webhook(webhook_id), look_number()
-    wanted, session = log.read_filter(request.args), db.session()
-    page = log.page_of(session, webhook.id, wanted)
-    replay = replays.latest(session, webhook.id)
+    webhook, wanted = own_webhook(webhook_id), log.read_filter(request.args)
+    page, replay = log.page_of(db.session(), webhook.id, wanted), replays.latest(db.session(), webhook.id)
     replaying = replay is not None and replay.state == ReplayState.RUNNING
     return page_or_fragment(
         "deliveries/index.html",
@@ -44,9 +42,9 @@ def index(webhook_id: int) -> Response:
         wanted=wanted,
         page=page,
         replay=replay,
-        parked=service.counts(session, [webhook.id], State.PARKED).get(webhook.id, 0),
-        polls=wanted.first_page and (page.changing or replaying),
-        **_common(look),
+        parked=service.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0),
+        polls=wanted.first_page and (page.changing or replaying or webhook.settling is not None),
+        **_common(),
     )
 
 
@@ -65,11 +63,12 @@ def show(webhook_id: int, delivery_id: int) -> Response:
         sent=sent,
         curl=words.as_curl(sent),
         polls=delivery.state == State.WAITING,
-        **_common(look_number()),
+        **_common(),
     )
 
 
-def _common(look: int) -> dict[str, object]:
+def _common() -> dict[str, object]:
+    look = look_number()
     return {
         "words": words,
         "zone": current_host().time_zone,

@@ -8,10 +8,10 @@ from calapp.accounts.guards import current_host
 from calapp.addresses import AddressGuard
 from calapp.config import settings
 from calapp.db import db, transaction
+from calapp.deliveries import parked
 from calapp.deliveries import service as deliveries
 from calapp.deliveries.body import encoded
 from calapp.deliveries.models import State
-from calapp.deliveries.upkeep import STEP
 from calapp.deliveries.words import pretty
 from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound
 from calapp.event_types.service import of_user as event_types_of
@@ -26,7 +26,7 @@ from calapp.integrations.sample import sample_envelope
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.forms import WebhookInput, checked
 from calapp.webhooks.guards import own_webhook
-from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.models import OffReason, Settling, Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 
 WEBHOOK = "/integrations/webhooks/<int:webhook_id>"
@@ -151,16 +151,16 @@ def delete_webhook(webhook_id: int) -> Response:
 @blueprint.post(f"{WEBHOOK}/toggle")
 def toggle_webhook(webhook_id: int) -> Response:
     """Switch a webhook on or off; `active` says which, so that a second click changes nothing."""
-    with transaction() as session:
+    with transaction():
         webhook = own_webhook(webhook_id)
         on = _switched(webhook)
-        parked = deliveries.counts(session, [webhook_id], State.PARKED).get(webhook_id, 0) if on else 0
-    if parked and not is_htmx():
+    ask = on and webhook.settling is None and _parked(webhook_id) > 0
+    if ask and not is_htmx():
         return redirect_to(url_for(".ask_parked", webhook_id=webhook_id))
     words = "Webhook switched on." if on else "Webhook switched off. Its events are parked meanwhile."
     if not is_htmx():
         return redirect_to(list_address(), words)
-    return toast(Response(webhooks_html(ask_parked=webhook_id if parked else None)), words)
+    return toast(Response(webhooks_html(ask_parked=webhook_id if ask else None)), words)
 
 
 def _switched(webhook: Webhook) -> bool:
@@ -178,24 +178,37 @@ def _switched(webhook: Webhook) -> bool:
 def ask_parked(webhook_id: int) -> Response:
     """Ask what becomes of the events that were parked while a webhook was off."""
     webhook = own_webhook(webhook_id)
-    parked = deliveries.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
     return page_or_fragment(
-        "integrations/parked.html", "integrations/_parked.html", webhook=webhook, parked=parked
+        "integrations/parked.html", "integrations/_parked.html", webhook=webhook, parked=_parked(webhook_id)
     )
 
 
 @blueprint.post(f"{WEBHOOK}/parked")
 def settle_parked(webhook_id: int) -> Response:
-    """Send what is parked, in order, or let it go; in steps, so that nobody waits long."""
-    send = request.form.get("parked") == "send"
-    act = deliveries.release_parked if send else deliveries.let_go_parked
-    total, step = 0, STEP
-    while step == STEP:
-        with transaction() as session:
-            step = act(session, own_webhook(webhook_id))
-        total += step
-    things = "1 event" if total == 1 else f"{total:,} events"
-    return list_answer(f"{things} on the way." if send else f"{things} let go.", focus=f"switch-{webhook_id}")
+    """Decide whether what is parked is sent, in order, or let go; after a first step the worker goes on."""
+    total = _parked(webhook_id)
+    choice = parked.read_choice(request.form.get("parked", ""))
+    with transaction() as session:
+        parked.decide(session, own_webhook(webhook_id), choice)
+    with transaction() as session:
+        taken = parked.take_step(session, webhook_id)
+    return list_answer(_settled_words(choice, taken, total), focus=f"switch-{webhook_id}")
+
+
+def _parked(webhook_id: int) -> int:
+    webhook_id = own_webhook(webhook_id).id
+    return deliveries.counts(db.session(), [webhook_id], State.PARKED).get(webhook_id, 0)
+
+
+def _settled_words(choice: Settling | None, taken: int, total: int) -> str:
+    if choice is None:
+        return "Stopped. What is left stays parked."
+    if not total:
+        return "Nothing is parked any more."
+    done = "on the way" if choice == Settling.SEND else "let go"
+    if taken >= total:
+        return f"1 event {done}." if taken == 1 else f"{taken:,} events {done}."
+    return f"{taken:,} events {done}, {total - taken:,} more follow by themselves."
 
 
 @blueprint.post(f"{WEBHOOK}/ping")

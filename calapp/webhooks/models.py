@@ -20,6 +20,13 @@ class OffReason(StrEnum):
     FAILING = "failing"  # every try failed for five days
 
 
+class Settling(StrEnum):
+    """What becomes of a webhook's parked events, in steps."""
+
+    SEND = "send"  # in the order in which they happened
+    DROP = "drop"
+
+
 class Webhook(db.Model):
     """A subscriber URL and the triggers it wants; of the host, or of one event type."""
 
@@ -42,6 +49,12 @@ class Webhook(db.Model):
             sqlite_where=text("deleted_at IS NULL AND event_type_id IS NOT NULL"),
             postgresql_where=text("deleted_at IS NULL AND event_type_id IS NOT NULL"),
         ),
+        Index(
+            "ix_webhook_settling",
+            "id",
+            sqlite_where=text("settling IS NOT NULL"),
+            postgresql_where=text("settling IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -58,6 +71,10 @@ class Webhook(db.Model):
     active: Mapped[bool] = mapped_column(default=True)
     off_reason: Mapped[OffReason | None] = mapped_column(String(10))
     off_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    settling: Mapped[Settling | None] = mapped_column(
+        String(10)
+    )  # while its parked events are sent or dropped
+    settling_to: Mapped[int | None]  # the last delivery that was parked when this was decided
     payload_template: Mapped[str | None] = mapped_column(Text)
     headers: Mapped[list[list[str]]] = mapped_column(JSON, default=list)  # [[name, value], ...]
     secret: Mapped[str | None] = mapped_column(String(500))

@@ -11,7 +11,7 @@ from calapp.clock import now
 from calapp.errors import Conflict, Invalid
 from calapp.event_types.models import EventType
 from calapp.webhooks.forms import Header, WebhookInput
-from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.models import OffReason, Settling, Webhook
 
 SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
 DUPLICATE = "A webhook with this subscriber URL stands already in this scope."
@@ -129,7 +129,8 @@ def use_only_new_secret(webhook: Webhook) -> None:
 
 
 def switch_off(webhook: Webhook, reason: OffReason) -> None:
-    """Switch a webhook off; its events are parked from now on."""
+    """Switch a webhook off; its events are parked from now on, and what is parked is sent no more."""
+    _stop_sending(webhook)
     webhook.active = False
     webhook.off_reason = reason
     webhook.off_at = now()
@@ -139,8 +140,14 @@ def switch_on(webhook: Webhook) -> None:
     """Switch a webhook on with a clean record; what is parked stays so until it is released."""
     if webhook.active is not True:
         forget_failures(webhook)
+        _stop_sending(webhook)  # a 410 has switched it off by itself
     webhook.active = True
     webhook.off_reason = webhook.off_at = None
+
+
+def _stop_sending(webhook: Webhook) -> None:
+    if webhook.settling == Settling.SEND:
+        webhook.settling = webhook.settling_to = None
 
 
 def forget_failures(webhook: Webhook) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.deliveries import jobs, replays, service
-from calapp.deliveries.models import Delivery, Replay, ReplayState
+from calapp.deliveries.models import Delivery, Replay, ReplayState, waiting_at
 from calapp.deliveries.replays import Window
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
@@ -210,3 +210,12 @@ def test_a_long_log_is_walked_once_and_not_for_each_of_its_rows(
     # PostgreSQL may hash the few rows of an empty table; what it may not do is look into the log once more.
     assert plan.count("ix_delivery_log") <= 1
     assert database or "delivery_1 USING INDEX ix_delivery_event_id" in plan
+
+
+def test_what_waits_is_found_without_a_walk_through_the_log(
+    webhook: Webhook, session: Session, database: str
+) -> None:
+    query = select(Delivery.id).where(waiting_at(webhook.id))
+    wanted = query.compile(session.bind, compile_kwargs={"literal_binds": True})
+    plan = str(session.execute(text(f"EXPLAIN {'' if database else 'QUERY PLAN '}{wanted}")).all())
+    assert "ix_delivery_log" not in plan

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from calapp import chores
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries import jobs, service, upkeep
+from calapp.deliveries import jobs, upkeep
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State
 from calapp.mail import Mail
 from calapp.webhooks import service as webhooks
@@ -99,17 +99,6 @@ def test_what_waits_for_a_webhook_that_is_off_is_parked(webhook, happen, session
     chores.repeat(upkeep.park_waiting)
     session.rollback()
     assert set(session.scalars(select(Delivery.state))) == {State.PARKED}
-
-
-def test_parked_events_are_released_in_order(webhook, receiver, happen, deliver, change, session) -> None:
-    change(webhook, active=False)
-    events = [happen(sequence=number).uid for number in range(1, 5)]
-    with transaction() as writing:
-        webhooks.switch_on(writing.get_one(Webhook, webhook.id))
-    with transaction() as writing:
-        assert service.release_parked(writing, writing.get_one(Webhook, webhook.id)) == 4
-    deliver()
-    assert [request.headers["webhook-id"] for request in receiver.requests] == events
 
 
 def test_parked_events_expire_after_90_days_with_one_notice(

@@ -8,11 +8,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from calapp import chores
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.deliveries import outbox, upkeep
+from calapp.deliveries import parked as settling
 from calapp.deliveries.models import Delivery, State
 from calapp.event_types.models import EventType
 from calapp.mail import Mail
@@ -132,6 +134,70 @@ def test_what_was_parked_goes_out_when_the_owner_says_so(
     rick_client.post(f"/integrations/webhooks/{webhook.id}/parked", data={"parked": "send"})
     session.refresh(parked)
     assert (parked.state, parked.due_at is not None) == (State.WAITING, True)
+
+
+@pytest.fixture
+def many(
+    parked: Delivery,
+    rick: User,
+    webhook: Webhook,
+    saved: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Webhook:
+    """The webhook with five parked deliveries, of which a step takes two."""
+    monkeypatch.setattr(settling, "STEP", 2)
+    values = {"event_id": parked.event_id, "webhook_id": webhook.id, "state": State.PARKED}
+    saved(*(Delivery(chain=f"chain {number}", **values) for number in range(4)))
+    return webhook
+
+
+@pytest.mark.parametrize(
+    ("choice", "said", "state"), [("send", "on the way", State.WAITING), ("drop", "let go", State.EXPIRED)]
+)
+def test_many_parked_events_are_settled_in_steps_that_the_pages_count(
+    rick_client: FlaskClient, many: Webhook, session: Session, choice: str, said: str, state: State
+) -> None:
+    address = f"/integrations/webhooks/{many.id}/parked"
+    answered = rick_client.post(address, data={"parked": choice}, follow_redirects=True)
+    assert f"2 events {said}, 3 more follow by themselves." in answered.text
+    assert "3 still to go" in answered.text
+    assert "3 events are still to go" in rick_client.get(address).text
+    assert (
+        "3 parked events are still to be"
+        in rick_client.get(f"/integrations/webhooks/{many.id}/deliveries").text
+    )
+    for _ in range(3):
+        chores.continue_parked()
+    assert set(session.scalars(select(Delivery.state))) == {state}
+    assert "still to go" not in page(rick_client)
+
+
+def test_a_second_click_changes_nothing(rick_client: FlaskClient, many: Webhook, session: Session) -> None:
+    for _ in range(3):
+        rick_client.post(f"/integrations/webhooks/{many.id}/parked", data={"parked": "send"})
+    again = rick_client.post(
+        f"/integrations/webhooks/{many.id}/parked", data={"parked": "send"}, follow_redirects=True
+    )
+    assert "Nothing is parked any more." in again.text
+    assert set(session.scalars(select(Delivery.state))) == {State.WAITING}
+
+
+def test_what_goes_on_can_be_stopped(rick_client: FlaskClient, many: Webhook) -> None:
+    address = f"/integrations/webhooks/{many.id}/parked"
+    rick_client.post(address, data={"parked": "drop"})
+    stopped = rick_client.post(address, data={"parked": "stop"}, follow_redirects=True)
+    chores.continue_parked()
+    assert "What is left stays parked." in stopped.text
+    assert "3 parked" in page(rick_client)
+
+
+@pytest.mark.parametrize("choice", ["", "Send", "all"])
+def test_a_choice_that_is_none_lets_nothing_go(
+    rick_client: FlaskClient, parked: Delivery, webhook: Webhook, session: Session, choice: str
+) -> None:
+    answered = rick_client.post(f"/integrations/webhooks/{webhook.id}/parked", data={"parked": choice})
+    session.refresh(parked)
+    assert (answered.status_code, parked.state) == (422, State.PARKED)
 
 
 def test_a_410_is_told_once(

@@ -239,6 +239,8 @@ def upgrade():
     sa.Column('active', sa.Boolean(), nullable=False),
     sa.Column('off_reason', sa.String(length=10), nullable=True),
     sa.Column('off_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('settling', sa.String(length=10), nullable=True),
+    sa.Column('settling_to', sa.Integer(), nullable=True),
     sa.Column('payload_template', sa.Text(), nullable=True),
     sa.Column('headers', sa.JSON(), nullable=False),
     sa.Column('secret', sa.String(length=500), nullable=True),
@@ -259,6 +261,7 @@ def upgrade():
     sa.UniqueConstraint('uid', name=op.f('uq_webhook_uid'))
     )
     with op.batch_alter_table('webhook', schema=None) as batch_op:
+        batch_op.create_index('ix_webhook_settling', ['id'], unique=False, sqlite_where=sa.text('settling IS NOT NULL'), postgresql_where=sa.text('settling IS NOT NULL'))
         batch_op.create_index('uq_webhook_url_event_type', ['event_type_id', 'subscriber_url'], unique=True, sqlite_where=sa.text('deleted_at IS NULL AND event_type_id IS NOT NULL'), postgresql_where=sa.text('deleted_at IS NULL AND event_type_id IS NOT NULL'))
         batch_op.create_index('uq_webhook_url_host', ['user_id', 'subscriber_url'], unique=True, sqlite_where=sa.text('deleted_at IS NULL AND event_type_id IS NULL'), postgresql_where=sa.text('deleted_at IS NULL AND event_type_id IS NULL'))
 
@@ -321,6 +324,7 @@ def upgrade():
         batch_op.create_index('ix_delivery_next', ['due_at'], unique=False, sqlite_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"), postgresql_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"))
         batch_op.create_index('ix_delivery_open_chain', ['webhook_id', 'chain', 'id'], unique=False, sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
         batch_op.create_index('ix_delivery_parked', ['webhook_id', 'id'], unique=False, sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
+        batch_op.create_index('ix_delivery_parked_chain', ['webhook_id', 'chain'], unique=False, sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
 
     op.create_table('notice',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -403,6 +407,7 @@ def downgrade():
 
     op.drop_table('notice')
     with op.batch_alter_table('delivery', schema=None) as batch_op:
+        batch_op.drop_index('ix_delivery_parked_chain', sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
         batch_op.drop_index('ix_delivery_parked', sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
         batch_op.drop_index('ix_delivery_open_chain', sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
         batch_op.drop_index('ix_delivery_next', sqlite_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"), postgresql_where=sa.text("state = 'waiting' AND due_at IS NOT NULL"))
@@ -425,6 +430,7 @@ def downgrade():
     with op.batch_alter_table('webhook', schema=None) as batch_op:
         batch_op.drop_index('uq_webhook_url_host', sqlite_where=sa.text('deleted_at IS NULL AND event_type_id IS NULL'), postgresql_where=sa.text('deleted_at IS NULL AND event_type_id IS NULL'))
         batch_op.drop_index('uq_webhook_url_event_type', sqlite_where=sa.text('deleted_at IS NULL AND event_type_id IS NOT NULL'), postgresql_where=sa.text('deleted_at IS NULL AND event_type_id IS NOT NULL'))
+        batch_op.drop_index('ix_webhook_settling', sqlite_where=sa.text('settling IS NOT NULL'), postgresql_where=sa.text('settling IS NOT NULL'))
 
     op.drop_table('webhook')
     with op.batch_alter_table('booking', schema=None) as batch_op:
