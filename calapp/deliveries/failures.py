@@ -3,6 +3,7 @@
 import errno
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ class Trouble:
     seconds: float  # the whole deadline
     blocked: str | None = None  # the address guard's reason
     system: int = 0  # the system's errno of a connect
+    expired: timedelta | None = None  # for how long the server's certificate has not been valid any more
 
     @property
     def host(self) -> str:
@@ -52,7 +54,7 @@ TOO_OLD = "{host} speaks only old versions of TLS. Switch TLS 1.2 or newer on."
 
 # Parts of OpenSSL's and libcurl's words and what they mean; the first that is found wins.
 TEXTS = (
-    ("certificate has expired", "certificate_expired", "The certificate of {host} has expired. Renew it."),
+    ("certificate has expired", "certificate_expired", "The certificate of {host} {expired}. Renew it."),
     (
         "not yet valid",
         "certificate_not_yet_valid",
@@ -151,8 +153,18 @@ PLAIN = {
 def of_trouble(trouble: Trouble) -> Failure:
     """Say why there is no answer."""
     code, words = _reason(trouble)
-    words = words.format(host=trouble.host[:MAX_HOST], seconds=trouble.seconds)
+    expired = "has expired" if trouble.expired is None else f"expired {_ago(trouble.expired)}"
+    words = words.format(host=trouble.host[:MAX_HOST], seconds=trouble.seconds, expired=expired)
     return Failure(code, words.encode("utf-8", "replace").decode().replace("\0", ""))
+
+
+def _ago(passed: timedelta) -> str:
+    """Say how long ago something was, in the largest whole unit."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        number = int(passed.total_seconds() // length)
+        if number:
+            return f"{number:,} {unit}{'s' if number > 1 else ''} ago"
+    return "just now"
 
 
 def _reason(trouble: Trouble) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """One transfer: a libcurl easy handle that is used again and again, and what its callbacks gather."""
 
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pycurl
@@ -115,6 +116,7 @@ class Transfer(pycurl.Curl):
         self.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         self.setopt(pycurl.SSL_VERIFYPEER, 1)
         self.setopt(pycurl.SSL_VERIFYHOST, 2)
+        self.setopt(pycurl.OPT_CERTINFO, 1)  # also of one that is refused: when did it expire?
         self.setopt(
             pycurl.CAINFO, ca_file
         )  # a file alone: libcurl reads it once, a folder at every handshake
@@ -205,7 +207,19 @@ class Transfer(pycurl.Curl):
             seconds=self.timeout,
             blocked=self.blocked if unconnected else None,
             system=(self.no_socket or self.getinfo(pycurl.OS_ERRNO)) if unconnected else 0,
+            expired=self._expired() if error == pycurl.E_PEER_FAILED_VERIFICATION else None,
         )
+
+    def _expired(self) -> timedelta | None:
+        """Return for how long the server's own certificate, the first that it sent, has been invalid."""
+        certificates = self.getinfo_raw(pycurl.INFO_CERTINFO)  # in bytes: what stands in it may be anything
+        pairs = [one for one in certificates[0] if isinstance(one, tuple)] if certificates else []
+        end = dict(pairs).get(b"Expire date", b"")
+        try:
+            passed = self.at.timestamp() - ssl.cert_time_to_seconds(end.decode("ascii"))
+        except ValueError:
+            return None
+        return timedelta(seconds=passed) if passed >= 0 else None
 
     def _header(self, name: bytes) -> str | None:
         for line in self.head:

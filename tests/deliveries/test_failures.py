@@ -5,6 +5,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
@@ -70,10 +71,27 @@ def test_a_good_certificate_is_no_failure(authority: Authority) -> None:
     assert over_tls(authority.serving(HOST)).failure is None
 
 
-def test_an_expired_certificate_is_told_with_the_cure(authority: Authority) -> None:
+def test_an_expired_certificate_is_told_with_its_age_and_the_cure(authority: Authority) -> None:
     got = over_tls(authority.serving(HOST, days=(-10, -3)))
     assert reason(got) == "certificate_expired"
-    assert got.failure.words == f"The certificate of {HOST} has expired. Renew it."
+    assert got.failure.words == f"The certificate of {HOST} expired 3 days ago. Renew it."
+
+
+@pytest.mark.parametrize(
+    ("passed", "words"),
+    [
+        (None, "has expired"),
+        (timedelta(seconds=59), "expired just now"),
+        (timedelta(minutes=1), "expired 1 minute ago"),
+        (timedelta(hours=23), "expired 23 hours ago"),
+        (timedelta(days=3650), "expired 3,650 days ago"),
+    ],
+)
+def test_the_age_of_an_expired_certificate_is_told_in_the_largest_unit(
+    passed: timedelta | None, words: str
+) -> None:
+    trouble = Trouble(60, "certificate has expired (10)", f"https://{HOST}/", "tls", 15, expired=passed)
+    assert of_trouble(trouble).words == f"The certificate of {HOST} {words}. Renew it."
 
 
 def test_a_certificate_of_the_future_is_told(authority: Authority) -> None:
