@@ -107,7 +107,7 @@ def create(body: BookingBody) -> BookingAnswer:
         problem = f"This event type takes {event_type.length} minutes."
         raise Invalid(problem, length_in_minutes=problem)
     wanted = checked(body.raw(_attempt(event_type)), event_type.questions, prefix="bookingFieldsResponses.")
-    with transaction() as session:
+    with times.taking_time(), transaction() as session:
         booking = service.book(session, event_type, wanted)
     return shown(booking)
 
@@ -181,7 +181,7 @@ def reschedule(uid: str, body: MoveBody) -> BookingAnswer:
         by_host=_as_host(booking),
         reason=_reason("rescheduling_reason", body.rescheduling_reason),
     )
-    with transaction() as session:
+    with times.taking_time(), transaction() as session:
         moved = service.reschedule(session, booking, wanted)
     return shown(moved)
 

@@ -62,9 +62,9 @@ def create(user: str, slug: str) -> AnyResponse:
     event_type = event_type_at(user, slug)
     state = typed_state(address(event_type), _fallback_zone(event_type))
     try:
-        refuse_robots()
         wanted = checked(entry.raw_booking(request.args, request.form), event_type.questions)
-        with transaction() as session:
+        refuse_robots()
+        with times.taking_time(), transaction() as session:
             booking = service.book(session, event_type, wanted)
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422

@@ -86,9 +86,9 @@ def move(uid: str) -> AnyResponse:
     booking = service.newest(db.session(), booking_at(uid))
     shown = partial(booker_page, booking.event_type, typed_state(_path(booking), _zone(booking)))
     try:
-        refuse_robots()
         wanted = _move_request(booking)
-        with transaction() as session:
+        refuse_robots()
+        with times.taking_time(), transaction() as session:
             moved = service.reschedule(session, booking, wanted)
     except Invalid as error:
         return shown(booking=booking, problem=error.message, errors=error.details), 422

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
@@ -20,7 +19,7 @@ from calapp.bookings.times import ACTIVE, CELL
 from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries import outbox
-from calapp.errors import Conflict, Invalid, SlotTaken
+from calapp.errors import Conflict, Invalid
 from calapp.event_types.models import EventType
 from calapp.webhooks.triggers import Trigger
 
@@ -125,15 +124,13 @@ def _hold_time(session: Session, booking: Booking) -> None:
     event_type = booking.event_type
     at = booking.starts_at - timedelta(minutes=event_type.buffer_before)
     end = booking.ends_at + timedelta(minutes=event_type.buffer_after)
-    try:
-        session.flush()  # gives the booking its id, which the cells carry
-        cells = []
-        while at < end:
-            cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
-            at += CELL
+    session.flush()  # gives the booking its id, which the cells carry
+    cells = []
+    while at < end:
+        cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
+        at += CELL
+    with times.taking_time():
         session.execute(insert(BusySlot), cells)
-    except IntegrityError:
-        raise SlotTaken() from None
 
 
 def _free_time(session: Session, booking: Booking) -> None:

@@ -1,10 +1,12 @@
 """Which times are offered: the pure slot function, fed with what the database knows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp.availability.service import hours_of
@@ -87,6 +89,17 @@ def check_open(
     """Raise SlotTaken unless this time is free."""
     if not is_free(session, event_type, start, leave_out):
         raise SlotTaken()
+
+
+@contextmanager
+def taking_time() -> Iterator[None]:
+    """Raise SlotTaken when the database refuses a time, be it at the last moment, with the commit."""
+    try:
+        yield
+    except IntegrityError as error:
+        if BusySlot.__tablename__ not in str(error.orig):
+            raise
+        raise SlotTaken() from None
 
 
 def is_free(session: Session, event_type: EventType, start: datetime, leave_out: int | None = None) -> bool:

@@ -214,7 +214,7 @@ class Transfer(pycurl.Curl):
         """Return for how long the server's own certificate, the first that it sent, has been invalid."""
         certificates = self.getinfo_raw(pycurl.INFO_CERTINFO)  # in bytes: what stands in it may be anything
         pairs = [one for one in certificates[0] if isinstance(one, tuple)] if certificates else []
-        end = dict(pairs).get(b"Expire date", b"")
+        end = dict[bytes, bytes](pairs).get(b"Expire date", b"")
         try:
             passed = self.at.timestamp() - ssl.cert_time_to_seconds(end.decode("ascii"))
         except ValueError:

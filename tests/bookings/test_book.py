@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.bookings.models import Attendee, Booking, BusySlot
+from calapp.bookings.models import Attendee, Booking, BusySlot, Status
+from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from tests.conftest import on_both_databases
@@ -80,6 +81,16 @@ def test_a_form_younger_than_two_seconds_is_a_robots(client: FlaskClient, form, 
     assert "quicker than people type" in answer.text
 
 
+def test_a_quick_form_with_a_bad_field_hears_of_the_field_first(client: FlaskClient, form, monday) -> None:
+    page = client.get(f"/rick/quick-chat?slot={START}").text
+    attempt = page.split('name="attempt" value="')[1].split('"')[0]
+    monday.shift(1)
+    answer = client.post("/rick/quick-chat", data=form | {"attempt": attempt, "name": "", "email": ""})
+    assert answer.status_code == 422
+    assert "Please give your name." in answer.text
+    assert "quicker than people type" not in answer.text
+
+
 def test_a_filled_trap_books_nothing(client: FlaskClient, form, session: Session) -> None:
     answer = client.post("/rick/quick-chat", data=form | {"website": "https://spam.example"})
     assert answer.status_code == 422
@@ -126,3 +137,56 @@ def test_a_redirect_takes_uid_and_metadata_along(client, form, session, quick_ch
     booking = session.scalars(select(Booking)).one()
     expected = f"https://bank.example/thanks?from=cal&uid={booking.uid}&metadata%5Buser_id%5D=1+2"
     assert answer.location == expected
+
+
+# A conflict of times after the event was written: on SQLite at once, on PostgreSQL not before the commit.
+CLASH_SQLITE = (
+    """CREATE TRIGGER clash AFTER INSERT ON event BEGIN
+  INSERT INTO busy_slot SELECT host_id, at, booking_id FROM busy_slot LIMIT 1; END""",
+)
+CLASH_POSTGRESQL = (
+    """CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO busy_slot SELECT * FROM busy_slot LIMIT 1; RETURN NULL; END $$""",
+    """CREATE CONSTRAINT TRIGGER clash AFTER INSERT ON event DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION clash()""",
+)
+
+
+@pytest.fixture
+def clashes(app, database: str) -> None:
+    """A database that refuses every booking at the last moment."""
+    with transaction() as session:
+        for statement in CLASH_POSTGRESQL if database else CLASH_SQLITE:
+            session.execute(text(statement))
+
+
+@pytest.mark.usefixtures("clashes")
+def test_a_time_that_is_refused_at_the_last_moment_is_a_taken_one(
+    client: FlaskClient, form, session: Session
+) -> None:
+    answer = client.post("/rick/quick-chat", data=form | {"notes": "My long story"})
+    assert answer.status_code == 409
+    assert "not free any more" in answer.text
+    assert "My long story" in answer.text
+    assert [session.scalars(select(table)).all() for table in (Booking, Event, BusySlot)] == [[], [], []]
+
+
+def test_a_move_that_is_refused_at_the_last_moment_leaves_the_booking(
+    client: FlaskClient, form, session: Session, request: pytest.FixtureRequest
+) -> None:
+    place = client.post("/rick/quick-chat", data=form).location
+    request.getfixturevalue("clashes")
+    answer = client.post(f"{place}/reschedule", data={"start": "2027-01-05T11:00:00Z"})
+    assert answer.status_code == 409
+    assert "not free any more" in answer.text
+    assert session.scalars(select(Booking)).one().status == Status.ACCEPTED
+
+
+@pytest.mark.usefixtures("clashes")
+def test_the_api_says_of_a_time_that_is_refused_at_the_last_moment_that_it_is_taken(
+    client: FlaskClient, quick_chat: EventType
+) -> None:
+    attendee = {"name": "Ada", "email": "ada@example.com", "timeZone": "Europe/London"}
+    body = {"start": START, "eventTypeId": quick_chat.id, "attendee": attendee}
+    answer = client.post("/v2/bookings", json=body)
+    assert answer.status_code == 409

@@ -55,6 +55,7 @@ def conflicts(finding: Finding, world: World, short: bool) -> None:
     good = statuses.count(303) + sum(winners)
     finding.note(f"{statuses.count(303)} of {len(statuses)} got through; statuses {sorted(set(statuses))}")
     finding.expect("some were refused after their event was written", statuses.count(303) < len(statuses))
+    finding.expect("each of them was told that the time is taken", set(statuses) <= {303, 409})
     tally = world.judge(finding)
     events = world.session().scalar(select(func.count()).select_from(Event))
     finding.expect(
