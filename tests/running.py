@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +90,20 @@ def running(data_dir: Path, **settings: str) -> Iterator[Running]:
             process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
         process.stdout.close()
+
+
+@contextmanager
+def shared(make_folder: Callable[[], Path], **settings: str) -> Iterator[Callable[[], Running]]:
+    """Give a function that returns a running Calapp: that of before, or another when a test has ended it."""
+    with ExitStack() as stack:
+        started: list[Running] = []
+
+        def get() -> Running:
+            if not started or started[-1].process.poll() is not None:
+                started.append(stack.enter_context(running(make_folder(), **settings)))
+            return started[-1]
+
+        yield get
 
 
 def wait_until(true: Callable[[], object], seconds: float = PATIENCE) -> None:

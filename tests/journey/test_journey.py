@@ -1,17 +1,30 @@
-"""The main job, from the booking link to the signed POST at the host's receiver."""
+"""The main job, from the booking link to the signed POST; and meetings that start and end on time."""
 
 import html
 import json
 import re
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import pytest
 import requests
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook as Standard
 
+from app import create_app
+from calapp import config
+from calapp.accounts.service import find_user
+from calapp.bookings.models import Attendee, Booking, Status
+from calapp.clock import now
+from calapp.db import db, transaction
+from calapp.event_types.service import find_public
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.triggers import SUBSCRIBABLE
 from tests.receiver import Receiver
 from tests.running import TOKEN, Running, wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ON_TIME = 2.0  # seconds
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
@@ -58,7 +71,7 @@ def test_a_booking_with_metadata_arrives_signed(calapp: Running) -> None:
         address = book(calapp, "metadata[user_id]=123")
         wait_for(receiver, 1)
         request = receiver.requests[0]
-        Webhook(SECRET).verify(request.body, request.headers)
+        Standard(SECRET).verify(request.body, request.headers)
         body = json.loads(request.body)
         assert body["triggerEvent"] == "BOOKING_CREATED"
         assert body["payload"]["metadata"] == {"user_id": "123"}
@@ -66,3 +79,61 @@ def test_a_booking_with_metadata_arrives_signed(calapp: Running) -> None:
         wait_for(receiver, 2)
         payload = json.loads(receiver.requests[1].body)["payload"]
         assert (payload["cancellationReason"], payload["metadata"]) == ("Ill", {"user_id": "123"})
+
+
+@pytest.fixture
+def database(calapp: Running) -> Iterator[None]:
+    """An app on the database of the running Calapp."""
+    app = create_app(config.load({}, data_dir=calapp.data_dir))
+    with app.app_context():
+        yield
+        db.session.remove()
+        db.engine.dispose()
+
+
+def put(uid: str, start: datetime, status: Status = Status.ACCEPTED) -> None:
+    """Write a meeting of three seconds; the pages know only steps of five minutes."""
+    with transaction() as session:
+        event_type = find_public(session, "rick", "quick-chat")
+        booking = Booking(
+            uid=uid,
+            chain=uid,
+            host=event_type.user,
+            event_type=event_type,
+            status=status,
+            title="Soon",
+            starts_at=start,
+            ends_at=start + timedelta(seconds=3),
+            time_zone="UTC",
+        )
+        person = Attendee(position=0, name="Ada", email="ada@example.com", time_zone="UTC")
+        booking.attendees = [person]
+        session.add(booking)
+
+
+def test_start_and_end_come_once_and_on_time(calapp: Running, database: None) -> None:
+    start = now().replace(microsecond=0) + timedelta(seconds=3)
+    put("soon", start)
+    put("gone", start, Status.CANCELLED)
+    put("asked", start, Status.PENDING)
+    with Receiver() as receiver:
+        arrived: list[tuple[str, float, str]] = []
+        with transaction() as session:  # made after the bookings
+            host = find_user(session, "rick")
+            triggers = [str(trigger) for trigger in SUBSCRIBABLE]
+            session.add(Webhook(user_id=host.id, subscriber_url=receiver.url(), triggers=triggers))
+        for number in (1, 2):
+            wait_until(lambda number=number: len(receiver.requests) >= number)
+            arrived.append(_seen(receiver, number - 1))
+        time.sleep(2.5)  # two more sweeps
+        assert len(receiver.requests) == 2
+    (first, began, uid), (second, ended, _) = arrived
+    assert (first, second, uid) == ("MEETING_STARTED", "MEETING_ENDED", "soon")
+    assert 0 <= began - start.timestamp() <= ON_TIME
+    assert 0 <= ended - (start + timedelta(seconds=3)).timestamp() <= ON_TIME
+
+
+def _seen(receiver: Receiver, number: int) -> tuple[str, float, str]:
+    """Return the trigger, the moment and the uid of what has just come in."""
+    body = json.loads(receiver.requests[number].body)
+    return body["triggerEvent"], datetime.now(UTC).timestamp(), body["payload"]["uid"]

@@ -164,6 +164,7 @@ def test_a_client_sees_resends_and_replays_what_was_sent(server: Server, receive
     assert server.ask("GET", f"/v2/deliveries/{row['id']}")["attempts"][0]["status"] == 200
     server.ask("POST", f"/v2/deliveries/{row['id']}/resend", status=202)
     wait_until(lambda: len(receiver.requests) == 2)
+    wait_until(lambda: server.ask("GET", f"{webhook}/deliveries")[0]["state"] == "delivered")  # is recorded
     window = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z", "onlyFailed": False}
     server.ask("POST", f"{webhook}/replay", status=202, json=window)
     wait_until(lambda: server.ask("GET", f"{webhook}/replay")["state"] == "done")

@@ -26,7 +26,7 @@ from calapp.accounts.models import User
 from calapp.bookings.models import Booking
 from calapp.config import Settings
 from calapp.db import Model, UTCDateTime, transaction
-from tests.conftest import _on, _run_sql
+from tests.postgres import new_database
 
 ROWS = 3
 
@@ -34,9 +34,8 @@ ROWS = 3
 @pytest.fixture
 def target(postgresql: str) -> Iterator[str]:
     """The address of a PostgreSQL database with nothing in it, not even tables."""
-    _run_sql(postgresql, "CREATE DATABASE target")
-    yield _on(postgresql, "target")
-    _run_sql(postgresql, "DROP DATABASE target WITH (FORCE)")
+    with new_database(postgresql) as address:
+        yield address
 
 
 def value(column: Column[object], number: int) -> object:

@@ -21,7 +21,7 @@ from calapp.bookings.models import Booking
 from calapp.config import Settings, variable
 from calapp.db import db
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
-from tests.conftest import _on, _run_sql
+from tests.postgres import new_database
 from tests.privacy.traces import dump
 from tests.running import ROOT
 
@@ -110,31 +110,28 @@ def test_a_dump_of_postgresql_is_restored_whole(
     plain = database.replace("postgresql+psycopg", "postgresql")
     file = tmp_path / "backup.dump"
     subprocess.run([PROGRAMS / "pg_dump", "--format=custom", f"--file={file}", plain], check=True, timeout=60)
-    _run_sql(postgresql, "CREATE DATABASE restored")
-    there = _on(postgresql, "restored")
-    target = there.replace("postgresql+psycopg", "postgresql")
-    words = [PROGRAMS / "pg_restore", "--no-owner", "--clean", "--if-exists", f"--dbname={target}", file]
-    subprocess.run(words, check=True, timeout=60)
-    restored = create_app(config.load({}, data_dir=tmp_path, database_url=there))
-    with restored.app_context():
-        found = dump(db.session())
-        db.session.remove()
-        db.engine.dispose()
-    _run_sql(postgresql, "DROP DATABASE restored WITH (FORCE)")
-    assert found == before
+    with new_database(postgresql) as there:
+        target = there.replace("postgresql+psycopg", "postgresql")
+        words = [PROGRAMS / "pg_restore", "--no-owner", "--clean", "--if-exists", f"--dbname={target}", file]
+        subprocess.run(words, check=True, timeout=60)
+        restored = create_app(config.load({}, data_dir=tmp_path, database_url=there))
+        with restored.app_context():
+            assert dump(db.session()) == before
+            db.session.remove()
+            db.engine.dispose()
 
 
 def test_machines_that_upgrade_at_once_wait_for_each_other(postgresql: str, tmp_path: Path) -> None:
-    _run_sql(postgresql, "CREATE DATABASE upgraded")
-    there = _on(postgresql, "upgraded")
     words = [sys.executable, "-m", "flask", "db", "upgrade"]
-    environment = {"DATABASE_URL": there, "CALAPP_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    started = [subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
-    ended = [(one.communicate(timeout=60), one.returncode) for one in started]
-    engine = create_engine(there)
-    with engine.connect() as connection:
-        versions = connection.execute(text("SELECT version_num FROM alembic_version")).all()
-    engine.dispose()
-    _run_sql(postgresql, "DROP DATABASE upgraded WITH (FORCE)")
+    with new_database(postgresql) as there:
+        environment = {"DATABASE_URL": there, "CALAPP_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+        started = [
+            subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)
+        ]
+        ended = [(one.communicate(timeout=60), one.returncode) for one in started]
+        engine = create_engine(there)
+        with engine.connect() as connection:
+            versions = connection.execute(text("SELECT version_num FROM alembic_version")).all()
+        engine.dispose()
     assert [code for _, code in ended] == [0, 0], ended
     assert len(versions) == 1

@@ -4,13 +4,14 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from tests.running import PATIENCE, ROOT, Running, environment, free_port, launch, running, wait_until
+from tests.running import PATIENCE, ROOT, Running, environment, free_port, launch, running, shared, wait_until
 
 
 def refused(data_dir: Path, port: int, **settings: str) -> str:
@@ -33,27 +34,67 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != "zombie" for process in processes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_everything_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    with running(tmp_path / "data") as calapp:
-        started = calapp.processes()
-        assert len(started) >= 5  # the web server and its worker, the worker and its children, Valkey
-        assert calapp.stop(number) == 0
-    assert gone(started)
+@pytest.fixture(scope="module")
+def calapps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Running]]:
+    with shared(lambda: tmp_path_factory.mktemp("start") / "data") as get:
+        yield get
 
 
-def test_no_process_outlives_a_killed_launcher(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as calapp:
-        started = calapp.processes()
-        calapp.stop(signal.SIGKILL)
-        wait_until(lambda: gone(started))
+@pytest.fixture
+def calapp(calapps: Callable[[], Running]) -> Running:
+    """A Calapp as `make run` starts it, which these tests share."""
+    return calapps()
 
 
-def test_the_printed_block_tells_where_to_look(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as calapp:
-        assert f"{calapp.address}/login as rick with the password demo" in calapp.printed
-        assert f"{calapp.address}/rick/quick-chat?metadata[user_id]=123" in calapp.printed
-        assert f"{calapp.address}/integrations/inspector" in calapp.printed
+@pytest.fixture(scope="module")
+def reachables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Running]]:
+    with shared(lambda: tmp_path_factory.mktemp("long") / ("long" * 30) / "data", HOST="0.0.0.0") as get:
+        yield get
+
+
+@pytest.fixture
+def reachable(reachables: Callable[[], Running]) -> Running:
+    """A Calapp that others reach, in a folder of a long name, which these tests share."""
+    return reachables()
+
+
+def test_the_printed_block_tells_where_to_look(calapp: Running) -> None:
+    assert f"{calapp.address}/login as rick with the password demo" in calapp.printed
+    assert f"{calapp.address}/rick/quick-chat?metadata[user_id]=123" in calapp.printed
+    assert f"{calapp.address}/integrations/inspector" in calapp.printed
+
+
+def test_a_second_start_beside_the_first_is_refused(calapp: Running) -> None:
+    said = refused(calapp.data_dir, free_port())
+    assert said == f"Calapp is running already in the folder {calapp.data_dir}."
+
+
+def test_a_long_folder_makes_valkey_listen_on_a_port(reachable: Running) -> None:
+    assert (reachable.data_dir / "valkey" / "address").read_text().startswith("redis://:")
+    health = f"{reachable.address}/healthz"
+    wait_until(lambda: requests.get(health).json()["workers"])
+    assert requests.get(health).json()["broker"]
+
+
+def test_another_address_needs_a_code_to_sign_up(reachable: Running) -> None:
+    assert f"{reachable.address}/signup with the code " in reachable.printed
+    assert requests.get(f"{reachable.address}/rick").status_code == 404
+
+
+def test_what_dies_is_started_again(calapp: Running) -> None:
+    killed = calapp.processes()
+    for process in killed:
+        process.kill()
+    wait_until(lambda: _all_back(calapp, len(killed)))
+    assert _all_back(calapp, len(killed))
+
+
+def _all_back(calapp: Running, count: int) -> bool:
+    try:
+        page = requests.get(f"{calapp.address}/login", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+    return page and len(calapp.processes()) >= count
 
 
 def rename(calapp: Running, name: str) -> None:
@@ -64,19 +105,25 @@ def rename(calapp: Running, name: str) -> None:
     browser.post(f"{calapp.address}/settings", data=form)
 
 
-def test_a_second_start_finds_its_data(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as first:
-        rename(first, "Rick the Second")
-        first.stop(signal.SIGKILL)  # leaves a stale socket, and a server that still runs
-    with running(tmp_path / "data") as second:
+def test_a_start_after_a_kill_finds_its_data(calapp: Running) -> None:
+    rename(calapp, "Rick the Second")
+    first = calapp.processes()
+    calapp.stop(signal.SIGKILL)  # leaves a stale socket, and a server that still runs
+    with running(calapp.data_dir) as second:
         assert "Rick the Second" in requests.get(f"{second.address}/rick").text
+        wait_until(lambda: gone(first))
+        assert gone(first)  # no process outlives a killed launcher
 
 
-def test_a_second_start_beside_the_first_is_refused(tmp_path: Path) -> None:
-    with running(tmp_path / "data"):
-        assert refused(tmp_path / "data", free_port()) == (
-            f"Calapp is running already in the folder {tmp_path / 'data'}."
-        )
+@pytest.mark.parametrize(("which", "number"), [("calapp", signal.SIGTERM), ("reachable", signal.SIGINT)])
+def test_a_signal_stops_everything_in_order(
+    request: pytest.FixtureRequest, which: str, number: signal.Signals
+) -> None:
+    running_one: Running = request.getfixturevalue(which)
+    started = running_one.processes()
+    assert len(started) >= 5  # the web server and its worker, the worker and its children, Valkey
+    assert running_one.stop(number) == 0
+    assert gone(started)
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
@@ -102,35 +149,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said = refused(tmp_path / "file" / "data", free_port())
     assert said == f"The folder CALAPP_DATA_DIR='{tmp_path}/file/data' cannot be used: Not a directory."
-
-
-def test_a_long_folder_makes_valkey_listen_on_a_port(tmp_path: Path) -> None:
-    folder = tmp_path / ("long" * 30) / "data"
-    with running(folder) as calapp:
-        assert (folder / "valkey" / "address").read_text().startswith("redis://:")
-        assert calapp.signed_in()
-
-
-def test_another_address_needs_a_code_to_sign_up(tmp_path: Path) -> None:
-    with running(tmp_path / "data", HOST="0.0.0.0") as calapp:
-        assert f"{calapp.address}/signup with the code " in calapp.printed
-        assert requests.get(f"{calapp.address}/rick").status_code == 404
-
-
-def test_what_dies_is_started_again(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as calapp:
-        killed = calapp.processes()
-        for process in killed:
-            process.kill()
-        wait_until(lambda: _all_back(calapp, len(killed)))
-
-
-def _all_back(calapp: Running, count: int) -> bool:
-    try:
-        page = requests.get(f"{calapp.address}/login", timeout=5).status_code == 200
-    except requests.ConnectionError:
-        return False
-    return page and len(calapp.processes()) >= count
 
 
 def test_a_stop_during_the_start_leaves_nothing(tmp_path: Path) -> None:
