@@ -65,7 +65,7 @@ def wait_for(address: str) -> None:
     while True:
         try:
             requests.get(f"{address}/v2/openapi.json", timeout=5).raise_for_status()
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             assert time.monotonic() < until, "The server did not start."
             time.sleep(0.1)
         else:

@@ -7,15 +7,21 @@ from typing import Any
 import jsonschema_rs
 from flask import Flask
 
+from calapp.config import settings
 from calapp.rest.views import made_document
 
 Document = dict[str, Any]
 
 
 def of_app(app: Flask) -> Document:
-    """Return the document of an app."""
+    """Return the document of an app; apps of one address have the same."""
     with app.app_context():
-        return made_document()
+        return _of_address(settings().base_url)
+
+
+@cache
+def _of_address(_address: str) -> Document:
+    return made_document()
 
 
 def check(document: Document, method: str, path: str, status: int, body: object) -> None:
