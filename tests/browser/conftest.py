@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from calapp.clock import now
 from calapp.db import transaction
@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-SETTINGS = {"RATE_LIMITS": "off", "WEBHOOK_RETRY_SCHEDULE": "1,3,600"}
+SETTINGS = {"RATE_LIMITS": "off", "SIGNUP": "open", "WEBHOOK_RETRY_SCHEDULE": "1,3,600"}
 NONE = "There is no Chromium for the browser tests; name one with CHROMIUM=/path/to/chromium."
 
 
@@ -56,9 +56,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def calapp(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A Calapp that runs for all browser tests of this process."""
-    with running(
-        tmp_path_factory.mktemp("browser") / "data", RATE_LIMITS="off", WEBHOOK_RETRY_SCHEDULE="1,3,600"
-    ) as started:
+    with running(tmp_path_factory.mktemp("browser") / "data", **SETTINGS) as started:
         yield started
 
 
@@ -107,38 +105,45 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+def new_context(
+    browser: Browser,
+    address: str,
+    cookie: str = "",
+    *,
+    width: int = 1280,
+    scheme: Any = "light",
+    zone: str = "Europe/Berlin",
+    javascript: bool = True,
+    **more: Any,
+) -> BrowserContext:
+    """Make a profile of its own, signed in when there is a cookie."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        locale="en-GB",
+        timezone_id=zone,
+        java_script_enabled=javascript,
+        **more,
+    )
+    if cookie:
+        context.add_cookies([{"name": "calapp", "value": cookie, "url": address}])
+    return context
+
+
 @pytest.fixture
 def open_window(browser: Browser, calapp: Running) -> Iterator[Callable[..., Window]]:
     """Return a function that opens a window; at the end none may have complained or asked a stranger."""
     windows: list[Window] = []
 
-    def open_one(
-        cookie: str = "",
-        *,
-        width: int = 1280,
-        scheme: Any = "light",
-        zone: str = "Europe/Berlin",
-        javascript: bool = True,
-        **more: Any,
-    ) -> Window:
-        context = browser.new_context(
-            viewport={"width": width, "height": 800},
-            color_scheme=scheme,
-            locale="en-GB",
-            timezone_id=zone,
-            java_script_enabled=javascript,
-            **more,
-        )
-        if cookie:
-            context.add_cookies([{"name": "calapp", "value": cookie, "url": calapp.address}])
+    def open_one(cookie: str = "", *, javascript: bool = True, **more: Any) -> Window:
+        context = new_context(browser, calapp.address, cookie, javascript=javascript, **more)
         windows.append(Window(context, calapp.address, javascript=javascript))
         return windows[-1]
 
     yield open_one
     for window in windows:
         window.context.close()
-    assert [one for window in windows for one in window.complaints] == []
-    assert [one for window in windows for one in window.strangers] == []
+        window.check_manners()
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ from tests.running import Running
 
 
 @pytest.fixture
-def booking(calapp: Running, host: Host) -> Callable[[Status], str]:
+def booking(calapp: Running, host: Host) -> Callable[..., str]:
     """Return a function that adds a booking of the host's and returns its title."""
 
-    def add(status: Status) -> str:
+    def add(status: Status, days: int = 3) -> str:
         with connected(calapp.data_dir), transaction() as session:
             event_type = session.scalars(select(EventType).where(EventType.user_id == host.id)).one()
-            made = booking_of(host.user(session), event_type, status, now() + timedelta(days=3), 1)
+            made = booking_of(host.user(session), event_type, status, now() + timedelta(days=days), 1)
             session.add(made)
             return made.title
 
@@ -56,6 +56,27 @@ def test_signing_in_works_without_a_script(open_window: Callable[..., Window], h
     plain.field("Password").fill(PASSWORD)
     plain.button("Sign in").click()
     expect(plain.page.get_by_role("heading", name="Bookings")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_signing_up_leads_to_pages_of_ones_own(open_window: Callable[..., Window], javascript: bool) -> None:
+    window = open_window(javascript=javascript)
+    name = f"new-{secrets.token_hex(4)}"
+    window.go("/login")
+    window.link("Sign up").click()
+    window.field("Your name").fill("Grace Hopper")
+    window.field("Username").fill("login")
+    window.field("Email address").fill("grace@example.com")
+    window.field("Password").fill(PASSWORD)
+    window.button("Sign up").click()
+    expect(window.field("Username")).to_have_attribute("aria-invalid", "true")
+    expect(window.field("Your name")).to_have_value("Grace Hopper")
+    window.field("Username").fill(name)
+    window.field("Password").fill(PASSWORD)
+    window.button("Sign up").click()
+    expect(window.button("Sign out")).to_be_visible()
+    window.go(f"/{name}")
+    expect(window.page.get_by_role("heading", name="Grace Hopper")).to_be_visible()
 
 
 def test_the_skip_link_is_the_first_stop(window: Window) -> None:
@@ -98,6 +119,22 @@ def test_a_booking_that_was_cancelled_meanwhile_leads_to_its_page_and_says_so(
     window.button("Cancel the meeting").click()
     expect(window.toast).to_be_visible()
     expect(window.page.locator(".pill", has_text="Cancelled")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_no_show_is_marked_and_taken_back(
+    open_window: Callable[..., Window], host: Host, booking: Callable[..., str], javascript: bool
+) -> None:
+    window = open_window(host.cookie, javascript=javascript)
+    title = booking(Status.ACCEPTED, days=-3)
+    window.go("/bookings/past")
+    window.link(title).first.click()
+    window.button("Mark as no-show bob@example.com").click()
+    mark = window.page.locator(".pill", has_text="No-show: bob@example.com")
+    expect(mark).to_be_visible()
+    window.button("Take back no-show of bob@example.com").click()
+    expect(window.button("Mark as no-show bob@example.com")).to_be_visible()
+    expect(mark).to_have_count(0)
 
 
 def test_a_booking_is_cancelled_by_its_host_without_a_script(
@@ -161,6 +198,25 @@ def test_weekly_hours_and_a_day_off_are_saved(
     expect(window.page.get_by_text("Tuesday, 24 December 2030")).to_be_visible()
     window.button("Remove Tuesday, 24 December 2030").click()
     expect(window.page.get_by_text("Tuesday, 24 December 2030")).to_have_count(0)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_date_gets_hours_of_its_own(
+    open_window: Callable[..., Window], host: Host, javascript: bool
+) -> None:
+    window = open_window(host.cookie, javascript=javascript)
+    window.go("/availability")
+    window.text("Date").fill("2030-12-24")
+    for at, (start, end) in enumerate((("09:00", "12:00"), ("11:00", "15:00")), 1):
+        window.text(f"Range {at}, from", exact=True).fill(start)
+        window.text(f"Range {at}, to", exact=True).fill(end)
+    window.button("Add date").click()
+    expect(window.text("Range 2, from", exact=True)).to_have_attribute("aria-invalid", "true")
+    expect(window.text("Range 2, to", exact=True)).to_have_value("15:00")
+    window.text("Range 2, from", exact=True).fill("13:30")
+    window.button("Add date").click()
+    row = window.page.get_by_role("listitem").filter(has_text="Tuesday, 24 December 2030")
+    expect(row).to_contain_text("09:00 – 12:00, 13:30 – 15:00")
 
 
 def test_the_profile_and_the_password_are_changed(window: Window) -> None:

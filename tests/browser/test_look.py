@@ -1,11 +1,15 @@
 """Every page in light and dark, wide and narrow: accessible, and never wider than the window."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext
 
+from tests.browser.conftest import new_context
 from tests.browser.stage import Stage
 from tests.browser.window import Window
+from tests.running import Running
 
 # axe is a script of our own beside the page's; a colour half-way through a transition has no meaning.
 STILL = {"bypass_csp": True, "reduced_motion": "reduce"}
@@ -46,6 +50,7 @@ ZOE = (
 MAX = ("/integrations?page=2",)
 VISITOR = (
     "/login",
+    "/signup",
     "/ada",
     "/ada/30min?tz=America/New_York",
     "booking accepted",
@@ -57,6 +62,36 @@ VISITOR = (
 PAGES = [
     (who, page) for who, pages in (("ada", ADA), ("zoe", ZOE), ("max", MAX), ("", VISITOR)) for page in pages
 ]
+
+
+@pytest.fixture(scope="module")
+def profile_of(browser: Browser, calapp: Running, stage: Stage) -> Iterator[Callable[[str], BrowserContext]]:
+    """Return a function that gives the profile of somebody, which all of these tests share."""
+    made: list[BrowserContext] = []
+
+    @cache
+    def profile(who: str) -> BrowserContext:
+        made.append(new_context(browser, calapp.address, stage.cookies.get(who, ""), **STILL))
+        return made[-1]
+
+    yield profile
+    for context in made:
+        context.close()
+
+
+@pytest.fixture
+def look(profile_of: Callable[[str], BrowserContext], calapp: Running) -> Iterator[Callable[[str], Window]]:
+    """Return a function that opens a page of somebody's; it may not complain nor ask a stranger."""
+    windows: list[Window] = []
+
+    def open_one(who: str = "") -> Window:
+        windows.append(Window(profile_of(who), calapp.address))
+        return windows[-1]
+
+    yield open_one
+    for window in windows:
+        window.close()
+        window.check_manners()
 
 
 def faults(window: Window) -> list[str]:
@@ -78,9 +113,9 @@ def faults(window: Window) -> list[str]:
 
 @pytest.mark.parametrize(("who", "page"), PAGES, ids=[f"{who or 'visitor'} {page}" for who, page in PAGES])
 def test_a_page_is_accessible_and_fits_in_every_look(
-    open_window: Callable[..., Window], stage: Stage, who: str, page: str
+    look: Callable[..., Window], stage: Stage, who: str, page: str
 ) -> None:
-    window = open_window(stage.cookies.get(who, ""), **STILL)
+    window = look(who)
     window.go(stage.pages.get(page, page))
     if page == "/integrations":
         window.page.wait_for_load_state("networkidle")  # the health of the webhooks comes by itself
@@ -109,19 +144,17 @@ def test_the_document_of_the_api_is_accessible_and_fits(open_window: Callable[..
     ],
 )
 def test_a_dialog_is_accessible_and_fits_in_every_look(
-    open_window: Callable[..., Window], stage: Stage, path: str, opener: str
+    look: Callable[..., Window], stage: Stage, path: str, opener: str
 ) -> None:
-    window = open_window(stage.cookies["ada"], **STILL)
+    window = look("ada")
     window.go(stage.pages.get(path, path))
     window.link(opener).first.click()
     window.dialog.locator("#dialog-title").wait_for()
     assert faults(window) == []
 
 
-def test_the_form_and_its_errors_are_accessible_in_every_look(
-    open_window: Callable[..., Window], stage: Stage
-) -> None:
-    window = open_window(**STILL)
+def test_the_form_and_its_errors_are_accessible_in_every_look(look: Callable[..., Window]) -> None:
+    window = look()
     window.go("/ada/30min?tz=America/New_York")
     window.page.locator(".times a").first.click()
     window.text("Your name").wait_for()
@@ -131,10 +164,8 @@ def test_the_form_and_its_errors_are_accessible_in_every_look(
     assert faults(window) == []
 
 
-def test_an_error_and_a_ping_in_the_box_are_accessible_in_every_look(
-    open_window: Callable[..., Window], stage: Stage
-) -> None:
-    window = open_window(stage.cookies["zoe"], **STILL)
+def test_an_error_and_a_ping_in_the_box_are_accessible_in_every_look(look: Callable[..., Window]) -> None:
+    window = look("zoe")
     window.go("/integrations")
     window.link("New Webhook").click()
     window.field("Subscriber URL").fill("http://10.0.0.1/")

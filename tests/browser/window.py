@@ -43,6 +43,12 @@ class Window:
         self.page: Page = context.new_page()
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
+    def close(self) -> None:
+        """Close the page and leave the context to others."""
+        self.context.remove_listener("request", self._note_request)
+        self.context.remove_listener("console", self._note_message)
+        self.page.close()
+
     def _note_request(self, request: Request) -> None:
         self.requests.append(f"{request.method} {urlsplit(request.url).path}")
         if not request.url.startswith((self.address, "data:")):
@@ -52,6 +58,10 @@ class Window:
         early = message.text == TYPED_EARLY and not self.javascript
         if not early and not EXPECTED.match(message.text):
             self.complaints.append(message.text)
+
+    def check_manners(self) -> None:
+        """Fail when a page complained or asked a stranger."""
+        assert (self.complaints, self.strangers) == ([], [])
 
     def go(self, path: str) -> None:
         """Open an address of ours."""
