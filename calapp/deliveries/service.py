@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from calapp.broker import nudge
 from calapp.db import after_commit, database_now
 from calapp.deliveries.models import Attempt, Delivery, State, stands
+from calapp.deliveries.order import WAIT_AGAIN
 from calapp.errors import Conflict, Gone, NotFound
 from calapp.webhooks.models import Webhook
 
@@ -56,7 +57,7 @@ def resend(session: Session, delivery: Delivery) -> Delivery:
     if delivery.state == State.DELIVERED:
         delivery = _copy_in_hand(session, delivery) or _add_copy(session, delivery, at)
     else:
-        session.execute(update(Delivery).where(Delivery.id == delivery.id).values(_wait_again(at)))
+        WAIT_AGAIN.run(session, [{"id": delivery.id, "after_id": None, "due_at": at}])
         session.refresh(delivery)
     try_at_once(delivery.webhook)
     after_commit(session, "nudge", nudge)
@@ -71,21 +72,6 @@ def _check_sendable(delivery: Delivery, at: datetime) -> None:
     leased = delivery.claim is not None and delivery.due_at is not None and delivery.due_at > at
     if delivery.state == State.WAITING and leased:
         raise Conflict("It is being sent just now.")
-
-
-def _wait_again(at: datetime) -> dict[str, object]:
-    """Return the values of a delivery that starts its schedule anew; what is sent by hand does not expire."""
-    return {
-        "state": State.WAITING,
-        "due_at": at,
-        "after_id": None,
-        "claim": None,
-        "tries": 0,
-        "manual": True,
-        "reason": None,
-        "finished_at": None,
-        "expires_at": None,
-    }
 
 
 def _copy_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
@@ -110,7 +96,8 @@ def _add_copy(session: Session, delivery: Delivery, at: datetime) -> Delivery:
         body=delivery.body,
         content_type=delivery.content_type,
         created_at=at,
-        **_wait_again(at),
+        due_at=at,
+        manual=True,
     )
     session.add(again)
     session.flush()

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from calapp.clock import now
 from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.parcels import JSON_TYPE, request_headers, valid_secrets
+from calapp.webhooks.forms import HIDDEN
 from calapp.webhooks.models import Webhook
 
-HIDDEN = "••••"
 PHASES = (
     ("name", "Name"),
     ("connect", "Connect"),

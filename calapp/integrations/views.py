@@ -9,7 +9,7 @@ from calapp.accounts.models import Scope
 from calapp.broker import alive, workers_alive
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.deliveries.health import health_of
+from calapp.deliveries.health import Health, health_of
 from calapp.event_types.service import visible
 from calapp.htmx import asked_from, dialog_done, is_htmx, page_or_fragment, redirect_to
 from calapp.integrations import box_views, guide_views, inspector_views, notices, service
@@ -30,11 +30,9 @@ def index() -> str:
     """Show the integrations page."""
     host, session = current_host(), db.session()
     event_types = visible(session, host.id)
-    shown = shown_webhooks().rows if "health" in request.args else []
     return render_template(
         "integrations/index.html",
-        trouble=_trouble(),
-        embedded=not settings().redis_url,
+        **_trouble(),
         notices=notices.standing(session, host.id),
         checklist=service.checklist(session, host),
         event_types=event_types,
@@ -42,16 +40,21 @@ def index() -> str:
         feed_url=feed_url(),
         keys=accounts.api_keys(session, host.id),
         snippets=[(one, embed_snippet(host.username, one.slug)) for one in event_types[:20]],
-        health=health_of(session, [one.id for one in shown]) if shown else None,
+        health=_health_asked_for(),
         **list_context(),
     )
 
 
-def _trouble() -> str:
-    """Name what keeps webhooks from being delivered: valkey, worker, or nothing."""
-    if not alive():
-        return "valkey"
-    return "" if workers_alive() else "worker"
+def _health_asked_for() -> dict[int, Health] | None:
+    """Return how the webhooks on the page did, for who has no script that loads it."""
+    shown = shown_webhooks().rows if "health" in request.args else []
+    return health_of(db.session(), [one.id for one in shown]) if shown else None
+
+
+def _trouble() -> dict[str, object]:
+    """Name what keeps webhooks from being delivered: valkey (and whether it is ours), worker, or nothing."""
+    trouble = "valkey" if not alive() else "" if workers_alive() else "worker"
+    return {"trouble": trouble, "embedded": not settings().redis_url}
 
 
 def feed_url() -> str:

@@ -1,9 +1,10 @@
 """/healthz for load balancers, /metrics for Prometheus."""
 
 import hmac
+from functools import partial
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from werkzeug.exceptions import Unauthorized
 
@@ -22,12 +23,7 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 def healthz() -> Response:
     """Say how the parts are: 503 when no page can be served, 200 with what is wrong otherwise."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
-
-    def oldest() -> float:
-        with app.app_context():
-            return service.oldest_waiting(db.session())
-
-    found = service.health(oldest)
+    found = service.health(partial(_oldest_waiting, app))
     response = jsonify(
         status=found.status,
         problems=found.problems,
@@ -39,6 +35,11 @@ def healthz() -> Response:
     response.status_code = 200 if found.database else 503
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _oldest_waiting(app: Flask) -> float:
+    with app.app_context():
+        return service.oldest_waiting(db.session())
 
 
 @blueprint.get("/metrics")
