@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request, url_for
 from flask_limiter.errors import RateLimitExceeded
@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import errors
 from calapp.db import LARGEST
-from calapp.htmx import is_htmx, redirect_to, toast
+from calapp.htmx import is_htmx, named_by, redirect_to, toast
 
 API = "/v2"
 STATUSES: dict[type[errors.AppError], int] = {
@@ -190,12 +190,9 @@ def _to_login() -> AnyResponse:
 
 
 def _page_to_return_to() -> str:
-    here = request.full_path.rstrip("?")
-    if is_htmx():
-        here = request.headers.get("HX-Current-URL", "")
-    elif request.method not in {"GET", "HEAD"}:
-        here = request.referrer or ""
-    parts = urlsplit(here)
+    if not is_htmx() and request.method in {"GET", "HEAD"}:
+        return request.full_path.rstrip("?")
+    parts = named_by("HX-Current-URL" if is_htmx() else "Referer")
     return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 

@@ -1,7 +1,7 @@
 """A page or its fragment, and the headers that go with it."""
 
 import json
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flask import Response, flash, make_response, redirect, render_template, request
 
@@ -13,13 +13,22 @@ def is_htmx() -> bool:
     return headers.get("HX-Request") == "true" and not whole_page
 
 
+def named_by(header: str) -> SplitResult:
+    """Return the parts of the address that a header names, such as Referer; empty when it cannot be read."""
+    try:
+        return urlsplit(request.headers.get(header, ""))
+    except ValueError:
+        return urlsplit("")
+
+
 def asked_from(address: str) -> bool:
     """Say whether htmx asks for a fragment of the page at this path.
 
     A form of the dialog can stand on a page of its own, too; then there is nothing to put a fragment into.
     """
-    stands_on = request.headers.get("HX-Current-URL")
-    return is_htmx() and (stands_on is None or urlsplit(stands_on).path == address)
+    return is_htmx() and (
+        "HX-Current-URL" not in request.headers or named_by("HX-Current-URL").path == address
+    )
 
 
 def page_or_fragment(page: str, fragment: str, /, **context: object) -> Response:

@@ -159,3 +159,15 @@ def test_a_raw_body_is_still_there_for_the_view(app: Flask) -> None:
 
 def test_an_error_never_repeats_markup(client: FlaskClient) -> None:
     assert "<script>alert" not in client.get("/<script>alert(1)</script>").text
+
+
+@pytest.mark.parametrize("header", ["HX-Current-URL", "Referer"])
+@pytest.mark.parametrize("address", ["http://[", "//[::1", "http://a]b/"])
+def test_a_header_with_an_address_that_cannot_be_read_is_no_fault(
+    client: FlaskClient, rick_client: FlaskClient, header: str, address: str
+) -> None:
+    headers = {header: address} | ({"HX-Request": "true"} if header == "HX-Current-URL" else {})
+    left = client.post("/integrations/webhooks/new", headers=headers)
+    assert left.headers.get("HX-Redirect", left.location) == "/login?next=%2F"
+    assert rick_client.get("/integrations/webhooks/health", headers=headers).status_code in {200, 303}
+    assert rick_client.post("/integrations/api-keys/1/revoke", headers=headers).status_code in {204, 303, 404}

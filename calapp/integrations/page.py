@@ -1,6 +1,6 @@
 """The parts of the integrations page that more than one answer shows, rendered."""
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from flask import Response, render_template, request, url_for
 
@@ -9,7 +9,7 @@ from calapp.config import settings
 from calapp.db import db
 from calapp.deliveries.models import State
 from calapp.deliveries.service import counts
-from calapp.htmx import asked_from, dialog_done, is_htmx, redirect_to
+from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, redirect_to
 from calapp.integrations.listing import Listing, listing_of, read_wanted
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
@@ -21,13 +21,13 @@ def shown_webhooks() -> Listing:
     """Return the page of webhooks that the address asks for; htmx says which page it stands on."""
     given = request.args.to_dict()
     if is_htmx():
-        given = dict(parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query))
+        given = dict(parse_qsl(named_by("HX-Current-URL").query))
     return listing_of(webhooks.of_user(db.session(), current_host().id), read_wanted(given))
 
 
 def list_address() -> str:
     """Return the address of the list of webhooks, as the page that was left showed it."""
-    left = urlsplit(request.referrer or "")
+    left = named_by("Referer")
     query = f"?{left.query}" if left.query and left.path == url_for("integrations.index") else ""
     return f"{url_for('integrations.index')}{query}#webhooks"
 
