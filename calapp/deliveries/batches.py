@@ -1,44 +1,65 @@
-"""Batches: one statement for many rows, which costs a fraction of what a statement for each row costs."""
+"""Batches: one statement for many rows, which costs a fraction of what a statement for each row costs.
+
+They are given to the driver as they stand: what SQLAlchemy does for each statement and value is most of what
+a delivery would cost.
+"""
 
 import json
-from collections.abc import Collection, Mapping
-from datetime import datetime
+import re
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from calapp.db import is_sqlite
 
 AMONG_SQLITE = "IN (SELECT value FROM json_each(:ids))"
 AMONG_POSTGRESQL = "= ANY(CAST(:ids AS integer[]))"
+NAME = re.compile(r":(\w+)")
+
+
+def for_psycopg(statement: str) -> str:
+    """Return a statement with its `:name`s as psycopg writes them."""
+    return NAME.sub(r"%(\1)s", statement.replace("%", "%%"))
+
+
+class Plain:
+    """A statement in which `:name` stands for a value, given as `session` and values by name."""
+
+    def __init__(self, sqlite: str, postgresql: str | None = None) -> None:
+        self.sqlite = sqlite
+        self.postgresql = for_psycopg(postgresql or sqlite)
+
+    def run(self, session: Session, **values: Any) -> Any:
+        """Execute it and return the result; instants are as the driver gives them, see `instant`."""
+        if not is_sqlite(session):
+            return session.connection().exec_driver_sql(self.postgresql, values)
+        storable = {name: stored(value) for name, value in values.items()}
+        return session.connection().exec_driver_sql(self.sqlite, storable)
 
 
 class ByIds:
     """A statement for the rows whose id is one of some: `WHERE id {among}`.
 
-    Its text is always the same, so the database and SQLAlchemy need not read it anew, as with `IN (?, ?, …)`.
+    Its text is always the same, so the database need not read it anew, as with `IN (?, ?, …)`.
     """
 
-    def __init__(self, statement: str, *types: Any, **columns: Any) -> None:
-        parts = [text(statement.format(among=among)) for among in (AMONG_SQLITE, AMONG_POSTGRESQL)]
-        typed = [part.bindparams(*types) for part in parts]
-        self.sqlite, self.postgresql = [part.columns(**columns) if columns else part for part in typed]
+    def __init__(self, statement: str) -> None:
+        sqlite, postgresql = (statement.format(among=among) for among in (AMONG_SQLITE, AMONG_POSTGRESQL))
+        self.statement = Plain(sqlite, postgresql)
 
     def run(self, session: Session, ids: Collection[int], **values: Any) -> Any:
         """Execute it for these ids and return the result."""
-        if is_sqlite(session):
-            return session.execute(self.sqlite, {"ids": json.dumps(list(ids)), **values})
-        return session.execute(self.postgresql, {"ids": list(ids), **values})
+        among = list(ids)
+        return self.statement.run(session, ids=json.dumps(among) if is_sqlite(session) else among, **values)
 
 
 class ByRows:
     """A statement for rows that are given: `FROM {rows}`, where they are called r; with PostgreSQL's types.
 
-    `{columns}` stands for the names of their columns.
-
-    PostgreSQL takes them all as one value. SQLite executes it for each, but without what SQLAlchemy does
-    to each value. Instants must be in UTC.
+    `{columns}` stands for the names of their columns. PostgreSQL takes all rows as one value, SQLite executes
+    it for each. Instants are given as `written` writes them.
     """
 
     def __init__(self, statement: str, **columns: str) -> None:
@@ -48,19 +69,27 @@ class ByRows:
         self.sqlite = statement.format(columns=names, rows=f"(SELECT {one}) AS r")
         typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         given = f"json_to_recordset(CAST(:rows AS json)) AS r({typed})"
-        self.postgresql = text(statement.format(columns=names, rows=given))
+        self.postgresql = for_psycopg(statement.format(columns=names, rows=given))
 
-    def run(self, session: Session, rows: Collection[Mapping[str, Any]]) -> int:
-        """Execute it for these rows and return how many rows it changed."""
+    def run(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Execute it for these rows, with values in the order of the columns; return how many it changed."""
         if is_sqlite(session):
-            values = [tuple(_storable(row[name]) for name in self.names) for row in rows]
-            found: Any = session.connection().exec_driver_sql(self.sqlite, values)
-        else:
-            given = json.dumps(list(rows), ensure_ascii=False, default=datetime.isoformat)
-            found = session.execute(self.postgresql, {"rows": given})
-        return int(found.rowcount)
+            return session.connection().exec_driver_sql(self.sqlite, list(rows)).rowcount
+        given = json.dumps([dict(zip(self.names, row, strict=True)) for row in rows], ensure_ascii=False)
+        return session.connection().exec_driver_sql(self.postgresql, {"rows": given}).rowcount
 
 
-def _storable(value: Any) -> Any:
-    """Return a value as SQLite keeps it: an instant without its zone."""
-    return value.isoformat(" ", "microseconds")[:26] if isinstance(value, datetime) else value
+def written(at: datetime, *, sqlite: bool) -> str:
+    """Return an instant, which must be in UTC, as the database reads it: SQLite keeps no zone."""
+    text = at.isoformat(" ", "microseconds")
+    return text[:26] if sqlite else text
+
+
+def stored(value: Any) -> Any:
+    """Return a value as SQLite's driver takes it."""
+    return written(value, sqlite=True) if isinstance(value, datetime) else value
+
+
+def instant(value: str | datetime) -> datetime:
+    """Return an aware instant from what a driver gave: SQLite's gives text without a zone."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value

@@ -1,23 +1,22 @@
 """Claiming: which deliveries are sent next, taken under a lease in one short transaction."""
 
+import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, String, bindparam, text
+from sqlalchemy import String, bindparam, text
 from sqlalchemy.orm import Session
 
-from calapp.db import UTCDateTime, database_now, is_sqlite
-from calapp.deliveries.batches import ByIds
+from calapp.db import UTCDateTime, is_sqlite
+from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready
 from calapp.deliveries.models import State
-from calapp.webhooks.models import Webhook
 
 # One index probe for each endpoint that has something waiting, however long its backlog is.
-READY = (
-    text("""
+READY = Plain("""
 WITH RECURSIVE endpoint(id) AS (
   SELECT min(webhook_id) FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
   UNION ALL
@@ -35,29 +34,22 @@ WITH RECURSIVE endpoint(id) AS (
 )
 SELECT id, failures, first_due FROM waiting WHERE first_due <= :now
 """)
-    .bindparams(bindparam("now", type_=UTCDateTime))
-    .columns(first_due=UTCDateTime)
-)
 
 ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
-  event.uid AS event_uid, event.body AS event_body,
-  event.trigger, event.subject"""
-TYPES: dict[str, Any] = {"expires_at": UTCDateTime}
+  event.uid, event.body, event.trigger, event.subject"""
 
-PICK_SQLITE = """SELECT * FROM (SELECT * FROM delivery WHERE webhook_id = {webhook:d} AND state = 'waiting'
-  AND due_at <= :now ORDER BY due_at, id LIMIT {quota:d})"""
+# SQLite has no LATERAL, but asking it once for each endpoint costs no round trip.
+PICK_SQLITE = Plain(f"""SELECT {ROW} FROM (SELECT * FROM delivery WHERE webhook_id = :webhook
+  AND state = 'waiting' AND due_at <= :now ORDER BY due_at, id LIMIT :quota) AS d
+JOIN event ON event.id = d.event_id""")
 
-PICK_POSTGRESQL = (
-    text(f"""
+PICK_POSTGRESQL = Plain(f"""
 SELECT {ROW} FROM unnest(CAST(:webhooks AS integer[]), CAST(:quotas AS integer[])) AS endpoint(id, quota)
 CROSS JOIN LATERAL (
   SELECT * FROM delivery WHERE webhook_id = endpoint.id AND state = 'waiting' AND due_at <= :now
   ORDER BY due_at, id LIMIT endpoint.quota FOR UPDATE SKIP LOCKED
 ) AS d JOIN event ON event.id = d.event_id
 """)
-    .bindparams(bindparam("now", type_=UTCDateTime))
-    .columns(**TYPES)
-)
 
 # One index probe for each; a number, because databases differ in what a comparison returns.
 LAST_TRIES = ByIds("""SELECT id, (
@@ -65,17 +57,39 @@ LAST_TRIES = ByIds("""SELECT id, (
   WHERE webhook_id = webhook.id ORDER BY at DESC LIMIT 1
 ) AS success FROM webhook WHERE id {among}""")
 
-WEBHOOKS = ByIds(
-    """SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
-FROM webhook WHERE id {among} AND active AND deleted_at IS NULL""",
-    old_secret_until=UTCDateTime,
-    headers=Webhook.__table__.c.headers.type,
-)
+WEBHOOKS = ByIds("""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
+FROM webhook WHERE id {among} AND active AND deleted_at IS NULL""")
 
-LEASE = ByIds(
-    "UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1 WHERE id {among}",
-    bindparam("until", type_=UTCDateTime),
-)
+LEASE = ByIds("UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1 WHERE id {among}")
+
+
+class Due(NamedTuple):
+    """A delivery that is due, with what of its event is needed to send it and to tell of it."""
+
+    id: int
+    webhook_id: int
+    attempts: int
+    tries: int
+    manual: bool
+    body: str | None
+    content_type: str | None
+    expires_at: datetime | None
+    event_uid: str
+    event_body: str | None
+    trigger: str
+    subject: str
+
+
+class Target(NamedTuple):
+    """A webhook as its deliveries are sent now."""
+
+    id: int
+    subscriber_url: str
+    headers: Sequence[Sequence[str]]
+    secret: str | None
+    old_secret: str | None
+    old_secret_until: datetime | None
+    failures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +98,13 @@ class Claim:
 
     token: str
     at: datetime
-    rows: Sequence[Row[Any]]
-    webhooks: Mapping[int, Row[Any]]
+    rows: Sequence[Due]
+    webhooks: Mapping[int, Target]
 
 
-def ready(session: Session) -> list[Ready]:
+def ready(session: Session, at: datetime) -> list[Ready]:
     """Return the endpoints that have something due, with a plain read that takes no lock."""
-    found = session.execute(READY, {"now": database_now(session)})
-    return [Ready(row.id, row.failures, row.first_due) for row in found]
+    return [Ready(row[0], row[1], instant(row[2])) for row in READY.run(session, now=at)]
 
 
 def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
@@ -100,12 +113,11 @@ def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool
     return {row.id: None if row.success is None else bool(row.success) for row in found}
 
 
-def claim(session: Session, quotas: Mapping[int, int], lease: timedelta) -> Claim:
-    """Take due deliveries, at most so many for each webhook id; they come due again when the lease ends.
+def claim(session: Session, quotas: Mapping[int, int], lease: timedelta, at: datetime) -> Claim:
+    """Take what is due at an instant, at most so many of each webhook id; it comes due again after the lease.
 
-    Those about a moment that has passed are marked expired instead, as are those whose body is gone.
+    What is about a moment that has passed is marked expired instead, as is that whose body is gone.
     """
-    at = database_now(session)
     token = secrets.token_hex(8)
     rows = _picked(session, quotas, at)
     webhooks = _webhooks(session, {row.webhook_id for row in rows})
@@ -119,7 +131,7 @@ def claim(session: Session, quotas: Mapping[int, int], lease: timedelta) -> Clai
     return Claim(token, at, taken, webhooks)
 
 
-def _pointless(row: Row[Any], at: datetime) -> str | None:
+def _pointless(row: Due, at: datetime) -> str | None:
     """Say why a delivery is not sent any more, or None."""
     if row.expires_at is not None and row.expires_at <= at:
         return "The moment that this is about had passed before it could be sent."
@@ -128,24 +140,34 @@ def _pointless(row: Row[Any], at: datetime) -> str | None:
     return None
 
 
-def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> Sequence[Row[Any]]:
-    if not is_sqlite(session):
+def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> list[Due]:
+    if is_sqlite(session):
+        parts = (PICK_SQLITE.run(session, webhook=key, quota=quota, now=at) for key, quota in quotas.items())
+        rows = [row for part in parts for row in part]
+    else:
         values = {"webhooks": list(quotas), "quotas": list(quotas.values()), "now": at}
-        return session.execute(PICK_POSTGRESQL, values).all()
-    parts = (PICK_SQLITE.format(webhook=webhook, quota=quota) for webhook, quota in quotas.items())
-    picked = " UNION ALL ".join(parts)
-    query = text(f"SELECT {ROW} FROM ({picked}) AS d JOIN event ON event.id = d.event_id")
-    typed = query.bindparams(bindparam("now", type_=UTCDateTime)).columns(**TYPES)
-    return session.execute(typed, {"now": at}).all()
+        rows = list(PICK_POSTGRESQL.run(session, **values))
+    return [_due(row) for row in rows]
 
 
-def _webhooks(session: Session, ids: set[int]) -> dict[int, Row[Any]]:
-    if not ids:
-        return {}
-    return {row.id: row for row in WEBHOOKS.run(session, ids)}
+def _due(row: Any) -> Due:
+    due = Due._make(row)
+    return due if due.expires_at is None else due._replace(expires_at=instant(due.expires_at))
 
 
-def _hold_failing(session: Session, webhooks: Mapping[int, Row[Any]], until: datetime) -> None:
+def _webhooks(session: Session, ids: set[int]) -> dict[int, Target]:
+    found = WEBHOOKS.run(session, ids) if ids else ()
+    return {row[0]: _target(Target._make(row)) for row in found}
+
+
+def _target(found: Target) -> Target:
+    """Return a webhook with what SQLite's driver gives as text in the form that it has."""
+    headers = json.loads(found.headers) if isinstance(found.headers, str) else found.headers
+    until = found.old_secret_until
+    return found._replace(headers=headers, old_secret_until=instant(until) if until else None)
+
+
+def _hold_failing(session: Session, webhooks: Mapping[int, Target], until: datetime) -> None:
     """Keep other processes from a webhook that is being probed; the answer sets its hold anew."""
     failing = [key for key, row in webhooks.items() if row.failures >= FAILURES_TO_ONE]
     if failing:

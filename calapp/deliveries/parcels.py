@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
-
 from calapp import __version__
 from calapp.deliveries import signing
-from calapp.deliveries.claim import Claim
+from calapp.deliveries.claim import Claim, Due, Target
 from calapp.deliveries.sender import Parcel
 
 USER_AGENT = f"Calapp/{__version__}"
@@ -30,7 +28,7 @@ def parcels(claim: Claim) -> list[Parcel]:
     return [parcel for parcel in made if parcel is not None]
 
 
-def _tried(row: Row[Any], claim: Claim) -> Parcel | None:
+def _tried(row: Due, claim: Claim) -> Parcel | None:
     try:
         return _parcel(row, claim.webhooks[row.webhook_id], claim)
     except (ValueError, TypeError, AttributeError):
@@ -38,8 +36,8 @@ def _tried(row: Row[Any], claim: Claim) -> Parcel | None:
         return None
 
 
-def _parcel(row: Row[Any], webhook: Row[Any], claim: Claim) -> Parcel:
-    body = (row.event_body if row.body is None else row.body).encode()
+def _parcel(row: Due, webhook: Target, claim: Claim) -> Parcel:
+    body = (row.body if row.body is not None else row.event_body or "").encode()
     number = row.attempts + 1
     headers = request_headers(
         row.event_uid,

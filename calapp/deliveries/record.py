@@ -1,16 +1,16 @@
 """Recording: what the answers of a batch mean for deliveries, attempts and webhooks, in plain statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
-from calapp.db import UTCDateTime
-from calapp.deliveries.batches import ByIds, ByRows
+from calapp.db import UTCDateTime, is_sqlite
+from calapp.deliveries.batches import ByIds, ByRows, written
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.retries import FAILURES_BEFORE_HOLD, hold_delay, next_delay
@@ -94,8 +94,7 @@ WHERE EXISTS (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id)""",
 )
 
 UNBLOCK = ByIds(
-    "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id {among} AND state = 'waiting'",
-    bindparam("at", type_=UTCDateTime),
+    "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id {among} AND state = 'waiting'"
 )
 
 RECOVERED = ByIds("SELECT id, failures FROM webhook WHERE id {among} AND failures > 0")
@@ -155,11 +154,13 @@ def record(
     session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
 ) -> dict[int, int]:
     """Write a batch of outcomes; return the webhooks that have just come back, and how often they failed."""
-    values = sorted((_delivery_values(outcome, at) for outcome in outcomes), key=itemgetter("id"))
-    matched = DELIVERY.run(session, values)  # in one order, so that two workers never wait for each other
+    write = partial(written, sqlite=is_sqlite(session))
+    ended_at = write(at)
+    rows = sorted(_delivery_row(outcome, ended_at, write) for outcome in outcomes)
+    matched = DELIVERY.run(session, rows)  # by their ids, so that two workers never wait for each other
     if matched != len(outcomes):
         _record_late(session, outcomes, at)
-    ATTEMPTS.run(session, [_attempt_values(one) for one in outcomes])
+    ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
     ended = [one.answer.parcel.delivery_id for one in outcomes if _frees_next(one)]
     if ended:
         UNBLOCK.run(session, ended, at=at)
@@ -175,17 +176,22 @@ def release_retries(session: Session, webhook_id: int, failures: int, at: dateti
     return int(session.execute(RELEASE, values).rowcount)  # type: ignore[attr-defined]
 
 
-def _delivery_values(outcome: Outcome, at: datetime) -> dict[str, Any]:
-    return {
-        "id": outcome.answer.parcel.delivery_id,
-        "claim": outcome.sent.renewed or outcome.answer.parcel.claim,
-        "state": outcome.state.value,
-        "due_at": outcome.due_at,
-        "status": outcome.answer.status,
-        "reason": outcome.reason,
-        "finished_at": at if outcome.state in {State.DELIVERED, State.FAILED} else None,
-        "parked_at": at if outcome.state is State.PARKED else None,
-    }
+Write = Callable[[datetime], str]  # as the database reads an instant
+
+
+def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
+    """Return the values of DELIVERY's columns; the id stands first."""
+    state, parcel = outcome.state, outcome.answer.parcel
+    return (
+        parcel.delivery_id,
+        outcome.sent.renewed or parcel.claim,
+        state.value,
+        write(outcome.due_at) if outcome.due_at else None,
+        outcome.answer.status,
+        outcome.reason,
+        at if state is State.DELIVERED or state is State.FAILED else None,
+        at if state is State.PARKED else None,
+    )
 
 
 def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
@@ -198,26 +204,27 @@ def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) ->
         session.execute(LATE, late)
 
 
-def _attempt_values(outcome: Outcome) -> dict[str, Any]:
+def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
+    """Return the values of the columns of ATTEMPTS."""
     answer = outcome.answer
-    failure, times = answer.failure, answer.timings
-    return {
-        "delivery_id": answer.parcel.delivery_id,
-        "webhook_id": answer.parcel.webhook_id,
-        "number": answer.parcel.number,
-        "at": answer.at,
-        "manual": outcome.sent.manual,
-        "status": answer.status,
-        "failure_code": failure.code if failure else None,
-        "failure": failure.words if failure else None,
-        "name_ms": times.name,
-        "connect_ms": times.connect,
-        "tls_ms": times.tls,
-        "first_byte_ms": times.first_byte,
-        "total_ms": times.total,
-        "response_headers": answer.headers,
-        "response_body": answer.body,
-    }
+    parcel, failure, times = answer.parcel, answer.failure, answer.timings
+    return (
+        parcel.delivery_id,
+        parcel.webhook_id,
+        parcel.number,
+        write(answer.at),
+        outcome.sent.manual,
+        answer.status,
+        failure.code if failure else None,
+        failure.words if failure else None,
+        times.name,
+        times.connect,
+        times.tls,
+        times.first_byte,
+        times.total,
+        answer.headers,
+        answer.body,
+    )
 
 
 def _frees_next(outcome: Outcome) -> bool:
@@ -235,7 +242,7 @@ def _record_health(
     if recovered:
         session.execute(HEALTHY, {"ids": list(recovered)})
     failed = _trailing_failures(outcomes)
-    for webhook_id, count in failed.items():
+    for webhook_id, count in sorted(failed.items()):  # in one order, as above
         session.execute(FAILING, {"id": webhook_id, "count": count, "at": at})
     if failed:
         _hold_failing(session, outcomes, failed, schedule, at)

@@ -26,7 +26,7 @@ FINISHED = (State.DELIVERED, State.FAILED, State.EXPIRED)
 
 def anything_due(session: Session) -> bool:
     """Say whether there is something to claim just now."""
-    return bool(ready(session))
+    return bool(ready(session, database_now(session)))
 
 
 def park_waiting(session: Session) -> int:

@@ -100,8 +100,9 @@ def _ask(
 def oldest_waiting(session: Session) -> float:
     """Return for how many seconds the delivery that nothing holds back has waited longest; 0 without any."""
     session.execute(text("SELECT version_num FROM alembic_version"))  # the tables are there
-    waiting = [endpoint.first_due for endpoint in ready(session)]
-    return (database_now(session) - min(waiting)).total_seconds() if waiting else 0.0
+    at = database_now(session)
+    waiting = [endpoint.first_due for endpoint in ready(session, at)]
+    return (at - min(waiting)).total_seconds() if waiting else 0.0
 
 
 def waiting_by_age(session: Session) -> dict[tuple[str, str], int]:

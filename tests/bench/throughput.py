@@ -9,7 +9,7 @@ from statistics import median
 
 from sqlalchemy import text
 
-from calapp.db import db, transaction
+from calapp.db import database_now, db, transaction
 from calapp.deliveries.claim import claim, ready
 from tests.bench.ground import BODY, Ground
 from tests.bench.plain import ROOT
@@ -82,10 +82,11 @@ def one_claim(ground: Ground) -> float:
     with ground.here():
         began = time.perf_counter()
         session = db.session()
-        assert ready(session)
+        at = database_now(session)
+        assert ready(session, at)
         session.rollback()
         with transaction() as session:
-            taken = claim(session, {ground.rates[1]: CLAIMED}, timedelta(0))
+            taken = claim(session, {ground.rates[1]: CLAIMED}, timedelta(0), at)
         elapsed = time.perf_counter() - began
     assert len(taken.rows) == CLAIMED
     return elapsed

@@ -179,7 +179,7 @@ def test_a_webhook_switched_off_after_the_look_is_not_claimed(webhook, happen, e
     with transaction() as writing:
         writing.get_one(Webhook, webhook.id).active = False
     with transaction() as writing:
-        assert claim(writing, {webhook.id: 4}, engine.lease).rows == []
+        assert claim(writing, {webhook.id: 4}, engine.lease, now()).rows == []
     assert session.scalars(select(Delivery.claim)).all() == [None]
 
 
