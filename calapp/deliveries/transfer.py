@@ -142,7 +142,7 @@ class Transfer(pycurl.Curl):
         self.head_size = self.body_size = 0
         self.setopt(pycurl.URL, parcel.url.encode("utf-8", "replace"))
         self.setopt(pycurl.POSTFIELDS, parcel.body)
-        self.setopt(pycurl.HTTPHEADER, [_header(name, value) for name, value in parcel.headers] + ["Expect:"])
+        self.setopt(pycurl.HTTPHEADER, _header_lines(parcel.headers))
 
     def _on_connect(self, _purpose: int, address: Any) -> Any:
         """Make the socket for an address, unless the guard refuses it."""
@@ -261,12 +261,13 @@ def unsent(parcel: Parcel, at: datetime, trouble: Trouble, waited: float = 0.0) 
     return Answer(parcel, at, None, of_trouble(trouble), times, "", "", None)
 
 
-def _header(name: str, value: str) -> str | bytes:
-    """Return a header line as libcurl wants it; a line break in it would be another header."""
-    line = f"{name}: {value}" if value.strip() else f"{name};"
-    if line.isascii() and line.isprintable():
-        return line
-    return line.translate(NO_BREAKS).encode("utf-8", "replace")
+def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str | bytes]:
+    """Return header lines as libcurl wants them; a line break in one would be another header."""
+    lines: list[str | bytes] = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers]
+    plain = "".join(map(str, lines))
+    if not (plain.isascii() and plain.isprintable()):
+        lines = [str(line).translate(NO_BREAKS).encode("utf-8", "replace") for line in lines]
+    return [*lines, "Expect:"]
 
 
 def _text(data: bytes | bytearray) -> str:
