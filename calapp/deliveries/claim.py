@@ -43,12 +43,13 @@ PICK_SQLITE = Plain(f"""SELECT {ROW} FROM (SELECT * FROM delivery WHERE webhook_
   AND state = 'waiting' AND due_at <= :now ORDER BY due_at, id LIMIT :quota) AS d
 JOIN event ON event.id = d.event_id""")
 
+# LIMIT 1 has each event looked up by its key; as a plain join, PostgreSQL may go through all of them.
 PICK_POSTGRESQL = Plain(f"""
 SELECT {ROW} FROM unnest(CAST(:webhooks AS integer[]), CAST(:quotas AS integer[])) AS endpoint(id, quota)
 CROSS JOIN LATERAL (
   SELECT * FROM delivery WHERE webhook_id = endpoint.id AND state = 'waiting' AND due_at <= :now
   ORDER BY due_at, id LIMIT endpoint.quota FOR UPDATE SKIP LOCKED
-) AS d JOIN event ON event.id = d.event_id
+) AS d CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = d.event_id LIMIT 1) AS event
 """)
 
 # One index probe for each; a number, because databases differ in what a comparison returns.
