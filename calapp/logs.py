@@ -73,6 +73,8 @@ def _fields(record: logging.LogRecord) -> list[dict[str, Any]]:
 
 def _word(value: object) -> str:
     text = str(value)
+    if text.isidentifier() or isinstance(value, int | float):  # most are; to ask so costs least
+        return text
     return json.dumps(text) if not text.isprintable() or QUOTED.search(text) else text
 
 

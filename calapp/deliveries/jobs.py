@@ -149,7 +149,7 @@ class Engine:
         until = time.monotonic() + self.lease.total_seconds()
         for row in taken.rows:
             if row.id in held:
-                self.out[row.id] = replace(self.out[row.id], renewed=taken.token, until=until)
+                self.out[row.id] = self.out[row.id]._replace(renewed=taken.token, until=until)
                 continue
             probe = taken.webhooks[row.webhook_id].failures >= FAILURES_TO_ONE
             names = (row.event_uid, row.trigger, row.subject)

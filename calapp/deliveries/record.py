@@ -1,10 +1,9 @@
 """Recording: what the answers of a batch mean for deliveries, attempts and webhooks, in plain statements."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
@@ -21,8 +20,7 @@ GONE = 410
 RELEASE_STEP = 1000  # rows that one transaction makes due
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """What recording must know of a delivery that is out: its recorded tries, and how it was taken."""
 
     tries: int
@@ -35,8 +33,7 @@ class Sent:
     renewed: str | None = None  # the claim that took the place of its parcel's
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """An answer, judged: the state that follows and when it is tried next."""
 
     answer: Answer

@@ -3,9 +3,8 @@
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pycurl
 
@@ -20,8 +19,7 @@ DISALLOW_USERNAME_IN_URL = 278  # libcurl's number; pycurl has no name for it
 NO_BREAKS = str.maketrans("\r\n\0", "   ")
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """One try of a delivery, ready to be sent: the exact bytes and every header; `number` is the attempt."""
 
     delivery_id: int
@@ -33,8 +31,7 @@ class Parcel:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """Milliseconds, each phase alone; `first_byte` is the wait between request and answer."""
 
     name: float
@@ -44,8 +41,7 @@ class Timings:
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a parcel; `failure` is None when the receiver took it, `retry_after` is in seconds."""
 
     parcel: Parcel
@@ -263,7 +259,9 @@ def unsent(parcel: Parcel, at: datetime, trouble: Trouble, waited: float = 0.0) 
 
 def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str | bytes]:
     """Return header lines as libcurl wants them; a line break in one would be another header."""
-    lines: list[str | bytes] = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers]
+    lines: list[str | bytes] = [
+        f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers
+    ]
     plain = "".join(map(str, lines))
     if not (plain.isascii() and plain.isprintable()):
         lines = [str(line).translate(NO_BREAKS).encode("utf-8", "replace") for line in lines]
