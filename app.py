@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     settings = settings or config.load()
     config.use(settings)
     app = Flask(__name__)
-    app.config.from_mapping(flask_config(settings))
+    app.config.from_mapping(flask_config(settings, worker=worker))
     prepare_database(app, worker=worker)
     trust_proxies(app, settings.trusted_proxies)
     register_error_pages(app)
@@ -51,12 +51,12 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     return app
 
 
-def flask_config(settings: Settings) -> dict[str, object]:
+def flask_config(settings: Settings, *, worker: bool) -> dict[str, object]:
     """Translate our settings into those of Flask and its extensions."""
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings),
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings, worker=worker),
         "SESSION_COOKIE_NAME": "calapp",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
@@ -66,11 +66,15 @@ def flask_config(settings: Settings) -> dict[str, object]:
     }
 
 
-def engine_options(settings: Settings) -> dict[str, object]:
-    """Return how to connect; errors keep the values of their statement out of the log."""
+def engine_options(settings: Settings, *, worker: bool) -> dict[str, object]:
+    """Return how to connect; errors keep the values of their statement out of the log.
+
+    A person should not see that a connection broke while nobody used it, so the web asks each before it is
+    used; a worker tries again anyway, and would ask for every batch.
+    """
     if settings.sqlite:
         return {"hide_parameters": True}
-    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": 10}
+    return {"hide_parameters": True, "pool_pre_ping": not worker, "pool_size": 10}
 
 
 def trust_proxies(app: Flask, count: int) -> None:

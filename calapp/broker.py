@@ -8,6 +8,7 @@ import fcntl
 import secrets
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -34,6 +35,7 @@ CHORES = "chores"
 JOBS = {DELIVERIES: "calapp.deliveries.jobs.deliver_due", CHORES: "calapp.chores.do_chores"}
 
 WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
+LISTENS = 1.0  # seconds between two looks of who waits for nudges, and before it connects again
 WORKER_PATIENCE = 3.0  # seconds; longer than a worker blocks on its queue
 LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
 KEPT = 300  # seconds for which RQ keeps a job that raised
@@ -98,12 +100,38 @@ def nudge(name: str = DELIVERIES) -> None:
 
 
 def _enqueue_if_empty(wanted: Queue) -> None:
-    # A job that still waits will start later than now and see our rows; one that is running may not.
-    if wanted.count:
-        return
-    with wanted.connection.pipeline() as pipe:  # one round trip rather than three
+    # A job that still waits will start later than now and see our rows; one that is running is told.
+    with wanted.connection.pipeline(transaction=False) as pipe:  # one round trip rather than three
+        pipe.publish(_nudges(wanted.name), "")
+        if pipe.llen(wanted.key).execute()[1]:
+            return
+    with wanted.connection.pipeline() as pipe:
         wanted.enqueue_call(JOBS[wanted.name], timeout=-1, result_ttl=0, failure_ttl=KEPT, pipeline=pipe)
         pipe.execute()
+
+
+def on_nudge(call: Callable[[], None], name: str = DELIVERIES) -> None:
+    """Make a call at each nudge of a queue's job, in a thread that ends with this process.
+
+    For a job that is running, and would else see new rows only when it looks again by itself.
+    """
+    threading.Thread(target=_hear, args=(call, _nudges(name)), name="ears", daemon=True).start()
+
+
+def _hear(call: Callable[[], None], channel: str) -> None:
+    while True:
+        try:
+            with worker_client().pubsub(ignore_subscribe_messages=True) as ears:
+                ears.subscribe(channel)
+                while True:
+                    if ears.get_message(timeout=LISTENS):
+                        call()
+        except RedisError:
+            time.sleep(LISTENS)
+
+
+def _nudges(name: str) -> str:
+    return f"calapp:nudges:{name}"
 
 
 def alive() -> bool:

@@ -15,33 +15,57 @@ from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready
 from calapp.deliveries.models import State
 
+WILLING = """webhook.active AND webhook.deleted_at IS NULL
+  AND (webhook.hold_until IS NULL OR webhook.hold_until <= :now)
+  AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)"""
+
 # One index probe for each endpoint that has something waiting, however long its backlog is.
-READY = Plain("""
+READY = Plain(
+    f"""
 WITH RECURSIVE endpoint(id) AS (
   SELECT min(webhook_id) FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
   UNION ALL
   SELECT (SELECT min(webhook_id) FROM delivery
           WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id)
   FROM endpoint WHERE endpoint.id IS NOT NULL
-), waiting AS (
+), waiting AS MATERIALIZED (
   SELECT webhook.id, webhook.failures,
     (SELECT min(due_at) FROM delivery
      WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL) AS first_due
-  FROM endpoint JOIN webhook ON webhook.id = endpoint.id
-  WHERE webhook.active AND webhook.deleted_at IS NULL
-    AND (webhook.hold_until IS NULL OR webhook.hold_until <= :now)
-    AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)
+  FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {WILLING}
 )
-SELECT id, failures, first_due FROM waiting WHERE first_due <= :now
-""")
+SELECT id, failures, first_due FROM waiting WHERE first_due <= :now""",
+    f"""
+WITH RECURSIVE endpoint(id, first_due) AS (
+  (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
+   ORDER BY webhook_id, due_at LIMIT 1)
+  UNION ALL
+  SELECT later.webhook_id, later.due_at FROM endpoint CROSS JOIN LATERAL (
+    SELECT webhook_id, due_at FROM delivery
+    WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id
+    ORDER BY webhook_id, due_at LIMIT 1
+  ) AS later
+)
+SELECT webhook.id, webhook.failures, endpoint.first_due FROM endpoint
+JOIN webhook ON webhook.id = endpoint.id WHERE first_due <= :now AND {WILLING}""",
+)
+
+# What has come due last, whatever the number of endpoints; a bound, since it may be very much at once.
+FRESH = Plain(f"""SELECT webhook.id, webhook.failures, min(fresh.due_at) FROM (
+  SELECT webhook_id, due_at FROM delivery
+  WHERE state = 'waiting' AND due_at IS NOT NULL AND due_at > :since AND due_at <= :now
+  ORDER BY due_at DESC LIMIT 200
+) AS fresh JOIN webhook ON webhook.id = fresh.webhook_id WHERE {WILLING}
+GROUP BY webhook.id, webhook.failures""")
 
 ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
   event.uid, event.body, event.trigger, event.subject"""
 
-# SQLite has no LATERAL, but asking it once for each endpoint costs no round trip.
-PICK_SQLITE = Plain(f"""SELECT {ROW} FROM (SELECT * FROM delivery WHERE webhook_id = :webhook
-  AND state = 'waiting' AND due_at <= :now ORDER BY due_at, id LIMIT :quota) AS d
-JOIN event ON event.id = d.event_id""")
+# SQLite has no LATERAL, and its LIMIT may not name a column: so once for all endpoints of the same quota.
+PICK_SQLITE = Plain(f"""SELECT {ROW} FROM json_each(:webhooks) AS endpoint
+CROSS JOIN delivery AS d ON d.id IN (SELECT id FROM delivery WHERE webhook_id = endpoint.value
+  AND state = 'waiting' AND due_at <= :now ORDER BY due_at, id LIMIT :quota)
+CROSS JOIN event ON event.id = d.event_id""")
 
 # LIMIT 1 has each event looked up by its key; as a plain join, PostgreSQL may go through all of them.
 PICK_POSTGRESQL = Plain(f"""
@@ -58,8 +82,8 @@ LAST_TRIES = ByIds("""SELECT id, (
   WHERE webhook_id = webhook.id ORDER BY at DESC LIMIT 1
 ) AS success FROM webhook WHERE id {among}""")
 
-WEBHOOKS = ByIds("""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
-FROM webhook WHERE id {among} AND active AND deleted_at IS NULL""")
+WEBHOOKS = ByIds(f"""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
+FROM webhook WHERE id {{among}} AND {WILLING}""")
 
 LEASE = ByIds("UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1 WHERE id {among}")
 
@@ -108,6 +132,11 @@ def ready(session: Session, at: datetime) -> list[Ready]:
     return [Ready(row[0], row[1], instant(row[2])) for row in READY.run(session, now=at)]
 
 
+def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:
+    """Return endpoints of which something has come due since an instant: of many only some."""
+    return [Ready(row[0], row[1], instant(row[2])) for row in FRESH.run(session, since=since, now=at)]
+
+
 def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
     """Say of each webhook whether its newest try succeeded; None: there is none."""
     found = LAST_TRIES.run(session, webhook_ids)
@@ -121,7 +150,7 @@ def claim(session: Session, quotas: Mapping[int, int], lease: timedelta, at: dat
     """
     token = secrets.token_hex(8)
     rows = _picked(session, quotas, at)
-    webhooks = _webhooks(session, {row.webhook_id for row in rows})
+    webhooks = _webhooks(session, {row.webhook_id for row in rows}, at)
     pointless = {row.id: reason for row in rows if (reason := _pointless(row, at))}
     taken = [row for row in rows if row.id not in pointless and row.webhook_id in webhooks]
     for reason in set(pointless.values()):
@@ -142,13 +171,17 @@ def _pointless(row: Due, at: datetime) -> str | None:
 
 
 def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> list[Due]:
-    if is_sqlite(session):
-        parts = (PICK_SQLITE.run(session, webhook=key, quota=quota, now=at) for key, quota in quotas.items())
-        rows = [row for part in parts for row in part]
-    else:
+    if not is_sqlite(session):
         values = {"webhooks": list(quotas), "quotas": list(quotas.values()), "now": at}
-        rows = list(PICK_POSTGRESQL.run(session, **values))
-    return [_due(row) for row in rows]
+        return [_due(row) for row in PICK_POSTGRESQL.run(session, **values)]
+    alike: dict[int, list[int]] = {}
+    for webhook_id, quota in quotas.items():
+        alike.setdefault(quota, []).append(webhook_id)
+    picked = (
+        PICK_SQLITE.run(session, webhooks=json.dumps(ids), quota=quota, now=at)
+        for quota, ids in alike.items()
+    )
+    return [_due(row) for rows in picked for row in rows]
 
 
 def _due(row: Any) -> Due:
@@ -156,8 +189,9 @@ def _due(row: Any) -> Due:
     return due if due.expires_at is None else due._replace(expires_at=instant(due.expires_at))
 
 
-def _webhooks(session: Session, ids: set[int]) -> dict[int, Target]:
-    found = WEBHOOKS.run(session, ids) if ids else ()
+def _webhooks(session: Session, ids: set[int], at: datetime) -> dict[int, Target]:
+    """Return those that are on; one may have been switched off or put on hold since the look."""
+    found = WEBHOOKS.run(session, ids, now=at) if ids else ()
     return {row[0]: _target(Target._make(row)) for row in found}
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -10,14 +10,14 @@ from functools import lru_cache
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from calapp import logs
+from calapp import broker, logs
 from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import record as recording
 from calapp.deliveries import replays, upkeep
-from calapp.deliveries.claim import Claim, Due, claim, last_tries, ready
-from calapp.deliveries.fairness import FAILURES_TO_ONE, Windows
+from calapp.deliveries.claim import Claim, Due, claim, fresh, last_tries, ready
+from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready, Windows
 from calapp.deliveries.parcels import parcels
 from calapp.deliveries.record import Outcome, Sent, judge
 from calapp.deliveries.sender import Answer, Parcel, Sender
@@ -27,6 +27,7 @@ from calapp.stopping import stop_requested
 BATCH = 100  # rows that one claim takes and one recording writes
 GATHER = 0.05  # seconds in which answers are gathered at most, and after which new work is looked for
 LOOK = 0.01  # seconds of gathering after which new work is looked for when that costs little
+FRESH = timedelta(seconds=1)  # longer than a transaction takes that lets something come due
 SHARE = 4  # times as long as recording and claiming took, answers are gathered
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
 AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
@@ -41,15 +42,17 @@ def deliver_due() -> None:
     answers: list[Answer] = []
     began = time.monotonic()
     while engine.turn(answers) or engine.busy():
-        answers = engine.answers(patience(time.monotonic() - began))
+        worked = time.monotonic() - began
+        answers = engine.answers(patience(worked), least=worked)
         began = time.monotonic()
 
 
 def patience(worked: float) -> float:
     """Return for how many seconds to gather answers after so many seconds of recording and claiming.
 
-    A delivery that comes due meanwhile waits so long: a nudge wakes an idle worker alone. So new work is
-    looked for often, but where the database is slow or much is out, no oftener than can be afforded.
+    A retry that comes due meanwhile waits so long, and what is new when Valkey is away; else a nudge tells of
+    it. So new work is looked for often, but where the database is slow or much is out, no oftener than can be
+    afforded.
     """
     return min(GATHER, max(LOOK, SHARE * worked))
 
@@ -75,7 +78,9 @@ def free_left_behind() -> None:
 @lru_cache(maxsize=1)
 def process_engine() -> "Engine":
     """Return the engine of this process, which outlives a job, so that connections are kept."""
-    return Engine(settings())
+    engine = Engine(settings())
+    broker.on_nudge(engine.sender.ring)
+    return engine
 
 
 class Engine:
@@ -92,6 +97,8 @@ class Engine:
         )
         self.out: dict[int, Sent] = {}
         self.unwritten: list[Answer] = []
+        self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
+        self.looked = 0.0
 
     def busy(self) -> bool:
         """Say whether anything is out, or answered and not yet written down."""
@@ -129,15 +136,37 @@ class Engine:
         if not quotas:
             return []
         with transaction() as writing:
-            taken = claim(writing, quotas, self.lease, at)
+            taken = self._take(writing, quotas, at)
         return parcels(replace(taken, rows=self._note(taken)))
 
     def _quotas(self, session: Session, at: datetime) -> dict[int, int]:
         """Say how many of which webhook's deliveries are to be claimed."""
-        waiting = ready(session, at)
+        waiting = self._waiting(session, at)
         if unknown := self.windows.unknown(waiting):
             self.windows.learn(last_tries(session, unknown))
         return self.windows.quotas(waiting, self.sender.in_flight(), self._room()) if waiting else {}
+
+    def _waiting(self, session: Session, at: datetime) -> list[Ready]:
+        """Return the endpoints that have something due.
+
+        While something is out, all of them are looked through only now and then, since that costs the more
+        the more they are; in between those that were found then, and those of which something came due.
+        """
+        moment = time.monotonic()
+        if not self.busy() or moment - self.looked >= GATHER:
+            self.known = {one.webhook_id: one for one in ready(session, at)}
+            self.looked = moment
+        else:
+            for one in fresh(session, at - FRESH, at):
+                self.known.setdefault(one.webhook_id, one)
+        return list(self.known.values())
+
+    def _take(self, session: Session, quotas: Mapping[int, int], at: datetime) -> Claim:
+        """Claim, and note of which endpoints there was nothing more to claim."""
+        taken = claim(session, quotas, self.lease, at)
+        for webhook_id in quotas.keys() - taken.webhooks.keys():
+            self.known.pop(webhook_id, None)
+        return taken
 
     def _note(self, taken: Claim) -> list[Due]:
         """Note what is out from now on; return the rows to be sent.
@@ -159,12 +188,18 @@ class Engine:
     def _held(self) -> set[int]:
         return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
 
-    def answers(self, seconds: float = GATHER) -> list[Answer]:
-        """Gather answers until a batch is full, the time is up, or nothing is in flight."""
-        until = time.monotonic() + seconds
+    def answers(self, seconds: float = GATHER, *, least: float = 0.0) -> list[Answer]:
+        """Gather answers until a batch is full, the time is up, or nothing is in flight.
+
+        A nudge shortens the time to `least` seconds.
+        """
+        began = time.monotonic()
+        until = began + seconds
         gathered: list[Answer] = []
         while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
             gathered.extend(self.sender.answers(left))
+            if self.sender.was_rung():
+                until = min(until, began + least)
         return gathered
 
     def record(self, answers: Sequence[Answer], *, more: bool = False) -> list[Parcel]:
@@ -229,7 +264,7 @@ class Engine:
             for webhook_id, failures in recovered.items():
                 recording.release_retries(session, webhook_id, failures, at)
             quotas = self._quotas(session, at) if more and self._room() else {}
-            taken = claim(session, quotas, self.lease, at) if quotas else None
+            taken = self._take(session, quotas, at) if quotas else None
         logs.say_each(log, "delivery", [_told(outcome) for outcome in outcomes])
         return taken
 

@@ -1,5 +1,6 @@
 """The sender: the one module that speaks to strangers. Thousands of transfers in one thread, by libcurl."""
 
+import os
 import resource
 import select
 import ssl
@@ -80,6 +81,9 @@ class Sender:
         self.direct = bool(connect_to)
         self.epoll = select.epoll()
         self.epoll.register(self.names.wake, select.EPOLLIN)
+        self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.epoll.register(self.bell, select.EPOLLIN)
+        self.rung = False
         self.timer: float | None = None
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, connections_for(slots))
@@ -152,10 +156,22 @@ class Sender:
             return
         self.out.add(transfer)
 
+    def ring(self) -> None:
+        """End the wait for answers, from any thread."""
+        os.eventfd_write(self.bell, 1)
+
+    def was_rung(self) -> bool:
+        """Say whether it rang since this was last asked."""
+        rung, self.rung = self.rung, False
+        return rung
+
     def answers(self, wait: float) -> list[Answer]:
-        """Return the answers that have come, at once when there are any, at most `wait` seconds later."""
+        """Return the answers that have come, at once when there are any, at most `wait` seconds later.
+
+        A ring ends the wait without any.
+        """
         until = time.monotonic() + wait
-        while (self.out or self.names.waiting) and not self.done:
+        while (self.out or self.names.waiting) and not (self.done or self.rung):
             now = time.monotonic()
             rest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
             self._turn(max(0.0, rest - now))
@@ -169,8 +185,10 @@ class Sender:
         for fd, event in self.epoll.poll(seconds, EVENTS):
             if fd == self.names.wake:
                 self.names.clear_wake()
-                continue
-            self._act(fd, MASKS[event & 31])
+            elif fd == self.bell:
+                self.rung = bool(os.eventfd_read(fd))
+            else:
+                self._act(fd, MASKS[event & 31])
         for one, found in self.names.finished():
             self._go_on(one, found)
         if self.timer is not None and self.timer <= time.monotonic():
@@ -222,6 +240,7 @@ class Sender:
         self.idle.clear()
         self.multi.close()
         self.epoll.close()
+        os.close(self.bell)
         self.names.close()
 
 

@@ -1,5 +1,6 @@
 """From a recorded event to the receiver and the log."""
 
+import time
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -240,3 +241,14 @@ def test_a_template_shapes_the_body_of_its_webhook(rick, receiver, saved, happen
     happen()
     deliver()
     assert receiver.requests[0].body == b'{"who": "123", "all": {"user_id": "123"}, "n": 1}'
+
+
+def test_a_nudge_ends_the_gathering_beside_a_receiver_that_hangs(rick, happen, engine, saved) -> None:
+    with Receiver(silent) as hanging:
+        saved(subscribed(rick, hanging.url()))
+        happen()
+        engine.sender.start(engine.claim())
+        engine.sender.ring()
+        began = time.monotonic()
+        assert engine.answers(0.9) == []
+    assert time.monotonic() - began < 0.5

@@ -1,6 +1,7 @@
 """The embedded Valkey, the queue, and what goes on without them."""
 
 import json
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -33,6 +34,15 @@ def test_a_second_nudge_adds_no_second_job(valkey: EmbeddedValkey) -> None:
     broker.nudge()
     broker.nudge()
     assert broker.queue().count == 1
+
+
+def test_a_nudge_is_heard_by_who_is_at_work_already(valkey: EmbeddedValkey) -> None:
+    heard = threading.Event()
+    broker.on_nudge(heard.set)
+    until = time.monotonic() + 10
+    while not heard.wait(0.05) and time.monotonic() < until:  # until it has connected
+        broker.nudge()
+    assert heard.is_set()
 
 
 def test_a_job_is_json_and_no_pickle(valkey: EmbeddedValkey) -> None:
