@@ -42,8 +42,7 @@ def deliver_due() -> None:
     answers: list[Answer] = []
     began = time.monotonic()
     while engine.turn(answers) or engine.busy():
-        worked = time.monotonic() - began
-        answers = engine.answers(patience(worked), least=worked)
+        answers = engine.answers(patience(time.monotonic() - began))
         began = time.monotonic()
 
 
@@ -188,18 +187,14 @@ class Engine:
     def _held(self) -> set[int]:
         return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
 
-    def answers(self, seconds: float = GATHER, *, least: float = 0.0) -> list[Answer]:
-        """Gather answers until a batch is full, the time is up, or nothing is in flight.
-
-        A nudge shortens the time to `least` seconds.
-        """
-        began = time.monotonic()
-        until = began + seconds
+    def answers(self, seconds: float = GATHER) -> list[Answer]:
+        """Gather answers until a batch is full, the time is up, a nudge comes, or nothing is in flight."""
+        until = time.monotonic() + seconds
         gathered: list[Answer] = []
         while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
             gathered.extend(self.sender.answers(left))
             if self.sender.was_rung():
-                until = min(until, began + least)
+                break
         return gathered
 
     def record(self, answers: Sequence[Answer], *, more: bool = False) -> list[Parcel]:
