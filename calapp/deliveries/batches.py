@@ -6,8 +6,9 @@ a delivery would cost.
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -59,7 +60,7 @@ class ByRows:
     """A statement for rows that are given: `FROM {rows}`, where they are called r; with PostgreSQL's types.
 
     `{columns}` stands for the names of their columns. PostgreSQL takes all rows as one value, SQLite executes
-    it for each. Instants are given as `written` writes them.
+    it for each. Instants are given as `writer` writes them.
     """
 
     def __init__(self, statement: str, **columns: str) -> None:
@@ -83,6 +84,11 @@ def written(at: datetime, *, sqlite: bool) -> str:
     """Return an instant, which must be in UTC, as the database reads it: SQLite keeps no zone."""
     text = at.isoformat(" ", "microseconds")
     return text[:26] if sqlite else text
+
+
+def writer(session: Session) -> Callable[[datetime], str]:
+    """Return how instants are written for the rows of a statement."""
+    return partial(written, sqlite=is_sqlite(session))
 
 
 def stored(value: Any) -> Any:

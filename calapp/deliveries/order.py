@@ -1,14 +1,13 @@
 """The order within a chain: of the deliveries that are made to wait, which stands behind which."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.broker import nudge
 from calapp.db import after_commit, database_now
-from calapp.deliveries.batches import ByRows
+from calapp.deliveries.batches import ByRows, writer
 from calapp.deliveries.models import Delivery, State, stands
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 
@@ -44,18 +43,18 @@ def queue_up(session: Session, webhook_id: int, rows: Sequence[tuple[int, str]],
     """
     if not rows:
         return
-    at = database_now(session)
+    at = writer(session)(database_now(session))
     waiting = _waiting(session, webhook_id, dict(rows))
     last: dict[str, int] = {}
-    places: list[dict[str, Any]] = []
+    places: list[tuple[int, int | None, str | None]] = []
     for delivery_id, chain in rows:
         earlier = [one for one in waiting.get(chain, ()) if one < delivery_id]
         before = last.get(chain) or max(earlier, default=None)
-        places.append({"id": delivery_id, "after_id": before, "due_at": None if before else at})
+        places.append((delivery_id, before, None if before else at))
         last[chain] = delivery_id
     statement.run(session, places)
     later = {chain: [one for one in waiting.get(chain, ()) if one > tail] for chain, tail in last.items()}
-    behind = [{"id": min(ids), "after_id": last[chain]} for chain, ids in later.items() if ids]
+    behind = [(min(ids), last[chain]) for chain, ids in later.items() if ids]
     if behind:
         STAND_BEHIND.run(session, behind)
     after_commit(session, "nudge", nudge)

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
-from calapp.db import UTCDateTime, is_sqlite
-from calapp.deliveries.batches import ByIds, ByRows, written
+from calapp.db import UTCDateTime
+from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.retries import FAILURES_BEFORE_HOLD, hold_delay, next_delay
@@ -152,7 +151,7 @@ def record(
     session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
 ) -> dict[int, int]:
     """Write a batch of outcomes; return the webhooks that have just come back, and how often they failed."""
-    write = partial(written, sqlite=is_sqlite(session))
+    write = writer(session)
     ended_at = write(at)
     rows = sorted(_delivery_row(outcome, ended_at, write) for outcome in outcomes)
     matched = DELIVERY.run(session, rows)  # by their ids, so that two workers never wait for each other

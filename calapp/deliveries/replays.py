@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from calapp.broker import CHORES, nudge
-from calapp.db import UTCDateTime, after_commit, database_now
+from calapp.db import after_commit, database_now
 from calapp.deliveries.batches import ByIds
 from calapp.deliveries.models import Delivery, Event, Replay, ReplayState, State, waiting_at
 from calapp.deliveries.order import WAIT_AGAIN, queue_up
@@ -25,8 +25,7 @@ COPIES = ByIds(
     """INSERT INTO delivery (event_id, webhook_id, chain, body, content_type, created_at,
   state, attempts, tries, manual)
 SELECT event_id, webhook_id, chain, body, content_type, :at, 'waiting', 0, 0, true FROM delivery
-WHERE id {among} ORDER BY id RETURNING id, event_id""",
-    bindparam("at", type_=UTCDateTime),
+WHERE id {among} ORDER BY id RETURNING id, event_id"""
 )
 
 

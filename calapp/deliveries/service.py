@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from calapp.broker import nudge
 from calapp.db import after_commit, database_now
+from calapp.deliveries.batches import writer
 from calapp.deliveries.models import Attempt, Delivery, State, stands
 from calapp.deliveries.order import WAIT_AGAIN
 from calapp.errors import Conflict, Gone, NotFound
@@ -57,7 +58,7 @@ def resend(session: Session, delivery: Delivery) -> Delivery:
     if delivery.state == State.DELIVERED:
         delivery = _copy_in_hand(session, delivery) or _add_copy(session, delivery, at)
     else:
-        WAIT_AGAIN.run(session, [{"id": delivery.id, "after_id": None, "due_at": at}])
+        WAIT_AGAIN.run(session, [(delivery.id, None, writer(session)(at))])
         session.refresh(delivery)
     try_at_once(delivery.webhook)
     after_commit(session, "nudge", nudge)
