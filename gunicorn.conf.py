@@ -25,7 +25,7 @@ except BadSetting as error:
 
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
-worker_class = "gthread"
+worker_class = "calapp.serving.PatientWorker"
 threads = WEB_THREADS  # a visitor never waits for a receiver, only for the database
 graceful_timeout = 10  # seconds to answer what is being asked
 loglevel = "warning"

@@ -11,7 +11,7 @@ Read the packages in the order in which they may import each other, lowest first
 * `webhooks`: who asked to be told; `deliveries`: telling them; `bookings`: what happens
 * `integrations`: the page that brings them together
 * `monitoring`: /healthz, /metrics, the log of requests; `privacy`: erase and export
-* `cli` and `worker`: the commands and the worker process, on top of all
+* `cli`, `worker` and `serving`: the commands, the worker process and how long the web waits, on top of all
 """
 
 __version__ = "1.0.0"

@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request, url_for
 from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
+from gunicorn.http.errors import ParseException
 from psycopg.errors import NumericValueOutOfRange
 from sqlalchemy.exc import DataError, OperationalError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -101,6 +102,7 @@ def register_error_pages(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(DataError, _beyond_a_column)
+    app.register_error_handler(ParseException, _unreadable)
     app.before_request(_refuse_nul)
     app.after_request(_add_headers)
 
@@ -124,6 +126,11 @@ def _app_error(error: errors.AppError) -> AnyResponse:
     details = {name: value for name, value in error.details.items() if value is not None}
     fault = Fault(status=status, code=error.code, message=error.message, details=details, headers=headers)
     return answer(fault)
+
+
+def _unreadable(_error: ParseException) -> AnyResponse:
+    """Answer a body in pieces (Transfer-Encoding: chunked) that are not such."""
+    return _http_error(BadRequest())
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
