@@ -16,7 +16,7 @@ FORM = {"name": "Ada Byron", "email": "ada@example.com", "time_zone": "Europe/Lo
 def race(settings: Settings, wishes: Sequence[Sequence[Wish]]) -> list[list[Answer]]:
     """Let as many processes as there are lists of wishes book them at once; return what each was answered."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["app"])
+    context.set_forkserver_preload(["tests.journey.warm"])
     with context.Manager() as manager:
         ready = manager.Barrier(len(wishes))
         answers = manager.dict()
