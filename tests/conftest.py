@@ -61,15 +61,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def emptied(postgresql: str) -> Callable[[], str]:
-    """Return a function that empties this process's database on PostgreSQL and gives its address."""
-    own = postgres.copy_of_migrated(postgresql)
-
-    def empty() -> str:
-        postgres.empty(own)
-        return own
-
-    return empty
+def own_postgresql(postgresql: str) -> Iterator[postgres.Database]:
+    """The database of this process on PostgreSQL."""
+    own = postgres.Database(postgresql)
+    yield own
+    own.close()
 
 
 class Clock:
@@ -101,7 +97,7 @@ def database(request: pytest.FixtureRequest) -> str:
     """
     if getattr(request, "param", "sqlite") == "sqlite":
         return ""
-    return request.getfixturevalue("emptied")()
+    return request.getfixturevalue("own_postgresql").empty()
 
 
 on_both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)

@@ -8,11 +8,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from flask_migrate import upgrade
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import create_engine, text
 
 from app import create_app
 from calapp import config
@@ -48,7 +47,7 @@ EMPTY = (
 def server(shared: Path) -> Iterator[str]:
     """Start or join the server of this run, whose processes share a folder; the last one stops it."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = Path(tempfile.gettempdir()) / f"calapp-pg-{run}"
+    folder = Path(tempfile.gettempdir()) / f"pg-{run}"
     with _alone(shared):
         folder.mkdir(exist_ok=True)
         new = not (folder / "data").exists()
@@ -105,16 +104,40 @@ def new_database(address: str) -> Iterator[str]:
     run_sql(address, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def empty(address: str) -> None:
-    """Empty every table, which is ten times as fast as another database."""
-    with _engine(address).connect() as connection:
-        for statement in EMPTY:
-            connection.execute(text(statement))
+# What a test that alters the tables or adds triggers changes.
+SHAPE = """SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute),
+    (SELECT count(*) FROM pg_proc), (SELECT count(*) FROM pg_trigger), (SELECT count(*) FROM pg_constraint)"""
 
 
-@cache
-def _engine(address: str) -> Engine:
-    return create_engine(address, isolation_level="AUTOCOMMIT")
+class Database:
+    """A database of this process, emptied for each test, which is ten times as fast as a new one."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self._renew()
+
+    def _renew(self) -> None:
+        self.address = copy_of_migrated(self.server)
+        self.engine = create_engine(self.address, isolation_level="AUTOCOMMIT")
+        self.shape = self._read_shape()
+
+    def _read_shape(self) -> tuple[int, ...]:
+        with self.engine.connect() as connection:
+            return tuple(connection.execute(text(SHAPE)).one())
+
+    def close(self) -> None:
+        """Close the connections; the database goes with its server."""
+        self.engine.dispose()
+
+    def empty(self) -> str:
+        """Empty every table, or take another database when a test changed its shape; return the address."""
+        if self._read_shape() != self.shape:
+            self.close()
+            self._renew()
+        with self.engine.connect() as connection:
+            for statement in EMPTY:
+                connection.execute(text(statement))
+        return self.address
 
 
 def run_sql(address: str, *statements: str) -> None:

@@ -1,5 +1,6 @@
 """What makes the tests quick and changes nothing that they show."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -15,9 +16,15 @@ ROOM = 4 * 2**30  # bytes; the files of a run take a tenth of it
 
 
 def work_in_memory() -> None:
-    """Put temporary files into memory where there is room; every commit would wait for the disk."""
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM and "TMPDIR" not in os.environ:
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    """Put a run's temporary files into memory where there is room; every commit would wait for the disk.
+
+    The processes of the run inherit the folder. What failed tests wrote is kept by pytest, beside it.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+        return
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="calapp-", dir=MEMORY)
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 def compile_routes_once() -> None:
