@@ -4,6 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import median
 
+from tests.bench.sizes import FULL
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -14,6 +16,10 @@ class Figure:
     aim: float
     how: str
     at_most: bool = False
+
+    def said(self, backlog: int) -> str:
+        """Say what is measured, with so much waiting in the large database."""
+        return self.what.format(backlog=backlog)
 
     @property
     def to_reach(self) -> str:
@@ -49,7 +55,7 @@ FIGURES = (
     ),
     Figure(
         "claim",
-        "a claim of 100 with 1,000,000 waiting, against 1,000",
+        "a claim of 100 with {backlog:,} waiting, against 1,000",
         1.5,
         "look, claim and commit, in turn on both databases; medians",
         at_most=True,
@@ -104,8 +110,12 @@ REASONS: dict[tuple[str, str], str] = {}
 
 @dataclass
 class Results:
-    """What was measured so far: ratios by figure and database, and what they were made of."""
+    """What was measured so far: ratios by figure and database, and what they were made of.
 
+    `backlog` is what waits in the large database.
+    """
+
+    backlog: int = FULL.backlog
     ratios: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     raw: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     pictures: dict[tuple[str, str], dict[int, list[float]]] = field(

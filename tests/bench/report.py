@@ -45,7 +45,8 @@ def table(results: Results) -> str:
     for figure, where, values in lines(results):
         middle, ends = spread(values)
         reached = "yes" if figure.reached(median(values)) else "**no**"
-        rows.append(f"| {figure.what} | {where} | {figure.to_reach} | {reached} | {middle} | {ends} |")
+        what = figure.said(results.backlog)
+        rows.append(f"| {what} | {where} | {figure.to_reach} | {reached} | {middle} | {ends} |")
     return "\n".join(rows) + "\n"
 
 
@@ -56,14 +57,18 @@ def missed(results: Results) -> str:
         if not figure.reached(median(values)):
             reason = REASONS.get((figure.key, where), "the reason is not known yet")
             short = figure.missed_by(median(values))
-            said.append(f"* {figure.what}, {where}: {short} ({figure.to_reach} to reach): {reason}.")
+            said.append(
+                f"* {figure.said(results.backlog)}, {where}: {short} ({figure.to_reach} to reach): {reason}."
+            )
     return "## Not reached\n\n" + "\n".join(said) + "\n" if said else ""
 
 
 def context(stage: Stage, began: datetime, load: str, rate: float) -> str:
     """Return how, on what and when it was measured."""
     took = (datetime.now(UTC) - began).total_seconds() / 60
-    hows = "\n".join(f"| {figure.what} | {figure.how} |" for figure in FIGURES if figure.how)
+    hows = "\n".join(
+        f"| {figure.said(stage.results.backlog)} | {figure.how} |" for figure in FIGURES if figure.how
+    )
     return f"""## How
 
 {began:%d %B %Y, %H:%M} UTC, {took:.0f} minutes; rounds: {stage.results.rounds}.

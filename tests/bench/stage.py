@@ -22,7 +22,7 @@ class Stage:
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        self.results = Results()
+        self.results = Results(backlog=size.backlog)
         self.stack = ExitStack()
         self.receiver = Receiving()
 

@@ -33,6 +33,12 @@ def test_the_table_gives_the_median_of_the_rounds() -> None:
     assert f"| **no** | {median((300, 100, 200))} | 100 – 300 |" in table(results)
 
 
+def test_the_table_names_the_backlog_that_there_was() -> None:
+    results = Results(backlog=50_000)
+    results.ratio("claim", "SQLite", 1.1)
+    assert "with 50,000 waiting, against 1,000 |" in table(results)
+
+
 def test_every_reason_is_of_a_figure_that_stands() -> None:
     assert {key for key, _ in REASONS} <= {figure.key for figure in FIGURES}
 

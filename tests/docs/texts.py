@@ -18,6 +18,7 @@ from calapp.integrations.life import sample_life
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+RESULTS = ROOT / "tests" / "bench" / "RESULTS.md"
 GUIDE = ROOT / "docs" / "webhooks.md"
 AT = datetime(2027, 1, 4, 9, 30, tzinfo=UTC)
 HOST = {
@@ -32,7 +33,11 @@ BLOCK = re.compile(r"^```(?P<language>\w+)(?: (?P<name>\S+))?\n(?P<text>.*?)^```
 
 def texts() -> dict[Path, str]:
     """Return every generated document as it should be."""
-    parts = {"settings": settings_table(), "request": f"```http\n{request()}\n```"}
+    parts = {
+        "settings": settings_table(),
+        "request": f"```http\n{request()}\n```",
+        "measured": measured(),
+    }
     return {README: with_parts(README.read_text(), parts), GUIDE: guide()}
 
 
@@ -72,6 +77,15 @@ def default(value: Any) -> str:
     if isinstance(value, float):
         value = f"{value:g}"
     return f"`{value}`" if str(value) else ""
+
+
+def measured() -> str:
+    """Return the table of the last benchmark, and when and on what it ran."""
+    results = RESULTS.read_text()
+    [table] = re.findall(r"(?:^\| .*\n|^\|-.*\n)+", results.partition("\n## ")[0], re.MULTILINE)
+    [how] = re.findall(r"^(\d+ \w+ \d{4}), .*rounds: (\d+)", results, re.MULTILINE)
+    [machine] = re.findall(r"^Machine: (.*?); load", results, re.MULTILINE)
+    return f"{table}\n{how[0]}; rounds: {how[1]}; {machine}."
 
 
 def guide() -> str:
