@@ -18,6 +18,7 @@ from calapp.db import is_sqlite
 AMONG_SQLITE = "IN (SELECT value FROM json_each(:ids))"
 AMONG_POSTGRESQL = "= ANY(CAST(:ids AS integer[]))"
 NAME = re.compile(r":(\w+)")
+COLUMN = re.compile(r"\br\.(\w+)")
 
 
 def for_psycopg(statement: str) -> str:
@@ -57,20 +58,21 @@ class ByIds:
 
 
 class ByRows:
-    """A statement for rows that are given: `FROM {rows}`, where they are called r; with PostgreSQL's types.
+    """A statement for rows that are given: they stand `{from_rows}`, and `r.name` is a column of theirs.
 
-    `{columns}` stands for the names of their columns. PostgreSQL takes all rows as one value, SQLite executes
-    it for each. Instants are given as `writer` writes them.
+    It takes PostgreSQL's types of the columns, whose names and values `{columns}` and `{values}` stand for.
+    PostgreSQL takes all rows as one value, SQLite executes it for each. Instants are given as `writer` writes
+    them.
     """
 
     def __init__(self, statement: str, **columns: str) -> None:
         self.names = tuple(columns)
-        names = ", ".join(columns)
-        one = ", ".join(f"? AS {name}" for name in columns)
-        self.sqlite = statement.format(columns=names, rows=f"(SELECT {one}) AS r")
-        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        given = f"json_to_recordset(CAST(:rows AS json)) AS r({typed})"
-        self.postgresql = for_psycopg(statement.format(columns=names, rows=given))
+        places = {name: f"?{place}" for place, name in enumerate(columns, 1)}
+        given = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        parts = {"columns": ", ".join(columns), "values": ", ".join(f"r.{name}" for name in columns)}
+        rows = f"FROM json_to_recordset(CAST(:rows AS json)) AS r({given})"
+        self.sqlite = COLUMN.sub(lambda match: places[match[1]], statement.format(from_rows="", **parts))
+        self.postgresql = for_psycopg(statement.format(from_rows=rows, **parts))
 
     def run(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
         """Execute it for these rows, with values in the order of the columns; return how many it changed."""

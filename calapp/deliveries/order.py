@@ -15,7 +15,7 @@ PLACES = {"id": "integer", "after_id": "integer", "due_at": "timestamptz"}
 
 WAIT = ByRows(
     """UPDATE delivery SET state = 'waiting', after_id = r.after_id, due_at = r.due_at, claim = NULL,
-  tries = 0, reason = NULL FROM {rows} WHERE delivery.id = r.id""",
+  tries = 0, reason = NULL {from_rows} WHERE delivery.id = r.id""",
     **PLACES,
 )
 
@@ -23,13 +23,13 @@ WAIT = ByRows(
 WAIT_AGAIN = ByRows(
     """UPDATE delivery SET state = 'waiting', after_id = r.after_id, due_at = r.due_at, claim = NULL,
   tries = 0, reason = NULL, manual = true, finished_at = NULL, expires_at = NULL
-FROM {rows} WHERE delivery.id = r.id""",
+{from_rows} WHERE delivery.id = r.id""",
     **PLACES,
 )
 
 # What is out already cannot be called back; what was tried keeps its place in the schedule.
 STAND_BEHIND = ByRows(
-    """UPDATE delivery SET after_id = r.after_id, due_at = NULL FROM {rows} WHERE delivery.id = r.id
+    """UPDATE delivery SET after_id = r.after_id, due_at = NULL {from_rows} WHERE delivery.id = r.id
   AND delivery.attempts = 0 AND (delivery.after_id IS NULL OR delivery.after_id < r.after_id)""",
     id="integer",
     after_id="integer",

@@ -51,7 +51,7 @@ DELIVERY = ByRows(
     """UPDATE delivery SET state = r.state, due_at = r.due_at, claim = NULL, tries = delivery.tries + 1,
   last_status = r.status, reason = r.reason, finished_at = r.finished_at,
   parked_at = coalesce(r.parked_at, delivery.parked_at)
-FROM {rows} WHERE delivery.id = r.id AND delivery.claim = r.claim AND delivery.state = 'waiting'""",
+{from_rows} WHERE delivery.id = r.id AND delivery.claim = r.claim AND delivery.state = 'waiting'""",
     id="integer",
     claim="text",
     state="text",
@@ -71,7 +71,7 @@ LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = N
 # Attempts of deliveries that were deleted meanwhile fall away. Not by EXISTS, for which PostgreSQL goes
 # through all deliveries when its statistics are old.
 ATTEMPTS = ByRows(
-    """INSERT INTO attempt ({columns}) SELECT {columns} FROM {rows}
+    """INSERT INTO attempt ({columns}) SELECT {values} {from_rows}
 WHERE (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id) = 1""",
     delivery_id="integer",
     webhook_id="integer",
