@@ -134,7 +134,11 @@ class Settings:
     webhook_allowed_networks: tuple[Network, ...] = _setting(
         (), _networks, "CIDRs that the address guard lets through although they are private, comma-separated."
     )
-    webhook_concurrency: int = _setting(256, _whole(1, 4096), "Deliveries in flight in one worker process.")
+    webhook_concurrency: int = _setting(
+        256,
+        _whole(1, 4096),
+        "Deliveries in flight in one worker process; while many hang, at most twice as many.",
+    )
     webhook_concurrency_per_endpoint: int = _setting(
         64, _whole(1, 4096), "Of these at most for one endpoint."
     )

@@ -55,6 +55,18 @@ class Windows:
             window = Window(failures=int(success is False), proven=bool(success))
             self.windows.setdefault(webhook_id, window)
 
+    def free(self, in_flight: Mapping[int, Sequence[float]]) -> int:
+        """Return how many more may be out.
+
+        Transfers older than a second count for at most half of the slots, so that endpoints that worked and
+        all begin to hang at once hold the others up for a second, not until their deadline; but never are
+        more than twice the slots out.
+        """
+        out = sum(map(len, in_flight.values()))
+        old = sum(age > QUICK for ages in in_flight.values() for age in ages)
+        counted = out - max(0, old - self.slots // 2)
+        return max(0, min(self.slots - counted, 2 * self.slots - out))
+
     def quotas(
         self, ready: Sequence[Ready], in_flight: Mapping[int, Sequence[float]], most: int
     ) -> dict[int, int]:

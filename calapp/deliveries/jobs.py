@@ -124,7 +124,7 @@ class Engine:
             raise
 
     def _room(self) -> int:
-        return 0 if stop_requested() else min(self.sender.free(), BATCH)
+        return 0 if stop_requested() else min(self.windows.free(self.sender.in_flight()), BATCH)
 
     def _claim(self) -> list[Parcel]:
         """Look with a plain read first: a claim that finds nothing may not hold the writer up."""

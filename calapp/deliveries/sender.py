@@ -90,10 +90,6 @@ class Sender:
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
-    def free(self) -> int:
-        """Return how many slots are not in use."""
-        return max(0, self.slots - len(self.out) - len(self.names))
-
     def busy(self) -> bool:
         """Say whether anything is out or answered but not yet taken."""
         return bool(self.out or self.done or self.names.waiting)

@@ -61,6 +61,15 @@ def test_one_that_succeeded_and_now_hangs_counts_as_slow_after_a_second(windows)
     assert windows.quotas(due(*hanging), hanging, 32) == {}
 
 
+def test_all_that_hang_at_once_hold_the_others_up_for_a_second_only(windows) -> None:
+    young, old = ({number: [age] for number in range(SLOTS)} for age in (0.9, 1.1))
+    assert (windows.free(young), windows.free(old)) == (0, SLOTS // 2)
+
+
+def test_never_are_more_than_twice_the_slots_out(windows) -> None:
+    assert windows.free({number: [1.1] for number in range(2 * SLOTS - 1)}) == 1
+
+
 def test_what_the_database_says_does_not_replace_what_was_seen(windows) -> None:
     windows.seen(1, success=False, seconds=0.1)
     windows.learn({1: True})
