@@ -110,24 +110,32 @@ def _enqueue_if_empty(wanted: Queue) -> None:
         pipe.execute()
 
 
-def on_nudge(call: Callable[[], None], name: str = DELIVERIES) -> None:
-    """Make a call at each nudge of a queue's job, in a thread that ends with this process.
+def on_nudge(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], None]:
+    """Make a call at each nudge of a queue's job, in a thread; return what ends it before the process ends.
 
     For a job that is running, and would else see new rows only when it looks again by itself.
     """
-    threading.Thread(target=_hear, args=(call, _nudges(name)), name="ears", daemon=True).start()
+    over = threading.Event()
+    thread = threading.Thread(target=_hear, args=(call, _nudges(name), over), name="ears", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    return end
 
 
-def _hear(call: Callable[[], None], channel: str) -> None:
-    while True:
+def _hear(call: Callable[[], None], channel: str, over: threading.Event) -> None:
+    while not over.is_set():
         try:
             with worker_client().pubsub(ignore_subscribe_messages=True) as ears:
                 ears.subscribe(channel)
-                while True:
+                while not over.is_set():
                     if ears.get_message(timeout=LISTENS):
                         call()
         except RedisError:
-            time.sleep(LISTENS)
+            over.wait(LISTENS)
 
 
 def _nudges(name: str) -> str:

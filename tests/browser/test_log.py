@@ -133,7 +133,7 @@ def test_a_replay_is_stopped_and_says_how_far_it_came(
     window.go(log_of(held))
     window.link("Replay").click()
     window.button("Replay").click()
-    window.go(log_of(held))
+    expect(window.button("Stop")).to_be_visible()
     wait_until(lambda: window.page.reload() and window.page.get_by_text("200 of 201 events").count())
     window.button("Stop").click()
     expect(window.page.get_by_text("The last replay was stopped")).to_contain_text("200 of 201 events")

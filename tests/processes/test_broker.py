@@ -38,10 +38,11 @@ def test_a_second_nudge_adds_no_second_job(valkey: EmbeddedValkey) -> None:
 
 def test_a_nudge_is_heard_by_who_is_at_work_already(valkey: EmbeddedValkey) -> None:
     heard = threading.Event()
-    broker.on_nudge(heard.set)
+    end = broker.on_nudge(heard.set)
     until = time.monotonic() + 10
     while not heard.wait(0.05) and time.monotonic() < until:  # until it has connected
         broker.nudge()
+    end()
     assert heard.is_set()
 
 
