@@ -19,7 +19,6 @@ SHOWN = 8  # characters of a booking's uid: enough to find it, not enough to ope
 REQUEST: ContextVar[str] = ContextVar("request", default="")  # the id of the request that is answered
 
 QUOTED = re.compile('[ "=]')
-_NOTHING = (None, "")
 FOREIGN = ("gunicorn.error", "gunicorn.access")  # which bring handlers of their own
 
 
@@ -39,7 +38,7 @@ class Lines(logging.Formatter):
         at = f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S}"
         start = f"{at} {self.process} {record.levelname.lower()}: {message}"
         return [
-            start + "".join([f" {name}={_word(value)}" for name, value in fields.items()])
+            start + "".join([f" {name}={_word(value)}" for name, value in fields])
             for fields in _fields(record)
         ]
 
@@ -58,22 +57,23 @@ class Objects(Lines):
             "message": record.getMessage(),
         }
         last = {"traceback": _traceback(self, record)} if record.exc_info else {}
-        return "\n".join(json.dumps({**made, **fields, **last}, default=str) for fields in _fields(record))
+        return "\n".join(
+            json.dumps({**made, **dict(fields), **last}, default=str) for fields in _fields(record)
+        )
 
 
-def _fields(record: logging.LogRecord) -> list[dict[str, Any]]:
+def _fields(record: logging.LogRecord) -> list[list[tuple[str, object]]]:
     """Return what each line of a record carries."""
     each: Sequence[Mapping[str, Any]] = getattr(record, "each", None) or [getattr(record, "said", {})]
     request = REQUEST.get()
-    return [
-        {name: value for name, value in {"request": request, **said}.items() if value not in _NOTHING}
-        for said in each
-    ]
+    if request:
+        each = [{"request": request, **said} for said in each]
+    return [[pair for pair in said.items() if pair[1] is not None and pair[1] != ""] for said in each]
 
 
 def _word(value: object) -> str:
-    text = str(value)
-    if text.isidentifier() or isinstance(value, int | float):  # most are; to ask so costs least
+    text = value if value.__class__ is str else str(value)
+    if text.isidentifier() or value.__class__ is int:  # most are, and to ask so costs least
         return text
     return json.dumps(text) if not text.isprintable() or QUOTED.search(text) else text
 

@@ -65,8 +65,8 @@ class Transfer(pycurl.Curl):
     """An easy handle with everything set that does not change, and the state of the try that it is on."""
 
     __slots__ = (
-        "at", "began", "blocked", "body", "body_size", "guard", "head", "head_size", "no_socket", "parcel",
-        "resolved", "timeout", "waited",
+        "at", "began", "blocked", "body", "body_size", "guard", "head", "interim", "no_socket", "parcel",
+        "resolved", "timeout", "url", "waited",
     )  # fmt: skip
 
     parcel: Parcel
@@ -86,7 +86,8 @@ class Transfer(pycurl.Curl):
         self.guard = guard
         self.waited = 0.0
         self.resolved: str | None = None
-        self.head: list[bytes] = []
+        self.url = ""
+        self.head = bytearray()
         self.body = bytearray()
         self._set_limits(round(timeout * 1000))
         self._set_tls(ca_file)
@@ -135,8 +136,11 @@ class Transfer(pycurl.Curl):
         self.no_socket = 0
         self.head.clear()
         self.body.clear()
-        self.head_size = self.body_size = 0
-        self.setopt(pycurl.URL, parcel.url.encode("utf-8", "replace"))
+        self.interim = self.body_size = 0
+        if parcel.url != self.url:
+            self.url = ""  # until this one is taken
+            self.setopt(pycurl.URL, parcel.url.encode("utf-8", "replace"))
+            self.url = parcel.url
         self.setopt(pycurl.POSTFIELDS, parcel.body)
         self.setopt(pycurl.HTTPHEADER, _header_lines(parcel.headers))
 
@@ -155,10 +159,10 @@ class Transfer(pycurl.Curl):
 
     def _on_head(self, line: bytes) -> int | None:
         if line[:5] == b"HTTP/":
-            self.head.clear()  # what came before was an interim answer
-        self.head.append(line)
-        self.head_size += len(line)
-        return None if self.head_size <= MAX_READ else 0
+            self.interim += len(self.head)  # what came before was an interim answer
+            self.head.clear()
+        self.head += line
+        return None if self.interim + len(self.head) <= MAX_READ else 0
 
     def _on_body(self, data: bytes) -> int | None:
         self.body_size += len(data)
@@ -179,7 +183,7 @@ class Transfer(pycurl.Curl):
             status=status,
             failure=self._failure(status, error, text),
             timings=self._timings(),
-            headers=_text(b"".join(self.head).rstrip()).replace("\r\n", "\n"),
+            headers=_text(self.head.rstrip()).replace("\r\n", "\n"),
             body=_text(self.body),
             retry_after=asked,
         )
@@ -218,7 +222,7 @@ class Transfer(pycurl.Curl):
         return timedelta(seconds=passed) if passed >= 0 else None
 
     def _header(self, name: bytes) -> str | None:
-        for line in self.head:
+        for line in self.head.split(b"\n"):
             found, colon, value = line.partition(b":")
             if colon and found.lower() == name:
                 return value.strip().decode("utf-8", "replace").replace("\0", "")
