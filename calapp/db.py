@@ -145,30 +145,20 @@ def database_now(session: Session) -> datetime:
 
 
 def prepare_engine(engine: Engine, *, worker: bool) -> None:
-    """Set what SQLite needs on every connection, and how long a commit takes.
+    """Set what SQLite needs on every connection; PostgreSQL needs nothing.
 
-    The web waits 5 s for the other threads of its process and 5 s for SQLite's writer, and its commits wait
-    for the disk, since a confirmation must outlive a power cut. A worker waits 30 s, and its commits do not
-    wait for the disk: what it did last is then done once more, and an event is only sent twice.
+    The web waits 5 s for the other threads of its process and 5 s for the writer, a worker 30 s. Commits wait
+    for the disk, since a confirmation and an event's id must outlive a power cut.
     """
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine, worker=worker)
-    elif worker:
-
-        @event.listens_for(engine, "connect")
-        def connect(connection: Any, _record: Any) -> None:
-            connection.execute("SET synchronous_commit TO off")
-            connection.commit()
-
-
-def _prepare_sqlite(engine: Engine, *, worker: bool) -> None:
+    if engine.dialect.name != "sqlite":
+        return
     waits = WORKER_WAITS if worker else WEB_WAITS
     engine.update_execution_options(waits=waits)
     pragmas = (
         f"PRAGMA busy_timeout = {1000 * waits:.0f}",
         "PRAGMA journal_mode = WAL",
         "PRAGMA foreign_keys = ON",
-        f"PRAGMA synchronous = {'NORMAL' if worker else 'FULL'}",
+        "PRAGMA synchronous = FULL",
     )
 
     @event.listens_for(engine, "connect")
@@ -181,3 +171,16 @@ def _prepare_sqlite(engine: Engine, *, worker: bool) -> None:
     def begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def commit_without_disk(engine: Engine) -> None:
+    """Let no commit of this process wait for the disk: for one that only writes what became of deliveries.
+
+    What a power cut takes with it comes due again, and is sent twice.
+    """
+    sqlite = engine.dialect.name == "sqlite"
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL" if sqlite else "SET synchronous_commit TO off")
+        connection.commit()

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from calapp import broker
 from calapp.config import settings
+from calapp.db import commit_without_disk, db
 from calapp.errors import Busy
 from calapp.processes import follow_forker
 from calapp.stopping import rest, stop_on, stop_requested
@@ -66,6 +67,9 @@ def work(make_app: Callable[..., Flask], queue: str) -> None:
     follow_forker(settings().webhook_timeout + GRACE)
     stop_on(signal.SIGTERM, wake=QueueWorker.wake)
     app = make_app(settings(), worker=True)
+    if queue == broker.DELIVERIES:
+        with app.app_context():
+            commit_without_disk(db.engine)
     gc.freeze()  # what is loaded by now stays: looking through it took a tenth of the engine's time
     gc.set_threshold(GARBAGE)
     trouble = Trouble("Valkey")
