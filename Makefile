@@ -3,9 +3,10 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 3 # for two cores: a third of the tests' time is waiting
+# One more than the two cores that the tests are meant for, since many of them wait for processes.
+WORKERS ?= 3
 
-# Every start imports the same modules; without their compiled form it takes twice as long.
+# The tests start dozens of processes, which would compile the same 150 modules each time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
