@@ -87,7 +87,7 @@ def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
     expect(first).to_contain_text("404")
     expect(first.locator(".times-bar")).to_be_visible()
     first.get_by_text("Answer", exact=True).click()
-    expect(window.field("Body of the answer")).to_have_text("<b>who?</b>")
+    expect(first.get_by_label("Body of the answer")).to_have_text("<b>who?</b>")
     expect(window.field("Body of the request")).to_contain_text('"user_id": "123"')
     window.button("Copy as curl").click()
     expect(window.toast).to_contain_text("Copied")
