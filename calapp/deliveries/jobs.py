@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from calapp import broker, logs
 from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
-from calapp.db import database_now, db, transaction
+from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import record as recording
 from calapp.deliveries import replays, upkeep
 from calapp.deliveries.claim import Claim, Due, claim, fresh, last_tries, ready
@@ -127,16 +127,20 @@ class Engine:
         return 0 if stop_requested() else min(self.windows.free(self.sender.in_flight()), BATCH)
 
     def _claim(self) -> list[Parcel]:
-        """Look with a plain read first: a claim that finds nothing may not hold the writer up."""
+        """Look and claim; on SQLite with a plain read first, which does not hold its one writer up."""
         session = db.session()
-        at = database_now(session)
-        quotas = self._quotas(session, at)
-        session.rollback()  # ends the read
-        if not quotas:
-            return []
+        quotas: dict[int, int] | None = None
+        if is_sqlite(session):
+            quotas = self._quotas(session, database_now(session))
+            session.rollback()  # ends the read
+            if not quotas:
+                return []
         with transaction() as writing:
-            taken = self._take(writing, quotas, at)
-        return parcels(replace(taken, rows=self._note(taken)))
+            taken = self._take(writing, quotas, database_now(writing))
+        return self._made(taken)
+
+    def _made(self, taken: Claim | None) -> list[Parcel]:
+        return parcels(replace(taken, rows=self._note(taken))) if taken else []
 
     def _quotas(self, session: Session, at: datetime) -> dict[int, int]:
         """Say how many of which webhook's deliveries are to be claimed."""
@@ -160,8 +164,11 @@ class Engine:
                 self.known.setdefault(one.webhook_id, one)
         return list(self.known.values())
 
-    def _take(self, session: Session, quotas: Mapping[int, int], at: datetime) -> Claim:
-        """Claim, and note of which endpoints there was nothing more to claim."""
+    def _take(self, session: Session, quotas: Mapping[int, int] | None, at: datetime) -> Claim | None:
+        """Claim so much (None: as a look says), and note of which endpoints there was nothing more."""
+        quotas = self._quotas(session, at) if quotas is None else quotas
+        if not quotas:
+            return None
         taken = claim(session, quotas, self.lease, at)
         for webhook_id in quotas.keys() - taken.webhooks.keys():
             self.known.pop(webhook_id, None)
@@ -217,7 +224,7 @@ class Engine:
         self.unwritten.clear()
         for answer in batch:
             self.out.pop(answer.parcel.delivery_id, None)
-        return parcels(replace(taken, rows=self._note(taken))) if taken else []
+        return self._made(taken)
 
     def _keep(self, answers: Sequence[Answer], error: Exception) -> None:
         """Keep answers until the database is back; beyond its lease each is another process's to send."""
@@ -258,8 +265,7 @@ class Engine:
             recovered = recording.record(session, outcomes, self.schedule, at)
             for webhook_id, failures in recovered.items():
                 recording.release_retries(session, webhook_id, failures, at)
-            quotas = self._quotas(session, at) if more and self._room() else {}
-            taken = self._take(session, quotas, at) if quotas else None
+            taken = self._take(session, None, at) if more and self._room() else None
         logs.say_each(log, "delivery", [_told(outcome) for outcome in outcomes])
         return taken
 
