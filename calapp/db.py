@@ -41,6 +41,9 @@ LARGEST = 2**31 - 1  # whole number that a column of ids holds on PostgreSQL
 WEB_WAITS = 5.0  # seconds for SQLite's writer
 WORKER_WAITS = 30.0
 
+SQLITE_DELIVERS = ("PRAGMA synchronous = NORMAL",)
+POSTGRESQL_DELIVERS = ("SET synchronous_commit TO off", "SET enable_seqscan TO off")
+
 _turn = threading.Lock()
 
 
@@ -173,14 +176,18 @@ def prepare_engine(engine: Engine, *, worker: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def commit_without_disk(engine: Engine) -> None:
-    """Let no commit of this process wait for the disk: for one that only writes what became of deliveries.
+def prepare_to_deliver(engine: Engine) -> None:
+    """Set what suits a process that only delivers.
 
-    What a power cut takes with it comes due again, and is sent twice.
+    Its commits do not wait for the disk: what a power cut takes with them comes due again, and is sent twice.
+    It looks rows up by their keys, few at a time; PostgreSQL, which takes random reads for dear, would rather
+    go through a table of some thousand rows each time.
     """
     sqlite = engine.dialect.name == "sqlite"
+    statements = SQLITE_DELIVERS if sqlite else POSTGRESQL_DELIVERS
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous = NORMAL" if sqlite else "SET synchronous_commit TO off")
+        for statement in statements:
+            connection.execute(statement)
         connection.commit()

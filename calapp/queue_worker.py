@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from calapp import broker
 from calapp.config import settings
-from calapp.db import commit_without_disk, db
+from calapp.db import db, prepare_to_deliver
 from calapp.errors import Busy
 from calapp.processes import follow_forker
 from calapp.stopping import rest, stop_on, stop_requested
@@ -69,7 +69,7 @@ def work(make_app: Callable[..., Flask], queue: str) -> None:
     app = make_app(settings(), worker=True)
     if queue == broker.DELIVERIES:
         with app.app_context():
-            commit_without_disk(db.engine)
+            prepare_to_deliver(db.engine)
     gc.freeze()  # what is loaded by now stays: looking through it took a tenth of the engine's time
     gc.set_threshold(GARBAGE)
     trouble = Trouble("Valkey")

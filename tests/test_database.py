@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from calapp.db import commit_without_disk, db
+from calapp.db import db, prepare_to_deliver
 from tests.conftest import on_both_databases
 
 FULL, NORMAL = 2, 1  # SQLite's numbers
@@ -15,7 +15,7 @@ def test_a_commit_of_the_web_waits_for_the_disk(app: Flask) -> None:
 
 @on_both_databases
 def test_a_process_that_delivers_commits_without_the_disk(app: Flask) -> None:
-    commit_without_disk(db.engine)
+    prepare_to_deliver(db.engine)
     db.engine.dispose()
     sqlite = db.engine.dialect.name == "sqlite"
     asked = "PRAGMA synchronous" if sqlite else "SHOW synchronous_commit"
