@@ -195,13 +195,16 @@ class Engine:
         return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
 
     def answers(self, seconds: float = GATHER) -> list[Answer]:
-        """Gather answers until a batch is full, the time is up, a nudge comes, or nothing is in flight."""
+        """Gather answers until a batch is full, the time is up, or nothing is in flight.
+
+        What a nudge tells of goes out meanwhile: it does not wait until what came is written down.
+        """
         until = time.monotonic() + seconds
         gathered: list[Answer] = []
         while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
             gathered.extend(self.sender.answers(left))
             if self.sender.was_rung():
-                break
+                self.sender.start(self.claim())
         return gathered
 
     def record(self, answers: Sequence[Answer], *, more: bool = False) -> list[Parcel]:
