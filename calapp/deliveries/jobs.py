@@ -195,9 +195,10 @@ class Engine:
         return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
 
     def answers(self, seconds: float = GATHER) -> list[Answer]:
-        """Gather answers until a batch is full, the time is up, or nothing is in flight.
+        """Gather answers until a batch is full, the time is up, or all have come that are likely to soon.
 
-        What a nudge tells of goes out meanwhile: it does not wait until what came is written down.
+        What has been out for long is not waited for: one receiver that hangs would slow all others down. What
+        a nudge tells of goes out meanwhile: it does not wait until what came is written down.
         """
         until = time.monotonic() + seconds
         gathered: list[Answer] = []
@@ -205,6 +206,8 @@ class Engine:
             gathered.extend(self.sender.answers(left))
             if self.sender.was_rung():
                 self.sender.start(self.claim())
+            if gathered and not self.sender.expects(GATHER):
+                break
         return gathered
 
     def record(self, answers: Sequence[Answer], *, more: bool = False) -> list[Parcel]:

@@ -94,6 +94,11 @@ class Sender:
         """Say whether anything is out or answered but not yet taken."""
         return bool(self.out or self.done or self.names.waiting)
 
+    def expects(self, seconds: float) -> bool:
+        """Say whether anything is out that was sent within the last so many seconds."""
+        since = time.monotonic() - seconds
+        return any(one.began > since for one in (*self.out, *self.names))
+
     def held(self) -> set[int]:
         """Return the ids of the deliveries that are out or answered but not yet taken."""
         out = {one.parcel.delivery_id for one in (*self.out, *self.names)}

@@ -203,6 +203,12 @@ class Ground:
         self.worker.environment = self.environment | {"WORKER_PROCESSES": str(processes)}
         self.worker.start()
 
+    def start_afresh(self) -> None:
+        """End the worker at once, remove what waits, and start another."""
+        self.worker.kill()
+        self.forget_waiting()
+        self.restart_worker()
+
     def forget_waiting(self) -> None:
         """Remove what still waits; no worker may be running."""
         with self.here(), transaction() as session:

@@ -43,13 +43,19 @@ def idle(stage: Stage, ground: Ground) -> list[float]:
     event_type_id = ground.event_type(f"idle-{time.monotonic_ns()}")
     ground.webhooks(f"/ok/idle-{event_type_id}", event_type_ids=(event_type_id,))
     begun: dict[str, int] = {}
+    hits: dict[str, int] = {}
     stage.receiver.take()
+
+    def all_arrived() -> bool:
+        hits.update((name, at) for _, name, at in stage.receiver.take())
+        return begun.keys() <= hits.keys()
+
     with ground.here():
         for _ in range(stage.size.latencies):
             happen(ground, event_type_id, begun)
-            wait(lambda: stage.receiver.count() >= len(begun), every=0.005)
+            wait(all_arrived, every=0.005)
             time.sleep(PAUSE)
-    return [(at - begun[name]) / 1e9 for _, name, at in stage.receiver.take()]
+    return [(hits[name] - at) / 1e9 for name, at in begun.items()]
 
 
 def happen(ground: Ground, event_type_id: int, begun: dict[str, int]) -> None:
@@ -100,9 +106,7 @@ def healthy(stage: Stage, ground: Ground, first: int, hanging: int) -> list[floa
             time.sleep(EVERY)
         wait(lambda: ground.drained(first, first + HEALTHY))
     hits = {name: at for path, name, at in stage.receiver.take() if path.startswith("/ok/")}
-    ground.worker.kill()
-    ground.forget_waiting()
-    ground.restart_worker()
+    ground.start_afresh()
     return [(hits[name] - at) / 1e9 for name, at in begun.items()]
 
 
@@ -147,7 +151,5 @@ def healthy_rate(stage: Stage, ground: Ground, first: int, hanging: int) -> floa
         ground.release(first + HEALTHY, hanging)
         time.sleep(BEFORE / 2)
     rate = ground.drain(first, HEALTHY, stage.size.deliveries).rate
-    ground.worker.kill()
-    ground.forget_waiting()
-    ground.restart_worker()
+    ground.start_afresh()
     return rate

@@ -1,5 +1,6 @@
 """From a recorded event to the receiver and the log."""
 
+import time
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -253,3 +254,21 @@ def test_a_nudge_lets_new_work_out_beside_a_receiver_that_hangs(
         happen("other", trigger="BOOKING_CANCELLED")
         engine.sender.ring()
         assert [answer.status for answer in engine.answers(0.9)] == [200]
+
+
+def test_one_that_hangs_for_long_holds_up_no_answer_of_others(
+    rick, webhook, receiver, change, happen, engine, saved
+) -> None:
+    with Receiver(silent) as hanging:
+        change(webhook, triggers=["BOOKING_CANCELLED"])
+        enemy = subscribed(rick, hanging.url())
+        enemy.triggers = ["BOOKING_CREATED"]
+        saved(enemy)
+        happen()
+        engine.sender.start(engine.claim())
+        assert engine.answers(0.1) == []
+        happen("other", trigger="BOOKING_CANCELLED")
+        engine.sender.start(engine.claim())
+        began = time.monotonic()
+        assert [answer.status for answer in engine.answers(0.8)] == [200]
+    assert time.monotonic() - began < 0.6
