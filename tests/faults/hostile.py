@@ -191,6 +191,8 @@ def redirects(finding: Finding, short: bool) -> None:
         codes = {one.failure_code for one in tries}
         finding.expect(f"{len(tries)} tries, each logged as a redirect: {codes}", codes == {"redirect"})
         finding.expect(f"nobody knocked at the target: {inner.connections}", inner.connections == 0)
+        took = world.wait(lambda: not world.tally().lost)
+        finding.note(f"the rest arrived beside them within {took:.1f} s")
         world.judge(finding)
 
 
