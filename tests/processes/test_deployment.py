@@ -61,8 +61,11 @@ def test_the_procfile_has_the_three_processes() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
-    here = unit.read_text().replace("/opt/calapp/.venv/bin", str(Path(sys.executable).parent))
-    here = here.replace("/opt/calapp", str(ROOT)).replace("User=calapp", "User=nobody")
+    code, programs = tmp_path / "code", tmp_path / "bin"  # units want no space in a path; ours may have one
+    code.symlink_to(ROOT)
+    programs.symlink_to(Path(sys.executable).parent)
+    here = unit.read_text().replace("/opt/calapp/.venv/bin", str(programs))
+    here = here.replace("/opt/calapp", str(code)).replace("User=calapp", "User=nobody")
     (tmp_path / unit.name).write_text(here)
     words = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(tmp_path / unit.name)]
     checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
