@@ -1,7 +1,6 @@
 """Batches: one statement for many rows, which costs a fraction of what a statement for each row costs.
 
-They are given to the driver as they stand: what SQLAlchemy does for each statement and value is most of what
-a delivery would cost.
+They are given to the driver as they stand, without what SQLAlchemy does for each statement and each value.
 """
 
 import json
@@ -27,7 +26,7 @@ def for_psycopg(statement: str) -> str:
 
 
 class Plain:
-    """A statement in which `:name` stands for a value, given as `session` and values by name."""
+    """A statement in which `:name` stands for a value; PostgreSQL may have words of its own."""
 
     def __init__(self, sqlite: str, postgresql: str | None = None) -> None:
         self.sqlite = sqlite

@@ -95,13 +95,14 @@ class Engine:
             guard=AddressGuard(chosen.webhook_allowed_networks),
         )
         self.out: dict[int, Sent] = {}
-        self.unwritten: list[Answer] = []
+        self.gathered: list[Answer] = []  # what came since the last recording
+        self.unwritten: list[Answer] = []  # what could not be recorded yet
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
         self.looked = 0.0
 
     def busy(self) -> bool:
         """Say whether anything is out, or answered and not yet written down."""
-        return self.sender.busy() or bool(self.unwritten)
+        return self.sender.busy() or bool(self.gathered or self.unwritten)
 
     def turn(self, answers: Sequence[Answer]) -> bool:
         """Write down what came, claim what has room, and send it; return whether anything was sent."""
@@ -192,7 +193,8 @@ class Engine:
         return [row for row in taken.rows if row.id not in held] if held else list(taken.rows)
 
     def _held(self) -> set[int]:
-        return self.sender.held() | {answer.parcel.delivery_id for answer in self.unwritten}
+        answered = (*self.gathered, *self.unwritten)
+        return self.sender.held() | {answer.parcel.delivery_id for answer in answered}
 
     def answers(self, seconds: float = GATHER) -> list[Answer]:
         """Gather answers until a batch is full, the time is up, or all have come that are likely to soon.
@@ -202,6 +204,7 @@ class Engine:
         """
         until = time.monotonic() + seconds
         gathered: list[Answer] = []
+        self.gathered = gathered
         while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
             gathered.extend(self.sender.answers(left))
             if self.sender.was_rung():
@@ -213,13 +216,13 @@ class Engine:
     def record(self, answers: Sequence[Answer], *, more: bool = False) -> list[Parcel]:
         """Write down what came; while the database is away, keep it for as long as its lease lasts.
 
-        With `more` the next deliveries are claimed in the same transaction, and returned ready to send: two
-        transactions, on PostgreSQL with a dozen round trips between them, would cost a third more.
+        With `more` the next deliveries are claimed in the same transaction, and returned ready to send.
         """
         for answer in answers:
             seconds = answer.timings.total / 1000
             self.windows.seen(answer.parcel.webhook_id, success=answer.failure is None, seconds=seconds)
         batch = [*self.unwritten, *answers]
+        self.gathered = []
         if not batch:
             return []
         try:

@@ -64,7 +64,6 @@ class Sender:
         guard: AddressGuard,
         connect_to: Sequence[str] = (),
     ) -> None:
-        self.slots = slots
         self.timeout = timeout
         self.new_transfer = partial(
             Transfer,

@@ -112,6 +112,33 @@ def test_what_is_in_flight_here_is_not_sent_again(webhook, receiver, happen, eng
     assert len(receiver.requests) == 1
 
 
+def test_what_is_answered_and_not_yet_written_is_not_sent_again(
+    webhook, receiver, happen, engine, session, clock
+) -> None:
+    happen()
+    engine.sender.start(engine.claim())
+    answers = engine.answers()
+    clock.shift(3600)
+    assert engine.claim() == []
+    engine.record(answers)
+    assert (states(session), len(receiver.requests)) == (["delivered"], 1)
+
+
+def test_a_claim_while_the_database_is_away_loses_no_answer(
+    webhook, receiver, happen, engine, session, settings: Settings
+) -> None:
+    if not settings.sqlite:
+        pytest.skip("`make faults` kills PostgreSQL itself (experiment 5)")
+    happen()
+    engine.sender.start(engine.claim())
+    answers = engine.answers()
+    rename("delivery", "away")
+    assert engine.claim() == []  # as at a nudge before they are written
+    rename("away", "delivery")
+    engine.record(answers)
+    assert states(session) == ["delivered"]
+
+
 def test_a_claim_that_was_never_sent_is_sent_by_the_same_process(
     webhook, receiver, happen, engine, deliver, session, clock
 ) -> None:
