@@ -24,9 +24,9 @@ from calapp.event_types import views as event_types
 from calapp.integrations import api as integrations_api
 from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
-from calapp.limits import prepare_limits
 from calapp.monitoring import views as monitoring
 from calapp.monitoring.requests import prepare_requests
+from calapp.rate_limits import prepare_limits
 from calapp.rest import views as rest
 from calapp.webhooks import api as webhooks_api
 

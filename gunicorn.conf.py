@@ -1,6 +1,7 @@
 """How gunicorn serves the pages; it finds this file by itself: gunicorn 'app:create_app()'."""
 
 import atexit
+import logging
 import os
 import shutil
 import signal
@@ -50,8 +51,12 @@ atexit.register(_remove_counters)
 
 
 def on_starting(_server: object) -> None:
-    """End with the launcher, however that ended."""
+    """End with the launcher, however that ended; say what an operator must not overlook."""
     configure(_settings, "web")
+    if _settings.rate_limits == "off":
+        logging.getLogger("calapp.rate_limits").warning(
+            "RATE_LIMITS=off: passwords can be guessed and forms sent without a pause"
+        )
     follow_starter(graceful_timeout + 2)
 
 

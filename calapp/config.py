@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from click import ClickException
 
+from calapp import limits
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
@@ -156,7 +158,20 @@ class Settings:
         _whole(0, 36500),
         "Days after its end for which a booking keeps its visitor's data; 0: until the visitor is erased.",
     )
-    rate_limits: str = _setting("on", _choice("on", "off"), "Limits on requests; off is for load tests.")
+    rate_limits: str = _setting(
+        "on",
+        _choice("on", "off"),
+        "Limits on requests by time; off is for load tests, and leaves the limits of number as they are.",
+    )
+    webhooks_per_host: int = _setting(
+        limits.WEBHOOKS_PER_HOST, _whole(1, 10_000), "Webhooks that one host may have."
+    )
+    api_keys_per_host: int = _setting(
+        limits.API_KEYS_PER_HOST, _whole(1, 10_000), "API keys that one host may have, besides revoked ones."
+    )
+    event_types_per_host: int = _setting(
+        limits.EVENT_TYPES_PER_HOST, _whole(1, 10_000), "Event types that one host may have."
+    )
     trusted_proxies: int = _setting(
         0,
         _whole(0, 10),

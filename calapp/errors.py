@@ -46,6 +46,12 @@ class Conflict(AppError):
     code = "conflict"
 
 
+class LimitReached(Conflict):
+    """There may be no more of these; made by limits.reached(), which logs it for the operator."""
+
+    code = "limit_reached"
+
+
 class SlotTaken(Conflict):
     """Somebody else has just taken this time. Please choose another."""
 

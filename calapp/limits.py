@@ -1,47 +1,25 @@
-"""What keeps strangers in bounds: limits on requests, and the token that a form of ours carries.
+"""How many of each thing there may be: fixed numbers, each with its unit and its reason.
 
-A view that is limited says `@limiter.limit("20/minute", methods=["POST"], key_func=…)` below its route; the
-key is the address unless told otherwise. A POST that needs no session says `@csrf.exempt`.
+What an operator may change is a setting (config.py, README). What is counted by time, per address or per key,
+is in rate_limits.py; the setting RATE_LIMITS switches off those alone, never a number of this module.
 """
 
-from flask import Flask
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
-from flask_wtf.csrf import CSRFProtect
-from redis import ConnectionError as RedisConnectionError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+import logging
 
-from calapp import broker
-from calapp.config import Settings
+from calapp.errors import LimitReached
 
-# redis-py's own retries take seconds when Valkey is away.
-PATIENCE = {
-    "socket_connect_timeout": broker.WEB_PATIENCE,
-    "socket_timeout": broker.WEB_PATIENCE,
-    "retry": Retry(NoBackoff(), 0),
-}
+log = logging.getLogger(__name__)
 
-csrf = CSRFProtect()
-# When Valkey is away nobody is turned away for it: each process counts by itself, and looks for Valkey again
-# after 1, 2, 4 … 32 seconds.
-limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True, swallow_errors=True)
+# Delivered with each event, in the transaction of the booking: what stands here is what one booking costs.
+WEBHOOKS_PER_HOST = 100  # default of the setting
+API_KEYS_PER_HOST = 50  # default of the setting; a team has a handful, a leak in a loop would make thousands
+EVENT_TYPES_PER_HOST = 100  # default of the setting; all stand on one public page without paging
 
 
-def prepare_limits(app: Flask, settings: Settings) -> None:
-    """Put the limits and the tokens in front of every page of this app."""
-    app.config.update(
-        RATELIMIT_ENABLED=settings.rate_limits == "on",
-        RATELIMIT_STORAGE_URI=_storage(),
-        RATELIMIT_STORAGE_OPTIONS=PATIENCE,
-        RATELIMIT_KEY_PREFIX="calapp",
-    )
-    csrf.init_app(app)
-    limiter.init_app(app)
+def reached(limit: str, *, host: int | None, words: str, field: str | None = None) -> LimitReached:
+    """Log that a host has reached a limit of number, and return the error to raise.
 
-
-def _storage() -> str:
-    try:
-        return broker.url().replace("unix://", "redis+unix://")
-    except RedisConnectionError:
-        return "memory://"
+    `words` is the sentence for the person, with the number in it; `field` the form field it is shown at.
+    """
+    log.warning("limit reached", extra={"said": {"limit": limit, "host": host}})
+    return LimitReached(words, **({field: words} if field else {}))

@@ -15,7 +15,7 @@ from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotAllowed
 from calapp.htmx import redirect_to
-from calapp.limits import limiter
+from calapp.rate_limits import limiter
 
 blueprint = Blueprint("accounts", __name__)
 

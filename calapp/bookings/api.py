@@ -36,7 +36,7 @@ from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_offered, find_public
-from calapp.limits import limiter
+from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.wire import Paging, page_info
 

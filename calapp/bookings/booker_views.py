@@ -18,7 +18,7 @@ from calapp.errors import Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
 from calapp.htmx import page_or_fragment
-from calapp.limits import csrf, limiter
+from calapp.rate_limits import csrf, limiter
 
 TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
 TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press the button once more."

@@ -15,7 +15,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid, NotFound, SlotTaken
-from calapp.limits import csrf, limiter
+from calapp.rate_limits import csrf, limiter
 
 
 @blueprint.get("/booking/<uid>")

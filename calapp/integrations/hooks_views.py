@@ -12,7 +12,7 @@ from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.integrations import service
 from calapp.integrations.service import Incoming
-from calapp.limits import csrf
+from calapp.rate_limits import csrf
 
 blueprint = Blueprint("hooks", __name__)
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from flask_limiter.util import get_remote_address
 from pydantic import TypeAdapter
 
-from calapp.limits import csrf, limiter
+from calapp.rate_limits import csrf, limiter
 from calapp.rest.reading import fields_named, read_body, read_query
 from calapp.rest.wire import Answer, Body, Query
 

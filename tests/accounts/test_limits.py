@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
-from calapp import broker, limits
+from calapp import broker, rate_limits
 from calapp.accounts.models import User
 from calapp.config import Settings
 
@@ -62,7 +62,7 @@ def with_valkey(
     def browser() -> FlaskClient:
         app = create_app(settings)
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
-        limits.limiter._storage_dead = False
+        rate_limits.limiter._storage_dead = False
         return app.test_client()
 
     return browser

@@ -1,0 +1,47 @@
+"""What keeps strangers in bounds: limits on requests, and the token that a form of ours carries.
+
+A view that is limited says `@limiter.limit("20/minute", methods=["POST"], key_func=…)` below its route; the
+key is the address unless told otherwise. A POST that needs no session says `@csrf.exempt`.
+"""
+
+from flask import Flask
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_wtf.csrf import CSRFProtect
+from redis import ConnectionError as RedisConnectionError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from calapp import broker
+from calapp.config import Settings
+
+# redis-py's own retries take seconds when Valkey is away.
+PATIENCE = {
+    "socket_connect_timeout": broker.WEB_PATIENCE,
+    "socket_timeout": broker.WEB_PATIENCE,
+    "retry": Retry(NoBackoff(), 0),
+}
+
+csrf = CSRFProtect()
+# When Valkey is away nobody is turned away for it: each process counts by itself, and looks for Valkey again
+# after 1, 2, 4 … 32 seconds.
+limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True, swallow_errors=True)
+
+
+def prepare_limits(app: Flask, settings: Settings) -> None:
+    """Put the limits and the tokens in front of every page of this app."""
+    app.config.update(
+        RATELIMIT_ENABLED=settings.rate_limits == "on",
+        RATELIMIT_STORAGE_URI=_storage(),
+        RATELIMIT_STORAGE_OPTIONS=PATIENCE,
+        RATELIMIT_KEY_PREFIX="calapp",
+    )
+    csrf.init_app(app)
+    limiter.init_app(app)
+
+
+def _storage() -> str:
+    try:
+        return broker.url().replace("unix://", "redis+unix://")
+    except RedisConnectionError:
+        return "memory://"
