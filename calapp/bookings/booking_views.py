@@ -110,7 +110,7 @@ def booking_at(uid: str) -> Booking:
 
 def movable(booking: Booking) -> bool:
     """Say whether a booking can still be moved."""
-    return booking.status in times.ACTIVE and booking.starts_at > now()
+    return booking.current_status in times.ACTIVE and booking.starts_at > now()
 
 
 def _path(booking: Booking) -> str:
@@ -155,6 +155,7 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
         booking=booking,
         links=links,
         movable=movable(booking),
+        begun=booking.starts_at <= now(),
         over=booking.ends_at <= now(),
         **{"problem": "", "errors": {}, **context},
     )

@@ -20,7 +20,7 @@ STATUSES = {
 
 def invitation(booking: Booking, base_url: str) -> tuple[str, str]:
     """Return a booking's .ics text and its method: REQUEST, or CANCEL when it takes place no more."""
-    method = "REQUEST" if booking.status in {Status.ACCEPTED, Status.PENDING} else "CANCEL"
+    method = "REQUEST" if booking.current_status in {Status.ACCEPTED, Status.PENDING} else "CANCEL"
     calendar = _calendar()
     calendar.add("method", method)
     calendar.add_component(_event(booking, base_url))
@@ -53,7 +53,7 @@ def _event(booking: Booking, base_url: str) -> Event:
     event.add("dtend", booking.ends_at)
     event.add("summary", booking.title)
     event.add("description", description(booking, base_url))
-    event.add("status", STATUSES[Status(booking.status)])
+    event.add("status", STATUSES[booking.current_status])
     if booking.location:
         event.add("location", booking.location)
     event.add("organizer", _person(booking.host.email, booking.host.name))

@@ -57,7 +57,7 @@ def confirm(uid: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/bookings/<uid>/reject")
-def ask_reject(uid: str) -> Response:
+def ask_reject(uid: str) -> ResponseReturnValue:
     """Ask for the reason before a booking is turned down."""
     return _ask("reject", own_booking(uid))
 
@@ -69,7 +69,7 @@ def reject(uid: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/bookings/<uid>/cancel")
-def ask_cancel_by_host(uid: str) -> Response:
+def ask_cancel_by_host(uid: str) -> ResponseReturnValue:
     """Ask for the reason before a booking is cancelled."""
     return _ask("cancel", own_booking(uid))
 
@@ -146,7 +146,10 @@ def _act_with_reason(
     return _act(booking, lambda session: action(session, booking, reason), words)
 
 
-def _ask(kind: str, booking: Booking, problem: str = "") -> Response:
+def _ask(kind: str, booking: Booking, problem: str = "") -> ResponseReturnValue:
+    if booking.unanswered or booking.ends_at <= now():  # asked from a page that was left open
+        late = "This booking was not answered in time." if booking.unanswered else "This meeting is over."
+        return redirect_to(f"/bookings/{booking.uid}", late, "bad")
     return page_or_fragment(
         "bookings/host/ask.html",
         "bookings/host/_ask.html",

@@ -115,13 +115,19 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
 
 def _of(tab: Tab) -> ColumnElement[bool]:
     ahead = Booking.ends_at > now()
+    late = and_(Booking.status == Status.PENDING, Booking.starts_at <= now())  # the worker will reject it
     conditions = {
         Tab.UPCOMING: and_(Booking.status == Status.ACCEPTED, ahead),
-        Tab.UNCONFIRMED: Booking.status == Status.PENDING,
-        Tab.PAST: and_(Booking.status == Status.ACCEPTED, ~ahead),
+        Tab.UNCONFIRMED: and_(Booking.status == Status.PENDING, ~late),
+        # One that was not answered in time is nobody's decision: it is past, not cancelled.
+        Tab.PAST: or_(
+            and_(Booking.status == Status.ACCEPTED, ~ahead), late, Booking.unanswered_at.is_not(None)
+        ),
         # A booking that was moved lives on in its successor.
         Tab.CANCELLED: and_(
-            Booking.status.in_((Status.CANCELLED, Status.REJECTED)), Booking.rescheduled_to_uid.is_(None)
+            Booking.status.in_((Status.CANCELLED, Status.REJECTED)),
+            Booking.rescheduled_to_uid.is_(None),
+            Booking.unanswered_at.is_(None),
         ),
     }
     return conditions[tab]

@@ -18,6 +18,7 @@ SUBJECTS = {
     "requested": ("Waiting for confirmation: {title}", "Please confirm: {title}"),
     "confirmed": ("Confirmed: {title}", "You confirmed: {title}"),
     "rejected": ("Not possible: {title}", "You turned down: {title}"),
+    "unanswered": ("Not answered in time: {title}", "Not answered in time: {title}"),
     "rescheduled": ("Moved: {title}", "Moved: {title}"),
     "cancelled": ("Cancelled: {title}", "Cancelled: {title}"),
 }
@@ -77,8 +78,11 @@ def _text(booking: Booking, zone: str, link: str) -> str:
     for answer in booking.answers.values():
         lines.extend(_line(answer["label"], _said(answer["value"])))
     lines.extend(_line("Why it was cancelled", booking.cancellation_reason))
-    lines.extend(_line("Why it was turned down", booking.rejection_reason))
-    active = booking.status in {Status.PENDING, Status.ACCEPTED}
+    if booking.unanswered:
+        lines.append("It was not confirmed before it was to start, so it does not take place.")
+    else:
+        lines.extend(_line("Why it was turned down", booking.rejection_reason))
+    active = booking.current_status in {Status.PENDING, Status.ACCEPTED}
     return "\n".join([*lines, "", f"{'Look, move or cancel' if active else 'Look'}: {link}", ""])
 
 

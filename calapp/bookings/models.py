@@ -12,6 +12,8 @@ from calapp.clock import now
 from calapp.db import UTCDateTime, db
 from calapp.event_types.models import EventType
 
+UNANSWERED = "Not answered in time."  # the reason of a rejection by the clock
+
 
 class Status(StrEnum):
     """Where a booking stands."""
@@ -40,6 +42,12 @@ class Booking(db.Model):
             "ends_at",
             sqlite_where=text("status = 'accepted' AND ended_at IS NULL"),
             postgresql_where=text("status = 'accepted' AND ended_at IS NULL"),
+        ),
+        Index(
+            "ix_booking_to_answer",
+            "starts_at",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
         ),
         Index(
             "ix_booking_to_forget",
@@ -84,6 +92,8 @@ class Booking(db.Model):
     cancellation_reason: Mapped[str | None] = mapped_column(Text)
     cancelled_by: Mapped[str | None] = mapped_column(String(254))
     rejection_reason: Mapped[str | None] = mapped_column(Text)
+    # When the clock rejected it, since its start had passed without the host's answer.
+    unanswered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when MEETING_STARTED was written
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     erased_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when its people were forgotten
@@ -101,6 +111,16 @@ class Booking(db.Model):
     def visitor(self) -> "Attendee":
         """The attendee who booked; the others are guests."""
         return self.attendees[0]
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether its start passed without the host's answer, also before the worker has recorded it."""
+        return self.unanswered_at is not None or (self.status == Status.PENDING and self.starts_at <= now())
+
+    @property
+    def current_status(self) -> Status:
+        """The status by the clock: what was not answered in time is rejected, recorded or not."""
+        return Status.REJECTED if self.unanswered else Status(self.status)
 
 
 class Attendee(db.Model):

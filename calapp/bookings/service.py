@@ -13,7 +13,7 @@ from calapp.accounts.service import lock_user
 from calapp.bookings import mails, times
 from calapp.bookings.forms import BookingRequest, MoveRequest
 from calapp.bookings.metadata import merged
-from calapp.bookings.models import Attendee, Booking, BusySlot, Status
+from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
 from calapp.bookings.times import ACTIVE, CELL
 from calapp.clock import now
@@ -29,6 +29,9 @@ STANDING = {
     Status.REJECTED: "turned down",
     Status.CANCELLED: "cancelled",
 }
+# How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
+# still does, an upgrade that finds requests of last year writes to nobody.
+TELL_UNANSWERED_FOR = timedelta(days=7)
 TELL_ENDED_FOR = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
 
 
@@ -178,18 +181,26 @@ def _change_status(session: Session, booking: Booking, expected: Sequence[Status
     session.refresh(booking)
 
 
+def _check_in_time(booking: Booking) -> None:
+    """Raise Conflict for a booking whose start has passed without an answer, recorded or not."""
+    if booking.unanswered:
+        raise Conflict(_standing(booking))
+
+
 def _standing(booking: Booking) -> str:
     """Say where a booking stands to somebody who came too late to change it."""
     if booking.rescheduled_to_uid is not None:
         return "This booking was moved to another time already."
+    if booking.unanswered:
+        return "This booking was not answered in time; its start has passed."
     return f"This booking is {STANDING[Status(booking.status)]} already."
 
 
 def confirm(session: Session, booking: Booking) -> None:
-    """Confirm a booking that waits for it; raise Conflict when it does not, or when its time has passed."""
+    """Confirm a booking that waits for it; raise Conflict when it does not, or when its start has passed."""
     host = lock_user(session, booking.host_id)
-    if booking.ends_at <= now():
-        raise Conflict("The time of this booking has passed.")
+    session.refresh(booking)
+    _check_in_time(booking)
     _change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
     booking.ical_sequence += 1
     moved = booking.rescheduled_from_id is not None
@@ -198,19 +209,28 @@ def confirm(session: Session, booking: Booking) -> None:
 
 
 def reject(session: Session, booking: Booking, reason: str) -> None:
-    """Turn down a booking that waits for confirmation; raise Conflict when it does not."""
+    """Decline a booking that waits for confirmation; raise Conflict as `confirm` does."""
     host = lock_user(session, booking.host_id)
+    session.refresh(booking)
+    _check_in_time(booking)
     _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
+    _write_rejection(session, host, booking, reason)
+    mails.write(session, booking, "rejected")
+
+
+def _write_rejection(session: Session, host: User, booking: Booking, reason: str) -> None:
+    """Write what a rejection brings with it, by the host or by the clock."""
     booking.rejection_reason = reason
     booking.ical_sequence += 1
     _free_time(session, booking)
     _tell(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
-    mails.write(session, booking, "rejected")
 
 
 def cancel(session: Session, booking: Booking, *, by: str, reason: str) -> None:
     """Cancel a booking for one side; raise Conflict when it is not active or has ended."""
     host = lock_user(session, booking.host_id)
+    session.refresh(booking)
+    _check_in_time(booking)
     if booking.ends_at <= now():
         raise Conflict("This meeting is over; it cannot be cancelled.")
     _change_status(session, booking, ACTIVE, Status.CANCELLED)
@@ -247,7 +267,7 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
 
 
 def _check_movable(booking: Booking, start: datetime) -> None:
-    if booking.status not in ACTIVE:
+    if booking.current_status not in ACTIVE:
         raise Conflict(_standing(booking))
     if booking.starts_at <= now():
         raise Conflict("This meeting has begun already; it cannot be moved.")
@@ -308,23 +328,33 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
 
 
 def due_meetings(session: Session, limit: int) -> list[int]:
-    """Return the ids of accepted bookings whose start or end has passed untold, the oldest first."""
+    """Return the ids of bookings whose start or end has passed and is not recorded yet, the oldest first."""
     starting = select(Booking.id).where(
         Booking.status == Status.ACCEPTED, Booking.started_at.is_(None), Booking.starts_at <= now()
     )
     ending = select(Booking.id).where(
         Booking.status == Status.ACCEPTED, Booking.ended_at.is_(None), Booking.ends_at <= now()
     )
+    unanswered = select(Booking.id).where(Booking.status == Status.PENDING, Booking.starts_at <= now())
     first = session.scalars(starting.order_by(Booking.starts_at).limit(limit)).all()
     last = session.scalars(ending.order_by(Booking.ends_at).limit(limit)).all()
-    return list(dict.fromkeys((*first, *last)))
+    late = session.scalars(unanswered.order_by(Booking.starts_at).limit(limit)).all()
+    return list(dict.fromkeys((*first, *last, *late)))
 
 
 def tell_meeting(session: Session, booking_id: int) -> None:
-    """Write MEETING_STARTED or MEETING_ENDED of a booking, each once, however many workers ask."""
+    """Write what the clock did to a booking, once, however many workers ask.
+
+    MEETING_STARTED and MEETING_ENDED of an accepted one; a pending one whose start has passed is rejected.
+    """
     booking = session.get_one(Booking, booking_id)
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
+    if _stamp(session, booking, Booking.unanswered_at, Booking.starts_at, of=Status.PENDING):
+        _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
+        _write_rejection(session, host, booking, UNANSWERED)
+        if now() - booking.starts_at <= TELL_UNANSWERED_FOR:
+            mails.write(session, booking, "unanswered")
     if _stamp(session, booking, Booking.started_at, Booking.starts_at):
         _tell(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
     if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
@@ -332,11 +362,13 @@ def tell_meeting(session: Session, booking_id: int) -> None:
         _tell(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
 
 
-def _stamp(session: Session, booking: Booking, told: Any, moment: Any) -> bool:
-    """Set started_at or ended_at by a conditional update; say whether it was this call that did."""
+def _stamp(
+    session: Session, booking: Booking, told: Any, moment: Any, *, of: Status = Status.ACCEPTED
+) -> bool:
+    """Set started_at, ended_at or unanswered_at by a conditional update; return whether this call did."""
     changed = session.execute(
         update(Booking)
-        .where(Booking.id == booking.id, Booking.status == Status.ACCEPTED, told.is_(None), moment <= now())
+        .where(Booking.id == booking.id, Booking.status == of, told.is_(None), moment <= now())
         .values({told: now()})
         .execution_options(synchronize_session=False)
     )

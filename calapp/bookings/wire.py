@@ -12,7 +12,7 @@ from calapp.accounts.zones import is_zone
 from calapp.bookings.forms import MAX_GUESTS, MAX_TEXT, RawBooking
 from calapp.bookings.lists import Order, Tab, Wanted
 from calapp.bookings.metadata import KEY, MAX_KEYS, MAX_VALUE, Metadata
-from calapp.bookings.models import Attendee, Booking, Status
+from calapp.bookings.models import UNANSWERED, Attendee, Booking, Status
 from calapp.deliveries.body import instant
 from calapp.rest.wire import MOST, Answer, Body, Id, Instant, PageInfo, Paging, Query
 
@@ -319,7 +319,7 @@ def shown(booking: Booking) -> BookingAnswer:
         uid=booking.uid,
         title=booking.title,
         description=booking.notes,
-        status=Status(booking.status),
+        status=booking.current_status,
         start=booking.starts_at,
         end=booking.ends_at,
         duration=int((booking.ends_at - booking.starts_at).total_seconds() // 60),
@@ -337,7 +337,7 @@ def shown(booking: Booking) -> BookingAnswer:
         booking_fields_responses=_responses(booking),
         cancellation_reason=booking.cancellation_reason,
         cancelled_by_email=booking.cancelled_by,
-        rejection_reason=booking.rejection_reason,
+        rejection_reason=UNANSWERED if booking.unanswered else booking.rejection_reason,
         rescheduling_reason=former.rescheduling_reason if former else None,
         rescheduled_from_uid=former.uid if former else None,
         rescheduled_to_uid=booking.rescheduled_to_uid,

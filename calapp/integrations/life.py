@@ -29,7 +29,8 @@ of who did, and `cancellationReason` may be empty.""",
     Trigger.BOOKING_REQUESTED: """A visitor has asked for a time of an event type that needs confirmation.
 It is followed by `BOOKING_CREATED` (or `BOOKING_RESCHEDULED`, when it was a move), by `BOOKING_REJECTED`, or
 by `BOOKING_CANCELLED`.""",
-    Trigger.BOOKING_REJECTED: "You have turned a request down. `rejectionReason` may be empty.",
+    Trigger.BOOKING_REJECTED: """You have declined a request, or its start has passed without your
+response: `rejectionReason` is then `Not answered in time.` Otherwise it is what you wrote, or empty.""",
     Trigger.BOOKING_NO_SHOW_UPDATED: """You have marked an attendee as absent, or taken it back. `noShow` on
 each attendee says how it stands now, and `message` says it in words.""",
     Trigger.MEETING_STARTED: "The start of a confirmed booking has come.",

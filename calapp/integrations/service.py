@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
@@ -206,7 +206,11 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
         .where(
             Booking.host_id == user.id,
             Booking.starts_at > _feed_start(session),
-            Booking.status.in_((Status.ACCEPTED, Status.PENDING)),
+            or_(
+                Booking.status == Status.ACCEPTED,
+                # One that was not answered in time takes no place, though the worker has not said so yet.
+                and_(Booking.status == Status.PENDING, Booking.starts_at > now()),
+            ),
         )
         .order_by(Booking.starts_at)
         .limit(5000)

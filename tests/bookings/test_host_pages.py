@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from calapp.bookings import service
+from calapp.bookings.jobs import tell_meetings
 from calapp.bookings.metadata import Metadata
 from calapp.db import transaction
 from calapp.webhooks.models import Webhook
@@ -206,13 +207,20 @@ def test_a_strangers_booking_is_not_found(bob_client, client, book, triggers, ac
     assert triggers() == ["BOOKING_CREATED"]
 
 
-def test_an_old_pending_booking_can_only_be_turned_down(
-    rick_client, book, quick_chat, change, monday
+@pytest.mark.parametrize("recorded", [False, True])
+def test_v8_a_request_whose_start_has_passed_is_past_and_offers_nothing(
+    rick_client, book, quick_chat, change, monday, recorded: bool
 ) -> None:
     change(quick_chat, requires_confirmation=True)
     path = f"/bookings/{book().uid}"
-    monday.move_to(NOON)
+    monday.move_to(TUESDAY_TEN)
+    if recorded:
+        tell_meetings()
+    assert counts(rick_client) == [0, 0, 1, 0]
     page = rick_client.get(path).text
-    assert f'action="{path}/confirm"' not in page
-    assert f'href="{path}/reject"' in page
-    assert rick_client.post(f"{path}/confirm").status_code == 409
+    assert "Not answered in time" in page
+    assert not any(f"{path}/{act}" in page for act in ("confirm", "reject", "cancel"))
+    for act in ("confirm", "reject", "cancel"):
+        answer = rick_client.post(f"{path}/{act}")
+        assert (answer.status_code, "not answered in time" in answer.text) == (409, True)
+    assert rick_client.get(f"{path}/reject", headers=HTMX).headers["HX-Redirect"] == path

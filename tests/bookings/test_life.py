@@ -15,6 +15,7 @@ from calapp.bookings.models import BusySlot, Status
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.errors import Conflict, Invalid, SlotTaken
+from calapp.mail import Mail
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.conftest import on_both_databases
 
@@ -181,6 +182,65 @@ def test_start_and_end_are_told_once_each(book, triggers, monday) -> None:
     tell_meetings()
     tell_meetings()
     assert triggers() == ["BOOKING_CREATED", "MEETING_STARTED", "MEETING_ENDED"]
+
+
+def test_v8_a_request_nobody_answers_is_rejected_by_the_clock_once(
+    asking, book, triggers, session, monday
+) -> None:
+    booking = book(guests=("eve@example.com",))
+    monday.move_to(TUESDAY_TEN - timedelta(seconds=1))
+    tell_meetings()
+    assert triggers() == ["BOOKING_REQUESTED"]
+    monday.move_to(TUESDAY_TEN)
+    tell_meetings()
+    tell_meetings()
+    payload = last_payload(session)
+    assert triggers() == ["BOOKING_REQUESTED", "BOOKING_REJECTED"]
+    assert (payload["status"], payload["rejectionReason"]) == ("REJECTED", "Not answered in time.")
+    assert session.scalar(select(BusySlot)) is None
+    assert booking.status == Status.REJECTED
+    told = session.scalars(select(Mail).where(Mail.subject.startswith("Not answered in time:"))).all()
+    assert {mail.recipient for mail in told} == {"ada@example.com", "eve@example.com", "rick@example.com"}
+    assert {mail.calendar_method for mail in told} == {"CANCEL"}
+
+
+def test_v8_an_unanswered_move_carries_the_fields_of_the_move(asking, book, session, monday) -> None:
+    booking = book()
+    moved = move(booking)
+    monday.move_to(NOON)
+    tell_meetings()
+    payload = last_payload(session)
+    assert (payload["uid"], payload["rescheduleUid"]) == (moved.uid, booking.uid)
+    assert (payload["rescheduledBy"], payload["reschedulingReason"]) == ("ada@example.com", "Train is late")
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda booking: act(service.confirm, booking),
+        lambda booking: act(service.reject, booking, "No"),
+        lambda booking: act(service.cancel, booking, by="ada@example.com", reason=""),
+        lambda booking: move(booking, NOON + timedelta(hours=1)),
+    ],
+)
+def test_v8_nothing_can_be_done_to_a_request_after_its_start(asking, book, triggers, monday, late) -> None:
+    booking = book()
+    monday.move_to(TUESDAY_TEN)
+    with pytest.raises(Conflict, match="not answered in time"):
+        late(booking)
+    tell_meetings()
+    with pytest.raises(Conflict, match="not answered in time"):
+        late(booking)
+    assert triggers() == ["BOOKING_REQUESTED", "BOOKING_REJECTED"]
+
+
+def test_v8_requests_of_long_ago_are_closed_without_writing_to_people(asking, book, session, monday) -> None:
+    book()
+    before = len(session.scalars(select(Mail)).all())
+    monday.move_to(TUESDAY_TEN + timedelta(days=8))
+    tell_meetings()
+    session.rollback()
+    assert len(session.scalars(select(Mail)).all()) == before
 
 
 def test_a_cancelled_meeting_neither_starts_nor_ends(book, triggers, monday) -> None:

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from icalendar import Calendar
 
 from calapp.bookings import service
+from calapp.bookings.jobs import tell_meetings
 from calapp.db import transaction
 from calapp.deliveries.body import instant
 from tests.bookings.conftest import TUESDAY_TEN
@@ -198,6 +199,36 @@ def test_a_rejected_booking_offers_other_times(
     assert "Rick cannot make it" in page
     assert words in page
     assert 'href="/rick/quick-chat"' in page
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_v8_a_visitor_who_got_no_answer_in_time_is_offered_times(
+    client, book, quick_chat, change, monday, recorded: bool
+) -> None:
+    change(quick_chat, requires_confirmation=True)
+    path = f"/booking/{book().uid}"
+    monday.move_to(TUESDAY_TEN)
+    if recorded:
+        tell_meetings()
+    page = text_of(client, path)
+    assert "Rick did not answer in time" in page
+    assert "held for you" not in page
+    assert 'href="/rick/quick-chat"' in page
+    assert not any(f"{path}{rest}" in page for rest in ("/cancel", "/reschedule"))
+    assert "METHOD:CANCEL" in client.get(f"{path}.ics").text
+    assert "It was not answered in time." in client.get(f"{path}/cancel").text
+    assert client.post(f"{path}/cancel").status_code == 409
+
+
+@pytest.mark.parametrize(("minutes", "words"), [(0, "This meeting has begun"), (15, "This meeting is over")])
+def test_v8_a_meeting_that_has_begun_or_is_over_says_so(client, book, monday, minutes: int, words) -> None:
+    path = f"/booking/{book().uid}"
+    monday.move_to(TUESDAY_TEN + timedelta(minutes=minutes))
+    page = text_of(client, path)
+    assert words in page
+    assert "This meeting is scheduled" not in page
+    assert f'href="{path}/reschedule"' not in page
+    assert (f'href="{path}/cancel"' in page) == (minutes == 0)
 
 
 def test_a_deleted_event_type_is_not_offered_again(client, book, quick_chat, change) -> None:
