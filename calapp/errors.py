@@ -58,6 +58,14 @@ class SlotTaken(Conflict):
     code = "slot_taken"
 
 
+class AlreadyBooked(SlotTaken):
+    """This form has already booked this time; `uid` is the booking."""
+
+    def __init__(self, uid: str) -> None:
+        super().__init__("You have already booked this time with this form.")
+        self.uid = uid
+
+
 class Gone(AppError):
     """What was asked for is no longer kept."""
 

@@ -4,6 +4,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Response, g, make_response, redirect, render_template, request
 from flask_limiter import RequestLimit
+from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.service import find_user
@@ -14,12 +15,16 @@ from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_st
 from calapp.bookings.forms import checked
 from calapp.bookings.models import Booking
 from calapp.db import db, transaction
-from calapp.errors import Invalid, NotFound, SlotTaken
+from calapp.errors import AlreadyBooked, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
 from calapp.htmx import page_or_fragment
 from calapp.rate_limits import csrf, limiter
 
+ALREADY = Markup(
+    "You have already booked this time with this form, and nothing was changed. "
+    '<a href="/booking/{0}">See your booking</a> to move or cancel it, or choose another time.'
+)
 TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
 TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press the button once more."
 ROBOT = "That was quicker than people type. Please press the button once more."
@@ -68,6 +73,8 @@ def create(user: str, slug: str) -> AnyResponse:
             booking = service.book(session, event_type, wanted)
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422
+    except AlreadyBooked as error:
+        return booker_page(event_type, state, problem=ALREADY.format(error.uid)), 409
     except SlotTaken:
         return booker_page(event_type, state, problem=TAKEN), 409
     return remembering(redirect(after_booking(booking), 303), booking.time_zone)

@@ -78,7 +78,7 @@ class Booking(db.Model):
     search: Mapped[str] = mapped_column(Text, default="")  # lower-case text that the host's search looks in
     attempt: Mapped[str | None] = mapped_column(
         String(64), unique=True
-    )  # the form's token against double clicks
+    )  # the key against doubles, of the form's token and its content
 
     # The chain of reschedules: the first uid, counted events, and neighbours.
     chain: Mapped[str] = mapped_column(String(40), index=True)

@@ -1,7 +1,10 @@
 """The life of a booking: every change locks the host's row first and writes its event beside the fact."""
 
+import hashlib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +22,7 @@ from calapp.bookings.times import ACTIVE, CELL
 from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries import outbox
-from calapp.errors import Conflict, Invalid
+from calapp.errors import AlreadyBooked, Conflict, Invalid, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.webhooks.triggers import Trigger
 
@@ -29,6 +32,7 @@ STANDING = {
     Status.REJECTED: "turned down",
     Status.CANCELLED: "cancelled",
 }
+HALF_KEY = 32  # hex digits: a key against doubles has two halves
 # How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
 # still does, an upgrade that finds requests of last year writes to nobody.
 TELL_UNANSWERED_FOR = timedelta(days=7)
@@ -51,16 +55,22 @@ def newest(session: Session, booking: Booking) -> Booking:
 
 
 def book(session: Session, event_type: EventType, request: BookingRequest) -> Booking:
-    """Book a time; raise SlotTaken when it is not offered any more.
+    """Book a time; raise SlotTaken when it is not offered any more, AlreadyBooked when this form took it.
 
-    A request whose `attempt` was made already returns the booking that it made: a double click books once.
+    The same request with the same token returns the booking that it made: a double click books once.
     """
     host = lock_user(session, event_type.user_id)
-    standing = _of_attempt(session, host, request.attempt)
-    if standing is not None:
-        return standing
-    times.check_open(session, event_type, request.start)
+    key = _idempotency_key(request, str(event_type.id))
+    same = _booked_with(session, host, key)
+    if same is not None:
+        return same
+    try:
+        times.check_open(session, event_type, request.start)
+    except SlotTaken:
+        _check_own_form(session, host, key, request.start)
+        raise
     booking = _new_booking(host, event_type, request)
+    booking.attempt = key
     session.add(booking)
     _hold_time(session, booking)
     pending = booking.status == Status.PENDING
@@ -69,10 +79,38 @@ def book(session: Session, event_type: EventType, request: BookingRequest) -> Bo
     return booking
 
 
-def _of_attempt(session: Session, host: User, attempt: str | None) -> Booking | None:
-    if attempt is None:
+def _idempotency_key(request: BookingRequest | MoveRequest, subject: str) -> str | None:
+    """Return the key against doubles: 32 hex digits of the form's token, 32 of all that was asked for.
+
+    `subject` is what is booked or moved. So the same token with another name, e-mail address or time is
+    another request, and the first half still tells which form it came from.
+    """
+    if request.attempt is None:
         return None
-    return session.scalar(select(Booking).where(Booking.attempt == attempt, Booking.host_id == host.id))
+    said = {name: value for name, value in asdict(request).items() if name != "attempt"}
+    content = json.dumps([type(request).__name__, subject, said], sort_keys=True, default=str)
+    return _digest(request.attempt) + _digest(content)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:HALF_KEY]
+
+
+def _booked_with(session: Session, host: User, key: str | None) -> Booking | None:
+    if key is None:
+        return None
+    return session.scalar(select(Booking).where(Booking.attempt == key, Booking.host_id == host.id))
+
+
+def _check_own_form(session: Session, host: User, key: str | None, start: datetime) -> None:
+    """Raise AlreadyBooked when the same form, filled in otherwise, holds this time."""
+    if key is None:
+        return
+    of_form = (Booking.attempt >= key[:HALF_KEY], Booking.attempt < key[:HALF_KEY] + "g")  # hex ends with f
+    booked = select(Booking).where(*of_form, Booking.host_id == host.id, Booking.starts_at == start)
+    booking = session.scalar(booked.where(Booking.status.in_(ACTIVE)).limit(1))
+    if booking is not None:
+        raise AlreadyBooked(booking.uid)
 
 
 def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> Booking:
@@ -94,7 +132,6 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
         answers=_answers(event_type, request),
         link_metadata=dict(request.metadata.values),
         metadata_left_out=list(request.metadata.left_out),
-        attempt=request.attempt,
     )
     booking.attendees = [_attendee(0, request.name, request.email, request.time_zone)]
     for position, guest in enumerate(request.guests, start=1):
@@ -245,9 +282,10 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str) -> None:
 def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Booking:
     """Move a booking: a new one with a new uid takes its place; raise SlotTaken, Conflict or Invalid."""
     host = lock_user(session, booking.host_id)
-    standing = _of_attempt(session, host, request.attempt)
-    if standing is not None:
-        return standing
+    key = _idempotency_key(request, booking.chain)
+    same = _booked_with(session, host, key)
+    if same is not None and same.rescheduled_to_uid is None:
+        return same
     session.refresh(booking)
     _check_movable(booking, request.start)
     times.check_open(session, booking.event_type, request.start, leave_out=booking.id)
@@ -255,6 +293,7 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
     _change_status(session, booking, ACTIVE, Status.CANCELLED)
     _free_time(session, booking)
     moved = _successor(booking, request, was_pending=was_pending)
+    moved.attempt = key if same is None else None  # moved back to where this form had moved it once
     session.add(moved)
     _hold_time(session, moved)
     booking.rescheduled_to_uid = moved.uid
@@ -298,7 +337,6 @@ def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> 
         answers=dict(booking.answers),
         link_metadata=merged(booking.link_metadata, request.metadata.values),
         metadata_left_out=[*booking.metadata_left_out, *request.metadata.left_out][:200],
-        attempt=request.attempt,
         rescheduled_from=booking,
     )
     moved.attendees = [

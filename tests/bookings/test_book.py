@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
+from calapp.availability.models import WeeklyHours
 from calapp.bookings.models import Attendee, Booking, BusySlot, Status
 from calapp.db import transaction
 from calapp.deliveries.models import Event
@@ -70,6 +71,54 @@ def test_a_double_click_books_only_once(client: FlaskClient, form, session: Sess
     second = client.post("/rick/quick-chat", data=form | {"attempt": attempt})
     assert first.location == second.location
     assert len(session.scalars(select(Booking)).all()) == 1
+
+
+def sent_twice(client: FlaskClient, clock, form: dict[str, str], **other: str):
+    """Send a form, and once more with the same token and other content; return both answers."""
+    page = client.get(f"/rick/quick-chat?slot={START}").text
+    token = page.split('name="attempt" value="')[1].split('"')[0]
+    clock.shift(5)
+    first = client.post("/rick/quick-chat", data=form | {"attempt": token})
+    return first, client.post("/rick/quick-chat", data=form | {"attempt": token} | other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "Bob"},
+        {"email": "bob@example.com"},
+        {"notes": "Bring cake"},
+        {"guests": "eve@example.com"},
+        {"time_zone": "UTC"},
+        {"metadata[user_id]": "7"},
+    ],
+)
+def test_v9_a_form_sent_again_with_other_words_says_what_it_has_booked(
+    client: FlaskClient, form, session: Session, monday, other: dict[str, str]
+) -> None:
+    first, second = sent_twice(client, monday, form, **other)
+    assert second.status_code == 409
+    assert "You have already booked this time with this form" in second.text
+    assert f'href="{first.location}"' in second.text
+    assert session.scalars(select(Booking)).one().visitor.name == form["name"]
+
+
+def test_v9_the_same_token_with_another_time_books_anew(client, form, session: Session, monday) -> None:
+    first, second = sent_twice(client, monday, form, start="2027-01-05T12:00:00Z")
+    assert (first.status_code, second.status_code) == (303, 303)
+    assert first.location != second.location
+    assert len(session.scalars(select(Booking)).all()) == 2
+
+
+def test_v9_a_token_of_another_hosts_form_books_there(client, form, bob, saved, session, monday) -> None:
+    saved(EventType(user_id=bob.id, title="Chat", slug="chat", length=15))
+    saved(WeeklyHours(user_id=bob.id, weekday=1, start_minute=540, end_minute=1020))
+    page = client.get(f"/rick/quick-chat?slot={START}").text
+    form = form | {"attempt": page.split('name="attempt" value="')[1].split('"')[0]}
+    monday.shift(5)
+    answers = [client.post(path, data=form) for path in ("/rick/quick-chat", "/bob/chat", "/bob/chat")]
+    assert [answer.status_code for answer in answers] == [303, 303, 303]
+    assert len(session.scalars(select(Booking)).all()) == 2
 
 
 def test_a_form_younger_than_two_seconds_is_a_robots(client: FlaskClient, form, monday) -> None:

@@ -131,6 +131,19 @@ def test_a_double_click_moves_once(client, book, monday, triggers) -> None:
     assert triggers() == ["BOOKING_CREATED", "BOOKING_RESCHEDULED"]
 
 
+def test_v9_a_move_form_sent_again_with_another_time_moves_again(client, book, monday, session) -> None:
+    path = f"/booking/{book().uid}/reschedule"
+    page = client.get(f"{path}?slot={instant(NOON)}").text
+    attempt = page.split('name="attempt" value="')[1].split('"')[0]
+    monday.shift(5)
+    wanted = [NOON, NOON + timedelta(hours=1), NOON]
+    answers = [client.post(path, data=move_to(start, attempt=attempt)) for start in wanted]
+    assert [answer.status_code for answer in answers] == [303] * 3
+    assert len({answer.location for answer in answers}) == 3
+    active = session.scalars(select(Booking).where(Booking.status == "accepted")).one()
+    assert active.starts_at == NOON
+
+
 def test_the_same_form_at_once_books_once(quick_chat, client, at_once, monday, session: Session) -> None:
     page = client.get("/rick/quick-chat?slot=2027-01-05T10:00:00Z").text
     form = {
