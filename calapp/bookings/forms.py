@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from calapp.accounts.zones import is_zone
 from calapp.bookings.metadata import Metadata, clean
+from calapp.bookings.web_addresses import has_web_address
 from calapp.errors import Invalid
 
 MAX_NAME = 200
@@ -137,6 +138,8 @@ def _name(text: str) -> str:
         raise Invalid("Please give your name.")
     if len(name) > MAX_NAME:
         raise Invalid(f"Please keep the name within {MAX_NAME} characters.")
+    if has_web_address(name):
+        raise Invalid("Please give your name without a web address.")
     return name
 
 

@@ -80,6 +80,7 @@ def test_a_body_of_many_small_fields_is_refused(client: FlaskClient) -> None:
 BAD_FIELDS = [
     ("name", "x" * 201, "within 200 characters"),
     ("name", "\u200b \t\n", "Please give your name."),
+    ("name", "Win at www.evil.example", "without a web address"),
     ("email", "x" * 250 + "@example.com", "e-mail address"),
     ("email", "ada@example.com\r\nBcc: eve@example.com", "e-mail address"),
     ("email", "<script>@example.com", "e-mail address"),
