@@ -192,6 +192,9 @@ def resolve(name: str, seconds: float) -> list[str]:
 
     # getaddrinfo has no time-out of its own; a thread that is too slow is left to end by itself.
     thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # no thread is to be had now: as with a name server that does not answer
+        return []
     thread.join(seconds)
     return list(found)

@@ -5,12 +5,14 @@ without it when it is away, and nothing that is asked takes long.
 """
 
 import fcntl
+import logging
 import secrets
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TypeVar
@@ -45,6 +47,8 @@ START = 10.0  # seconds within which a server must answer
 LETS_GO = 5.0  # seconds within which a former server must let go of its files
 
 _away_until: list[float] = [0.0]
+
+log = logging.getLogger(__name__)
 
 
 class NoBroker(Exception):
@@ -121,7 +125,7 @@ def on_nudge(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], N
 
     def end() -> None:
         over.set()
-        thread.join()
+        thread.join(2 * WORKER_PATIENCE + LISTENS)  # what it waits for has these limits
 
     return end
 
@@ -134,7 +138,9 @@ def _hear(call: Callable[[], None], channel: str, over: threading.Event) -> None
                 while not over.is_set():
                     if ears.get_message(timeout=LISTENS):
                         call()
-        except RedisError:
+        except Exception as error:  # noqa: BLE001 (a thread that ended would never hear again)
+            if not isinstance(error, RedisError):
+                log.warning("Listening to Valkey failed, trying again: %s: %s", type(error).__name__, error)
             over.wait(LISTENS)
 
 
@@ -196,9 +202,19 @@ class EmbeddedValkey:
 
     def start(self) -> None:
         """Start the server and wait until it answers; raise NoBroker with a sentence when it cannot be."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock()
-        self._write_configuration()
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock()
+            self._write_configuration()
+            self._start_server()
+        except (OSError, MemoryError) as error:
+            self.stop()
+            words = getattr(error, "strerror", None) or type(error).__name__
+            raise NoBroker(f"The embedded Valkey could not be started ({words}).") from None
+        self._wait_until_it_answers()
+
+    def _start_server(self) -> None:
+        """Start the server, and the warden that ends it with this process."""
         self.server = subprocess.Popen(
             [self._binary(), "valkey.conf"],
             cwd=self.folder,
@@ -209,7 +225,6 @@ class EmbeddedValkey:
         )
         self._dismiss_warden()  # that of a server that ended by itself
         self._warden = _warden(self.server.pid)
-        self._wait_until_it_answers()
 
     def running(self) -> bool:
         """Say whether the server's process is there."""
@@ -226,7 +241,8 @@ class EmbeddedValkey:
     def _dismiss_warden(self) -> None:
         if self._warden is not None:
             self._warden.kill()
-            self._warden.communicate()
+            with suppress(subprocess.TimeoutExpired):
+                self._warden.communicate(timeout=LETS_GO)
             self._warden = None
 
     def _wait_or_kill(self, server: subprocess.Popen[bytes]) -> None:
@@ -234,7 +250,8 @@ class EmbeddedValkey:
             server.wait(LETS_GO)
         except subprocess.TimeoutExpired:
             server.kill()
-            server.wait()
+            with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel; nothing can be done about it
+                server.wait(LETS_GO)
 
     def _binary(self) -> Path:
         try:

@@ -19,7 +19,7 @@ from calapp import config, demo, logs
 from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import BadSetting, Settings
 from calapp.db import db, transaction
-from calapp.processes import Spawned, stop
+from calapp.processes import LONGEST_PAUSE, Spawned, stop
 from calapp.production import refuse_demo
 from calapp.queue_worker import GRACE
 from calapp.stopping import rest, stop_on, stop_requested
@@ -74,6 +74,8 @@ class Launcher:
         self.valkey = None if chosen.redis_url else EmbeddedValkey(chosen.data_dir)
         self.web: Spawned | None = None
         self.worker: Spawned | None = None
+        self.valkey_pause = 0.0
+        self.valkey_again_at = 0.0
 
     def run(self) -> None:
         """Start, watch until asked to stop, and stop."""
@@ -110,15 +112,23 @@ class Launcher:
             rest(0.1)
 
     def keep_valkey_alive(self) -> None:
-        """Start the embedded Valkey again when it died; what was due is in the database."""
+        """Start the embedded Valkey again when it died; what was due is in the database.
+
+        When it cannot be started, the pause before the next attempt doubles, up to LONGEST_PAUSE.
+        """
         if self.valkey is None or self.valkey.running():
+            return
+        if time.monotonic() < self.valkey_again_at:
             return
         log.warning("Valkey ended; starting another")
         try:
             self.valkey.start()
         except NoBroker as error:
-            log.warning("%s", error)
-            rest(1)
+            self.valkey_pause = min(2 * self.valkey_pause + 0.5, LONGEST_PAUSE)
+            self.valkey_again_at = time.monotonic() + self.valkey_pause
+            log.warning("%s Trying again in %.1f s.", error, self.valkey_pause)
+        else:
+            self.valkey_pause = 0.0
 
     def stop(self) -> None:
         """Stop web, worker and Valkey, in that order, each when the one before has gone."""

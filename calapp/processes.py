@@ -1,61 +1,82 @@
 """Processes that start others: none outlives the one that started it, however that one ended."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent  # where app.py is
 # Says that standard input is a pipe whose other end the starting process holds, and never writes to.
 FOLLOW = "CALAPP_STDIN_IS_STARTER"
 FAST_DEATH = 10.0  # seconds; a process that lived shorter is started again after a growing pause
 LONGEST_PAUSE = 5.0  # seconds
+REAPED_WITHIN = 5.0  # seconds for a killed process to go; one that hangs in the kernel is not waited for
 
 log = logging.getLogger(__name__)
 
 
 class Kept(ABC):
-    """A process that is started again when it dies."""
+    """A process that is started again when it ends, or when it could not be started.
+
+    The pause before the next start doubles, up to LONGEST_PAUSE, for as long as starts fail (no process,
+    memory or descriptor left) or what was started ends within FAST_DEATH.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.pause = 0.0
+        self.again_at: float | None = None
         self.start()
 
-    def start(self) -> None:
-        """Start the process."""
-        self.again_at: float | None = None
+    def start(self) -> bool:
+        """Start the process; when that fails, say so, set the time of the next attempt and return False."""
         self.started_at = time.monotonic()
-        self._start()
+        try:
+            self._start()
+        except (OSError, MemoryError) as error:
+            self._lengthen_pause()
+            self.again_at = time.monotonic() + self.pause
+            words = getattr(error, "strerror", None) or type(error).__name__
+            log.warning("%s could not be started (%s); trying again in %.1f s", self.name, words, self.pause)
+            return False
+        self.again_at = None
+        return True
 
     def keep_alive(self) -> None:
-        """Start the process again when it has died; later when it dies again and again."""
+        """Start the process again when it has ended; later when it ends again and again."""
         if self.alive():
             return
         at = time.monotonic()
         if self.again_at is None:
-            fast = at - self.started_at < FAST_DEATH
-            self.pause = min(2 * self.pause + 0.2, LONGEST_PAUSE) if fast else 0.0
+            if at - self.started_at < FAST_DEATH:
+                self._lengthen_pause()
+            else:
+                self.pause = 0.0
             self.again_at = at + self.pause
             log.warning("%s ended; starting another", self.name)
         if at >= self.again_at:
             self.close()
             self.start()
 
+    def _lengthen_pause(self) -> None:
+        self.pause = min(2 * self.pause + 0.2, LONGEST_PAUSE)
+
     @abstractmethod
     def _start(self) -> None: ...
 
     @abstractmethod
     def alive(self) -> bool:
-        """Say whether the process is there."""
+        """Return whether the process is there."""
 
     @abstractmethod
     def send(self, number: signal.Signals) -> None:
@@ -63,11 +84,13 @@ class Kept(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Wait for a process that has ended, and forget it."""
+        """Wait up to REAPED_WITHIN for a process that has ended or was killed, and forget it."""
 
 
 class Spawned(Kept):
     """A Python program in a session of its own, so that Ctrl-C reaches only the one that started it."""
+
+    process: subprocess.Popen[bytes] | None = None
 
     def __init__(self, name: str, *arguments: str) -> None:
         self.arguments = arguments
@@ -83,23 +106,31 @@ class Spawned(Kept):
         )
 
     def alive(self) -> bool:
-        """Say whether the process is there."""
-        return self.process.poll() is None
+        """Return whether the process is there."""
+        return self.process is not None and self.process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal, if it is still there."""
-        self.process.send_signal(number)
+        if self.process is not None:
+            self.process.send_signal(number)
 
     def close(self) -> None:
-        """Wait for a process that has ended, and forget it."""
-        self.process.communicate()
+        """Wait up to REAPED_WITHIN for a process that has ended or was killed, and forget it."""
+        if self.process is None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self.process.communicate(timeout=REAPED_WITHIN)
+        self.process = None
 
 
 class Forked(Kept):
     """A function in a process that shares what this one has loaded, and so is there at once.
 
     Such a child begins with `follow_forker`. The process that forks keeps to one thread that takes locks.
+    It forks by itself rather than by multiprocessing, which waits at exit, without a limit, for every child.
     """
+
+    pid: int | None = None
 
     def __init__(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         self.target = target
@@ -108,23 +139,54 @@ class Forked(Kept):
 
     def _start(self) -> None:
         _lifeline()
-        fork = multiprocessing.get_context("fork")
-        self.process = fork.Process(target=self.target, args=self.arguments, name=self.name)
-        self.process.start()
+        sys.stdout.flush()  # what is buffered would be written by both
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._be_child()
+        self.pid = pid
+
+    def _be_child(self) -> NoReturn:
+        code = 1
+        try:
+            signal.signal(
+                signal.SIGQUIT, signal.SIG_DFL
+            )  # the parent's handler would kill its other children
+            self.target(*self.arguments)
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:  # noqa: BLE001 (whatever it is, it may not return into the parent's code)
+            traceback.print_exc()
+        finally:
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
 
     def alive(self) -> bool:
-        """Say whether the process is there."""
-        return self.process.is_alive()
+        """Return whether the process is there."""
+        if self.pid is None:
+            return False
+        try:
+            ended, _status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            ended = self.pid
+        if ended:
+            self.pid = None
+        return self.pid is not None
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal, if it is still there."""
-        if self.process.pid is not None and self.process.is_alive():
-            os.kill(self.process.pid, number)
+        if self.alive() and self.pid is not None:
+            os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Wait for a process that has ended, and forget it."""
-        self.process.join()
-        self.process.close()
+        """Wait up to REAPED_WITHIN for a process that has ended or was killed, and forget it."""
+        until = time.monotonic() + REAPED_WITHIN
+        while self.alive() and time.monotonic() < until:
+            time.sleep(0.01)
+        self.pid = None
 
 
 def stop(processes: Sequence[Kept], patience: float) -> None:
@@ -136,6 +198,7 @@ def stop(processes: Sequence[Kept], patience: float) -> None:
         time.sleep(0.02)
     for kept in processes:
         kept.send(signal.SIGKILL)
+    for kept in processes:
         kept.close()
 
 

@@ -23,7 +23,7 @@ from calapp.config import settings
 from calapp.db import db, prepare_to_deliver
 from calapp.errors import Busy
 from calapp.processes import follow_forker
-from calapp.stopping import rest, stop_on, stop_requested
+from calapp.stopping import request_stop, rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
 LOOK_AGAIN = 1.0  # seconds after which Valkey is looked for again
@@ -92,8 +92,16 @@ def perform(app: Flask, job: str) -> None:
             import_attribute(job)()
     except (DBAPIError, Busy) as error:
         log.warning("The database is away: %s", first_line(error))
-    except Exception:
+    except Exception as error:
         log.exception("The job %s failed", job)
+        end_if_starved(error)
+
+
+def end_if_starved(error: BaseException | None) -> None:
+    """End this process when it got no memory or no thread: its parent starts another, slower and slower."""
+    if isinstance(error, MemoryError) or "start new thread" in str(error):
+        log.critical("This process cannot go on and ends: %s", first_line(error) or type(error).__name__)
+        request_stop()
 
 
 class QueueWorker(SimpleWorker):
@@ -164,6 +172,7 @@ class QueueWorker(SimpleWorker):
             log.warning("The database is away: %s", first_line(exc_info[1]))
             return
         super().handle_exception(job, *exc_info)
+        end_if_starved(exc_info[1])
 
     def _beat(self) -> None:
         """Beat this process's heart, also while a job runs for hours."""
@@ -172,6 +181,8 @@ class QueueWorker(SimpleWorker):
                 self._beat_once()
             except RedisError as error:
                 log.debug("No heartbeat: %s", error)  # the work loop notices, too, and says so
+            except Exception:  # a heart that stopped would have this process counted as dead
+                log.exception("No heartbeat; trying again")
             self.over.wait(BEAT_EVERY)
 
     def _beat_once(self) -> None:

@@ -36,21 +36,32 @@ log = logging.getLogger(__name__)
 
 
 def supervise(make_app: Callable[..., Flask]) -> None:
-    """Keep the processes of a worker alive until asked to stop; then stop them in order."""
+    """Keep the processes of a worker alive until asked to stop; then stop them in order.
+
+    Raises what this process cannot go on after, once its children are stopped: it then ends with status 1,
+    and whoever started it (systemd, the launcher) starts another.
+    """
     chosen = settings()
     patience = chosen.webhook_timeout + GRACE
     children: list[Kept] = []
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
     signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
-    queues = [*[broker.DELIVERIES] * delivery_processes(chosen), broker.CHORES]
-    children += [Forked(f"The process of the queue {queue}", work, make_app, queue) for queue in queues]
-    children.append(Forked("The sweeper", sweep, make_app))
-    follow_starter(patience + GRACE)
-    while not stop_requested():
-        for child in children:
-            child.keep_alive()
-        rest(0.1)
-    stop(children, patience)
+    try:
+        queues = [*[broker.DELIVERIES] * delivery_processes(chosen), broker.CHORES]
+        children.extend(
+            Forked(f"The process of the queue {queue}", work, make_app, queue) for queue in queues
+        )
+        children.append(Forked("The sweeper", sweep, make_app))
+        follow_starter(patience + GRACE)
+        while not stop_requested():
+            for child in children:
+                child.keep_alive()
+            rest(0.1)
+    except Exception as error:
+        log.critical("The worker cannot go on and ends (%s: %s)", type(error).__name__, error)
+        raise
+    finally:
+        stop(children, patience)
 
 
 def delivery_processes(chosen: Settings) -> int:

@@ -107,8 +107,12 @@ class Names:
             host = self.queued.popleft()
             if host not in self.waiting:
                 continue  # all that waited for it were late
+            try:
+                threading.Thread(target=self._look_up, args=(host,), daemon=True).start()
+            except RuntimeError:  # no thread is to be had now; asked again when something ends or is late
+                self.queued.appendleft(host)
+                return
             self.running.add(host)
-            threading.Thread(target=self._look_up, args=(host,), daemon=True).start()
 
     def _look_up(self, host: str) -> None:
         self.ended.put((host, look_up(host)))

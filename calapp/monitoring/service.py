@@ -76,7 +76,11 @@ def within(seconds: float, call: Callable[[], Given]) -> Given:
     if not _askers.acquire(blocking=False):
         raise TimeoutError
     answers: queue.SimpleQueue[tuple[Given | None, Exception | None]] = queue.SimpleQueue()
-    threading.Thread(target=_ask, args=(call, answers), name="asker", daemon=True).start()
+    try:
+        threading.Thread(target=_ask, args=(call, answers), name="asker", daemon=True).start()
+    except RuntimeError:  # no thread is to be had now
+        _askers.release()
+        raise
     try:
         given, error = answers.get(timeout=seconds)
     except queue.Empty:

@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="the short forms, as `make test` runs them")
     given = parser.parse_args()
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    chosen = [one for one in sorted(EXPERIMENTS.values(), key=lambda one: one.number) if wanted(one, given)]
+    chosen = [one for one in sorted(EXPERIMENTS.values(), key=place) if wanted(one, given)]
     if not chosen:
         parser.error("There is no such experiment; there are " + ", ".join(names()))
     failed = [one.name for one in chosen if not one.print_run(short=given.short)]
@@ -36,7 +36,13 @@ def wanted(one: Experiment, given: argparse.Namespace) -> bool:
 
 def names() -> list[str]:
     """Return how the experiments can be called."""
-    return [f"{number} {one.name}" for number, one in sorted(EXPERIMENTS.items())]
+    return [f"{one.number} {one.name}" for one in sorted(EXPERIMENTS.values(), key=place)]
+
+
+def place(one: Experiment) -> tuple[str, int]:
+    """Return where an experiment is listed: the plain numbers first, then those with a letter."""
+    text = str(one.number)
+    return text.rstrip("0123456789"), int(text.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 
 
 if __name__ == "__main__":

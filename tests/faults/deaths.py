@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from calapp.deliveries.jobs import LEASE_MARGIN
 from calapp.deliveries.models import Delivery, State
+from calapp.processes import LONGEST_PAUSE
 from tests.faults.report import Finding, experiment, percentile
 from tests.faults.world import Posted, World
 from tests.receiver import OK
@@ -152,3 +153,28 @@ def sigterm(finding: Finding, short: bool) -> None:
         finding.expect(f"what had arrived was recorded: {recorded} of {arrived}", recorded == arrived)
         finding.expect("the exit is clean, within the deadline and two seconds", code == 0 and took < 7)
         world.judge(finding)
+
+
+@experiment("O1", "no-fork", "kill -9 a delivery child while no process can be forked")
+def no_fork(finding: Finding, short: bool) -> None:
+    with World(staged=True) as world:
+        world.worker.start()
+        world.webhook()
+        world.book(4)
+        world.wait_delivered()
+        refusal = world.folder / "no-fork"
+        refusal.touch()
+        for child in world.worker.all()[1:]:
+            child.kill()
+        world.book(4)
+        time.sleep(3 if short else 30)
+        said = (world.folder / "worker.log").read_text().count("could not be started")
+        waiting = world.count(Delivery.state != State.DELIVERED)
+        finding.note(f"{said} failed starts were logged; {waiting} deliveries were waiting meanwhile")
+        finding.expect("the failed start is said, and tried again ever more slowly", 2 <= said <= 12)
+        finding.expect("the parent is there", world.worker.process and world.worker.process.poll() is None)
+        refusal.unlink()
+        took = world.wait_delivered()
+        finding.expect(f"deliveries go on within the longest pause: {took:.1f} s", took < LONGEST_PAUSE + 10)
+        finding.expect("the end is clean", world.worker.terminate() == 0)
+        world.judge(finding, doubles=4)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-EXPERIMENTS: dict[int, "Experiment"] = {}
+EXPERIMENTS: dict[int | str, "Experiment"] = {}
 
 
 @dataclass
@@ -31,7 +31,7 @@ Run = Callable[[Finding, bool], None]
 class Experiment:
     """One experiment: `run` takes what it finds and whether to be short; `long` ones have no short form."""
 
-    number: int
+    number: int | str
     name: str
     what: str
     run: Run
@@ -51,7 +51,7 @@ class Experiment:
         return finding.held
 
 
-def experiment(number: int, name: str, what: str, *, long: bool = False) -> Callable[[Run], Run]:
+def experiment(number: int | str, name: str, what: str, *, long: bool = False) -> Callable[[Run], Run]:
     """Register a function as an experiment."""
 
     def register(run: Run) -> Run:

@@ -18,3 +18,7 @@ def test_a_killed_web_server_leaves_no_ghost() -> None:
 
 def test_a_stopped_worker_finishes_what_is_in_flight() -> None:
     assert held(deaths.sigterm) == []
+
+
+def test_o1_a_worker_whose_forks_fail_goes_on_once_they_do_not() -> None:
+    assert held(deaths.no_fork) == []
