@@ -1,11 +1,11 @@
 """The outbox: the event is written with the fact, in the same transaction, never beside it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from calapp import logs
@@ -16,8 +16,8 @@ from calapp.deliveries import body
 from calapp.deliveries.models import Delivery, Event, State, stands
 from calapp.errors import Invalid
 from calapp.webhooks import template
-from calapp.webhooks.models import Settling, Webhook
-from calapp.webhooks.service import subscribers
+from calapp.webhooks.models import Settling
+from calapp.webhooks.service import Subscriber, subscribers
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,14 @@ def record(
     )
     session.add(event)
     session.flush()  # gives the event its id, which the deliveries carry
-    for webhook in subscribers(session, user.id, event_type_id, trigger):
-        session.add(_delivery(session, event, webhook, envelope))
+    told = subscribers(session, user.id, event_type_id, trigger)
+    sending = [one.id for one in told if _sends_parked(one)]
+    if sending:
+        for webhook_id in sending:
+            lock_parked(session, webhook_id)  # its last step may be under way
+        told = subscribers(session, user.id, event_type_id, trigger)
+    if told:
+        session.execute(insert(Delivery), _rows(session, event, told, envelope))
     after_commit(session, "nudge", nudge)
     after_commit(session, f"say {event_id}", _said(event_id, user.id, trigger, subject))
     return event
@@ -73,40 +79,42 @@ def _said(event_id: str, user_id: int, trigger: str, subject: str) -> AfterCommi
     return lambda: logs.say(log, "event", **fields)
 
 
-def _delivery(session: Session, event: Event, webhook: Webhook, envelope: Mapping[str, Any]) -> Delivery:
-    delivery = Delivery(
-        event_id=event.id,
-        webhook_id=webhook.id,
-        chain=event.chain,
-        created_at=event.created_at,
-        expires_at=event.expires_at,
-    )
-    _fill(delivery, webhook, envelope)
-    if why := _parked_since(session, webhook, event.chain):
-        delivery.state = State.PARKED
-        delivery.parked_at = event.created_at
-        delivery.reason = why
-        return delivery
-    delivery.after_id = earlier_waiting(session, webhook.id, event.chain)
-    delivery.due_at = event.created_at if delivery.after_id is None else None
-    return delivery
+def _sends_parked(webhook: Subscriber) -> bool:
+    return webhook.active and webhook.settling == Settling.SEND
 
 
-def _parked_since(session: Session, webhook: Webhook, chain: str) -> str | None:
-    """Say why a new delivery is parked, or None; it follows those of its chain that are still to be sent."""
-    if webhook.active and webhook.settling == Settling.SEND:
-        lock_parked(session, webhook.id)  # its last step may be under way
-        session.refresh(webhook)
-    if not webhook.active:
-        return "The webhook was off when this happened."
-    if webhook.settling != Settling.SEND:
-        return None
-    earlier = select(Delivery.id).where(
-        Delivery.webhook_id == webhook.id, Delivery.chain == chain, stands(State.PARKED)
-    )
-    if session.scalar(earlier.limit(1)) is None:
-        return None
-    return "It follows earlier events of its booking, which were parked and are being sent."
+def _rows(
+    session: Session, event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the deliveries of an event, to be written by one statement whatever their number is."""
+    earlier = _earlier_waiting(session, [one.id for one in told if one.active], event.chain)
+    behind_parked = _with_parked(session, [one.id for one in told if _sends_parked(one)], event.chain)
+    rows = []
+    for webhook in told:
+        body, content_type = _own_body(webhook, envelope)
+        reason = None
+        if not webhook.active:
+            reason = "The webhook was off when this happened."
+        elif webhook.id in behind_parked:
+            reason = "It follows earlier events of its booking, which were parked and are being sent."
+        after_id = None if reason else earlier.get(webhook.id)
+        rows.append(
+            {
+                "event_id": event.id,
+                "webhook_id": webhook.id,
+                "chain": event.chain,
+                "state": State.PARKED if reason else State.WAITING,
+                "due_at": None if reason or after_id else event.created_at,
+                "after_id": after_id,
+                "body": body,
+                "content_type": content_type,
+                "reason": reason,
+                "created_at": event.created_at,
+                "parked_at": event.created_at if reason else None,
+                "expires_at": event.expires_at,
+            }
+        )
+    return rows
 
 
 def lock_parked(session: Session, webhook_id: int) -> None:
@@ -114,27 +122,36 @@ def lock_parked(session: Session, webhook_id: int) -> None:
     one_at_a_time(session, f"parked at {webhook_id}")
 
 
-def _fill(delivery: Delivery, webhook: Webhook, envelope: Mapping[str, Any]) -> None:
-    """Give a delivery a body of its own when its webhook has a template that can be read."""
+def _own_body(webhook: Subscriber, envelope: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return body and content type of a delivery whose webhook has a template that can be read."""
     if webhook.payload_template is None:
-        return
+        return None, None
     try:
-        delivery.body, delivery.content_type = template.render(webhook.payload_template, envelope)
+        return template.render(webhook.payload_template, envelope)
     except Invalid:
         # Checked when it was saved; should a later version read it differently, the event still goes out.
-        delivery.body = delivery.content_type = None
+        return None, None
 
 
-def earlier_waiting(session: Session, webhook_id: int, chain: str) -> int | None:
-    """Return the id of the delivery that a new one of this chain must wait behind, if there is one."""
-    return session.scalar(
-        select(Delivery.id)
+def _earlier_waiting(session: Session, webhook_ids: Sequence[int], chain: str) -> dict[int, int]:
+    """Return, by webhook, the id of the delivery that a new one of this chain must wait behind."""
+    query = (
+        select(Delivery.webhook_id, func.max(Delivery.id))
         .where(
-            Delivery.webhook_id == webhook_id,
+            Delivery.webhook_id.in_(webhook_ids),
             Delivery.chain == chain,
             stands(State.WAITING),
             Delivery.tries < TRIES_THAT_HOLD,
         )
-        .order_by(Delivery.id.desc())
-        .limit(1)
+        .group_by(Delivery.webhook_id)
     )
+    rows = session.execute(query).all() if webhook_ids else []
+    return dict(rows)
+
+
+def _with_parked(session: Session, webhook_ids: Sequence[int], chain: str) -> set[int]:
+    """Return which of these webhooks have parked deliveries of this chain."""
+    query = select(Delivery.webhook_id).where(
+        Delivery.webhook_id.in_(webhook_ids), Delivery.chain == chain, stands(State.PARKED)
+    )
+    return set(session.scalars(query)) if webhook_ids else set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -17,10 +18,21 @@ SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid b
 DUPLICATE = "A webhook with this subscriber URL stands already in this scope."
 
 
-def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str) -> list[Webhook]:
+class Subscriber(NamedTuple):
+    """What an event needs to know of a webhook; a row, since a thousand objects cost a tenth of a second."""
+
+    id: int
+    subscriber_url: str
+    triggers: list[str]
+    active: bool
+    settling: str | None
+    payload_template: str | None
+
+
+def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str) -> list[Subscriber]:
     """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins."""
-    found = session.scalars(
-        select(Webhook)
+    found = session.execute(
+        select(*(getattr(Webhook, name) for name in Subscriber._fields))
         .where(
             Webhook.user_id == user_id,
             Webhook.deleted_at.is_(None),
@@ -28,8 +40,8 @@ def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str
         )
         .order_by(Webhook.event_type_id.is_not(None), Webhook.id)
     )
-    by_url = {webhook.subscriber_url: webhook for webhook in found if trigger in webhook.triggers}
-    return sorted(by_url.values(), key=lambda webhook: webhook.id)
+    by_url = {one.subscriber_url: Subscriber(*one) for one in found if trigger in one.triggers}
+    return sorted(by_url.values())
 
 
 def of_user(session: Session, user_id: int, event_type_id: int | None = None) -> list[Webhook]:
