@@ -55,6 +55,11 @@ def flask_config(settings: Settings, *, worker: bool) -> dict[str, object]:
     """Translate our settings into those of Flask and its extensions."""
     return {
         "SECRET_KEY": settings.secret_key,
+        "SECRET_KEY_FALLBACKS": list(settings.secret_key_fallbacks),
+        "WTF_CSRF_SECRET_KEY": [
+            *settings.secret_key_fallbacks[::-1],
+            settings.secret_key,
+        ],  # signs with the last
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings, worker=worker),
         "SESSION_COOKIE_NAME": "calapp",

@@ -1,6 +1,7 @@
 """Every setting: its default, its meaning, its environment variable."""
 
 import ipaddress
+import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -64,6 +65,19 @@ def _networks(text: str) -> tuple[Network, ...]:
         raise ValueError(f"comma-separated networks such as 10.0.0.0/8; {error}") from None
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    """Read keys, comma-separated, or as a JSON list when one has a comma in it."""
+    if not text.lstrip().startswith("["):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        keys = json.loads(text)
+    except ValueError:
+        keys = None
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key for key in keys):
+        raise ValueError('former keys, comma-separated, or a JSON list such as ["one", "two"]')
+    return tuple(keys)
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
@@ -121,7 +135,13 @@ class Settings:
     secret_key: str = _setting(
         "",
         str,
-        "Signs sessions. Default: made once and kept, readable by the owner only, in the data folder.",
+        "Signs sessions and encrypts secrets. Default: made once and kept, readable by the owner only, "
+        "in the data folder.",
+    )
+    secret_key_fallbacks: tuple[str, ...] = _setting(
+        (),
+        _keys,
+        "Former values of SECRET_KEY, comma-separated: what they signed or encrypted is still read.",
     )
     database_url: str = _setting(
         "", _url("sqlite", "postgresql"), "SQLAlchemy address. Default: SQLite in the data folder."
@@ -253,7 +273,10 @@ def _with_made_defaults(values: dict[str, Any]) -> Settings:
     values["data_dir"] = data_dir
     values["base_url"] = values.get("base_url") or f"http://127.0.0.1:{values.get('port', Settings.port)}"
     values["database_url"] = values.get("database_url") or f"sqlite:///{data_dir / 'calapp.sqlite3'}"
-    values["secret_key"] = values.get("secret_key") or _kept_secret(data_dir)
+    if not values.get("secret_key"):
+        current, *former = _kept_secret(data_dir), *_kept_fallbacks(data_dir)
+        values["secret_key"] = current
+        values["secret_key_fallbacks"] = (*values.get("secret_key_fallbacks", ()), *former)
     return Settings(**values)
 
 
@@ -277,6 +300,44 @@ def _kept_secret(data_dir: Path) -> str:
         raise BadSetting(
             f"The folder CALAPP_DATA_DIR={str(data_dir)!r} cannot be used: {error.strerror}."
         ) from None
+
+
+def _kept_fallbacks(data_dir: Path) -> list[str]:
+    """Return the former secret keys that lie in the data folder, the newest first."""
+    try:
+        return list(_keys((data_dir / "secret_key_fallbacks").read_text()))
+    except OSError:
+        return []
+    except ValueError as error:
+        raise BadSetting(
+            f"The file secret_key_fallbacks in {data_dir} cannot be read; it has {error}."
+        ) from None
+
+
+def kept_keys(data_dir: Path) -> tuple[str, ...]:
+    """Return the secret keys that lie in the data folder, the current one first; none where there is none."""
+    try:
+        return ((data_dir / "secret_key").read_text(), *_kept_fallbacks(data_dir))
+    except OSError:
+        return ()
+
+
+def make_secret_key(data_dir: Path) -> None:
+    """Put a new secret key into the data folder, and the one that was there among the former ones.
+
+    The former ones are written first: whenever this ends, no key is lost.
+    """
+    kept = kept_keys(data_dir)
+    _replace(data_dir / "secret_key_fallbacks", json.dumps(kept))
+    _replace(data_dir / "secret_key", secrets.token_urlsafe(48))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that only the owner may read; whole or not at all."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    draft.replace(path)
 
 
 _current: list[Settings] = []

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, MetaData, event, func, select
+from sqlalchemy import DateTime, Dialect, MetaData, String, Text, event, func, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from calapp.clock import now
 from calapp.errors import Busy
@@ -67,6 +67,17 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class SealedText(TypeDecorator[str]):
+    """A text that may be stored encrypted, which makes it longer than it says; SQLite knows no length."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """Give the type of the column."""
+        return dialect.type_descriptor(Text() if dialect.name == "postgresql" else self.impl_instance)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ STATUSES: dict[type[errors.AppError], int] = {
     errors.Gone: 410,
     errors.TooMany: 429,
     errors.Busy: 503,
+    errors.KeyDoesNotFit: 503,
 }
 TITLES = {
     400: "That did not work",

@@ -92,3 +92,9 @@ class Busy(AppError):
     """The server is busy just now; nothing was lost, please try again."""
 
     code = "busy"
+
+
+class KeyDoesNotFit(AppError):
+    """A saved secret cannot be read, since SECRET_KEY has changed. Enter it again, or ask the operator."""
+
+    code = "secret_unreadable"

@@ -8,7 +8,11 @@ from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.db import SealedText, UTCDateTime, db
+from calapp.encryption import MARK, hashed, open_sealed, seal
+from calapp.errors import KeyDoesNotFit
+
+FORGOTTEN = f"{MARK}forgotten:"  # and the user's id: of the token only the hash is left
 
 
 class Scope(StrEnum):
@@ -32,8 +36,10 @@ class User(UserMixin, db.Model):
     time_zone: Mapped[str] = mapped_column(String(64))
     # Part of the session, so that a changed password ends the sessions that were signed in with the old one.
     session_token: Mapped[str] = mapped_column(String(43))
-    # In the address of the calendar feed; whoever has it can read the feed.
-    calendar_token: Mapped[str] = mapped_column(String(43), unique=True)
+    # In the address of the calendar feed; whoever has it can read the feed. Encrypted to be shown, hashed to
+    # be looked up; a version before this one writes it plain, and leaves the hash of the one before.
+    sealed_calendar_token: Mapped[str] = mapped_column("calendar_token", SealedText(43), unique=True)
+    calendar_token_hash: Mapped[str | None] = mapped_column(String(64), unique=True, index=True)
     # Numbers the host's events from 1 without gaps; its row is locked by whoever takes the next one.
     last_event_number: Mapped[int] = mapped_column(default=0)
     checklist_done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -42,6 +48,21 @@ class User(UserMixin, db.Model):
     def get_id(self) -> str:
         """Give Flask-Login what it keeps in the session."""
         return f"{self.id}.{self.session_token}"
+
+    @property
+    def calendar_token(self) -> str | None:
+        """The token of the calendar feed; None when it works but cannot be shown any more."""
+        if self.sealed_calendar_token.startswith(FORGOTTEN):
+            return None
+        try:
+            return open_sealed(self.sealed_calendar_token)
+        except KeyDoesNotFit:
+            return None
+
+    @calendar_token.setter
+    def calendar_token(self, token: str) -> None:
+        self.sealed_calendar_token = seal(token)
+        self.calendar_token_hash = hashed(token)
 
 
 class ApiKey(db.Model):

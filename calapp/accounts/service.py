@@ -138,8 +138,8 @@ def update_profile(session: Session, user_id: int, profile: Profile) -> User:
 def renew_calendar_token(session: Session, user_id: int) -> str:
     """Give the calendar feed a new address; the old one shows nothing any more."""
     user = lock_user(session, user_id)
-    user.calendar_token = secrets.token_urlsafe(32)
-    return user.calendar_token
+    token = user.calendar_token = secrets.token_urlsafe(32)
+    return token
 
 
 def create_api_key(session: Session, user: User, name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:

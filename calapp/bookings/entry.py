@@ -44,7 +44,8 @@ def by_robot(form: MultiDict[str, str]) -> bool:
 
 
 def _signer() -> TimestampSigner:
-    return TimestampSigner(settings().secret_key, salt="attempt")
+    keys = (settings().secret_key, *settings().secret_key_fallbacks)
+    return TimestampSigner(keys[::-1], salt="attempt")  # signs with the last
 
 
 def limit_key() -> str:

@@ -14,6 +14,7 @@ from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready
 from calapp.deliveries.models import State
+from calapp.webhooks.models import opened, opened_headers
 
 WILLING = """webhook.active AND webhook.deleted_at IS NULL
   AND (webhook.hold_until IS NULL OR webhook.hold_until <= :now)
@@ -106,15 +107,30 @@ class Due(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A webhook as its deliveries are sent now."""
+    """A webhook as its deliveries are sent now; its secrets and header values as they are stored."""
 
     id: int
     subscriber_url: str
-    headers: Sequence[Sequence[str]]
-    secret: str | None
-    old_secret: str | None
+    sealed_headers: Sequence[Sequence[str]]
+    sealed_secret: str | None
+    sealed_old_secret: str | None
     old_secret_until: datetime | None
     failures: int
+
+    @property
+    def secret(self) -> str | None:
+        """What deliveries are signed with; raises KeyDoesNotFit."""
+        return opened(self.sealed_secret)
+
+    @property
+    def old_secret(self) -> str | None:
+        """The former secret; raises KeyDoesNotFit."""
+        return opened(self.sealed_old_secret)
+
+    @property
+    def headers(self) -> list[list[str]]:
+        """The custom headers; raises KeyDoesNotFit."""
+        return opened_headers(self.sealed_headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +213,10 @@ def _webhooks(session: Session, ids: set[int], at: datetime) -> dict[int, Target
 
 def _target(found: Target) -> Target:
     """Return a webhook with what SQLite's driver gives as text in the form that it has."""
-    headers = json.loads(found.headers) if isinstance(found.headers, str) else found.headers
+    stored = found.sealed_headers
+    headers = json.loads(stored) if isinstance(stored, str) else stored
     until = found.old_secret_until
-    return found._replace(headers=headers, old_secret_until=instant(until) if until else None)
+    return found._replace(sealed_headers=headers, old_secret_until=instant(until) if until else None)
 
 
 def _hold_failing(session: Session, webhooks: Mapping[int, Target], until: datetime) -> None:

@@ -9,6 +9,7 @@ from calapp import __version__
 from calapp.deliveries import signing
 from calapp.deliveries.claim import Claim, Due, Target
 from calapp.deliveries.sender import Parcel
+from calapp.errors import KeyDoesNotFit
 
 USER_AGENT = f"Calapp/{__version__}"
 WEBHOOK_VERSION = "2021-10-20"  # of Cal.com's payloads that ours are shaped like
@@ -31,6 +32,13 @@ def parcels(claim: Claim) -> list[Parcel]:
 def _tried(row: Due, claim: Claim) -> Parcel | None:
     try:
         return _parcel(row, claim.webhooks[row.webhook_id], claim)
+    except KeyDoesNotFit:
+        log.error(  # noqa: TRY400 (a sentence says it all)
+            "Delivery %d waits: the secret of its webhook cannot be read with this process's SECRET_KEY. "
+            "Restart it with the current one, and the former ones in SECRET_KEY_FALLBACKS.",
+            row.id,
+        )
+        return None
     except (ValueError, TypeError, AttributeError):
         log.exception("The request of delivery %d cannot be made", row.id)
         return None

@@ -116,10 +116,10 @@ def box_of(webhook: Webhook) -> Box:
         triggers=tuple(webhook.triggers),
         active=webhook.active,
         event_type_id=str(webhook.event_type_id or ""),
-        headers=tuple(HeaderRow(name, "", saved=True) for name, _ in webhook.headers),
+        headers=tuple(HeaderRow(name, "", saved=True) for name in webhook.header_names),
         custom=webhook.payload_template is not None,
         payload_template=webhook.payload_template or "",
-        has_secret=bool(webhook.secret),
+        has_secret=webhook.has_secret,
         overlap=_overlaps(webhook),
     )
 
@@ -145,14 +145,14 @@ def read_box(form: MultiDict[str, str], webhook: Webhook | None) -> Box:
         headers=_rows(form, webhook),
         custom=form.get("payload", "custom" if template.strip() else "default") == "custom",
         payload_template=template.replace("\r\n", "\n"),
-        has_secret=bool(webhook and webhook.secret),
+        has_secret=bool(webhook and webhook.has_secret),
         overlap=bool(webhook and _overlaps(webhook)),
         action=form.get("action", "save"),
     )
 
 
 def _rows(form: MultiDict[str, str], webhook: Webhook | None) -> tuple[HeaderRow, ...]:
-    saved = {name.lower() for name, _ in webhook.headers} if webhook else set()
+    saved = {name.lower() for name in webhook.header_names} if webhook else set()
     pairs = zip_longest(
         form.getlist("header_name")[:MAX_ROWS], form.getlist("header_value")[:MAX_ROWS], fillvalue=""
     )
@@ -179,7 +179,7 @@ def acted(box: Box) -> Box:
 
 def target_of(wanted: WebhookInput, webhook: Webhook | None) -> PingTarget:
     """Return where a ping goes: what was typed, with what is saved where a field was left as it is."""
-    saved = webhook.headers if webhook else []
+    saved = webhook.sealed_headers if webhook else []
     secrets = [wanted.secret] if wanted.secret else []
     if wanted.secret is None and webhook:
         secrets = valid_secrets(webhook, now())

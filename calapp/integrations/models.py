@@ -1,6 +1,7 @@
 """What the built-in inspector got."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import JSON, ForeignKey, String, Text
@@ -8,6 +9,32 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from calapp.clock import now
 from calapp.db import UTCDateTime, db
+from calapp.encryption import open_sealed, seal
+from calapp.errors import KeyDoesNotFit
+
+UNREADABLE = "(cannot be read: SECRET_KEY has changed)"
+# What Calapp and the proxies before it send by themselves; any other header may carry a secret.
+PLAIN = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+        "x-cal-signature-256",
+        "x-cal-webhook-version",
+        "x-calapp-attempt",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+    )
+)
 
 
 class Inspector(db.Model):
@@ -29,8 +56,26 @@ class InspectorRequest(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
-    headers: Mapped[list[list[str]]] = mapped_column(JSON)
+    sealed_headers: Mapped[list[list[str]]] = mapped_column("headers", JSON)
     body: Mapped[str] = mapped_column(Text)
     trigger: Mapped[str | None] = mapped_column(String(40))
     signature: Mapped[str] = mapped_column(String(10))  # good, bad, none
     status: Mapped[int]  # what was answered
+
+    @property
+    def headers(self) -> list[list[str]]:
+        """What came as headers, [[name, value], ...]."""
+        return [[name, _opened(value)] for name, value in self.sealed_headers]
+
+    @headers.setter
+    def headers(self, pairs: Sequence[Sequence[str]]) -> None:
+        self.sealed_headers = [
+            [name, value if name.lower() in PLAIN else seal(value)] for name, value in pairs
+        ]
+
+
+def _opened(value: str) -> str:
+    try:
+        return open_sealed(value)
+    except KeyDoesNotFit:
+        return UNREADABLE

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
@@ -18,7 +19,8 @@ from calapp.config import settings
 from calapp.db import database_now, is_sqlite
 from calapp.deliveries import signing
 from calapp.deliveries.parcels import valid_secrets
-from calapp.errors import NotFound
+from calapp.encryption import MARK, hashed
+from calapp.errors import KeyDoesNotFit, NotFound
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.forms import WebhookInput
@@ -125,8 +127,11 @@ def _clean(text: str) -> str:
 
 
 def _secrets(session: Session, inspector: Inspector) -> list[str]:
-    at = now()
-    return [secret for one in leading_to(session, inspector) for secret in valid_secrets(one, at)]
+    at, found = now(), []
+    for webhook in leading_to(session, inspector):
+        with suppress(KeyDoesNotFit):  # then the signature is called bad, which it may be to any receiver
+            found += valid_secrets(webhook, at)
+    return found
 
 
 def _judge(incoming: Incoming, secrets: Iterable[str]) -> str:
@@ -198,7 +203,7 @@ def finish_checklist(session: Session, user_id: int) -> None:
 
 def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
     """Return whose feed this is and its bookings, from 90 days ago on; raise NotFound for an unknown one."""
-    user = session.scalar(select(User).where(User.calendar_token == token))
+    user = None if token.startswith(MARK) else session.scalar(select(User).where(_has_feed(token)))
     if user is None:
         raise NotFound
     bookings = session.scalars(
@@ -216,6 +221,16 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
         .limit(5000)
     )
     return user, bookings.all()
+
+
+def _has_feed(token: str) -> ColumnElement[bool]:
+    """Match the user of a feed by the token's hash, or by the token where it is still stored plain.
+
+    A plain one counts alone: a version before this one may have renewed it, and left the former one's hash.
+    """
+    sealed = User.sealed_calendar_token.startswith(MARK, autoescape=True)
+    plain = User.sealed_calendar_token == token
+    return or_(plain, and_(User.calendar_token_hash == hashed(token), sealed))
 
 
 def _feed_start(session: Session) -> datetime:

@@ -57,9 +57,10 @@ def _trouble() -> dict[str, object]:
     return {"trouble": trouble, "embedded": not settings().redis_url}
 
 
-def feed_url() -> str:
-    """Return the address of the host's calendar feed."""
-    return f"{settings().base_url}/calendar/{current_host().calendar_token}.ics"
+def feed_url() -> str | None:
+    """Return the address of the host's calendar feed; None when it works but cannot be shown any more."""
+    token = current_host().calendar_token
+    return f"{settings().base_url}/calendar/{token}.ics" if token else None
 
 
 @blueprint.get("/integrations/webhooks/health")

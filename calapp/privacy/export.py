@@ -13,9 +13,11 @@ from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.models import Attendee, Booking
 from calapp.db import db
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay
+from calapp.encryption import is_sealed
 from calapp.event_types.models import EventType
 from calapp.integrations.models import InspectorRequest
 from calapp.mail import Mail
+from calapp.webhooks.forms import HIDDEN
 from calapp.webhooks.models import Webhook
 
 # What lets somebody in is no data of the host's to take along.
@@ -23,6 +25,7 @@ LEFT_OUT = {
     "password_hash",
     "session_token",
     "calendar_token",
+    "calendar_token_hash",
     "key_hash",
     "secret",
     "old_secret",
@@ -72,8 +75,12 @@ def _plain(row: Any) -> dict[str, Any]:
         for column in columns
     }
     shown = {name: _value(value) for name, value in values.items() if name not in LEFT_OUT}
-    if "headers" in shown and isinstance(row, Webhook):
-        shown["headers"] = [[name, "••••"] for name, _ in row.headers]
+    if isinstance(row, Webhook):
+        shown["headers"] = [[name, HIDDEN] for name in row.header_names]
+    if isinstance(row, InspectorRequest):
+        shown["headers"] = [
+            [name, HIDDEN if is_sealed(value) else value] for name, value in row.sealed_headers
+        ]
     return shown
 
 

@@ -208,7 +208,7 @@ def _erase_mentions(session: Session, email: str) -> Counts:
     counts["attempts"] += _erase_attempts(session, Attempt.id.in_(tries))
     mails = _naming(session, email, Mail, ("recipient", "reply_to", "subject", "body", "calendar"))
     counts["mails"] += _changed(session, delete(Mail).where(Mail.id.in_(mails)))
-    requests = _naming(session, email, InspectorRequest, ("body", "headers"))
+    requests = _requests_naming(session, email)
     forgotten = delete(InspectorRequest).where(InspectorRequest.id.in_(requests))
     counts["inspector requests"] += _changed(session, forgotten)
     return counts
@@ -221,6 +221,19 @@ def _naming(session: Session, email: str, table: Any, names: Sequence[str]) -> l
     rows = session.execute(select(table.id, *columns).where(likely), execution_options={"yield_per": 500})
     wanted = pattern_of(email)
     return [number for number, *values in rows if mentions(values, wanted)]
+
+
+def _requests_naming(session: Session, email: str) -> list[int]:
+    """Return the ids of inspected requests with an address in body or headers, encrypted ones too."""
+    headers = cast(InspectorRequest.sealed_headers, Text)
+    likely = or_(
+        InspectorRequest.body.icontains(email, autoescape=True),
+        headers.icontains(email, autoescape=True),
+        headers.contains("enc1:"),
+    )
+    found = session.scalars(select(InspectorRequest).where(likely), execution_options={"yield_per": 500})
+    wanted = pattern_of(email)
+    return [one.id for one in found if mentions([one.body, one.headers], wanted)]
 
 
 def _changed(session: Session, statement: Any) -> int:

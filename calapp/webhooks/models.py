@@ -1,6 +1,7 @@
 """Who asked to be told, and how their endpoint is doing."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -8,7 +9,8 @@ from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.db import SealedText, UTCDateTime, db
+from calapp.encryption import open_sealed, seal
 from calapp.event_types.models import EventType
 
 
@@ -76,9 +78,11 @@ class Webhook(db.Model):
     )  # while its parked events are sent or dropped
     settling_to: Mapped[int | None]  # the last delivery that was parked when this was decided
     payload_template: Mapped[str | None] = mapped_column(Text)
-    headers: Mapped[list[list[str]]] = mapped_column(JSON, default=list)  # [[name, value], ...]
-    secret: Mapped[str | None] = mapped_column(String(500))
-    old_secret: Mapped[str | None] = mapped_column(String(500))
+    # As they are stored, see calapp/encryption.py: loading a webhook opens nothing, so that a key which does
+    # not fit fails no booking.
+    sealed_headers: Mapped[list[list[str]]] = mapped_column("headers", JSON, default=list)
+    sealed_secret: Mapped[str | None] = mapped_column("secret", SealedText(500))
+    sealed_old_secret: Mapped[str | None] = mapped_column("old_secret", SealedText(500))
     old_secret_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     # The endpoint's health, written by the delivery engine.
@@ -95,3 +99,55 @@ class Webhook(db.Model):
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     event_type: Mapped[EventType | None] = relationship()
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether deliveries are signed."""
+        return bool(self.sealed_secret)
+
+    @property
+    def header_names(self) -> list[str]:
+        """The names of the custom headers."""
+        return [name for name, _ in self.sealed_headers]
+
+    @property
+    def secret(self) -> str | None:
+        """What deliveries are signed with; raises KeyDoesNotFit."""
+        return opened(self.sealed_secret)
+
+    @secret.setter
+    def secret(self, value: str | None) -> None:
+        self.sealed_secret = sealed(value)
+
+    @property
+    def old_secret(self) -> str | None:
+        """The former secret; raises KeyDoesNotFit."""
+        return opened(self.sealed_old_secret)
+
+    @old_secret.setter
+    def old_secret(self, value: str | None) -> None:
+        self.sealed_old_secret = sealed(value)
+
+    @property
+    def headers(self) -> list[list[str]]:
+        """The custom headers, [[name, value], ...]; raises KeyDoesNotFit."""
+        return opened_headers(self.sealed_headers)
+
+    @headers.setter
+    def headers(self, pairs: Sequence[Sequence[str]]) -> None:
+        self.sealed_headers = [[name, seal(value)] for name, value in pairs]
+
+
+def opened(stored: str | None) -> str | None:
+    """Return a secret that may be absent; raise KeyDoesNotFit."""
+    return None if stored is None else open_sealed(stored)
+
+
+def sealed(value: str | None) -> str | None:
+    """Return a secret that may be absent as it is stored."""
+    return None if value is None else seal(value)
+
+
+def opened_headers(stored: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return custom headers with their values; raise KeyDoesNotFit."""
+    return [[name, open_sealed(value)] for name, value in stored]

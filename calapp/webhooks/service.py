@@ -9,7 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp.clock import now
-from calapp.errors import Conflict, Invalid
+from calapp.encryption import open_sealed
+from calapp.errors import Conflict, Invalid, KeyDoesNotFit
 from calapp.event_types.models import EventType
 from calapp.webhooks.forms import Header, WebhookInput
 from calapp.webhooks.models import OffReason, Settling, Webhook
@@ -92,7 +93,7 @@ def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
     """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type."""
     _check_event_type(session, webhook.user_id, wanted.event_type_id)
     webhook.event_type_id = wanted.event_type_id
-    if wanted.secret is not None and wanted.secret != (webhook.secret or ""):
+    if wanted.secret is not None and wanted.secret != (_readable(webhook.sealed_secret) or ""):
         change_secret(webhook, wanted.secret or None)
     if wanted.subscriber_url != webhook.subscriber_url:
         forget_failures(webhook)
@@ -104,7 +105,7 @@ def _apply(webhook: Webhook, wanted: WebhookInput) -> None:
     webhook.subscriber_url = wanted.subscriber_url
     webhook.triggers = list(wanted.triggers)
     webhook.payload_template = wanted.payload_template
-    webhook.headers = merged_headers(webhook.headers, wanted.headers)
+    webhook.headers = merged_headers(webhook.sealed_headers, wanted.headers)
     if wanted.active:
         switch_on(webhook)
         return
@@ -113,16 +114,23 @@ def _apply(webhook: Webhook, wanted: WebhookInput) -> None:
 
 
 def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[Header]) -> list[list[str]]:
-    """Return the headers to save; a value that was not sent keeps the one that is saved."""
+    """Return the headers to save; a value that was not sent keeps the one that is saved, as it is stored.
+
+    Raises KeyDoesNotFit for one that is kept and cannot be read.
+    """
     values = {name.lower(): value for name, value in saved}
-    return [[name, values.get(name.lower(), "") if value is None else value] for name, value in wanted]
+    return [
+        [name, open_sealed(values.get(name.lower(), "")) if value is None else value]
+        for name, value in wanted
+    ]
 
 
 def change_secret(webhook: Webhook, secret: str | None) -> None:
     """Set a new secret; the former one stays valid beside it for a day."""
-    if webhook.secret and secret:
-        # A second change within the day keeps the one that receivers are sure to have.
-        webhook.old_secret = _valid_old_secret(webhook) or webhook.secret
+    # A second change within the day keeps the one that receivers are sure to have.
+    old = _valid_old_secret(webhook) or _readable(webhook.sealed_secret)
+    if old and secret:
+        webhook.old_secret = old
         webhook.old_secret_until = now() + SECRET_OVERLAP
     if not secret:
         webhook.old_secret = webhook.old_secret_until = None
@@ -132,7 +140,15 @@ def change_secret(webhook: Webhook, secret: str | None) -> None:
 def _valid_old_secret(webhook: Webhook) -> str | None:
     if webhook.old_secret_until is None or webhook.old_secret_until <= now():
         return None
-    return webhook.old_secret
+    return _readable(webhook.sealed_old_secret)
+
+
+def _readable(stored: str | None) -> str | None:
+    """Return a saved secret, or None when there is none or it cannot be read: then it is only replaced."""
+    try:
+        return None if stored is None else open_sealed(stored)
+    except KeyDoesNotFit:
+        return None
 
 
 def use_only_new_secret(webhook: Webhook) -> None:

@@ -119,7 +119,7 @@ def saved(webhook: Webhook) -> WebhookInput:
         active=webhook.active,
         event_type_id=webhook.event_type_id,
         payload_template=webhook.payload_template,
-        headers=tuple((name, None) for name, _ in webhook.headers),
+        headers=tuple((name, None) for name in webhook.header_names),
     )
 
 
@@ -168,7 +168,7 @@ def shown(webhook: Webhook, *, with_secret: bool) -> WebhookAnswer:
         off_reason=OffReason(webhook.off_reason) if webhook.off_reason else None,
         payload_template=webhook.payload_template,
         secret=webhook.secret if with_secret else None,
-        headers=[HeaderAnswer(name=name) for name, _ in webhook.headers],
+        headers=[HeaderAnswer(name=name) for name in webhook.header_names],
         created_at=webhook.created_at,
         updated_at=webhook.updated_at,
     )
