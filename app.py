@@ -21,6 +21,7 @@ from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
+from calapp.incoming import Request
 from calapp.integrations import api as integrations_api
 from calapp.integrations import hooks_views as hooks
 from calapp.integrations import views as integrations
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     settings = settings or config.load()
     config.use(settings)
     app = Flask(__name__)
+    app.request_class = Request
     app.config.from_mapping(flask_config(settings, worker=worker))
     prepare_database(app, worker=worker)
     trust_proxies(app, settings.trusted_proxies)

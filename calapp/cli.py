@@ -24,6 +24,7 @@ from calapp.moving import copy_command
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import erase_visitor, export_user
 from calapp.production import refuse_unsafe
+from calapp.text import line
 from calapp.worker import supervise
 
 SHORTEST_PASSWORD = 8  # characters
@@ -93,9 +94,10 @@ def _good_zone(_context: click.Context, _option: click.Parameter, value: str | N
 
 
 def _good_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not 1 <= len(value.strip()) <= LONGEST_NAME:
+    name = None if value is None else line(value)
+    if name is not None and not 1 <= len(name) <= LONGEST_NAME:
         raise click.BadParameter(f"Please use 1 to {LONGEST_NAME} characters.")
-    return value
+    return name
 
 
 @click.command("create-user")

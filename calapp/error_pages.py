@@ -66,7 +66,6 @@ CODES = {
     500: "internal_error",
     503: "busy",
 }
-FORMS = frozenset(("application/x-www-form-urlencoded", "multipart/form-data"))
 STALE_PAGE = (
     "This page was open for too long, or in another browser. Please load it again; nothing was saved."
 )
@@ -104,7 +103,6 @@ def register_error_pages(app: Flask) -> None:
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(DataError, _beyond_a_column)
     app.register_error_handler(ParseException, _unreadable)
-    app.before_request(_refuse_nul)
     app.after_request(_add_headers)
 
 
@@ -202,21 +200,6 @@ def _page_to_return_to() -> str:
         return request.full_path.rstrip("?")
     parts = named_by("HX-Current-URL" if is_htmx() else "Referer")
     return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-
-
-def _refuse_nul() -> None:
-    """Refuse the one character that no database column of ours can hold."""
-    texts = (request.path, request.query_string.decode("latin-1"))
-    if any("\0" in text or "%00" in text for text in texts):
-        raise errors.NotFound
-    if request.mimetype in FORMS:
-        _refuse_nul_in_form()
-
-
-def _refuse_nul_in_form() -> None:
-    request.get_data()  # keeps the body for a view that wants it raw
-    if any("\0" in name or "\0" in value for name, value in request.form.items(multi=True)):
-        raise errors.Invalid("The text has a character that cannot be kept (NUL).")
 
 
 def _add_headers(response: AnyResponse) -> AnyResponse:

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from calapp import errors
+from calapp.event_types.models import EventType
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://localhost/event-types?page=2"}
 
@@ -123,7 +124,7 @@ def test_a_database_that_is_away_is_no_fault_of_the_visitor(app: Flask) -> None:
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "busy")
 
 
-@pytest.mark.parametrize("address", ["/a/b/c/d", "/event-types/99999999999999999999", "/rick%00", "/nobody"])
+@pytest.mark.parametrize("address", ["/a/b/c/d", "/event-types/99999999999999999999", "/nobody"])
 def test_nothing_is_at_other_addresses(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code in {303, 404}
@@ -142,13 +143,46 @@ def test_a_body_that_is_too_large_is_refused(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("field", ["username", "na\0me"])
-def test_a_nul_is_refused_before_it_reaches_the_database(client: FlaskClient, field: str) -> None:
+def test_a_nul_never_reaches_the_database(client: FlaskClient, field: str) -> None:
     answer = client.post("/login", data={field: "ri\0ck", "password": "x"})
     assert answer.status_code == 422
 
 
-def test_a_nul_in_the_query_is_refused(client: FlaskClient) -> None:
-    assert client.get("/login?next=%00").status_code == 404
+ODD_BYTES = ("%00", "%ff", "%ed%a0%80", "%c2%85", "%e2%80%ae", "%EF%BF%BF", "%0b", "%")
+
+
+@pytest.mark.parametrize("odd", ODD_BYTES)
+@pytest.mark.parametrize("query", ["metadata[k]=a{}b", "utm={}", "{}={}", "tz={}", "tf={}&date={}&slot={}"])
+def test_v4_odd_bytes_in_an_address_leave_the_page_as_ever(
+    client: FlaskClient, quick_chat: EventType, odd: str, query: str
+) -> None:
+    answer = client.get(f"/rick/quick-chat?{query.replace('{}', odd)}")
+    assert (answer.status_code, "Quick chat" in answer.text) == (200, True)
+
+
+def test_v4_bytes_that_are_not_even_encoded_leave_the_page_as_ever(
+    client: FlaskClient, quick_chat: EventType
+) -> None:
+    query = "metadata[k]=\xff\xfe\x00&name=\xc3\xa9"  # as WSGI has bytes
+    environ = {"QUERY_STRING": query, "PATH_INFO": "/rick/\x00quick-chat"}
+    answer = client.get("/", environ_overrides=environ)
+    assert answer.status_code == 200
+    assert "Quick chat" in answer.text
+
+
+HOST_PAGES = ("bookings/upcoming", "bookings/past", "integrations", "login", "availability", "event-types")
+
+
+@pytest.mark.parametrize("odd", ODD_BYTES)
+@pytest.mark.parametrize("path", HOST_PAGES)
+def test_v4_host_pages_stand_odd_bytes(rick_client: FlaskClient, path: str, odd: str) -> None:
+    answer = rick_client.get(f"/{path}?q=a{odd}b&page={odd}&health={odd}&next={odd}&{odd}=1")
+    assert answer.status_code in {200, 302}
+
+
+def test_v4_a_nul_in_a_path_is_not_there(client: FlaskClient, quick_chat: EventType) -> None:
+    assert client.get("/rick%00/quick-%00chat").status_code == 200
+    assert client.get("/nobody%00").status_code == 404
 
 
 def test_a_raw_body_is_still_there_for_the_view(app: Flask) -> None:

@@ -10,6 +10,7 @@ from wtforms.validators import DataRequired, Email, InputRequired, Length
 
 from calapp.accounts.names import complaint, normal
 from calapp.accounts.zones import is_zone
+from calapp.text import line
 
 MAX_PASSWORD = 200  # characters
 
@@ -49,7 +50,7 @@ class PasswordChange:
 
 
 def _stripped(text: str | None) -> str:
-    return " ".join((text or "").split())
+    return line(text or "")
 
 
 def _zone(_form: FlaskForm, field: Any) -> None:

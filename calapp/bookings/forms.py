@@ -9,9 +9,10 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 
 from calapp.accounts.zones import is_zone
-from calapp.bookings.metadata import Metadata, clean
+from calapp.bookings.metadata import Metadata
 from calapp.bookings.web_addresses import has_web_address
 from calapp.errors import Invalid
+from calapp.text import clean, line, spaced
 
 MAX_NAME = 200
 MAX_TEXT = 5000  # characters of notes, reasons and long answers
@@ -133,7 +134,7 @@ def instant(text: str) -> datetime:
 
 
 def _name(text: str) -> str:
-    name = " ".join(clean(text).split())
+    name = spaced(text)
     if not any(letter.isprintable() and not letter.isspace() for letter in name):
         raise Invalid("Please give your name.")
     if len(name) > MAX_NAME:
@@ -160,7 +161,7 @@ def zone_name(text: str) -> str:
 
 def long_text(text: str) -> str:
     """Return a text of several lines; raise Invalid when it is too long."""
-    text = clean(text).replace("\r\n", "\n").strip()
+    text = clean(text).strip()
     if len(text) > MAX_TEXT:
         raise Invalid(f"Please keep this within {MAX_TEXT:,} characters.")
     return text
@@ -195,4 +196,4 @@ def _answer(question: Mapping[str, Any], given: Any) -> Answer:
         raise Invalid("Please choose one of the answers.")
     if question["type"] == "text" and ("\n" in text or len(text) > 500):
         raise Invalid("Please answer in one line of at most 500 characters.")
-    return text
+    return line(text) if question["type"] == "text" else text

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from calapp.text import clean, line
+
 MAX_KEYS = 50
 MAX_VALUE = 500  # characters
 KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -21,24 +23,19 @@ class Metadata:
     left_out: tuple[str, ...] = ()
 
 
-def clean(text: str) -> str:
-    """Take out what a database cannot store: NUL and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
 def of_pairs(pairs: Pairs) -> Metadata:
     """Read metadata from a link's or form's fields; what is malformed or too much is left out."""
     values: dict[str, str] = {}
     left_out: list[str] = []
-    for name, value in pairs:
+    for name, given in pairs:
         if not name.startswith("metadata"):
             continue
-        match = FIELD.fullmatch(name)
+        match, value = FIELD.fullmatch(name), clean(given)
         problem = _problem(match[1] if match else None, value, values)
         if problem:
-            left_out.append(f"{clean(name)[:80]}: {problem}")
+            left_out.append(f"{line(name)[:80]}: {problem}")
         elif match:
-            values[match[1]] = clean(value)
+            values[match[1]] = value
     return Metadata(values, tuple(left_out[:MAX_CARRIED]))
 
 

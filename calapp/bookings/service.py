@@ -24,6 +24,7 @@ from calapp.config import settings
 from calapp.deliveries import outbox
 from calapp.errors import AlreadyBooked, Conflict, Invalid, SlotTaken
 from calapp.event_types.models import EventType
+from calapp.text import line
 from calapp.webhooks.triggers import Trigger
 
 STANDING = {
@@ -123,7 +124,7 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
         host=host,
         event_type=event_type,
         status=Status.PENDING if event_type.requires_confirmation else Status.ACCEPTED,
-        title=f"{event_type.title} between {host.name} and {request.name}"[:300],
+        title=line(f"{event_type.title} between {host.name} and {request.name}")[:300],
         starts_at=request.start,
         ends_at=request.start + timedelta(minutes=event_type.length),
         time_zone=request.time_zone,

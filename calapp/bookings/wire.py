@@ -1,5 +1,6 @@
 """Bookings and slots as the API takes and shows them, with Cal.com's names."""
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from calapp.bookings.metadata import KEY, MAX_KEYS, MAX_VALUE, Metadata
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, Status
 from calapp.deliveries.body import instant
 from calapp.rest.wire import MOST, Answer, Body, Id, Instant, PageInfo, Paging, Query
+from calapp.text import clean
 
 # Cal.com's own sentence, which clients may look for.
 METADATA_LIMITS = (
@@ -44,9 +46,9 @@ def _metadata(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str | int | float):
-        raise ValueError(METADATA_LIMITS)  # noqa: TRY004 (pydantic's way)
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
+        raise ValueError(METADATA_LIMITS)
+    text = clean(str(value).lower() if isinstance(value, bool) else str(value))
     if len(text) > MAX_VALUE:
         raise ValueError(METADATA_LIMITS)
     return text

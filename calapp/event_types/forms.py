@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from calapp.errors import Invalid
 from calapp.event_types.models import LocationKind
+from calapp.text import clean, line
 
 CELL = 5  # minutes; starts, lengths, steps and buffers are multiples of it
 DAY = 1440  # minutes
@@ -83,9 +84,11 @@ def checked(raw: Mapping[str, Any], questions: Sequence[Mapping[str, Any]] = ())
     return EventTypeInput(**values, questions=_named([one for one in found if one is not None]))
 
 
-def _text(most: int, missing: str = "") -> Callable[[Any], str]:
+def _text(most: int, missing: str = "", *, lines: bool = False) -> Callable[[Any], str]:
+    """Return a reader of texts: of one line, unless several `lines` may stand in it."""
+
     def read(value: Any) -> str:
-        text = _clean(value).strip()
+        text = _clean(value).strip() if lines else line(_clean(value))
         if not text and missing:
             raise Invalid(missing)
         if len(text) > most:
@@ -97,7 +100,7 @@ def _text(most: int, missing: str = "") -> Callable[[Any], str]:
 
 def _clean(value: Any) -> str:
     text = value if isinstance(value, str) else ""
-    return text.replace("\0", "").replace("\r\n", "\n").encode("utf-8", "replace").decode()
+    return clean(text)
 
 
 def _slug(value: Any) -> str:
@@ -161,7 +164,7 @@ def location_problem(kind: LocationKind | None, location: str) -> str:
 READERS: dict[str, Callable[[Any], Any]] = {
     "title": _text(100, "Please give a title."),
     "slug": _slug,
-    "description": _text(2000),
+    "description": _text(2000, lines=True),
     "length": _number(CELL, DAY, "minutes", multiple=CELL),
     "step": _number(CELL, DAY, "minutes", multiple=CELL, empty=None),
     "buffer_before": _number(0, DAY // 2, "minutes", multiple=CELL, empty=0),
@@ -189,8 +192,8 @@ def _question(raw: Mapping[str, Any], field: str, problems: dict[str, str]) -> Q
         problems[field] = "Please choose how it is answered."
         return None
     given = raw.get("options") or ()
-    lines = given.splitlines() if isinstance(given, str) else [str(one) for one in given]
-    options = tuple(dict.fromkeys(_clean(line).strip()[:200] for line in lines if line.strip()))
+    rows = given.splitlines() if isinstance(given, str) else [str(one) for one in given]
+    options = tuple(dict.fromkeys(option for row in rows if (option := line(row)[:200].strip())))
     if kind is QuestionType.SELECT and not 1 <= len(options) <= MAX_OPTIONS:
         problems[field] = f"Please give the answers to choose from, one a line, at most {MAX_OPTIONS}."
         return None

@@ -15,6 +15,7 @@ from calapp.htmx import asked_from, dialog_done, is_htmx, page_or_fragment, redi
 from calapp.integrations import box_views, guide_views, inspector_views, notices, service
 from calapp.integrations.blueprint import blueprint
 from calapp.integrations.page import embed_snippet, list_context, shown_webhooks
+from calapp.text import line
 
 __all__ = ["blueprint", "box_views", "guide_views", "inspector_views"]
 
@@ -129,7 +130,7 @@ def _key_form(*, name: str, chosen: list[str], errors: dict[str, str]) -> Respon
 @blueprint.post("/integrations/api-keys/new")
 def create_key() -> Response:
     """Make an API key and show it this once."""
-    name, chosen = request.form.get("name", "").strip(), request.form.getlist("scopes")
+    name, chosen = line(request.form.get("name", "")), request.form.getlist("scopes")
     if errors := _key_errors(name, chosen):
         return _key_form(name=name, chosen=chosen, errors=errors)
     with transaction() as session:

@@ -1,5 +1,7 @@
 """A request read into the model that describes it; what is wrong is named with its field."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,10 +15,12 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from calapp.errors import Conflict, Invalid
 from calapp.rest.wire import Body, Query
+from calapp.text import clean, clean_tree, is_storable
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 AnyQuery = TypeVar("AnyQuery", bound=Query)
 
+HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # of a character that JSON escapes in two
 MOST_PROBLEMS = 20  # that one answer names
 # pydantic's types of errors, in our words; others keep pydantic's.
 WORDS = {
@@ -47,7 +51,7 @@ def read_body(model: type[AnyBody]) -> AnyBody:
     data = request.get_data()
     if data and not request.is_json:
         raise UnsupportedMediaType
-    tree = _parsed(data or b"{}")
+    tree = _readable(model, _parsed(data or b"{}"))
     try:
         return model.model_validate_json(to_json(_without_nulls(model, tree)))
     except ValidationError as error:
@@ -78,17 +82,29 @@ def _origins(annotation: Any) -> set[Any]:
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
-    """Return a JSON object; raise Invalid for what is none, and for NUL, which no column of ours can hold."""
+    """Return a JSON object; raise Invalid for what is none."""
     try:
-        tree = from_json(data, allow_inf_nan=False)
-    except ValueError as error:
+        tree = _with_halves(data) if HALF.search(data) else from_json(data, allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from None
     if not isinstance(tree, dict):
         raise Invalid("The body must be a JSON object.")
-    for path in _nuls(tree, ""):
-        problem = "The text has a character that cannot be kept (NUL)."
-        raise Invalid(problem, **{path: problem})
     return tree
+
+
+def _with_halves(data: bytes) -> Any:
+    """Read JSON in which half of a character may stand, as JavaScript writes a text that was cut in two."""
+    from_json(HALF.sub(rb"\\u0020", data), allow_inf_nan=False)  # with the same bounds as any other
+    return json.loads(data)
+
+
+def _readable(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the body with its texts clean; raise Invalid for what stays as it is and cannot be kept."""
+    kept = {name: value for name, value in tree.items() if name in model.verbatim}
+    for path in _unstorable(kept, ""):
+        problem = "The text has a character that cannot be kept."
+        raise Invalid(problem, **{path: problem})
+    return {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
 
 
 def _without_nulls(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
@@ -103,16 +119,16 @@ def _without_nulls(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _nuls(tree: Any, path: str) -> Iterator[str]:
-    """Return the paths of texts with a NUL in them, keys included."""
-    if isinstance(tree, str) and "\0" in tree:
+def _unstorable(tree: Any, path: str) -> Iterator[str]:
+    """Return the paths of texts that no database can hold, keys included."""
+    if isinstance(tree, str) and not is_storable(tree):
         yield path
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in pairs:
         here = f"{path}.{key}" if path else str(key)
-        if "\0" in here:
+        if not is_storable(here):
             yield path or "body"
-        yield from _nuls(value, here)
+        yield from _unstorable(value, here)
 
 
 def invalid(error: ValidationError) -> Invalid:

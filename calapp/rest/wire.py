@@ -2,7 +2,7 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -38,7 +38,12 @@ class Wire(BaseModel):
 
 
 class Body(Wire):
-    """What a request's body holds: no other types than those named; fields that nobody knows are ignored."""
+    """What a request's body holds: no other types than those named; fields that nobody knows are ignored.
+
+    Its texts come clean (`calapp/text.py`), but for the fields of `verbatim`, by their names on the wire.
+    """
+
+    verbatim: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(strict=True)
 

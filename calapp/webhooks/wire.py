@@ -11,6 +11,8 @@ from calapp.webhooks.forms import HIDDEN, MAX_HEADERS, Header, WebhookInput
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 
+# What is refused, rather than changed, for a character that does not belong there.
+VERBATIM = frozenset(("subscriberUrl", "secret", "payloadTemplate", "headers"))
 VERSION = "2021-10-20"  # of the body, as X-Cal-Webhook-Version says
 
 # Checked with the other fields, in words; the document has the names.
@@ -67,6 +69,8 @@ Headers = Annotated[
 class WebhookBody(Body):
     """A webhook to be made."""
 
+    verbatim = VERBATIM
+
     subscriber_url: Url
     triggers: Triggers
     active: Active = True
@@ -90,6 +94,8 @@ class WebhookBody(Body):
 
 class WebhookPatch(Patch):
     """What is to be changed of a webhook; what is left out stays."""
+
+    verbatim = VERBATIM
 
     subscriber_url: Url = ""
     triggers: Triggers = []

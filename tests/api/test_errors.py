@@ -85,11 +85,32 @@ def test_fields_that_nobody_knows_are_ignored(rick_api: Client) -> None:
     assert rick_api.post("/v2/event-types", body).status_code == 201
 
 
-def test_a_nul_is_refused_wherever_it_stands(anyone: Client, quick_chat: EventType) -> None:
-    body = {"start": "2027-01-05T10:00:00Z", "eventTypeId": quick_chat.id, "metadata": {"a": "x\0"}}
-    assert list(details(anyone.post("/v2/bookings", body))) == ["metadata.a"]
-    body["metadata"] = {"a\0": "x"}
-    assert anyone.post("/v2/bookings", body).status_code == 400
+def booking(quick_chat: EventType, name: str, metadata: dict[str, str]) -> dict[str, object]:
+    attendee = {"name": name, "email": "ada@example.com", "timeZone": "UTC"}
+    start = "2027-01-05T10:00:00Z"
+    return {"start": start, "eventTypeId": quick_chat.id, "attendee": attendee, "metadata": metadata}
+
+
+def test_v3_what_no_text_may_hold_is_taken_out(anyone: Client, quick_chat: EventType) -> None:
+    body = booking(quick_chat, "A\x07da", {"a\0": "x\0\x9fy", "half": "😀 \ud83d.", "lines": "1\r\n2"})
+    made = anyone.post("/v2/bookings", body).get_json()["data"]
+    assert made["attendees"][0]["name"] == "Ada"
+    assert made["metadata"] == {"a": "xy", "half": "😀 .", "lines": "1\n2"}
+
+
+@pytest.mark.parametrize("bad", ["NaN", "1 2", "[" * 5000, '{"a":' * 5000])
+def test_half_a_character_excuses_nothing_else(anyone: Client, bad: str) -> None:
+    text = '{"a": "\\ud83d", "b": ' + bad + "}"
+    answer = anyone.browser.post("/v2/bookings", data=text, content_type="application/json")
+    assert answer.status_code == 400
+    assert "not valid JSON" in answer.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize("field", ["secret", "payloadTemplate", "subscriberUrl"])
+@pytest.mark.parametrize("bad", ["\0", "\ud83d"])
+def test_what_must_stay_as_it_is_is_refused_not_changed(rick_api: Client, field: str, bad: str) -> None:
+    body = {"subscriberUrl": "https://example.com/", "triggers": ["BOOKING_CREATED"], field: f"a{bad}"}
+    assert list(details(rick_api.post("/v2/webhooks", body))) == [field]
 
 
 def test_a_null_means_what_leaving_out_means(rick_api: Client, rick: User) -> None:

@@ -1,0 +1,60 @@
+"""Text that comes in, made fit for every format that it goes out in: pages, JSON, emails, calendars, logs.
+
+A calendar's line or an email's header has an alphabet of its own, and strict readers give up on the whole
+file for one character outside of it. So such characters are taken out where the text comes in: by the request
+(`calapp/incoming.py`), the JSON body (`calapp/rest/reading.py`) and the forms. What was stored before that is
+cleaned where it goes out. Passwords, secrets and templates stay as they are, but for NUL.
+"""
+
+import re
+from typing import Any
+
+# Control characters but tab and newline (C0, DEL, C1), lone surrogates, and Unicode's noncharacters.
+_NONCHARACTERS = "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
+_UNWANTED = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
+_LINE_END = re.compile("\r\n|[\u2028\u2029]")  # the latter two end a line for Python and JavaScript, too
+# Embeddings, overrides and isolates turn what stands behind them around: "evil[RLO]fdp.exe" reads as a PDF.
+# The marks that single letters need (LRM, RLM, ALM) stay.
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Return a text of several lines without control characters but tab and newline; CRLF becomes LF."""
+    return _UNWANTED.sub("", _LINE_END.sub("\n", text))
+
+
+def spaced(text: str) -> str:
+    """Return a text of one line: clean, each run of white space one space."""
+    return " ".join(clean(text).split())
+
+
+def line(text: str) -> str:
+    """Return a text of one line that turns nothing around: for titles, subjects, and what stands beside them.
+
+    A person's name is stored as they write it (`spaced`), and goes through this where it is shown.
+    """
+    return spaced(_TURNING.sub("", text))
+
+
+def storable(text: str) -> str:
+    """Return a text without what no database can hold (NUL, lone surrogates), else as it is."""
+    return _UNSTORABLE.sub("", text)
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a database can hold this text."""
+    return _UNSTORABLE.search(text) is None
+
+
+def clean_tree(tree: Any) -> Any:
+    """Return parsed JSON with each of its texts clean, the keys of objects too."""
+    if isinstance(tree, str):
+        return clean(tree)
+    if isinstance(tree, list):
+        return [clean_tree(one) for one in tree]
+    if isinstance(tree, dict):
+        return {clean(key): clean_tree(value) for key, value in tree.items()}
+    return tree
