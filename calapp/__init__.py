@@ -7,8 +7,8 @@ Read the packages in the order in which they may import each other, lowest first
 * `logs`: lines of the log without secrets
 * `db`: the database object, the instant type and `transaction()`, the only place that commits
 * `broker`: the Valkey or Redis behind the queue
-* `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how answers look, how
-  many requests, and mails out
+* `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how answers
+  look, how many requests, and mails out
 * `accounts`: who; `availability`: when; `event_types`: what can be booked
 * `webhooks`: who asked to be told; `deliveries`: telling them; `bookings`: what happens
 * `integrations`: the page that brings them together
