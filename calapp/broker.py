@@ -40,7 +40,6 @@ WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
 LISTENS = 1.0  # seconds between two looks of who waits for nudges, and before it connects again
 WORKER_PATIENCE = 3.0  # seconds; longer than a worker blocks on its queue
 LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
-KEPT = 300  # seconds for which RQ keeps a job that raised
 BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as alive
 LONGEST_SOCKET = 100  # characters; systems take 104 to 108
 START = 10.0  # seconds within which a server must answer
@@ -110,7 +109,7 @@ def _enqueue_if_empty(wanted: Queue) -> None:
         if pipe.llen(wanted.key).execute()[1]:
             return
     with wanted.connection.pipeline() as pipe:
-        wanted.enqueue_call(JOBS[wanted.name], timeout=-1, result_ttl=0, failure_ttl=KEPT, pipeline=pipe)
+        wanted.enqueue_call(JOBS[wanted.name], timeout=-1, pipeline=pipe)
         pipe.execute()
 
 

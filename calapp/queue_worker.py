@@ -4,18 +4,17 @@ import gc
 import logging
 import signal
 import threading
+import zlib
 from collections.abc import Callable
-from typing import Any
 
 from flask import Flask
-from redis import RedisError
-from rq.exceptions import DequeueTimeout, StopRequested
+from redis import RedisError, ResponseError
+from rq.exceptions import StopRequested
 from rq.job import Job
-from rq.queue import Queue
 from rq.serializers import JSONSerializer
-from rq.timeouts import TimerDeathPenalty
-from rq.utils import import_attribute
+from rq.utils import import_attribute, now
 from rq.worker import SimpleWorker
+from rq.worker_registration import clean_worker_registry
 from sqlalchemy.exc import DBAPIError
 
 from calapp import broker
@@ -86,7 +85,7 @@ def work(make_app: Callable[..., Flask], queue: str) -> None:
 
 
 def perform(app: Flask, job: str) -> None:
-    """Run the job of a queue without RQ; the database knows what is due, with Valkey or without."""
+    """Run a job in an app context of its own; the database knows what is due, with Valkey or without."""
     try:
         with app.app_context():
             import_attribute(job)()
@@ -105,9 +104,15 @@ def end_if_starved(error: BaseException | None) -> None:
 
 
 class QueueWorker(SimpleWorker):
-    """An RQ worker of one queue that runs jobs in its own process, each in a fresh app context."""
+    """An RQ worker of one queue that runs the queue's one job in its own process, in a fresh app context.
 
-    death_penalty_class = TimerDeathPenalty  # jobs have no time limit, and SIGALRM stays out of libcurl
+    What Valkey holds may say that there is something to do, never what: whoever can write to it could else
+    run code here. RQ's own way from the queue to the end of a job would import the functions, callbacks and
+    instances that the job names, requeue, repeat and follow its dependents, and call its webhooks; its
+    upkeep reads jobs with pickle. So none of it is used: a job is compared with the one that there may be,
+    removed, and the known function called. RQ's commands (shutdown, stop-job) are not listened to.
+    """
+
     connection_timeout = broker.WORKER_PATIENCE
     dequeue_timeout = 1  # seconds
     waiting = False  # of the one worker of this process
@@ -117,7 +122,6 @@ class QueueWorker(SimpleWorker):
         super().__init__([broker.queue(queue, client)], connection=client, serializer=JSONSerializer)
         self.app = app
         self.over = threading.Event()
-        self.log_job_description = False
 
     def work_until_stopped(self) -> None:
         """Work until this process is asked to stop; raise RedisError when Valkey goes away."""
@@ -135,44 +139,52 @@ class QueueWorker(SimpleWorker):
     def _work_once(self) -> None:
         if self.should_run_maintenance_tasks:
             self.run_maintenance_tasks()
-        found = self._next_job()
-        if found is not None:
-            self.execute_job(*found)
+        name = self.queues[0].name
+        job_id = self._next_job_id()
+        if job_id is None:
+            return
+        if self._is_the_known_job(job_id):
+            perform(self.app, broker.JOBS[name])
+        else:
+            log.warning("Dropped an unknown job from the queue %s: %r", name, job_id[:80])
 
-    def _next_job(self) -> tuple[Job, Queue] | None:
+    def _next_job_id(self) -> bytes | None:
+        """Wait for a job; take it from the queue and return its id."""
         QueueWorker.waiting = True
         try:
-            return self.queue_class.dequeue_any(
-                self.queues,
-                self.dequeue_timeout,
-                connection=self.connection,
-                job_class=self.job_class,
-                serializer=self.serializer,
-                death_penalty_class=self.death_penalty_class,
-            )
-        except DequeueTimeout:
-            return None
+            found = self.connection.blpop([self.queues[0].key], self.dequeue_timeout)
         finally:
             QueueWorker.waiting = False
+        return found[1] if found else None
+
+    def _is_the_known_job(self, job_id: bytes) -> bool:
+        """Remove a job; return whether it is, byte for byte, what `broker.nudge` puts into this queue."""
+        key = Job.redis_job_namespace_prefix.encode() + job_id
+        try:
+            data = self.connection.hget(key, "data")
+        except ResponseError:  # not a job at all
+            data = None
+        self.connection.delete(key)
+        known = JSONSerializer.dumps((broker.JOBS[self.queues[0].name], None, (), {}))
+        unpacked = zlib.decompressobj()
+        try:
+            return data is not None and unpacked.decompress(data, len(known) + 1) == known
+        except zlib.error:
+            return data == known
+
+    def run_maintenance_tasks(self) -> None:
+        """Take workers that are gone off RQ's books, and nothing else of what RQ does now and then."""
+        for queue in self.queues:
+            if queue.acquire_maintenance_lock():
+                clean_worker_registry(queue)
+                queue.release_maintenance_lock()
+        self.last_cleaned_at = now()
 
     @classmethod
     def wake(cls) -> None:
         """End the wait for a job, never a job; of one that was just taken the rows are still due."""
         if cls.waiting:
             raise StopRequested
-
-    def perform_job(self, *job: Any, **more: Any) -> bool:
-        """Run a job in a context of its own, so that it begins and ends with a fresh session."""
-        with self.app.app_context():
-            return super().perform_job(*job, **more)
-
-    def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Log what a job raised: a database that is away in one line, anything else with its traceback."""
-        if isinstance(exc_info[1], DBAPIError | Busy):
-            log.warning("The database is away: %s", first_line(exc_info[1]))
-            return
-        super().handle_exception(job, *exc_info)
-        end_if_starved(exc_info[1])
 
     def _beat(self) -> None:
         """Beat this process's heart, also while a job runs for hours."""
@@ -188,8 +200,6 @@ class QueueWorker(SimpleWorker):
     def _beat_once(self) -> None:
         broker.beat(self.connection, self.queues[0].name, self.name)
         self.heartbeat()
-        for execution in list(self.executions.values()):
-            self.maintain_heartbeats(execution.job, execution)
 
     def _say_goodbye(self) -> None:
         """Take this worker off the books; when Valkey is away, its entry expires."""
