@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from calapp import limits
 from calapp.accounts.forms import Profile, SignUp
 from calapp.accounts.models import ApiKey, Scope, User
 from calapp.accounts.names import complaint, normal
@@ -143,7 +144,15 @@ def renew_calendar_token(session: Session, user_id: int) -> str:
 
 
 def create_api_key(session: Session, user: User, name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
-    """Make an API key; return it and its text, which is shown once and kept only as a hash."""
+    """Make an API key; return it and its text, which is shown once and kept only as a hash.
+
+    Raises LimitReached when the user has as many as one may have.
+    """
+    lock_user(session, user.id)  # two at once may not both be the last one
+    most = settings().api_keys_per_host
+    if len(api_keys(session, user.id)) >= most:
+        words = f"You have {most:,} API keys, the most that one host may have. Please revoke one first."
+        raise limits.reached("API_KEYS_PER_HOST", host=user.id, words=words, field="name")
     wanted = [Scope(scope) for scope in dict.fromkeys(scopes)]
     plain = "cal_" + secrets.token_urlsafe(32)
     key = ApiKey(user_id=user.id, name=name, key_hash=_hash(plain), hint=plain[:8], scopes=wanted)

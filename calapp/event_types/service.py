@@ -6,9 +6,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from calapp import limits
 from calapp.accounts.models import User
+from calapp.accounts.service import lock_user
 from calapp.availability.slots import Rules
 from calapp.clock import now
+from calapp.config import settings
 from calapp.errors import Conflict
 from calapp.event_types.forms import EventTypeInput
 from calapp.event_types.models import EventType
@@ -65,7 +68,15 @@ def find_own(session: Session, user_id: int, event_type_id: int) -> EventType | 
 
 
 def create(session: Session, user_id: int, wanted: EventTypeInput) -> EventType:
-    """Make an event type, last in the list; raise Conflict when the slug is taken."""
+    """Make an event type, last in the list.
+
+    Raises Conflict when the slug is taken, LimitReached when the host has as many as one may have.
+    """
+    lock_user(session, user_id)  # two at once may not both be the last one
+    most, mine = settings().event_types_per_host, of_user(session, user_id)
+    if len(mine) >= most and wanted.slug not in {one.slug for one in mine}:
+        words = f"You have {most:,} event types, the most that one host may have. Please delete one first."
+        raise limits.reached("EVENT_TYPES_PER_HOST", host=user_id, words=words, field="title")
     last = session.scalar(select(func.max(EventType.position)).where(EventType.user_id == user_id))
     event_type = EventType(user_id=user_id, position=(last or 0) + 1)
     _apply(event_type, wanted)

@@ -1,5 +1,7 @@
 """The integrations page and what stands above its webhooks."""
 
+from collections.abc import Mapping
+
 from flask import Response, render_template, request, url_for
 from markupsafe import Markup
 
@@ -10,6 +12,7 @@ from calapp.broker import alive, workers_alive
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.deliveries.health import Health, health_of
+from calapp.errors import LimitReached
 from calapp.event_types.service import visible
 from calapp.htmx import asked_from, dialog_done, is_htmx, page_or_fragment, redirect_to
 from calapp.integrations import box_views, guide_views, inspector_views, notices, service
@@ -114,7 +117,7 @@ def new_key() -> Response:
     return _key_form(name="", chosen=[Scope.READ, Scope.WRITE], errors={})
 
 
-def _key_form(*, name: str, chosen: list[str], errors: dict[str, str]) -> Response:
+def _key_form(*, name: str, chosen: list[str], errors: Mapping[str, object]) -> Response:
     response = page_or_fragment(
         "integrations/key.html",
         "integrations/_key.html",
@@ -133,9 +136,12 @@ def create_key() -> Response:
     name, chosen = line(request.form.get("name", "")), request.form.getlist("scopes")
     if errors := _key_errors(name, chosen):
         return _key_form(name=name, chosen=chosen, errors=errors)
-    with transaction() as session:
-        key, plain = accounts.create_api_key(session, current_host(), name, chosen)
-        name = key.name
+    try:
+        with transaction() as session:
+            key, plain = accounts.create_api_key(session, current_host(), name, chosen)
+            name = key.name
+    except LimitReached as error:
+        return _key_form(name=name, chosen=chosen, errors=error.details)
     keys = accounts.api_keys(db.session(), current_host().id)
     return page_or_fragment(
         "integrations/key_made.html", "integrations/_key_made.html", name=name, plain=plain, keys=keys

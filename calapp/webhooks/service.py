@@ -8,7 +8,10 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from calapp import limits
+from calapp.accounts.service import lock_user
 from calapp.clock import now
+from calapp.config import settings
 from calapp.encryption import open_sealed
 from calapp.errors import Conflict, Invalid, KeyDoesNotFit
 from calapp.event_types.models import EventType
@@ -79,14 +82,28 @@ def find_own(session: Session, user_id: int, uid: str) -> Webhook | None:
 
 
 def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: int | None = None) -> Webhook:
-    """Make a webhook; raise Conflict when its URL stands already, Invalid for a stranger's event type."""
+    """Make a webhook.
+
+    Raises Conflict when its URL stands already, LimitReached when the host has as many webhooks as one may
+    have, Invalid for a stranger's event type.
+    """
+    lock_user(session, user_id)  # two at once may not both be the last one
     _check_event_type(session, user_id, wanted.event_type_id)
     webhook = Webhook(user_id=user_id, api_key_id=api_key_id, event_type_id=wanted.event_type_id, headers=[])
     webhook.secret = wanted.secret or None
     _apply(webhook, wanted)
     session.add(webhook)
-    _flush(session)
+    _flush(session)  # first, so that a URL that stands already is told as that
+    _check_number(session, user_id)
     return webhook
+
+
+def _check_number(session: Session, user_id: int) -> None:
+    most = settings().webhooks_per_host
+    mine = select(func.count(Webhook.id)).where(Webhook.user_id == user_id, Webhook.deleted_at.is_(None))
+    if (session.scalar(mine) or 0) > most:
+        words = f"You have {most:,} webhooks, the most that one host may have. Please delete one first."
+        raise limits.reached("WEBHOOKS_PER_HOST", host=user_id, words=words, field="subscriber_url")
 
 
 def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
