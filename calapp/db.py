@@ -1,5 +1,6 @@
 """The database object, the instant column type, and the only place that commits."""
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ SQLITE_DELIVERS = ("PRAGMA synchronous = NORMAL",)
 POSTGRESQL_DELIVERS = ("SET synchronous_commit TO off", "SET enable_seqscan TO off")
 
 _turn = threading.Lock()
+
+log = logging.getLogger(__name__)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -106,8 +109,11 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         session.info["writing"] = False
-    for call in session.info.pop("after_commit").values():
-        call()
+    for name, call in session.info.pop("after_commit").items():
+        try:
+            call()
+        except Exception:  # what was committed is so, whatever becomes of what follows
+            log.exception("After a commit, “%s” failed", name)
 
 
 @contextmanager

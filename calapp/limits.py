@@ -18,6 +18,14 @@ EVENT_TYPES_PER_HOST = 100  # default of the setting; all stand on one public pa
 # Secrets and header values that a process keeps decrypted, about 10 MB: to decrypt one costs 24 µs.
 OPENED_SECRETS = 16_384
 
+# A payload template, which every event of its webhook is rendered with in the transaction of the booking.
+TEMPLATE_CHARACTERS = 10_000
+TEMPLATE_VARIABLES = 100
+TEMPLATE_DEPTH = 100  # levels of JSON; parsers of receivers stop between 100 and 1,000
+TEMPLATE_PATH = 200  # characters of a variable; the longest that leads anywhere has less than 100
+BODY_BYTES = 256 * 1024  # of a rendered body; receivers take that much without being configured for more
+EVENT_BYTES = 1024 * 1024  # of all bodies of one event, which one transaction writes
+
 
 def reached(limit: str, *, host: int | None, words: str, field: str | None = None) -> LimitReached:
     """Log that a host has reached a limit of number, and return the error to raise.

@@ -1,5 +1,6 @@
 """Mails about a booking to visitor, guests and host, written in the transaction of what they tell."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -11,6 +12,8 @@ from calapp.bookings.calendar import invitation
 from calapp.bookings.models import Booking, Status
 from calapp.config import settings
 from calapp.mail import Mail, post
+
+log = logging.getLogger(__name__)
 
 # What happened, as the subject says it to the visitor and to the host.
 SUBJECTS = {
@@ -42,7 +45,16 @@ def write(session: Session, booking: Booking, kind: str) -> None:
     host, people = booking.host, booking.attendees
     readers = [Reader(one.email, one.time_zone, for_visitor, host.email, "booking") for one in people]
     readers.append(Reader(host.email, host.time_zone, for_host, booking.visitor.email, "bookings"))
-    post(session, [_mail(booking, reader) for reader in readers])
+    post(session, [mail for reader in readers if (mail := _composed(booking, reader))])
+
+
+def _composed(booking: Booking, reader: Reader) -> Mail | None:
+    """Compose a mail, which may not fail the booking: what goes wrong is for the operator's log."""
+    try:
+        return _mail(booking, reader)
+    except Exception:
+        log.exception("A mail about booking %s could not be composed", booking.uid)
+        return None
 
 
 def _mail(booking: Booking, reader: Reader) -> Mail:

@@ -110,7 +110,10 @@ def _attendee(person: Attendee, start: datetime) -> dict[str, Any]:
 
 def utc_offset(zone: str, moment: datetime) -> int:
     """Return a zone's offset from UTC at a moment, in minutes."""
-    offset = moment.astimezone(ZoneInfo(zone)).utcoffset()
+    try:
+        offset = moment.astimezone(ZoneInfo(zone)).utcoffset()
+    except (KeyError, ValueError, OSError):  # a zone that this system's data no longer has
+        return 0
     return int(offset.total_seconds() // 60) if offset is not None else 0
 
 

@@ -41,22 +41,29 @@ def delivery(delivery_id: int) -> wire.DeliveryWithAttempts:
     return wire.DeliveryWithAttempts(
         **wire.delivery_fields(log.row_of(session, found.id), found.webhook.uid),
         subscriber_url=found.webhook.subscriber_url,
-        body=found.event.body if found.body is None else found.body,
+        body=None if found.template_failed else found.event.body if found.body is None else found.body,
         attempts=[wire.attempt(one) for one in service.attempts_of(session, found.id)],
     )
 
 
 @blueprint.operation(
-    "POST", f"{DELIVERY}/resend", access=WRITE, answer=wire.Delivery, status=202, errors=(409, 410)
+    "POST",
+    f"{DELIVERY}/resend",
+    access=WRITE,
+    body=wire.ResendWanted,
+    answer=wire.Delivery,
+    status=202,
+    errors=(409, 410),
 )
-def resend(delivery_id: int) -> wire.Delivery:
+def resend(delivery_id: int, body: wire.ResendWanted) -> wire.Delivery:
     """Send an event once more, at once, with the same id.
 
-    The answer is the delivery that carries it: a new one when it was delivered before.
+    The answer is the delivery that carries it: a new one when it was delivered before. When the webhook's
+    template was changed since, `template` says which one the body is rendered with.
     """
     with transaction() as session:
         found = service.find_of_host(session, api_host().id, delivery_id)
-        again = service.resend(session, found)
+        again = service.resend(session, found, body.template)
         return wire.Delivery(**wire.delivery_fields(log.row_of(session, again.id), again.webhook.uid))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    false,
     literal,
     text,
 )
@@ -126,6 +127,12 @@ class Delivery(db.Model):
             postgresql_where=text("state IN ('failed', 'expired')"),
         ),
         Index("ix_delivery_log", "webhook_id", "id"),
+        Index(
+            "ix_delivery_template_failed",
+            "webhook_id",
+            sqlite_where=text("template_failed = 1"),
+            postgresql_where=text("template_failed"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -142,6 +149,8 @@ class Delivery(db.Model):
     manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed by hand
     body: Mapped[str | None] = mapped_column(Text)  # only when a template made it differ from the event's
     content_type: Mapped[str | None] = mapped_column(String(60))  # likewise
+    # Its template could not be rendered, so it has no body to be sent until it is rendered anew.
+    template_failed: Mapped[bool] = mapped_column(default=False, server_default=false())
     last_status: Mapped[int | None]
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed, was parked or expired, in words
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
@@ -213,7 +222,7 @@ class Notice(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id"))
-    kind: Mapped[str] = mapped_column(String(20))  # warning, switched_off, expired
+    kind: Mapped[str] = mapped_column(String(20))  # warning, switched_off, expired, template
     text: Mapped[str] = mapped_column(Text)
     details: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

@@ -8,14 +8,12 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from calapp import logs
+from calapp import limits, logs
 from calapp.accounts.models import User
 from calapp.broker import nudge
 from calapp.db import AfterCommit, after_commit, database_now, one_at_a_time
-from calapp.deliveries import body
+from calapp.deliveries import body, notices, rendering
 from calapp.deliveries.models import Delivery, Event, State, stands
-from calapp.errors import Invalid
-from calapp.webhooks import template
 from calapp.webhooks.models import Settling
 from calapp.webhooks.service import Subscriber, subscribers
 
@@ -68,7 +66,11 @@ def record(
             lock_parked(session, webhook_id)  # its last step may be under way
         told = subscribers(session, user.id, event_type_id, trigger)
     if told:
-        session.execute(insert(Delivery), _rows(session, event, told, envelope))
+        rows = _rows(session, event, told, envelope)
+        session.execute(insert(Delivery), rows)
+        problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
+        if problems:
+            notices.tell_template_failures(session, problems)
     after_commit(session, "nudge", nudge)
     after_commit(session, f"say {event_id}", _said(event_id, user.id, trigger, subject))
     return event
@@ -89,28 +91,33 @@ def _rows(
     """Return the deliveries of an event, to be written by one statement whatever their number is."""
     earlier = _earlier_waiting(session, [one.id for one in told if one.active], event.chain)
     behind_parked = _with_parked(session, [one.id for one in told if _sends_parked(one)], event.chain)
+    room = limits.EVENT_BYTES - len((event.body or "").encode())
     rows = []
     for webhook in told:
-        body, content_type = _own_body(webhook, envelope)
-        reason = None
-        if not webhook.active:
-            reason = "The webhook was off when this happened."
+        made = rendering.rendered(webhook.payload_template, envelope, room)
+        room -= made.size
+        state, reason = State.WAITING, None
+        if made.problem:
+            state, reason = State.FAILED, made.problem
+        elif not webhook.active:
+            state, reason = State.PARKED, "The webhook was off when this happened."
         elif webhook.id in behind_parked:
             reason = "It follows earlier events of its booking, which were parked and are being sent."
+            state = State.PARKED
         after_id = None if reason else earlier.get(webhook.id)
         rows.append(
             {
                 "event_id": event.id,
                 "webhook_id": webhook.id,
                 "chain": event.chain,
-                "state": State.PARKED if reason else State.WAITING,
+                "state": state,
                 "due_at": None if reason or after_id else event.created_at,
                 "after_id": after_id,
-                "body": body,
-                "content_type": content_type,
+                **made.columns(),
                 "reason": reason,
                 "created_at": event.created_at,
-                "parked_at": event.created_at if reason else None,
+                "parked_at": event.created_at if state is State.PARKED else None,
+                "finished_at": event.created_at if state is State.FAILED else None,
                 "expires_at": event.expires_at,
             }
         )
@@ -120,17 +127,6 @@ def _rows(
 def lock_parked(session: Session, webhook_id: int) -> None:
     """Let nobody else send, let go or add to what is parked at a webhook until the transaction ends."""
     one_at_a_time(session, f"parked at {webhook_id}")
-
-
-def _own_body(webhook: Subscriber, envelope: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return body and content type of a delivery whose webhook has a template that can be read."""
-    if webhook.payload_template is None:
-        return None, None
-    try:
-        return template.render(webhook.payload_template, envelope)
-    except Invalid:
-        # Checked when it was saved; should a later version read it differently, the event still goes out.
-        return None, None
 
 
 def _earlier_waiting(session: Session, webhook_ids: Sequence[int], chain: str) -> dict[int, int]:

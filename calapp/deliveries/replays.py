@@ -1,7 +1,7 @@
 """Replays: the events of a window sent once more to a webhook, by the same engine and its limits."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session, aliased
 
 from calapp.broker import CHORES, nudge
 from calapp.db import after_commit, database_now
+from calapp.deliveries import rendering
 from calapp.deliveries.batches import ByIds
 from calapp.deliveries.models import Delivery, Event, Replay, ReplayState, State, waiting_at
 from calapp.deliveries.order import WAIT_AGAIN, queue_up
+from calapp.deliveries.rendering import Rendered
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
 
@@ -46,6 +48,7 @@ class Step:
     cursor: int  # from which it was planned
     ids: Sequence[int]
     leads_to: ReplayState
+    corrected: Mapping[int, Rendered] = field(default_factory=dict)  # of those whose template had failed
 
 
 def count(session: Session, webhook_id: int, window: Window) -> int:
@@ -120,7 +123,8 @@ def _next_step(session: Session, replay: Replay) -> Step | None:
     begin = replay.cursor or _last_before(session, webhook.id, window)
     query = _wanted(webhook.id, window).where(Delivery.id > begin).order_by(Delivery.id).limit(room)
     ids = tuple(session.scalars(query))
-    return Step(replay.id, replay.cursor, ids, ReplayState.DONE if len(ids) < room else ReplayState.RUNNING)
+    state = ReplayState.DONE if len(ids) < room else ReplayState.RUNNING
+    return Step(replay.id, replay.cursor, ids, state, rendering.corrected(session, ids))
 
 
 def _last_before(session: Session, webhook_id: int, window: Window) -> int:
@@ -142,7 +146,7 @@ def take(session: Session, step: Step) -> None:
     if replay is None or replay.cursor != step.cursor:
         return
     if step.ids:
-        replay.done += _send(session, replay.webhook_id, step.ids)
+        replay.done += _send(session, replay.webhook_id, step.ids, step.corrected)
         replay.cursor = step.ids[-1]
     if step.leads_to != ReplayState.RUNNING:
         _end(session, replay, step.leads_to)
@@ -173,10 +177,19 @@ def _room(session: Session, webhook_id: int) -> int:
     return MOST_WAITING - (session.scalar(select(func.count()).select_from(some.subquery())) or 0)
 
 
-def _send(session: Session, webhook_id: int, ids: Sequence[int]) -> int:
-    """Make deliveries wait, copies of those that were delivered; return how many, since a look may be old."""
+def _send(session: Session, webhook_id: int, ids: Sequence[int], corrected: Mapping[int, Rendered]) -> int:
+    """Make deliveries wait, copies of those that were delivered; return how many, since a look may be old.
+
+    One whose template can still not be rendered stays failed.
+    """
+    for delivery_id, made in corrected.items():
+        if made.problem is None:
+            made.give(session.get_one(Delivery, delivery_id, with_for_update=True))
+    session.flush()
     query = select(Delivery.id, Delivery.event_id, Delivery.chain, Delivery.state)
-    query = query.where(Delivery.id.in_(ids), Delivery.state.in_(FINISHED)).order_by(Delivery.id)
+    query = query.where(
+        Delivery.id.in_(ids), Delivery.state.in_(FINISHED), ~Delivery.template_failed
+    ).order_by(Delivery.id)
     found = session.execute(query.with_for_update()).all()
     copied = COPIES.run(
         session, [row.id for row in found if row.state == State.DELIVERED], at=database_now(session)

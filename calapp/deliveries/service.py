@@ -8,9 +8,11 @@ from sqlalchemy.orm import Session
 
 from calapp.broker import nudge
 from calapp.db import after_commit, database_now
+from calapp.deliveries import rendering
 from calapp.deliveries.batches import writer
 from calapp.deliveries.models import Attempt, Delivery, State, stands
 from calapp.deliveries.order import WAIT_AGAIN
+from calapp.deliveries.rendering import TemplateChoice
 from calapp.errors import Conflict, Gone, NotFound
 from calapp.webhooks.models import Webhook
 
@@ -47,19 +49,24 @@ def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[i
     return {row.webhook_id: row.number for row in session.execute(query)}
 
 
-def resend(session: Session, delivery: Delivery) -> Delivery:
+def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None = None) -> Delivery:
     """Send an event once more; return the delivery that carries it: a new one when it was delivered before.
 
-    Raises Conflict while the webhook is off or the delivery is being sent, Gone when its body was pruned.
+    Its body is as it was, or rendered with the webhook's current template when that is the choice or there is
+    no other. Raises Conflict while the webhook is off, the delivery is being sent or the template cannot be
+    rendered, Gone when its body was pruned.
     """
     at = database_now(session)
     session.refresh(delivery, with_for_update=True)  # two clicks at once send it once
     _check_sendable(delivery, at)
+    made = rendering.for_resend(delivery, choice)
     if delivery.state == State.DELIVERED:
         delivery = _copy_in_hand(session, delivery) or _add_copy(session, delivery, at)
     else:
         WAIT_AGAIN.run(session, [(delivery.id, None, writer(session)(at))])
         session.refresh(delivery)
+    if made:
+        made.give(delivery)
     try_at_once(delivery.webhook)
     after_commit(session, "nudge", nudge)
     return delivery

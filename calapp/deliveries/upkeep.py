@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from calapp.accounts.models import User
 from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries.claim import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
+from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.retries import FAILURES_BEFORE_HOLD
-from calapp.mail import Mail, post
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
 
@@ -118,7 +117,7 @@ def _tell_expired(session: Session, webhook: Webhook, at: datetime, *old: Column
         query = select(func.count()).select_from(Delivery).where(Delivery.webhook_id == webhook.id, *old)
         count = session.scalar(query) or 0
         events = "1 event that was" if count == 1 else f"{count:,} events that were"
-        _tell(
+        tell(
             session, webhook, "expired", f"{events} parked for 90 days expired; more follow while it is off."
         )
 
@@ -144,7 +143,7 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     since = webhook.failing_since or at
     if at - since >= GIVE_UP and webhook.failures >= ENOUGH_TRIES:
         switch_off(webhook, OffReason.FAILING)
-        _tell(session, webhook, "switched_off", "Every try has failed for five days; it is switched off.")
+        tell(session, webhook, "switched_off", "Every try has failed for five days; it is switched off.")
         return True
     quarters = min(3, int((at - since) / (GIVE_UP / 4)))
     if quarters <= webhook.warnings:
@@ -153,7 +152,7 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     date = f"{max(at, since + GIVE_UP):%d %B %Y, %H:%M} UTC"
     begun = f"{since:%d %B %Y, %H:%M} UTC"
     text = f"Every try since {begun} has failed; unless one succeeds, it will be switched off on {date}."
-    _tell(session, webhook, "warning", text, date)
+    tell(session, webhook, "warning", text, date)
     return True
 
 
@@ -167,44 +166,8 @@ def tell_gone(session: Session) -> int:
     ).all()
     for webhook in gone:
         text = "It answered 410 Gone, which means that it wants no more events; it is switched off."
-        _tell(session, webhook, "switched_off", text)
+        tell(session, webhook, "switched_off", text)
     return len(gone)
-
-
-def _tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = "") -> None:
-    """Write a notice for the pages and a mail to the owner."""
-    at = database_now(session)
-    if webhook.off_at is not None:
-        at = max(at, webhook.off_at)  # a clock that was set back would have it told again and again
-    session.add(
-        Notice(
-            user_id=webhook.user_id,
-            webhook_id=webhook.id,
-            kind=kind,
-            text=text,
-            details={"url": webhook.subscriber_url, "date": date},
-            created_at=at,
-        )
-    )
-    owner = session.get_one(User, webhook.user_id)
-    letter = Mail(
-        user_id=owner.id,
-        recipient=owner.email,
-        subject="A webhook needs your attention",
-        body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{_advice(webhook, kind)}\n",
-    )
-    post(session, [letter])
-
-
-def _advice(webhook: Webhook, kind: str) -> str:
-    """Say what helps, with the address of the page where it is done."""
-    page = f"{settings().base_url}/integrations"
-    log = f"{page}/webhooks/{webhook.id}/deliveries"
-    return {
-        "warning": f"Why it fails, and when it is tried next: {log}",
-        "switched_off": f"Its events are parked, not lost. Switch it on again and send them: {page}#webhooks",
-        "expired": f"They stand in the log: {log}",
-    }[kind]
 
 
 def prune(session: Session) -> int:

@@ -7,6 +7,7 @@ from calapp.db import db, transaction
 from calapp.deliveries import log, replay_views, replays, service, words
 from calapp.deliveries.blueprint import PATH, blueprint
 from calapp.deliveries.models import ReplayState, State
+from calapp.deliveries.rendering import TemplateChoice, template_changed
 from calapp.errors import AppError, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.webhooks.guards import own_webhook
@@ -62,6 +63,7 @@ def show(webhook_id: int, delivery_id: int) -> Response:
         attempts=service.attempts_of(db.session(), delivery.id),
         sent=sent,
         curl=words.as_curl(sent),
+        template_changed=template_changed(delivery),
         polls=delivery.state == State.WAITING,
         **_common(),
     )
@@ -80,11 +82,13 @@ def _common() -> dict[str, object]:
 
 @blueprint.post(f"{PATH}/<int:delivery_id>/resend")
 def resend(webhook_id: int, delivery_id: int) -> Response:
-    """Send a delivery once more."""
+    """Send a delivery once more, with the body that it had or with the webhook's current template."""
+    given = request.form.get("template", "")
+    choice = TemplateChoice(given) if given in set(TemplateChoice) else None
     try:
         with transaction() as session:
             found = service.find(session, own_webhook(webhook_id).id, delivery_id)
-            again = service.resend(session, found).id
+            again = service.resend(session, found, choice).id
     except NotFound:
         raise
     except AppError as error:

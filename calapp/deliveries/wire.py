@@ -10,6 +10,7 @@ from calapp.deliveries import models
 from calapp.deliveries.feed import LATEST, FeedPage, cursor
 from calapp.deliveries.log import STATES, Filter
 from calapp.deliveries.models import ReplayState, State
+from calapp.deliveries.rendering import TemplateChoice
 from calapp.rest.wire import MOST, Answer, Body, Instant, Query
 from calapp.webhooks.triggers import Trigger
 
@@ -93,8 +94,24 @@ class DeliveryWithAttempts(Delivery):
     """A delivery with what is sent and every try that is kept."""
 
     subscriber_url: Annotated[str, Field(description="Where the next try goes.")]
-    body: Annotated[str | None, Field(description="The exact body; null once it is no longer kept.")]
+    body: Annotated[
+        str | None,
+        Field(description="The exact body; null once it is no longer kept, or when its template failed."),
+    ]
     attempts: Annotated[list[Attempt], Field(description="Newest first.")]
+
+
+class ResendWanted(Body):
+    """How an event is sent once more."""
+
+    template: Annotated[
+        TemplateChoice | None,
+        Field(
+            description="`original` sends the body as it was, `current` renders it with the webhook's "
+            "current template. Left out, it is `original`, or `current` where the template of that time "
+            "could not be rendered."
+        ),
+    ] = None
 
 
 class ReplayWanted(Body):

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from calapp import limits
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
 from calapp.bookings import metadata
@@ -23,7 +24,7 @@ from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.parcels import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
 from calapp.integrations.life import Told, compact, sample_life
 from calapp.integrations.preview import preview_of, variables_of
-from calapp.webhooks import forms, template
+from calapp.webhooks import forms
 from calapp.webhooks.service import SECRET_OVERLAP
 from calapp.webhooks.triggers import Trigger
 
@@ -94,8 +95,9 @@ NUMBERS: dict[str, Any] = {
     "tries_that_hold": TRIES_THAT_HOLD,
     "max_keys": metadata.MAX_KEYS,
     "max_value": metadata.MAX_VALUE,
-    "max_template": template.MAX_TEMPLATE,
-    "max_placeholders": template.MAX_PLACEHOLDERS,
+    "max_template": limits.TEMPLATE_CHARACTERS,
+    "max_placeholders": limits.TEMPLATE_VARIABLES,
+    "max_depth": limits.TEMPLATE_DEPTH,
     "max_headers": forms.MAX_HEADERS,
     "taken_headers": sorted(forms.TAKEN_HEADERS),
     "closed_ports": sorted(CLOSED_PORTS),

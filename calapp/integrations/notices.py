@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from calapp.db import database_now
-from calapp.deliveries.models import Notice, State
+from calapp.deliveries.models import Delivery, Notice, State
 from calapp.deliveries.service import counts
 from calapp.errors import NotFound
 from calapp.webhooks.models import Webhook
@@ -26,12 +26,15 @@ class Told:
 def standing(session: Session, user_id: int) -> list[Told]:
     """Return what a host is told and has not dismissed, newest first, of each webhook the last word.
 
+    A notice of a template ends when what it failed was resent.
     A warning ends when the webhook answers again, and the notice that one is off when it is switched on.
     """
     last = func.max(Notice.id).label("id")
+    template_failed = exists().where(Delivery.webhook_id == Webhook.id, Delivery.template_failed)
     still = or_(
         Notice.kind == "expired",
         (Notice.kind == "warning") & Webhook.active & (Notice.created_at >= Webhook.failing_since),
+        (Notice.kind == "template") & template_failed,
         (Notice.kind == "switched_off") & ~Webhook.active,
     )
     newest = (

@@ -29,7 +29,7 @@ def preview_of(text: str, envelope: Mapping[str, Any]) -> Preview:
     except Invalid as error:
         return Preview(problem=error.message)
     shown = pretty(body) if content_type == template.JSON_TYPE else body
-    return Preview(shown, content_type, "", template.unknown_paths(text, envelope))
+    return Preview(shown, content_type, "", template.unknown_paths(text))
 
 
 def variables_of(envelope: Mapping[str, Any]) -> list[str]:

@@ -132,17 +132,19 @@ def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
     with transaction() as session:
         key = api_key()
         made = service.create(session, api_host().id, wanted, api_key_id=key.id if key else None)
-    return _shown(made)
+    return _shown(made, wanted.warning)
 
 
 def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> WebhookAnswer:
     found = body.wanted(own_webhook(uid, event_type_id))
     # Switching off must work whatever became of the address.
-    change = body.changed(found if body.model_fields_set <= {"active"} else _checked(found))
+    if not body.model_fields_set <= {"active"}:
+        found = _checked(found)
+    change = body.changed(found)
     with transaction() as session:
         webhook = own_webhook(uid, event_type_id)
         service.update(session, webhook, replace(saved(webhook), **change))
-    return _shown(webhook)
+    return _shown(webhook, found.warning)
 
 
 def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
@@ -158,7 +160,7 @@ def _checked(wanted: WebhookInput) -> WebhookInput:
     return checked(wanted, AddressGuard(settings().webhook_allowed_networks))
 
 
-def _shown(webhook: Webhook) -> WebhookAnswer:
+def _shown(webhook: Webhook, warning: str | None = None) -> WebhookAnswer:
     key = api_key()
     made_here = has_scope(Scope.WRITE) and key is not None and webhook.api_key_id == key.id
-    return shown(webhook, with_secret=made_here or has_scope(Scope.READ_SECRETS))
+    return shown(webhook, with_secret=made_here or has_scope(Scope.READ_SECRETS), warning=warning)

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from calapp.addresses import MAX_URL
+from calapp.errors import Invalid
 from calapp.rest.wire import Answer, Body, Instant, Patch
+from calapp.webhooks import template
 from calapp.webhooks.forms import HIDDEN, MAX_HEADERS, Header, WebhookInput
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
@@ -129,6 +131,17 @@ def saved(webhook: Webhook) -> WebhookInput:
     )
 
 
+def template_warnings(text: str | None) -> list[str]:
+    """Say which variables of a template lead nowhere, or why an older one can no longer be rendered."""
+    if text is None:
+        return []
+    try:
+        unknown = template.unknown_paths(text)
+    except Invalid as error:
+        return [f"The payload template cannot be rendered: {error.message}"]
+    return [f"{{{{{path[:100]}}}}} leads nowhere and is sent as empty." for path in unknown]
+
+
 class HeaderAnswer(Answer):
     """A header of your own; its value is never shown."""
 
@@ -158,12 +171,18 @@ class WebhookAnswer(Answer):
     ]
     headers: list[HeaderAnswer]
     version: Literal["2021-10-20"] = "2021-10-20"
+    warnings: Annotated[
+        list[str],
+        Field(
+            description="What was saved and may not be meant: variables of the template that lead nowhere."
+        ),
+    ]
     created_at: Instant
     updated_at: Instant
 
 
-def shown(webhook: Webhook, *, with_secret: bool) -> WebhookAnswer:
-    """Return a webhook as the API shows it."""
+def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) -> WebhookAnswer:
+    """Return a webhook as the API shows it, with a warning about its address when it was just saved."""
     return WebhookAnswer(
         id=webhook.uid,
         user_id=webhook.user_id,
@@ -175,6 +194,7 @@ def shown(webhook: Webhook, *, with_secret: bool) -> WebhookAnswer:
         payload_template=webhook.payload_template,
         secret=webhook.secret if with_secret else None,
         headers=[HeaderAnswer(name=name) for name in webhook.header_names],
+        warnings=[*template_warnings(webhook.payload_template), *([warning] if warning else [])],
         created_at=webhook.created_at,
         updated_at=webhook.updated_at,
     )

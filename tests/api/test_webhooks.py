@@ -241,3 +241,26 @@ def test_a_private_address_is_refused_with_the_reason(rick_api: Client, url: str
     answer = rick_api.post("/v2/webhooks", WEBHOOK | {"subscriberUrl": url})
     assert (answer.status_code, list(details(answer))) == (400, ["subscriberUrl"])
     assert "address" in message(answer)
+
+
+def test_t5_unknown_variables_are_named_in_the_answer(rick_api: Client, path: str) -> None:
+    webhook = made(rick_api, path, payloadTemplate='{"a": "{{nothing.here}}", "b": "{{attendees.[0].name}}"}')
+    assert webhook["warnings"] == ["{{nothing.here}} leads nowhere and is sent as empty."]
+    change = {"payloadTemplate": '{"a": "{{title}} {{tilte}}"}'}
+    changed = rick_api.patch(f"{path}/{webhook['id']}", change).get_json()["data"]
+    assert changed["warnings"] == ["{{tilte}} leads nowhere and is sent as empty."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":"\\ud83d {{title}}"}',
+        "[" * 700 + "]" * 700,
+        '{"a":1e999}',
+        '["{{metadata}}"' + ',"{{metadata}}"' * 99 + "]",
+    ],
+)
+def test_t3_t4_t7_a_template_that_cannot_be_sent_is_refused(rick_api: Client, path: str, text: str) -> None:
+    body = {"subscriberUrl": "http://127.0.0.1:9/", "triggers": ["BOOKING_CREATED"], "payloadTemplate": text}
+    answer = rick_api.post(path, body)
+    assert (answer.status_code, list(details(answer))) == (400, ["payloadTemplate"])
