@@ -10,6 +10,7 @@ from calapp import config
 from calapp.accounts import api as accounts_api
 from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
+from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
 from calapp.bookings import views as bookings
@@ -64,6 +65,7 @@ def flask_config(settings: Settings, *, worker: bool) -> dict[str, object]:
         ],  # signs with the last
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings, worker=worker),
+        "PERMANENT_SESSION_LIFETIME": SESSION_LIFETIME,
         "SESSION_COOKIE_NAME": "calapp",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",

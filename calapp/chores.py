@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from calapp import mail
+from calapp.accounts import sessions
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import parked, upkeep
 from calapp.privacy import service as privacy
@@ -20,6 +21,7 @@ STEPS: tuple[Step, ...] = (
     upkeep.expire_parked,
     upkeep.remove_deleted,
     upkeep.prune,
+    sessions.remove_expired,
 )
 
 

@@ -135,7 +135,7 @@ def change_password(name: str, password: str | None) -> None:
     password, made = _password(password)
     with told_plainly(), transaction() as session:
         user = _existing(find_user(session, name), name)
-        set_password(user, password)
+        set_password(session, user, password)
         print(f"Changed the password of {user.username}{_with_password(password, made=made)}.")
 
 

@@ -15,6 +15,10 @@ WEBHOOKS_PER_HOST = 100  # default of the setting
 API_KEYS_PER_HOST = 50  # default of the setting; a team has a handful, a leak in a loop would make thousands
 EVENT_TYPES_PER_HOST = 100  # default of the setting; all stand on one public page without paging
 
+SESSIONS_PER_HOST = (
+    100  # browsers in which a host is signed in; a program that signs in anew each time ends old ones
+)
+
 # Secrets and header values that a process keeps decrypted, about 10 MB: to decrypt one costs 24 µs.
 OPENED_SECRETS = 16_384
 

@@ -107,6 +107,8 @@ GET     /metrics                                                             all
 GET     /settings                                                            host
 POST    /settings                                                            host
 POST    /settings/password                                                   host
+POST    /settings/sessions/<int:session_id>/end                              host
+POST    /settings/sign-out-everywhere                                        host
 GET     /signup                                                              all
 POST    /signup                                                              all
 GET     /static/<path:filename>                                              all
@@ -256,6 +258,7 @@ def world(
         "webhook_uid": hook.uid,
         "delivery_id": delivery_id,
         "key_id": key.id,
+        "session_id": 1,
         "notice_id": notice.id,
         "date": "2027-01-05",
         "filename": "app.css",

@@ -34,7 +34,8 @@ class User(UserMixin, db.Model):
     email: Mapped[str] = mapped_column(String(254))
     password_hash: Mapped[str] = mapped_column(String(255))
     time_zone: Mapped[str] = mapped_column(String(64))
-    # Part of the session, so that a changed password ends the sessions that were signed in with the old one.
+    # In cookies of before there were rows of sessions; renewed by a sign-out of one of them, by a new
+    # password and by Sign out everywhere, which ends them all.
     session_token: Mapped[str] = mapped_column(String(43))
     # In the address of the calendar feed; whoever has it can read the feed. Encrypted to be shown, hashed to
     # be looked up; a version before this one writes it plain, and leaves the hash of the one before.
@@ -45,9 +46,11 @@ class User(UserMixin, db.Model):
     checklist_done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
+    login_id = ""  # what the cookie of the session that was just begun holds
+
     def get_id(self) -> str:
-        """Give Flask-Login what it keeps in the session."""
-        return f"{self.id}.{self.session_token}"
+        """Give Flask-Login what it keeps in the cookie."""
+        return self.login_id or f"{self.id}.{self.session_token}"
 
     @property
     def calendar_token(self) -> str | None:
@@ -63,6 +66,21 @@ class User(UserMixin, db.Model):
     def calendar_token(self, token: str) -> None:
         self.sealed_calendar_token = seal(token)
         self.calendar_token_hash = hashed(token)
+
+
+class UserSession(db.Model):
+    """A browser in which a host is signed in; without its row the cookie counts for nothing."""
+
+    __tablename__ = "user_session"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    token_hash: Mapped[str] = mapped_column(String(64))  # SHA-256, hex: a random token needs no slow hash
+    browser: Mapped[str] = mapped_column(
+        String(60)
+    )  # such as "Firefox on Linux"; nothing else of the headers
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, index=True)  # to the hour
 
 
 class ApiKey(db.Model):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from calapp import limits
+from calapp.accounts import sessions
 from calapp.accounts.forms import Profile, SignUp
 from calapp.accounts.models import ApiKey, Scope, User
 from calapp.accounts.names import complaint, normal
@@ -41,17 +42,6 @@ def lock_user(session: Session, user_id: int) -> User:
 def find_user(session: Session, username: str) -> User | None:
     """Return the user of this name, however it is written."""
     return session.scalar(select(User).where(User.username == normal(username)))
-
-
-def find_user_by_id(session: Session, login_id: str) -> User | None:
-    """Return the user whose session this is; None when it was ended by a new password."""
-    number, _, token = login_id.partition(".")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        return None
-    user = session.get(User, int(number))
-    if user is None or not _same(user.session_token, token):
-        return None
-    return user
 
 
 def create_user(
@@ -119,14 +109,14 @@ def change_password(session: Session, user_id: int, current: str, new: str) -> U
     user = lock_user(session, user_id)
     if not check_password_hash(user.password_hash, current):
         raise Invalid(current_password="This is not your present password.")  # noqa: S106 (a sentence)
-    set_password(user, new)
+    set_password(session, user, new)
     return user
 
 
-def set_password(user: User, password: str) -> None:
+def set_password(session: Session, user: User, password: str) -> None:
     """Set a password and end every session that was signed in with the old one."""
     user.password_hash = generate_password_hash(password)
-    user.session_token = secrets.token_urlsafe(32)
+    sessions.end_all(session, user)
 
 
 def update_profile(session: Session, user_id: int, profile: Profile) -> User:

@@ -5,9 +5,9 @@ from flask import session as cookies
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from calapp.accounts import service
+from calapp.accounts import service, sessions
 from calapp.accounts.forms import LoginForm, PasswordForm, ProfileForm, SignUpForm
-from calapp.accounts.guards import current_host, local_path
+from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import User
 from calapp.accounts.names import normal
 from calapp.accounts.zones import grouped
@@ -71,10 +71,28 @@ def signup() -> Page:
 
 @blueprint.post("/logout")
 def logout() -> Response:
-    """Sign out of this browser."""
-    logout_user()
-    cookies.clear()
-    return redirect_to(url_for("accounts.login"))
+    """Sign out of this browser; the server forgets its session, so that a copied cookie is worth nothing."""
+    with transaction() as session:
+        sessions.end(session, login_id())
+    return _signed_out()
+
+
+@blueprint.post("/settings/sessions/<int:session_id>/end")
+def end_session(session_id: int) -> Response:
+    """Sign out of one other browser."""
+    with transaction() as session:
+        sessions.end_one(session, current_host().id, session_id)
+    if session_id == sessions.id_in(login_id()):
+        return _signed_out()
+    return redirect_to(url_for("accounts.settings"), "That browser is signed out.")
+
+
+@blueprint.post("/settings/sign-out-everywhere")
+def sign_out_everywhere() -> Response:
+    """End every session of the host, this one too."""
+    with transaction() as session:
+        sessions.end_all(session, service.lock_user(session, current_host().id))
+    return _signed_out()
 
 
 @blueprint.route("/settings", methods=["GET", "POST"])
@@ -101,6 +119,7 @@ def password() -> Page:
             user = service.change_password(
                 session, current_host().id, change.current_password, change.new_password
             )
+            sessions.begin(session, user, request.user_agent.string)
     except Invalid as error:
         return _settings_page(ProfileForm(None, obj=current_host()), error.details), 422
     login_user(user)
@@ -110,10 +129,19 @@ def password() -> Page:
 def _signed_in(user: User) -> Response:
     """Begin a fresh session, so that nothing in an earlier one counts, and lead on."""
     address = _next_page()
+    with transaction() as session:
+        sessions.end(session, login_id())
+        sessions.begin(session, user, request.user_agent.string)
     cookies.clear()
     cookies.permanent = True
     login_user(user)
     return redirect_to(address)
+
+
+def _signed_out() -> Response:
+    logout_user()
+    cookies.clear()
+    return redirect_to(url_for("accounts.login"))
 
 
 def _next_page() -> str:
@@ -147,6 +175,8 @@ def _settings_page(form: ProfileForm, password_problems: dict[str, object] | Non
         "accounts/settings.html",
         form=form,
         host=current_host(),
+        sessions=sessions.of_user(db.session(), current_host().id),
+        this_session=sessions.id_in(login_id()),
         zones=grouped(form.time_zone.data or ""),
         password_problems=password_problems or {},
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from calapp.accounts.models import ApiKey, User
+from calapp.accounts.models import ApiKey, User, UserSession
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.models import Attendee, Booking
 from calapp.db import db
@@ -24,6 +24,7 @@ from calapp.webhooks.models import Webhook
 LEFT_OUT = {
     "password_hash",
     "session_token",
+    "token_hash",
     "calendar_token",
     "calendar_token_hash",
     "key_hash",
@@ -56,7 +57,18 @@ def count(session: Session, user: User) -> dict[str, int]:
 def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
     webhooks = select(Webhook.id).where(Webhook.user_id == user_id)
     bookings = select(Booking.id).where(Booking.host_id == user_id)
-    owned = (EventType, WeeklyHours, DateOverride, Webhook, Event, ApiKey, Notice, Mail, InspectorRequest)
+    owned = (
+        EventType,
+        WeeklyHours,
+        DateOverride,
+        Webhook,
+        Event,
+        ApiKey,
+        UserSession,
+        Notice,
+        Mail,
+        InspectorRequest,
+    )
     return [
         ("user", select(User).where(User.id == user_id)),
         *((table.__tablename__, select(table).where(table.user_id == user_id)) for table in owned),
