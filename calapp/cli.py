@@ -23,7 +23,8 @@ from calapp.listening.command import listen
 from calapp.moving import copy_command
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import erase_visitor, export_user
-from calapp.production import refuse_unsafe
+from calapp.privacy.key_commands import encrypt_secrets, forget_secrets, needs_key, rotate_secret_key
+from calapp.production import refuse_unsafe, refuse_wrong_key
 from calapp.text import line
 from calapp.worker import supervise
 
@@ -43,7 +44,8 @@ def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
         add_api_key,
         prune,
     )
-    for command in (*own, erase_visitor, export_user):
+    keys = (encrypt_secrets, rotate_secret_key, forget_secrets)
+    for command in (*own, *keys, erase_visitor, export_user):
         app.cli.add_command(command)
 
 
@@ -65,6 +67,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
         """Deliver webhooks and do the chores, until stopped."""
         logs.configure(settings(), "worker")
         refuse_unsafe(settings())
+        refuse_wrong_key(settings())
         logging.getLogger("rq.worker").setLevel(logging.WARNING)
         supervise(make_app)
 
@@ -73,6 +76,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
 
 @click.command("seed-demo")
 @with_appcontext
+@needs_key
 def seed_demo() -> None:
     """Make the demo host: rick, whose password is demo."""
     with told_plainly(), transaction() as session:
@@ -109,6 +113,7 @@ def _good_name(_context: click.Context, _option: click.Parameter, value: str | N
     "--time-zone", callback=_good_zone, help="Such as Europe/Berlin. Default: that of this machine."
 )
 @with_appcontext
+@needs_key
 def add_user(
     name: str, password: str | None, full_name: str | None, email: str | None, time_zone: str | None
 ) -> None:
@@ -130,6 +135,7 @@ def add_user(
 @click.argument("name")
 @click.option("--password", help="Asked for when it is left out; made and printed when nothing is typed.")
 @with_appcontext
+@needs_key
 def change_password(name: str, password: str | None) -> None:
     """Give a user a new password, which ends every session of the old one."""
     password, made = _password(password)
@@ -145,6 +151,7 @@ def change_password(name: str, password: str | None) -> None:
     "--label", callback=_good_name, default="command line", help="The key's name on the integrations page."
 )
 @with_appcontext
+@needs_key
 def add_api_key(name: str, label: str) -> None:
     """Make an API key for a user and print it; it is shown this once."""
     with told_plainly(), transaction() as session:
@@ -156,6 +163,7 @@ def add_api_key(name: str, label: str) -> None:
 @click.command("prune")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
 @with_appcontext
+@needs_key
 def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Remove what is older than the settings keep it (RETENTION_DAYS and others), as the worker does."""
     session = db.session()

@@ -19,6 +19,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SCHEDULE = "at most 50 comma-separated whole seconds, each at most 30 days"
+# Says to a process of `make run` that all of them take the key that lies in the data folder.
+KEY_IS_KEPT = "CALAPP_KEY_IS_KEPT"
 SHORTEST_SECRET = 16  # characters
 WEB_THREADS = 16  # of a web process; gunicorn.conf.py starts so many
 

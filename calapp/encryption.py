@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from calapp.config import kept_keys, settings
+from calapp.config import Settings, kept_keys, settings
 from calapp.errors import KeyDoesNotFit
 from calapp.limits import OPENED_SECRETS
 
@@ -64,7 +64,11 @@ def _keyring(secret_keys: tuple[str, ...]) -> Keyring:
 
 def keyring() -> Keyring:
     """Return the keys of this process's settings."""
-    chosen = settings()
+    return keyring_of(settings())
+
+
+def keyring_of(chosen: Settings) -> Keyring:
+    """Return the keys of settings that may not be in use yet."""
     return _keyring((chosen.secret_key, *chosen.secret_key_fallbacks))
 
 

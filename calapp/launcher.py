@@ -11,16 +11,19 @@ import sys
 import time
 from dataclasses import dataclass
 
+from click import ClickException
 from flask_migrate import upgrade
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
 from calapp import config, demo, logs
 from calapp.broker import EmbeddedValkey, NoBroker
-from calapp.config import BadSetting, Settings
+from calapp.config import KEY_IS_KEPT, Settings
 from calapp.db import db, transaction
+from calapp.privacy.key_commands import encrypt_all
+from calapp.privacy.sweep import sweep_pages
 from calapp.processes import LONGEST_PAUSE, Spawned, stop
-from calapp.production import refuse_demo
+from calapp.production import refuse_demo, refuse_wrong_key
 from calapp.queue_worker import GRACE
 from calapp.stopping import rest, stop_on, stop_requested
 
@@ -50,7 +53,7 @@ def main() -> None:
         chosen = prepared_settings()
         logs.configure(chosen, "start")
         Launcher(chosen).run()
-    except (BadSetting, CannotStart, NoBroker) as error:
+    except (ClickException, CannotStart, NoBroker) as error:
         sys.exit(str(error))
 
 
@@ -60,7 +63,8 @@ def prepared_settings() -> Settings:
     os.environ.setdefault("LOG_LEVEL", "warning")  # so that the printed block stays in sight
     chosen = config.load()
     os.environ["CALAPP_DATA_DIR"] = str(chosen.data_dir)
-    os.environ.setdefault("SECRET_KEY", chosen.secret_key)  # one for all, kept in the data folder
+    if not os.environ.get("SECRET_KEY"):
+        os.environ[KEY_IS_KEPT] = "1"
     if chosen.public and not chosen.signup_code:
         os.environ["SIGNUP_CODE"] = secrets.token_hex(4)
     return config.load()
@@ -175,6 +179,8 @@ def prepare_database(chosen: Settings) -> Welcome:
         with app.app_context():
             upgrade()
             refuse_demo(chosen)
+            refuse_wrong_key(chosen)
+            encrypt_former()
             logging.getLogger("alembic").setLevel(logging.WARNING)
             try:
                 return _seeded(chosen)
@@ -184,6 +190,12 @@ def prepare_database(chosen: Settings) -> Welcome:
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         raise CannotStart(f"The database cannot be used: {said}") from None
+
+
+def encrypt_former() -> None:
+    """Encrypt what a version before this one wrote: no process of it runs, since this one has the folder."""
+    if encrypt_all():
+        sweep_pages()
 
 
 def _seeded(chosen: Settings) -> Welcome:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from calapp.config import settings
 from calapp.db import Model, db, transaction
+from calapp.privacy.key_commands import needs_key
 
 STEP = 1000  # rows of one statement
 
@@ -33,6 +34,7 @@ def copy_command(make_app: Callable[..., Flask]) -> click.Command:
         help="postgresql+psycopg://user:password@host/name; or in the environment, as COPY_TO.",
     )
     @with_appcontext
+    @needs_key
     def copy_database(to: str) -> None:
         """Carry everything over into an empty PostgreSQL database, and say what was carried."""
         target = _target(to)

@@ -1,6 +1,8 @@
 """What a start that others can reach is refused for, in one sentence each."""
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -8,7 +10,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from calapp import demo
-from calapp.config import SHORTEST_SECRET, BadSetting, Settings
+from calapp.config import KEY_IS_KEPT, SHORTEST_SECRET, BadSetting, Settings
+from calapp.encryption import keyring_of
+from calapp.privacy import sealed
+
+Answer = TypeVar("Answer")
 
 PATIENCE = 5  # seconds for a database that is away; whoever needs it says so
 
@@ -22,6 +28,8 @@ def refuse_unsafe(settings: Settings) -> None:
 
 
 def _check_secret_key(given: str) -> None:
+    if not given and os.environ.get(KEY_IS_KEPT):
+        return
     if not given:
         raise BadSetting(
             "Please set SECRET_KEY: others reach this server, and every process must sign sessions with the"
@@ -40,13 +48,24 @@ def refuse_demo(settings: Settings) -> None:
         )
 
 
+def refuse_wrong_key(settings: Settings) -> None:
+    """Raise BadSetting when the secrets in the database were encrypted with a key that this start lacks."""
+    keys = keyring_of(settings)
+    _asked(settings, lambda session: sealed.refuse_wrong_key(session, keys))
+
+
 def _demo_stands(settings: Settings) -> bool:
+    return bool(_asked(settings, demo.demo_stands))
+
+
+def _asked(settings: Settings, call: Callable[[Session], Answer]) -> Answer | None:
+    """Return what a call reads in the database; None while there is none, or none of its tables yet."""
     limits = {"timeout" if settings.sqlite else "connect_timeout": PATIENCE}
     engine = create_engine(settings.database_url, poolclass=NullPool, connect_args=limits)
     try:
         with Session(engine) as session:
-            return demo.demo_stands(session)
+            return call(session)
     except SQLAlchemyError:
-        return False  # no database or no tables yet: nobody signs in there
+        return None
     finally:
         engine.dispose()

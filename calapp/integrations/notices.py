@@ -12,6 +12,7 @@ from calapp.errors import NotFound
 from calapp.webhooks.models import Webhook
 
 SHOWN = 20
+FORGOTTEN_SECRETS = "secrets_forgotten"  # by `flask forget-secrets`
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def standing(session: Session, user_id: int) -> list[Told]:
     last = func.max(Notice.id).label("id")
     template_failed = exists().where(Delivery.webhook_id == Webhook.id, Delivery.template_failed)
     still = or_(
-        Notice.kind == "expired",
+        Notice.kind.in_(("expired", FORGOTTEN_SECRETS)),
         (Notice.kind == "warning") & Webhook.active & (Notice.created_at >= Webhook.failing_since),
         (Notice.kind == "template") & template_failed,
         (Notice.kind == "switched_off") & ~Webhook.active,

@@ -1,18 +1,18 @@
 """The commands `flask erase-visitor EMAIL` and `flask export-user NAME`."""
 
 import re
-import sqlite3
 import sys
 from typing import TextIO
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy import text
 
 from calapp.accounts.service import find_user
-from calapp.db import db, is_sqlite, transaction
+from calapp.db import db, transaction
 from calapp.privacy import service
 from calapp.privacy.export import count, export
+from calapp.privacy.key_commands import needs_key
+from calapp.privacy.sweep import sweep_pages
 
 BUSY = (
     "The rows are erased. The file still has freed pages in which they stood, since others use it just now; "
@@ -24,6 +24,7 @@ BUSY = (
 @click.argument("email")
 @click.option("--dry-run", is_flag=True, help="Say what would be erased, and change nothing.")
 @with_appcontext
+@needs_key
 def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Erase a visitor or guest from bookings, events, deliveries, attempts and mails."""
     email = email.strip()
@@ -41,26 +42,7 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
     click.echo(told)
     if hosts:
         click.echo("A host has this address; the account stays, and what names it as the host's.")
-    if not dry_run:
-        _sweep_pages()
-
-
-def _sweep_pages() -> None:
-    """Have the database let go of the pages in which former values still stand."""
-    if not is_sqlite(db.session()):
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM"))
-        return
-    db.session.rollback()
-    raw = db.engine.raw_connection()  # SQLAlchemy begins transactions, in which there is no VACUUM
-    try:
-        raw.cursor().execute("VACUUM")
-        busy = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    except sqlite3.OperationalError:
-        busy = True
-    finally:
-        raw.close()
-    if busy:
+    if not dry_run and not sweep_pages():
         click.echo(BUSY)
 
 
@@ -71,6 +53,7 @@ def _sweep_pages() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say how many rows it would write, and write none.")
 @with_appcontext
+@needs_key
 def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Write everything of a user as JSON: bookings, event types, webhooks, events, deliveries, mails."""
     session = db.session()
