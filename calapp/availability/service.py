@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -12,6 +11,7 @@ from calapp.accounts.service import newcomer_gifts
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.availability.slots import Hours, Range
 from calapp.clock import now
+from calapp.local_time import zone_of
 
 
 def hours_of(session: Session, user: User) -> Hours:
@@ -44,7 +44,7 @@ def overrides_of(session: Session, user: User) -> dict[dt.date, list[Range]]:
 
 def today_of(user: User) -> dt.date:
     """Return the present date where a host is."""
-    return now().astimezone(ZoneInfo(user.time_zone)).date()
+    return now().astimezone(zone_of(user.time_zone)).date()
 
 
 def replace_hours(session: Session, user: User, weekly: Mapping[int, Sequence[Range]]) -> None:

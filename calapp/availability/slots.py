@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from calapp.local_time import clock, zone_of
+
 DAY = timedelta(days=1)
 
 
@@ -61,7 +63,7 @@ def open_slots(
 
     `day_counts` are the event type's bookings on each of the host's days.
     """
-    zone = ZoneInfo(hours.zone)
+    zone = zone_of(hours.zone)
     first = max(first, now + timedelta(minutes=rules.notice))
     last = min(last, _horizon(zone, rules, now))
     if first >= last:
@@ -162,7 +164,7 @@ def _meets(start: datetime, rules: Rules, taken: Sequence[Busy]) -> bool:
 
 def by_local_date(slots: Sequence[datetime], zone: str) -> dict[date, list[datetime]]:
     """Group slots by their date in a zone, in order."""
-    local = ZoneInfo(zone)
+    local = zone_of(zone)
     days: dict[date, list[datetime]] = {}
     for slot in slots:
         days.setdefault(slot.astimezone(local).date(), []).append(slot)
@@ -170,16 +172,5 @@ def by_local_date(slots: Sequence[datetime], zone: str) -> dict[date, list[datet
 
 
 def labels(slots: Sequence[datetime], zone: str, *, twelve: bool) -> list[str]:
-    """Return the clock texts of a day's slots; two with the same text carry their zone's abbreviation."""
-    local = [slot.astimezone(ZoneInfo(zone)) for slot in slots]
-    texts = [_clock(slot, twelve=twelve) for slot in local]
-    return [
-        f"{text} {slot:%Z}" if texts.count(text) > 1 else text
-        for text, slot in zip(texts, local, strict=True)
-    ]
-
-
-def _clock(local: datetime, *, twelve: bool) -> str:
-    if not twelve:
-        return f"{local:%H:%M}"
-    return f"{local.hour % 12 or 12}:{local:%M}{'am' if local.hour < 12 else 'pm'}"
+    """Return the clock texts of a day's slots; a time that exists twice says which of both it is."""
+    return [clock(slot, zone, twelve) for slot in slots]

@@ -14,6 +14,7 @@ from calapp.availability.forms import Typed, checked_override, checked_week, clo
 from calapp.db import db, transaction
 from calapp.errors import Invalid
 from calapp.htmx import redirect_to
+from calapp.local_time import known_zone, zone_note
 
 blueprint = Blueprint("availability", __name__)
 blueprint.before_request(require_host)
@@ -114,7 +115,8 @@ def _page(week: dict[int, list[Typed]], zone: str, *, errors: dict[str, object] 
         "availability/index.html",
         week=week,
         weekdays=forms.WEEKDAYS,
-        zone=zone,
+        zone=known_zone(zone) if zone == host.time_zone else zone,
+        zone_note=zone_note(host.time_zone),
         zones=grouped(zone),
         overrides={date: ranges for date, ranges in overrides.items() if date >= today},
         today=today,

@@ -20,6 +20,7 @@ from calapp.clock import now
 from calapp.deliveries.body import instant as written
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
+from calapp.local_time import known_zone
 
 PREFILL = ("name", "email", "notes", "guests", "reason")
 RESPONSE = re.compile(r"responses\[[A-Za-z0-9_-]{1,60}\]")
@@ -102,7 +103,7 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str) -> State:
     zone = query.get("tz", "")
     day = _date(query.get("date", ""))
     slot = _slot(query.get("slot", ""))
-    zone = zone if is_zone(zone) else fallback_zone
+    zone = zone if is_zone(zone) else known_zone(fallback_zone)
     if day is None and slot is not None:
         day = slot.astimezone(ZoneInfo(zone)).date()
     month = _date(query.get("month", "") + "-01") or day

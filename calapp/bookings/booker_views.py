@@ -1,5 +1,6 @@
 """The visitor's way to a booking: what a host offers, the booker, and the form."""
 
+from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, g, make_response, redirect, render_template, request
@@ -19,6 +20,7 @@ from calapp.errors import AlreadyBooked, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
 from calapp.htmx import page_or_fragment
+from calapp.local_time import known_zone
 from calapp.rate_limits import csrf, limiter
 
 ALREADY = Markup(
@@ -114,7 +116,7 @@ def typed_state(path: str, zone: str) -> State:
 def _fallback_zone(event_type: EventType) -> str:
     """Return the zone to show when the address names none: the one remembered, else the host's."""
     remembered = request.cookies.get("tz", "")
-    return remembered if is_zone(remembered) else event_type.user.time_zone
+    return remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
 
 
 def refuse_robots() -> None:
@@ -147,6 +149,7 @@ def booker_page(
         state=state,
         booking=booking,
         chosen=chosen,
+        ends=chosen + timedelta(minutes=event_type.length) if chosen else None,
         month=None if chosen else month_view(db.session(), event_type, state, booking),
         problem=problem,
         errors=errors or {},

@@ -2,8 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +9,7 @@ from sqlalchemy.orm import Session
 from calapp.bookings.calendar import invitation
 from calapp.bookings.models import Booking, Status
 from calapp.config import settings
+from calapp.local_time import spoken_time
 from calapp.mail import Mail, post
 
 log = logging.getLogger(__name__)
@@ -107,12 +106,6 @@ def _said(answer: object) -> str:
 
 def _line(label: str, text: str | None) -> list[str]:
     return [f"{label}: {text}"] if text else []
-
-
-def spoken_time(start: datetime, end: datetime, zone: str) -> str:
-    """Return a time as people read it: Monday, 4 January 2027, 10:00 – 10:15 (Europe/Berlin)."""
-    local, until = start.astimezone(ZoneInfo(zone)), end.astimezone(ZoneInfo(zone))
-    return f"{local:%A}, {local.day} {local:%B %Y, %H:%M} – {until:%H:%M} ({zone})"
 
 
 def of_chain(session: Session, booking: Booking) -> list[Mail]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from calapp.bookings.models import Attendee, Booking
 from calapp.deliveries.body import instant
+from calapp.local_time import known_zone, zone_of
 
 LANGUAGE = {"locale": "en"}
 
@@ -88,7 +88,7 @@ def _organizer(booking: Booking) -> dict[str, Any]:
         "name": host.name,
         "email": host.email,
         "username": host.username,
-        "timeZone": host.time_zone,
+        "timeZone": known_zone(host.time_zone),
         "language": LANGUAGE,
         "timeFormat": "HH:mm",
         "utcOffset": utc_offset(host.time_zone, booking.starts_at),
@@ -102,7 +102,7 @@ def _attendee(person: Attendee, start: datetime) -> dict[str, Any]:
         "email": person.email,
         "firstName": first,
         "lastName": last,
-        "timeZone": person.time_zone,
+        "timeZone": known_zone(person.time_zone),
         "language": LANGUAGE,
         "utcOffset": utc_offset(person.time_zone, start),
     }
@@ -110,10 +110,7 @@ def _attendee(person: Attendee, start: datetime) -> dict[str, Any]:
 
 def utc_offset(zone: str, moment: datetime) -> int:
     """Return a zone's offset from UTC at a moment, in minutes."""
-    try:
-        offset = moment.astimezone(ZoneInfo(zone)).utcoffset()
-    except (KeyError, ValueError, OSError):  # a zone that this system's data no longer has
-        return 0
+    offset = moment.astimezone(zone_of(zone)).utcoffset()
     return int(offset.total_seconds() // 60) if offset is not None else 0
 
 

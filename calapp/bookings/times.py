@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +15,7 @@ from calapp.clock import now
 from calapp.errors import SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import rules_of
+from calapp.local_time import zone_of
 
 CELL = timedelta(minutes=5)
 ACTIVE = (Status.PENDING, Status.ACCEPTED)
@@ -75,7 +75,7 @@ def day_counts(
             Booking.id != (leave_out or 0),
         )
     )
-    zone = ZoneInfo(event_type.user.time_zone)
+    zone = zone_of(event_type.user.time_zone)
     counts: dict[date, int] = {}
     for start in starts:
         day = start.astimezone(zone).date()

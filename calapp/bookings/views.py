@@ -2,17 +2,20 @@
 
 from calapp.bookings import booker_views, booking_views, host_views, words
 from calapp.bookings.blueprint import blueprint
-from calapp.bookings.mails import spoken_time
 from calapp.deliveries.body import instant
+from calapp.local_time import clock, clock_span, spoken_date, spoken_day, spoken_time, zone_label
+from calapp.text import line
 
 __all__ = ["blueprint", "booker_views", "booking_views", "host_views"]
 
 FILTERS = {
-    "spoken_date": words.spoken_date,
-    "spoken_day": words.spoken_day,
+    "spoken_date": spoken_date,
+    "spoken_day": spoken_day,
     "spoken_time": spoken_time,
-    "clock": words.clock,
-    "later": words.later,
+    "clock": clock,
+    "clock_span": clock_span,
+    "zone_label": zone_label,
+    "line": line,
     "minutes": words.length,
     "instant": instant,
 }

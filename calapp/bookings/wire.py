@@ -15,6 +15,7 @@ from calapp.bookings.lists import Order, Tab, Wanted
 from calapp.bookings.metadata import KEY, MAX_KEYS, MAX_VALUE, Metadata
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, Status
 from calapp.deliveries.body import instant
+from calapp.local_time import known_zone
 from calapp.rest.wire import MOST, Answer, Body, Id, Instant, PageInfo, Paging, Query
 from calapp.text import clean
 
@@ -329,7 +330,11 @@ def shown(booking: Booking) -> BookingAnswer:
         event_type=EventTypeName(id=booking.event_type_id, slug=booking.event_type.slug),
         hosts=[
             Host(
-                id=host.id, name=host.name, email=host.email, username=host.username, time_zone=host.time_zone
+                id=host.id,
+                name=host.name,
+                email=host.email,
+                username=host.username,
+                time_zone=known_zone(host.time_zone),
             )
         ],
         attendees=[_person(one) for one in booking.attendees],
@@ -351,7 +356,7 @@ def shown(booking: Booking) -> BookingAnswer:
 
 
 def _person(one: Attendee) -> Person:
-    return Person(name=one.name, email=one.email, time_zone=one.time_zone, absent=one.no_show)
+    return Person(name=one.name, email=one.email, time_zone=known_zone(one.time_zone), absent=one.no_show)
 
 
 def _responses(booking: Booking) -> dict[str, Any]:

@@ -1,28 +1,4 @@
-"""Times and lengths as people read them; the pages' template filters."""
-
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
-
-
-def spoken_date(day: date) -> str:
-    """Return Monday, 29 March 2027."""
-    return f"{day:%A}, {day.day} {day:%B %Y}"
-
-
-def spoken_day(moment: datetime, zone: str) -> str:
-    """Return an instant's day in a zone: Monday, 29 March 2027."""
-    return spoken_date(moment.astimezone(ZoneInfo(zone)).date())
-
-
-def clock(moment: datetime, zone: str, twelve: bool = False) -> str:  # noqa: FBT001, FBT002  # a filter's argument
-    """Return an instant's clock text in a zone: 15:30, or 3:30pm."""
-    local = moment.astimezone(ZoneInfo(zone))
-    return f"{local.hour % 12 or 12}:{local:%M}{local:%p}".lower() if twelve else f"{local:%H:%M}"
-
-
-def later(moment: datetime, minutes: int) -> datetime:
-    """Return the instant so many minutes later."""
-    return moment + timedelta(minutes=minutes)
+"""Lengths as people read them; template filters."""
 
 
 def length(minutes: int) -> str:

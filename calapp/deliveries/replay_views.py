@@ -1,8 +1,7 @@
 """Replaying a window of a webhook's events: the form with its count, start, stop."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from flask import Response, request, url_for
 
@@ -14,6 +13,7 @@ from calapp.deliveries.blueprint import PATH, blueprint
 from calapp.deliveries.replays import Window
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import page_or_fragment, redirect_to
+from calapp.local_time import instant_of, zone_label, zone_of
 from calapp.webhooks.guards import own_webhook
 
 MINUTES = "%Y-%m-%dT%H:%M"
@@ -24,8 +24,8 @@ def read_window(given: Mapping[str, str], zone: str) -> Window:
     problems, times = {}, {}
     for name in ("from", "to"):
         try:
-            local = datetime.fromisoformat(given.get(name, ""))
-            times[name] = local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+            wall = datetime.fromisoformat(given.get(name, ""))
+            times[name] = instant_of(wall, zone, last=name == "to")
         except (ValueError, OverflowError):
             problems[name] = "Please give a day and a time."
     if not problems and times["from"] >= times["to"]:
@@ -37,14 +37,14 @@ def read_window(given: Mapping[str, str], zone: str) -> Window:
 
 def _form(webhook_id: int, given: Mapping[str, str], **more: object) -> Response:
     zone = current_host().time_zone
-    local = now().astimezone(ZoneInfo(zone))
+    local = now().astimezone(zone_of(zone))
     default = {"from": (local - timedelta(days=1)).strftime(MINUTES), "to": local.strftime(MINUTES)}
     return page_or_fragment(
         "deliveries/replay.html",
         "deliveries/_replay.html",
         webhook=own_webhook(webhook_id),
         form=default | dict(given),
-        zone=zone,
+        zone=zone_label(zone),
         **{"errors": {}, "problem": "", "total": None, **more},
     )
 

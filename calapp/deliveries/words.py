@@ -5,11 +5,11 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from calapp.clock import now
 from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.parcels import JSON_TYPE, request_headers, valid_secrets
+from calapp.local_time import to_the_second as when
 from calapp.webhooks.forms import HIDDEN
 from calapp.webhooks.models import Webhook
 
@@ -41,12 +41,6 @@ class Request:
     url: str
     headers: tuple[tuple[str, str], ...]
     body: str | None
-
-
-def when(moment: datetime, zone: str) -> str:
-    """Return an instant in a zone: 5 Jan 2027, 10:00:07."""
-    local = moment.astimezone(ZoneInfo(zone))
-    return f"{local.day} {local:%b %Y, %H:%M:%S}"
 
 
 def asked_until(webhook: Webhook) -> datetime | None:

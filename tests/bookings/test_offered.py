@@ -17,11 +17,11 @@ from sqlalchemy import delete
 from calapp.availability import service as availability
 from calapp.bookings import times
 from calapp.bookings.models import Attendee, Booking, BusySlot
-from calapp.bookings.words import spoken_date
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.deliveries.body import instant
 from calapp.event_types.models import EventType
+from calapp.local_time import spoken_date
 from tests.availability.test_slots import CHANGES, ZONES, ranges
 
 SLOT = re.compile(r'<a href="[^"]*[?;]slot=([^"&]+)"')
