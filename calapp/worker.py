@@ -18,7 +18,7 @@ from calapp.bookings.jobs import tell_meetings
 from calapp.chores import continue_parked
 from calapp.config import Settings, settings
 from calapp.db import db, transaction
-from calapp.deliveries.jobs import continue_replays, free_left_behind
+from calapp.deliveries.jobs import continue_releases, continue_replays, free_left_behind
 from calapp.deliveries.upkeep import anything_due, bring_forward
 from calapp.errors import Busy
 from calapp.monitoring import tally
@@ -165,6 +165,7 @@ SWEEPS: list[Callable[[], None]] = [
     tell_meetings,
     continue_replays,
     continue_parked,
+    continue_releases,
     free_waiting,
     nudge_deliveries,
     nudge_chores,

@@ -43,12 +43,13 @@ class Plain:
 class ByIds:
     """A statement for the rows whose id is one of some: `WHERE id {among}`.
 
-    Its text is always the same, so the database need not read it anew, as with `IN (?, ?, …)`.
+    Its text is always the same, so the database need not read it anew, as with `IN (?, ?, …)`. `lock` is how
+    PostgreSQL locks the rows; SQLite has one writer.
     """
 
-    def __init__(self, statement: str) -> None:
+    def __init__(self, statement: str, lock: str = "") -> None:
         sqlite, postgresql = (statement.format(among=among) for among in (AMONG_SQLITE, AMONG_POSTGRESQL))
-        self.statement = Plain(sqlite, postgresql)
+        self.statement = Plain(sqlite, f"{postgresql} {lock}")
 
     def run(self, session: Session, ids: Collection[int], **values: Any) -> Any:
         """Execute it for these ids and return the result."""

@@ -16,9 +16,15 @@ from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready
 from calapp.deliveries.models import State
 from calapp.webhooks.models import opened, opened_headers
 
-WILLING = """webhook.active AND webhook.deleted_at IS NULL
-  AND (webhook.hold_until IS NULL OR webhook.hold_until <= :now)
+ON = "webhook.active AND webhook.deleted_at IS NULL"
+RESTED = """(webhook.hold_until IS NULL OR webhook.hold_until <= :now)
   AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)"""
+WILLING = f"{ON} AND {RESTED}"
+
+# What its host has sent by Send now, whatever its webhook waits for.
+PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id FROM delivery
+JOIN webhook ON webhook.id = delivery.webhook_id
+WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND delivery.due_at <= :now AND {ON}"""
 
 # One index probe for each endpoint that has something waiting, however long its backlog is.
 READY = Plain(
@@ -35,7 +41,7 @@ WITH RECURSIVE endpoint(id) AS (
      WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL) AS first_due
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {WILLING}
 )
-SELECT id, failures, first_due FROM waiting WHERE first_due <= :now""",
+SELECT id, failures, first_due, NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED}""",
     f"""
 WITH RECURSIVE endpoint(id, first_due) AS (
   (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
@@ -47,8 +53,8 @@ WITH RECURSIVE endpoint(id, first_due) AS (
     ORDER BY webhook_id, due_at LIMIT 1
   ) AS later
 )
-SELECT webhook.id, webhook.failures, endpoint.first_due FROM endpoint
-JOIN webhook ON webhook.id = endpoint.id WHERE first_due <= :now AND {WILLING}""",
+SELECT webhook.id, webhook.failures, endpoint.first_due, CAST(NULL AS integer) FROM endpoint
+JOIN webhook ON webhook.id = endpoint.id WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED}""",
 )
 
 # What has come due last, whatever the number of endpoints; a bound, since it may be very much at once.
@@ -60,7 +66,7 @@ FRESH = Plain(f"""SELECT webhook.id, webhook.failures, min(fresh.due_at) FROM (
 GROUP BY webhook.id, webhook.failures""")
 
 ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
-  event.uid, event.body, event.trigger, event.subject"""
+  d.event_id, d.pressed_at, event.uid, event.body, event.trigger, event.subject"""
 
 # SQLite has no LATERAL, and its LIMIT may not name a column: so once for all endpoints of the same quota.
 PICK_SQLITE = Plain(f"""SELECT {ROW} FROM json_each(:webhooks) AS endpoint
@@ -77,16 +83,39 @@ CROSS JOIN LATERAL (
 ) AS d CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = d.event_id LIMIT 1) AS event
 """)
 
+OF_DELIVERY = "FOR UPDATE OF d SKIP LOCKED"
+CHOSEN = ByIds(
+    f"""SELECT {ROW} FROM delivery AS d JOIN event ON event.id = d.event_id
+WHERE d.id {{among}} AND d.pressed_at IS NOT NULL AND d.state = 'waiting' AND d.due_at <= :now""",
+    OF_DELIVERY,
+)
+
+# A backoff tries by turns the oldest and this: what is old may be refused where what is new is taken.
+NEWEST = f"""SELECT {ROW} FROM delivery AS d JOIN event ON event.id = d.event_id
+WHERE d.webhook_id = :webhook AND d.state = 'waiting' AND d.due_at <= :now AND d.tries = 0
+  AND d.pressed_at IS NULL ORDER BY d.due_at DESC, d.id DESC LIMIT 1"""
+NEWEST_UNTRIED = Plain(NEWEST, f"{NEWEST} {OF_DELIVERY}")
+
 # One index probe for each; a number, because databases differ in what a comparison returns.
 LAST_TRIES = ByIds("""SELECT id, (
   SELECT CASE WHEN failure IS NULL THEN 1 ELSE 0 END FROM attempt
   WHERE webhook_id = webhook.id ORDER BY at DESC LIMIT 1
 ) AS success FROM webhook WHERE id {among}""")
 
-WEBHOOKS = ByIds(f"""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures
-FROM webhook WHERE id {{among}} AND {WILLING}""")
+WEBHOOKS = ByIds(f"""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures,
+  revision, CASE WHEN {RESTED} THEN 1 ELSE 0 END FROM webhook WHERE id {{among}} AND {ON}""")
 
-LEASE = ByIds("UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1 WHERE id {among}")
+LEASE = ByIds("""UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1, after_id = NULL
+WHERE id {among}""")
+
+# Whose turn it is to be probed; another process that is at it has it.
+TO_PROBE = ByIds(
+    f"SELECT id, probes FROM webhook WHERE id {{among}} AND {RESTED} ORDER BY id",
+    "FOR NO KEY UPDATE SKIP LOCKED",
+)
+
+# Keeps others from a webhook that is being probed; the answer sets its backoff anew.
+PROBED = ByIds("UPDATE webhook SET hold_until = :until, probes = probes + 1 WHERE id {among}")
 
 
 class Due(NamedTuple):
@@ -100,6 +129,8 @@ class Due(NamedTuple):
     body: str | None
     content_type: str | None
     expires_at: datetime | None
+    event_id: int
+    pressed_at: datetime | str | None
     event_uid: str
     event_body: str | None
     trigger: str
@@ -116,6 +147,8 @@ class Target(NamedTuple):
     sealed_old_secret: str | None
     old_secret_until: datetime | None
     failures: int
+    revision: int
+    rested: int  # 1: neither its backoff nor its Retry-After keeps it from being tried
 
     @property
     def secret(self) -> str | None:
@@ -144,8 +177,8 @@ class Claim:
 
 
 def ready(session: Session, at: datetime) -> list[Ready]:
-    """Return the endpoints that have something due, with a plain read that takes no lock."""
-    return [Ready(row[0], row[1], instant(row[2])) for row in READY.run(session, now=at)]
+    """Return the endpoints that have something due, and what was pressed, with a read that takes no lock."""
+    return [Ready(row[0], row[1], instant(row[2]), row[3]) for row in READY.run(session, now=at)]
 
 
 def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:
@@ -159,22 +192,60 @@ def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool
     return {row.id: None if row.success is None else bool(row.success) for row in found}
 
 
-def claim(session: Session, quotas: Mapping[int, int], lease: timedelta, at: datetime) -> Claim:
+def claim(
+    session: Session,
+    quotas: Mapping[int, int],
+    lease: timedelta,
+    at: datetime,
+    pressed: Collection[int] = (),
+) -> Claim:
     """Take what is due at an instant, at most so many of each webhook id; it comes due again after the lease.
 
-    What is about a moment that has passed is marked expired instead, as is that whose body is gone.
+    `pressed` are the ids of deliveries that were sent by hand: they are taken whatever their webhook waits
+    for. What is about a moment that has passed is marked expired instead, as is that whose body is gone.
     """
     token = secrets.token_hex(8)
-    rows = _picked(session, quotas, at)
+    rows = _picked(session, quotas, at) if quotas else []
+    if pressed:
+        chosen = [_due(row) for row in CHOSEN.run(session, pressed, now=at)]
+        known = {row.id for row in chosen}
+        rows = [*chosen, *(row for row in rows if row.id not in known)]
     webhooks = _webhooks(session, {row.webhook_id for row in rows}, at)
+    rows = [row for row in rows if _may_go(row, webhooks)]
+    if any(webhooks[row.webhook_id].failures >= FAILURES_TO_ONE for row in rows):
+        rows = _probes(session, rows, webhooks, at, at + lease)
     pointless = {row.id: reason for row in rows if (reason := _pointless(row, at))}
-    taken = [row for row in rows if row.id not in pointless and row.webhook_id in webhooks]
+    taken = [row for row in rows if row.id not in pointless] if pointless else rows
     for reason in set(pointless.values()):
         _expire(session, [key for key, why in pointless.items() if why == reason], reason, at)
     if taken:
         LEASE.run(session, [row.id for row in taken], token=token, until=at + lease)
-        _hold_failing(session, {row.webhook_id: webhooks[row.webhook_id] for row in taken}, at + lease)
     return Claim(token, at, taken, webhooks)
+
+
+def _may_go(row: Due, webhooks: Mapping[int, Target]) -> bool:
+    """Return whether a webhook is on and may be tried: it may have changed since the look."""
+    webhook = webhooks.get(row.webhook_id)
+    return webhook is not None and (bool(webhook.rested) or row.pressed_at is not None)
+
+
+def _probes(
+    session: Session, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime, until: datetime
+) -> list[Due]:
+    """Leave of each webhook in backoff one row, by turns its oldest and its newest not yet tried."""
+    kept, candidates = [], {}
+    for row in rows:
+        if row.pressed_at is not None or webhooks[row.webhook_id].failures < FAILURES_TO_ONE:
+            kept.append(row)
+        else:
+            candidates.setdefault(row.webhook_id, row)
+    turns = TO_PROBE.run(session, candidates, now=at).all()
+    for webhook_id, probes in turns:
+        newest = NEWEST_UNTRIED.run(session, webhook=webhook_id, now=at).first() if probes % 2 else None
+        kept.append(_due(newest) if newest else candidates[webhook_id])
+    if turns:
+        PROBED.run(session, [row[0] for row in turns], until=until)
+    return kept
 
 
 def _pointless(row: Due, at: datetime) -> str | None:
@@ -206,7 +277,7 @@ def _due(row: Any) -> Due:
 
 
 def _webhooks(session: Session, ids: set[int], at: datetime) -> dict[int, Target]:
-    """Return those that are on; one may have been switched off or put on hold since the look."""
+    """Return those that are on; one may have been switched off since the look."""
     found = WEBHOOKS.run(session, ids, now=at) if ids else ()
     return {row[0]: _target(Target._make(row)) for row in found}
 
@@ -217,18 +288,6 @@ def _target(found: Target) -> Target:
     headers = json.loads(stored) if isinstance(stored, str) else stored
     until = found.old_secret_until
     return found._replace(sealed_headers=headers, old_secret_until=instant(until) if until else None)
-
-
-def _hold_failing(session: Session, webhooks: Mapping[int, Target], until: datetime) -> None:
-    """Keep other processes from a webhook that is being probed; the answer sets its hold anew."""
-    failing = [key for key, row in webhooks.items() if row.failures >= FAILURES_TO_ONE]
-    if failing:
-        session.execute(
-            text("UPDATE webhook SET hold_until = :until WHERE id IN :ids").bindparams(
-                bindparam("ids", expanding=True), bindparam("until", type_=UTCDateTime)
-            ),
-            {"ids": failing, "until": until},
-        )
 
 
 def _expire(session: Session, ids: Sequence[int], reason: str, at: datetime) -> None:

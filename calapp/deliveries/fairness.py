@@ -1,21 +1,25 @@
-"""How many deliveries each endpoint may have out: a window that opens while it answers quickly."""
+"""How many deliveries each endpoint may have out: a window that opens with each success."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 FIRST_WINDOW = 4
-QUICK = 1.0  # seconds; an answer that takes longer closes the window, a transfer that is older makes it slow
+QUICK = 1.0  # seconds; an endpoint whose last answer took longer, or that is out for longer, is slow
 FAILURES_TO_ONE = 5  # in a row; from then on one delivery at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An endpoint that has something due; `failures` in a row as the database knows them."""
+    """An endpoint that has something due; `failures` in a row as the database knows them.
+
+    With `pressed` it is that delivery alone, which its host has sent by *Send now*.
+    """
 
     webhook_id: int
     failures: int
     first_due: datetime
+    pressed: int | None = None
 
 
 @dataclass(slots=True)
@@ -25,6 +29,7 @@ class Window:
     size: int = FIRST_WINDOW
     failures: int = 0
     proven: bool = False  # its last try succeeded
+    slow: bool = False  # its last answer took longer than QUICK
 
 
 class Windows:
@@ -36,14 +41,19 @@ class Windows:
         self.windows: dict[int, Window] = {}
 
     def seen(self, webhook_id: int, *, success: bool, seconds: float) -> None:
-        """Take note of an answer that took so many seconds."""
+        """Take note of a success, however slow, or of a failure of the endpoint, after so many seconds."""
         window = self.windows.setdefault(webhook_id, Window())
         window.failures = 0 if success else window.failures + 1
         window.proven = success
-        if success and seconds < QUICK:
+        window.slow = seconds > QUICK
+        if success:
             window.size = min(window.size * 2, self.most)
             return
         window.size = 1 if window.failures >= FAILURES_TO_ONE else max(1, window.size // 2)
+
+    def refused(self, webhook_id: int, *, seconds: float) -> None:
+        """Take note of an answer that speaks about its event: of the endpoint it says how quick it is."""
+        self.windows.setdefault(webhook_id, Window()).slow = seconds > QUICK
 
     def unknown(self, ready: Sequence[Ready]) -> list[int]:
         """Return the ids of those of which this process knows nothing."""
@@ -123,7 +133,7 @@ class Windows:
 
     def _slow(self, webhook_id: int, ages: Sequence[float]) -> bool:
         window = self.windows.get(webhook_id)
-        return bool((window and window.failures) or (ages and max(ages) > QUICK))
+        return bool((window and (window.failures or window.slow)) or (ages and max(ages) > QUICK))
 
     def _proven(self, webhook_id: int) -> bool:
         window = self.windows.get(webhook_id)

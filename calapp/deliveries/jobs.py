@@ -15,11 +15,12 @@ from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import record as recording
-from calapp.deliveries import replays, upkeep
+from calapp.deliveries import release, replays, upkeep
 from calapp.deliveries.claim import Claim, Due, claim, fresh, last_tries, ready
 from calapp.deliveries.fairness import FAILURES_TO_ONE, Ready, Windows
 from calapp.deliveries.parcels import parcels
 from calapp.deliveries.record import Outcome, Sent, judge
+from calapp.deliveries.retries import About, about
 from calapp.deliveries.sender import Answer, Parcel, Sender
 from calapp.errors import Busy
 from calapp.stopping import stop_requested
@@ -29,6 +30,7 @@ GATHER = 0.05  # seconds in which answers are gathered at most, and after which 
 LOOK = 0.01  # seconds of gathering after which new work is looked for when that costs little
 FRESH = timedelta(seconds=1)  # longer than a transaction takes that lets something come due
 SHARE = 4  # times as long as recording and claiming took, answers are gathered
+STEPS_AT_ONCE = 10  # of one webhook's release, before others have their turn
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
 AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
 UNKNOWN = Sent(0, manual=False, probe=False)
@@ -65,6 +67,18 @@ def continue_replays() -> None:
             replays.take(session, step)
 
 
+def continue_releases() -> None:
+    """Make due the next steps of what waits at webhooks whose receivers are back, or that were mended."""
+    webhook_ids = release.releasing(db.session())
+    db.session().rollback()  # ends the read
+    for webhook_id in webhook_ids:
+        for _ in range(STEPS_AT_ONCE):
+            with transaction() as session:
+                taken = release.take_step(session, webhook_id)
+            if taken < release.STEP:
+                break
+
+
 def free_left_behind() -> None:
     """Make due what an event that was written while the earlier one ended has left behind."""
     left = upkeep.left_behind(db.session())
@@ -98,6 +112,7 @@ class Engine:
         self.gathered: list[Answer] = []  # what came since the last recording
         self.unwritten: list[Answer] = []  # what could not be recorded yet
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
+        self.pressed: list[int] = []  # deliveries that were sent by hand, as the last look found them
         self.looked = 0.0
 
     def busy(self) -> bool:
@@ -134,7 +149,7 @@ class Engine:
         if is_sqlite(session):
             quotas = self._quotas(session, database_now(session))
             session.rollback()  # ends the read
-            if not quotas:
+            if not quotas and not self.pressed:
                 return []
         with transaction() as writing:
             taken = self._take(writing, quotas, database_now(writing))
@@ -158,7 +173,9 @@ class Engine:
         """
         moment = time.monotonic()
         if not self.busy() or moment - self.looked >= GATHER:
-            self.known = {one.webhook_id: one for one in ready(session, at)}
+            found = ready(session, at)
+            self.known = {one.webhook_id: one for one in found if one.pressed is None}
+            self.pressed = [one.pressed for one in found if one.pressed is not None][:BATCH]
             self.looked = moment
         else:
             for one in fresh(session, at - FRESH, at):
@@ -168,9 +185,10 @@ class Engine:
     def _take(self, session: Session, quotas: Mapping[int, int] | None, at: datetime) -> Claim | None:
         """Claim so much (None: as a look says), and note of which endpoints there was nothing more."""
         quotas = self._quotas(session, at) if quotas is None else quotas
-        if not quotas:
+        if not quotas and not self.pressed:
             return None
-        taken = claim(session, quotas, self.lease, at)
+        taken = claim(session, quotas, self.lease, at, self.pressed)
+        self.pressed = []
         for webhook_id in quotas.keys() - taken.webhooks.keys():
             self.known.pop(webhook_id, None)
         return taken
@@ -187,9 +205,20 @@ class Engine:
             if row.id in held:
                 self.out[row.id] = self.out[row.id]._replace(renewed=taken.token, until=until)
                 continue
-            probe = taken.webhooks[row.webhook_id].failures >= FAILURES_TO_ONE
-            names = (row.event_uid, row.trigger, row.subject)
-            self.out[row.id] = Sent(row.tries, bool(row.manual), probe, *names, until=until)
+            webhook, pressed = taken.webhooks[row.webhook_id], row.pressed_at is not None
+            probe = webhook.failures >= FAILURES_TO_ONE and not pressed
+            self.out[row.id] = Sent(
+                row.tries,
+                bool(row.manual) or pressed,
+                probe,
+                row.event_uid,
+                row.trigger,
+                row.subject,
+                until=until,
+                event_id=row.event_id,
+                pressed=pressed,
+                revision=webhook.revision,
+            )
         return [row for row in taken.rows if row.id not in held] if held else list(taken.rows)
 
     def _held(self) -> set[int]:
@@ -219,8 +248,7 @@ class Engine:
         With `more` the next deliveries are claimed in the same transaction, and returned ready to send.
         """
         for answer in answers:
-            seconds = answer.timings.total / 1000
-            self.windows.seen(answer.parcel.webhook_id, success=answer.failure is None, seconds=seconds)
+            self._see(answer)
         batch = [*self.unwritten, *answers]
         self.gathered = []
         if not batch:
@@ -234,6 +262,16 @@ class Engine:
         for answer in batch:
             self.out.pop(answer.parcel.delivery_id, None)
         return self._made(taken)
+
+    def _see(self, answer: Answer) -> None:
+        """Note how an endpoint does; what was sent by hand says nothing of it when it fails."""
+        webhook_id, seconds = answer.parcel.webhook_id, answer.timings.total / 1000
+        success = answer.failure is None
+        if success or about(answer.status, seconds) is About.ENDPOINT:
+            if success or not self._sent(answer).pressed:
+                self.windows.seen(webhook_id, success=success, seconds=seconds)
+            return
+        self.windows.refused(webhook_id, seconds=seconds)
 
     def _keep(self, answers: Sequence[Answer], error: Exception) -> None:
         """Keep answers until the database is back; beyond its lease each is another process's to send."""
@@ -270,13 +308,23 @@ class Engine:
     def _write(self, answers: Sequence[Answer], *, more: bool = False) -> Claim | None:
         with transaction() as session:
             at = database_now(session)
-            outcomes = [judge(answer, self._sent(answer), self.schedule, at) for answer in answers]
-            recovered = recording.record(session, outcomes, self.schedule, at)
-            for webhook_id, failures in recovered.items():
-                recording.release_retries(session, webhook_id, failures, at)
+            outcomes = self._judged(session, answers, at)
+            recording.record(session, outcomes, self.schedule, at)
             taken = self._take(session, None, at) if more and self._room() else None
         logs.say_each(log, "delivery", [_told(outcome) for outcome in outcomes])
         return taken
+
+    def _judged(self, session: Session, answers: Sequence[Answer], at: datetime) -> list[Outcome]:
+        """Judge answers; a failure counts only for the webhook as it still is."""
+        failed = {answer.parcel.webhook_id for answer in answers if answer.failure is not None}
+        revisions = recording.revisions(session, failed)
+        outcomes = []
+        for answer in answers:
+            sent = self._sent(answer)
+            known = sent.revision is not None and answer.parcel.webhook_id in revisions
+            outdated = known and revisions[answer.parcel.webhook_id] != sent.revision
+            outcomes.append(judge(answer, sent, self.schedule, at, outdated=outdated))
+        return outcomes
 
     def _sent(self, answer: Answer) -> Sent:
         return self.out.get(answer.parcel.delivery_id, UNKNOWN)

@@ -133,6 +133,12 @@ class Delivery(db.Model):
             sqlite_where=text("template_failed = 1"),
             postgresql_where=text("template_failed"),
         ),
+        Index(
+            "ix_delivery_pressed",
+            "id",
+            sqlite_where=text("pressed_at IS NOT NULL"),
+            postgresql_where=text("pressed_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -147,6 +153,8 @@ class Delivery(db.Model):
     attempts: Mapped[int] = mapped_column(default=0)  # claims: what X-Calapp-Attempt says
     tries: Mapped[int] = mapped_column(default=0)  # recorded tries of the present schedule
     manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed by hand
+    # When Send now was pressed: the next attempt asks neither the backoff nor Retry-After.
+    pressed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     body: Mapped[str | None] = mapped_column(Text)  # only when a template made it differ from the event's
     content_type: Mapped[str | None] = mapped_column(String(60))  # likewise
     # Its template could not be rendered, so it has no body to be sent until it is rendered anew.
@@ -170,6 +178,12 @@ def stands(state: State) -> ColumnElement[bool]:
 def waiting_at(webhook_id: Any) -> ColumnElement[bool]:
     """Say what waits at a webhook; the chain, which is always above nothing, leads SQLite to the index."""
     return and_(Delivery.webhook_id == webhook_id, stands(State.WAITING), Delivery.chain > "")
+
+
+def in_flight(row: Any, at: datetime) -> bool:
+    """Return whether a delivery is being sent: it waits, and its lease stands."""
+    leased = row.claim is not None and row.due_at is not None and row.due_at > at
+    return bool(row.state == State.WAITING and leased)
 
 
 class Attempt(db.Model):

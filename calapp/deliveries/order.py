@@ -30,7 +30,7 @@ WAIT_AGAIN = ByRows(
 # What is out already cannot be called back; what was tried keeps its place in the schedule.
 STAND_BEHIND = ByRows(
     """UPDATE delivery SET after_id = r.after_id, due_at = NULL {from_rows} WHERE delivery.id = r.id
-  AND delivery.attempts = 0 AND (delivery.after_id IS NULL OR delivery.after_id < r.after_id)""",
+  AND delivery.attempts = 0 AND (delivery.after_id IS NULL OR delivery.after_id <= r.after_id)""",
     id="integer",
     after_id="integer",
 )

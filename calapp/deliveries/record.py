@@ -1,22 +1,31 @@
 """Recording: what the answers of a batch mean for deliveries, attempts and webhooks, in plain statements."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
-from calapp.db import UTCDateTime
+from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
-from calapp.deliveries.retries import FAILURES_BEFORE_HOLD, hold_delay, next_delay
+from calapp.deliveries.release import GOES_ON, STEP, release
+from calapp.deliveries.retries import (
+    DENIED_BEFORE_HOLD,
+    FAILURES_BEFORE_HOLD,
+    REFUSED_BEFORE_HOLD,
+    About,
+    about,
+    hold_delay,
+    next_delay,
+)
 from calapp.deliveries.sender import Answer
 from calapp.webhooks.models import OffReason
 
 GONE = 410
-RELEASE_STEP = 1000  # rows that one transaction makes due
 
 
 class Sent(NamedTuple):
@@ -30,6 +39,9 @@ class Sent(NamedTuple):
     subject: str = ""
     until: float = 0.0  # when its lease ends, in monotonic seconds
     renewed: str | None = None  # the claim that took the place of its parcel's
+    event_id: int = 0
+    pressed: bool = False  # sent by Send now: its failure says nothing of the webhook
+    revision: int | None = None  # of the webhook with whose URL, headers and secrets it was sent
 
 
 class Outcome(NamedTuple):
@@ -40,16 +52,28 @@ class Outcome(NamedTuple):
     state: State
     due_at: datetime | None
     reason: str | None
+    counted: int = 1  # 0: it does not count in the delivery's schedule
+    outdated: bool = False  # it failed with what its host has changed meanwhile
 
     @property
     def success(self) -> bool:
         """Whether the receiver took the event."""
         return self.answer.failure is None
 
+    @property
+    def about(self) -> About:
+        """What its failure speaks about."""
+        return about(self.answer.status, self.answer.timings.total / 1000)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it is a failure that does not count against the webhook."""
+        return not self.success and (self.outdated or self.sent.pressed)
+
 
 DELIVERY = ByRows(
-    """UPDATE delivery SET state = r.state, due_at = r.due_at, claim = NULL, tries = delivery.tries + 1,
-  last_status = r.status, reason = r.reason, finished_at = r.finished_at,
+    """UPDATE delivery SET state = r.state, due_at = r.due_at, claim = NULL, pressed_at = NULL,
+  tries = delivery.tries + r.counted, last_status = r.status, reason = r.reason, finished_at = r.finished_at,
   parked_at = coalesce(r.parked_at, delivery.parked_at)
 {from_rows} WHERE delivery.id = r.id AND delivery.claim = r.claim AND delivery.state = 'waiting'""",
     id="integer",
@@ -60,13 +84,13 @@ DELIVERY = ByRows(
     reason="text",
     finished_at="timestamptz",
     parked_at="timestamptz",
+    counted="integer",
 )
 
 # A late answer of a lease that was lost changes the state only when the receiver did take the event.
-LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, last_status = :status,
-  reason = NULL, finished_at = :finished_at WHERE id = :id AND state <> 'delivered'""").bindparams(
-    bindparam("finished_at", type_=UTCDateTime)
-)
+LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, pressed_at = NULL,
+  last_status = :status, reason = NULL, finished_at = :finished_at
+WHERE id = :id AND state <> 'delivered'""").bindparams(bindparam("finished_at", type_=UTCDateTime))
 
 # Attempts of deliveries that were deleted meanwhile fall away. Not by EXISTS, for which PostgreSQL goes
 # through all deliveries when its statistics are old.
@@ -94,25 +118,29 @@ UNBLOCK = ByIds(
     "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id {among} AND state = 'waiting'"
 )
 
-RECOVERED = ByIds("SELECT id, failures FROM webhook WHERE id {among} AND failures > 0")
+RECOVERED = ByIds("""SELECT id, failures, refused_events, denied_events FROM webhook
+WHERE id {among} AND (failures > 0 OR refused_events <> '')""")
 
-# The pause of a webhook that keeps failing ends with its first success; one that it asked for stands.
-HEALTHY = text("""UPDATE webhook SET failures = 0, failing_since = NULL, warnings = 0, hold_until = NULL
-WHERE id IN :ids AND failures > 0""").bindparams(bindparam("ids", expanding=True))
-
-FAILING = text("""UPDATE webhook SET failures = failures + :count,
-  failing_since = coalesce(failing_since, :at) WHERE id = :id""").bindparams(
-    bindparam("at", type_=UTCDateTime)
-)
+# The backoff of a webhook ends with its first success; what it asked for by Retry-After stands.
+HEALTHY = text("""UPDATE webhook SET failures = 0, refused_events = '', denied_events = '',
+  failing_since = NULL, warnings = 0, hold_until = NULL, probes = 0,
+  released_at = coalesce(:released_at, released_at), releasing_tries = :most
+WHERE id = :id""").bindparams(bindparam("released_at", type_=UTCDateTime))
 
 HEALTH = (
-    text("SELECT id, failures, failing_since, hold_until FROM webhook WHERE id IN :ids")
+    text("""SELECT id, failures, refused_events, denied_events, failing_since, hold_until, revision
+FROM webhook WHERE id IN :ids ORDER BY id""")
     .bindparams(bindparam("ids", expanding=True))
     .columns(failing_since=UTCDateTime, hold_until=UTCDateTime)
 )
+LOCK = text("SELECT id, revision FROM webhook WHERE id IN :ids ORDER BY id FOR NO KEY UPDATE").bindparams(
+    bindparam("ids", expanding=True)
+)
 
-HOLD = text("UPDATE webhook SET hold_until = :until WHERE id = :id").bindparams(
-    bindparam("until", type_=UTCDateTime)
+FAILING = text("""UPDATE webhook SET failures = :failures, refused_events = :refused_events,
+  denied_events = :denied_events, failing_since = :failing_since, hold_until = :hold_until
+WHERE id = :id""").bindparams(
+    bindparam("failing_since", type_=UTCDateTime), bindparam("hold_until", type_=UTCDateTime)
 )
 
 ASKED = text("""UPDATE webhook SET asked_until = :until
@@ -125,32 +153,40 @@ WHERE id IN :ids AND active""").bindparams(
     bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime), bindparam("no", value=False)
 )
 
-# Oldest first, so each keeps its age; never later than now, whatever the clock was when it was made. One that
-# has failed more often than its webhook did in a row failed between successes: that is its own fault.
-RELEASE = text("""UPDATE delivery SET due_at = CASE WHEN created_at < :at THEN created_at ELSE :at END
-WHERE id IN (
-  SELECT id FROM delivery WHERE webhook_id = :webhook AND state = 'waiting' AND due_at > :at AND claim IS NULL
-  AND tries <= :failures ORDER BY due_at LIMIT :step)""").bindparams(bindparam("at", type_=UTCDateTime))
 
+def judge(
+    answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime, *, outdated: bool = False
+) -> Outcome:
+    """Say what follows from an answer: delivered, another try, failed for good, or parked by a 410.
 
-def judge(answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime) -> Outcome:
-    """Say what follows from an answer: delivered, another try, failed for good, or parked by a 410."""
+    One that failed with what was changed meanwhile (`outdated`) is tried again at once. One that was sent by
+    Send now keeps its place in the schedule.
+    """
     failure = answer.failure
     if failure is None:
         return Outcome(answer, sent, State.DELIVERED, None, None)
+    if outdated:
+        return Outcome(answer, sent, State.WAITING, at, failure.words, counted=0, outdated=True)
     if answer.status == GONE:
         return Outcome(answer, sent, State.PARKED, None, failure.words)
-    delay = next_delay(schedule, sent.tries + 1)
+    counted = 0 if sent.pressed and sent.tries else 1
+    delay = next_delay(schedule, sent.tries + counted)
     if delay is None:
-        return Outcome(answer, sent, State.FAILED, None, failure.words)
+        return Outcome(answer, sent, State.FAILED, None, failure.words, counted)
     delay = max(delay, answer.retry_after or 0)
-    return Outcome(answer, sent, State.WAITING, at + timedelta(seconds=delay), failure.words)
+    return Outcome(answer, sent, State.WAITING, at + timedelta(seconds=delay), failure.words, counted)
 
 
-def record(
-    session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
-) -> dict[int, int]:
-    """Write a batch of outcomes; return the webhooks that have just come back, and how often they failed."""
+def revisions(session: Session, webhook_ids: Collection[int]) -> dict[int, int]:
+    """Return the revision of each webhook, and lock them until the transaction ends."""
+    if not webhook_ids:
+        return {}
+    statement = HEALTH if is_sqlite(session) else LOCK
+    return {row.id: row.revision for row in session.execute(statement, {"ids": list(webhook_ids)})}
+
+
+def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime) -> None:
+    """Write a batch of outcomes, and what they mean for the webhooks."""
     write = writer(session)
     ended_at = write(at)
     rows = sorted(_delivery_row(outcome, ended_at, write) for outcome in outcomes)
@@ -161,16 +197,13 @@ def record(
     ended = [one.answer.parcel.delivery_id for one in outcomes if _frees_next(one)]
     if ended:
         UNBLOCK.run(session, ended, at=at)
-    gone = {one.answer.parcel.webhook_id for one in outcomes if one.answer.status == GONE}
+    gone = {one.answer.parcel.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
         session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
-    return _record_health(session, outcomes, schedule, at)
-
-
-def release_retries(session: Session, webhook_id: int, failures: int, at: datetime) -> int:
-    """Make due a step of the retries of a webhook that had failed so often in a row; return how many."""
-    values = {"webhook": webhook_id, "failures": failures, "at": at, "step": RELEASE_STEP}
-    return int(session.execute(RELEASE, values).rowcount)  # type: ignore[attr-defined]
+    _record_successes(session, outcomes, at)
+    if runs := _trailing_failures(outcomes):
+        _record_failures(session, runs, schedule, at)
+    _leave_alone(session, outcomes, at)
 
 
 Write = Callable[[datetime], str]  # as the database reads an instant
@@ -188,6 +221,7 @@ def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
         outcome.reason,
         at if state is State.DELIVERED or state is State.FAILED else None,
         at if state is State.PARKED else None,
+        outcome.counted,
     )
 
 
@@ -226,60 +260,96 @@ def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
 
 def _frees_next(outcome: Outcome) -> bool:
     """Say whether what waits behind this delivery may go: it is final, or has failed often enough."""
-    return outcome.state is not State.WAITING or outcome.sent.tries + 1 >= TRIES_THAT_HOLD
+    return outcome.state is not State.WAITING or outcome.sent.tries + outcome.counted >= TRIES_THAT_HOLD
 
 
-def _record_health(
-    session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime
-) -> dict[int, int]:
-    succeeded = list({one.answer.parcel.webhook_id for one in outcomes if one.success})
-    recovered: dict[int, int] = {}
-    if succeeded:
-        recovered = {row.id: row.failures for row in RECOVERED.run(session, succeeded)}
-    if recovered:
-        session.execute(HEALTHY, {"ids": list(recovered)})
-    failed = _trailing_failures(outcomes)
-    for webhook_id, count in sorted(failed.items()):  # in one order, as above
-        session.execute(FAILING, {"id": webhook_id, "count": count, "at": at})
-    if failed:
-        _hold_failing(session, outcomes, failed, schedule, at)
-    _leave_alone(session, outcomes, at)
-    return recovered
+def _record_successes(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
+    """End the backoff of the webhooks that answer again, and release what waits there."""
+    succeeded = {one.answer.parcel.webhook_id for one in outcomes if one.success}
+    found = RECOVERED.run(session, succeeded).all() if succeeded else ()
+    for webhook_id, failures, refused, denied in sorted(found):  # in one order, as above
+        everything = len(_ids(refused)) >= REFUSED_BEFORE_HOLD or len(_ids(denied)) >= DENIED_BEFORE_HOLD
+        most = None if everything else failures
+        released_at = at if failures else None
+        session.execute(HEALTHY, {"id": webhook_id, "released_at": released_at, "most": most})
+        if failures and release(session, webhook_id, at, since=at, most=most) == STEP:
+            session.execute(GOES_ON, {"webhook": webhook_id, "goes_on": True})
 
 
-def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, int]:
-    """Count each webhook's failures since its last success in the batch."""
-    counts: dict[int, int] = {}
+@dataclass(slots=True)
+class Run:
+    """The failures of a webhook in a batch since its last success in it."""
+
+    endpoint: int = 0  # how many speak about the endpoint
+    refused: list[int] = field(default_factory=list)  # the events of those that speak about the event
+    denied: list[int] = field(default_factory=list)  # of these those with 401, 403, 404, 405
+    probed: bool = False
+
+
+def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, Run]:
+    runs: dict[int, Run] = {}
     for outcome in outcomes:
         webhook_id = outcome.answer.parcel.webhook_id
         if outcome.success:
-            counts.pop(webhook_id, None)
-            continue
-        counts[webhook_id] = counts.get(webhook_id, 0) + 1
-    return counts
+            runs.pop(webhook_id, None)
+        elif not outcome.says_nothing:
+            run = runs.setdefault(webhook_id, Run())
+            run.probed = run.probed or outcome.sent.probe
+            if outcome.about is About.ENDPOINT:
+                run.endpoint += 1
+                continue
+            run.refused.append(outcome.sent.event_id)
+            if outcome.about is About.DENIED:
+                run.denied.append(outcome.sent.event_id)
+    return runs
 
 
-def _hold_failing(
-    session: Session,
-    outcomes: Sequence[Outcome],
-    failed: Mapping[int, int],
-    schedule: Sequence[int],
-    at: datetime,
+def _record_failures(
+    session: Session, runs: Mapping[int, Run], schedule: Sequence[int], at: datetime
 ) -> None:
-    """Give webhooks that keep failing a pause, unless one stands that this is not the end of."""
-    probed = {one.answer.parcel.webhook_id for one in outcomes if one.sent.probe}
-    for row in session.execute(HEALTH, {"ids": list(failed)}).all():
-        standing = row.hold_until is not None and row.hold_until > at and row.id not in probed
-        if row.failures >= FAILURES_BEFORE_HOLD and not standing:
-            failing_for = (at - (row.failing_since or at)).total_seconds()
-            until = at + timedelta(seconds=hold_delay(schedule, failing_for))
-            session.execute(HOLD, {"id": row.id, "until": until})
+    """Count what speaks about the endpoints, which `revisions` has locked; back those off that keep failing.
+
+    A backoff that stands is not lengthened but by its own probe. A probe whose event was refused has found a
+    receiver that is there: the next one follows soon.
+    """
+    for row in session.execute(HEALTH, {"ids": list(runs)}).all():
+        run = runs[row.id]
+        refused = _together(row.refused_events, run.refused, REFUSED_BEFORE_HOLD)
+        denied = _together(row.denied_events, run.denied, DENIED_BEFORE_HOLD)
+        failures = row.failures + run.endpoint
+        if run.refused and len(refused) >= REFUSED_BEFORE_HOLD:
+            failures = max(failures + len(run.refused), REFUSED_BEFORE_HOLD)
+        elif run.denied and len(denied) >= DENIED_BEFORE_HOLD:
+            failures = max(failures + len(run.denied), DENIED_BEFORE_HOLD)
+        counted = failures > row.failures
+        failing_since = (row.failing_since or at) if counted else row.failing_since
+        hold_until = row.hold_until
+        standing = hold_until is not None and hold_until > at and not run.probed
+        if failures >= FAILURES_BEFORE_HOLD and not standing and (counted or run.probed):
+            failing_for = (at - failing_since).total_seconds() if counted and failing_since else 0
+            hold_until = at + timedelta(seconds=hold_delay(schedule, failing_for))
+        values = {"failures": failures, "failing_since": failing_since, "hold_until": hold_until}
+        events = {"refused_events": _joined(refused), "denied_events": _joined(denied)}
+        session.execute(FAILING, {"id": row.id, **values, **events})
+
+
+def _ids(text: str) -> list[int]:
+    return [int(one) for one in text.split(",") if one]
+
+
+def _joined(ids: Sequence[int]) -> str:
+    return ",".join(map(str, ids))
+
+
+def _together(before: str, more: Sequence[int], most: int) -> list[int]:
+    """Return the different ids of both, at most so many: a retry of an event is no other event."""
+    return list(dict.fromkeys((*_ids(before), *filter(None, more))))[:most]
 
 
 def _leave_alone(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
     """Leave webhooks alone for as long as one of their answers asked for, whatever the others were."""
     for outcome in outcomes:
         asked = outcome.answer.retry_after
-        if asked:
+        if asked and not outcome.outdated:
             until = at + timedelta(seconds=asked)
             session.execute(ASKED, {"id": outcome.answer.parcel.webhook_id, "until": until})

@@ -3,18 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from calapp.broker import nudge
 from calapp.db import after_commit, database_now
 from calapp.deliveries import rendering
-from calapp.deliveries.batches import writer
-from calapp.deliveries.models import Attempt, Delivery, State, stands
-from calapp.deliveries.order import WAIT_AGAIN
+from calapp.deliveries.models import Attempt, Delivery, State, in_flight, stands
 from calapp.deliveries.rendering import TemplateChoice
 from calapp.errors import Conflict, Gone, NotFound
-from calapp.webhooks.models import Webhook
 
 
 def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:
@@ -50,52 +47,73 @@ def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[i
 
 
 def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None = None) -> Delivery:
-    """Send an event once more; return the delivery that carries it: a new one when it was delivered before.
+    """Send this very delivery at once; return the one that carries it: a new one when it was delivered.
 
-    Its body is as it was, or rendered with the webhook's current template when that is the choice or there is
-    no other. Raises Conflict while the webhook is off, the delivery is being sent or the template cannot be
-    rendered, Gone when its body was pruned.
+    It goes whatever its webhook waits for, ahead of earlier events of its booking, too; `sequence` tells the
+    receiver. When it fails, the webhook's backoff stays what it is, and one that waits keeps its place in its
+    schedule. Its body is as it was, or rendered with the webhook's current template when that is the choice or
+    there is no other. Raises Conflict while the webhook is off, the delivery is being sent or the template
+    cannot be rendered, Gone when its body was pruned.
     """
+    session.refresh(delivery, with_for_update={"key_share": True})  # two clicks at once send it once
+    if delivery.state == State.DELIVERED:
+        delivery = _copy_in_hand(session, delivery) or delivery
     at = database_now(session)
-    session.refresh(delivery, with_for_update=True)  # two clicks at once send it once
     _check_sendable(delivery, at)
     made = rendering.for_resend(delivery, choice)
     if delivery.state == State.DELIVERED:
-        delivery = _copy_in_hand(session, delivery) or _add_copy(session, delivery, at)
+        delivery = _add_copy(session, delivery)
+    elif delivery.state == State.WAITING:
+        _step_out_of_line(session, delivery)
     else:
-        WAIT_AGAIN.run(session, [(delivery.id, None, writer(session)(at))])
-        session.refresh(delivery)
+        delivery.state, delivery.tries = State.WAITING, 0
     if made:
         made.give(delivery)
-    try_at_once(delivery.webhook)
+    delivery.due_at = delivery.pressed_at = at
+    delivery.manual = True
+    delivery.claim = delivery.reason = delivery.finished_at = delivery.expires_at = None
     after_commit(session, "nudge", nudge)
     return delivery
 
 
+def _step_out_of_line(session: Session, delivery: Delivery) -> None:
+    """Let what waits behind a delivery wait behind the one that it waited behind itself."""
+    if delivery.after_id is None:
+        return
+    session.execute(
+        update(Delivery)
+        .where(Delivery.after_id == delivery.id, stands(State.WAITING))
+        .values(after_id=delivery.after_id)
+        .execution_options(synchronize_session=False)
+    )
+    delivery.after_id = None
+
+
 def _check_sendable(delivery: Delivery, at: datetime) -> None:
+    if delivery.webhook.deleted_at is not None:
+        raise Conflict("This webhook was deleted. Nothing is sent to it any more.")
     if not delivery.webhook.active:
         raise Conflict("The webhook is off. Please switch it on first; nothing is sent while it is off.")
     if delivery.event.body is None:
         raise Gone("The body of this event is no longer kept; bodies go after 30 days.")
-    leased = delivery.claim is not None and delivery.due_at is not None and delivery.due_at > at
-    if delivery.state == State.WAITING and leased:
+    if in_flight(delivery, at):
         raise Conflict("It is being sent just now.")
 
 
 def _copy_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
-    """Return the copy that a first click has made and that still waits."""
+    """Return the copy that a first click has made and that still waits, locked."""
+    query = select(Delivery).where(
+        Delivery.event_id == delivery.event_id,
+        Delivery.webhook_id == delivery.webhook_id,
+        Delivery.state == State.WAITING,
+    )
     return session.scalar(
-        select(Delivery)
-        .where(
-            Delivery.event_id == delivery.event_id,
-            Delivery.webhook_id == delivery.webhook_id,
-            Delivery.state == State.WAITING,
-        )
-        .limit(1)
+        query.order_by(Delivery.id).limit(1).with_for_update(key_share=True),
+        execution_options={"populate_existing": True},
     )
 
 
-def _add_copy(session: Session, delivery: Delivery, at: datetime) -> Delivery:
+def _add_copy(session: Session, delivery: Delivery) -> Delivery:
     """Add a new delivery of the same event with the same body; a delivered one stays as it is."""
     again = Delivery(
         event_id=delivery.event_id,
@@ -103,15 +121,9 @@ def _add_copy(session: Session, delivery: Delivery, at: datetime) -> Delivery:
         chain=delivery.chain,
         body=delivery.body,
         content_type=delivery.content_type,
-        created_at=at,
-        due_at=at,
-        manual=True,
+        created_at=database_now(session),
+        state=State.WAITING,
     )
     session.add(again)
     session.flush()
     return again
-
-
-def try_at_once(webhook: Webhook) -> None:
-    """End the pause of a webhook that keeps failing; one that it asked for by Retry-After stands."""
-    webhook.hold_until = None

@@ -40,6 +40,7 @@ def park_waiting(session: Session) -> int:
 def _park(session: Session, webhook_id: int) -> int:
     ids = _ids(session, waiting_at(webhook_id))
     values: dict[str, object] = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
+    values["pressed_at"] = None
     reason = "The webhook was off before this could be delivered."
     _change(session, ids, values | {"reason": reason, "parked_at": database_now(session)})
     return len(ids)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.clock import now
@@ -57,6 +57,9 @@ class Webhook(db.Model):
             sqlite_where=text("settling IS NOT NULL"),
             postgresql_where=text("settling IS NOT NULL"),
         ),
+        Index(
+            "ix_webhook_releasing", "id", sqlite_where=text("releasing"), postgresql_where=text("releasing")
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -85,11 +88,23 @@ class Webhook(db.Model):
     sealed_old_secret: Mapped[str | None] = mapped_column("old_secret", SealedText(500))
     old_secret_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
+    on_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when it was last switched on again
+    # Grows with each change that attempts under way could not know: their failures count no more.
+    revision: Mapped[int] = mapped_column(default=0, server_default="0")
+
     # The endpoint's health, written by the delivery engine.
-    failures: Mapped[int] = mapped_column(default=0)  # in a row
+    failures: Mapped[int] = mapped_column(default=0)  # of the endpoint, since its last 2xx
+    # Ids of different events, with commas, whose refusal speaks about the event; since the last 2xx.
+    refused_events: Mapped[str] = mapped_column(Text, default="", server_default="")
+    denied_events: Mapped[str] = mapped_column(Text, default="", server_default="")  # those with 401, 403 …
     failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    hold_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since it keeps failing
+    hold_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the end of the backoff
+    probes: Mapped[int] = mapped_column(default=0, server_default="0")  # made in this backoff
     asked_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by its Retry-After
+    # Its waiting retries come due at once, in steps: since when, and which (None: all).
+    releasing: Mapped[bool] = mapped_column(default=False, server_default=false())
+    released_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    releasing_tries: Mapped[int | None]
     warnings: Mapped[int] = mapped_column(
         default=0
     )  # 0 to 3: how many of the quarters were told to the owner

@@ -110,12 +110,19 @@ def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
     """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type."""
     _check_event_type(session, webhook.user_id, wanted.event_type_id)
     webhook.event_type_id = wanted.event_type_id
+    before = _sent_with(webhook)
     if wanted.secret is not None and wanted.secret != (_readable(webhook.sealed_secret) or ""):
         change_secret(webhook, wanted.secret or None)
-    if wanted.subscriber_url != webhook.subscriber_url:
-        forget_failures(webhook)
     _apply(webhook, wanted)
+    if _sent_with(webhook) != before:
+        forget_failures(webhook)
     _flush(session)
+
+
+def _sent_with(webhook: Webhook) -> tuple[object, ...]:
+    """Return what an attempt may have failed for."""
+    headers = [(name, _readable(value)) for name, value in webhook.sealed_headers]
+    return webhook.subscriber_url, _readable(webhook.sealed_secret), headers, webhook.payload_template
 
 
 def _apply(webhook: Webhook, wanted: WebhookInput) -> None:
@@ -170,6 +177,8 @@ def _readable(stored: str | None) -> str | None:
 
 def use_only_new_secret(webhook: Webhook) -> None:
     """End the overlap: from now on only the new secret signs."""
+    if webhook.sealed_old_secret is not None:
+        forget_failures(webhook)  # the receiver may have known the new one alone
     webhook.old_secret = webhook.old_secret_until = None
 
 
@@ -183,8 +192,9 @@ def switch_off(webhook: Webhook, reason: OffReason) -> None:
 
 def switch_on(webhook: Webhook) -> None:
     """Switch a webhook on with a clean record; what is parked stays so until it is released."""
-    if webhook.active is not True:
+    if webhook.active is False:
         forget_failures(webhook)
+        webhook.on_at = now()
         _stop_sending(webhook)  # a 410 has switched it off by itself
     webhook.active = True
     webhook.off_reason = webhook.off_at = None
@@ -196,9 +206,15 @@ def _stop_sending(webhook: Webhook) -> None:
 
 
 def forget_failures(webhook: Webhook) -> None:
-    """Start a webhook's record anew."""
-    webhook.failures = webhook.warnings = 0
+    """End what holds a webhook back, since what it failed for was changed: what waits comes due at once.
+
+    What is under way was sent as it was before: its failures count no more.
+    """
+    webhook.failures = webhook.warnings = webhook.probes = 0
+    webhook.refused_events = webhook.denied_events = ""
     webhook.failing_since = webhook.hold_until = webhook.asked_until = None
+    webhook.revision += 1
+    webhook.releasing, webhook.released_at, webhook.releasing_tries = True, now(), None
 
 
 def delete(webhook: Webhook) -> None:

@@ -18,7 +18,7 @@ from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 from tests.api.conftest import anyone, bob_api, rick_api, with_key
-from tests.receiver import Receiver
+from tests.receiver import Receiver, answer
 
 __all__ = ["anyone", "bob_api", "rick_api", "with_key"]  # fixtures
 
@@ -91,3 +91,14 @@ def deliver(engine: Engine, session: Session) -> Callable[[], None]:
         session.rollback()
 
     return run
+
+
+def by_body(answers: dict[bytes, bytes]) -> Callable[[Receiver, object], None]:
+    """Return a behaviour that answers by a word in the body, and otherwise 200."""
+
+    def behave(receiver: Receiver, connection) -> None:
+        while (request := receiver.read(connection)) is not None:
+            found = [one for word, one in answers.items() if word in request.body]
+            connection.sendall(found[0] if found else answer())
+
+    return behave

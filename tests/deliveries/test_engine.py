@@ -17,6 +17,7 @@ from tests.receiver import Receiver, answer, silent
 pytestmark = on_both_databases
 
 ERROR = answer("500 Internal Server Error")
+AWAY = answer("503 Service Unavailable")
 
 
 def states(session) -> list[str]:
@@ -104,7 +105,7 @@ def test_a_later_event_of_a_booking_waits_behind_the_earlier(
 def test_the_first_success_makes_waiting_retries_due(
     webhook, receiver, happen, deliver, session, clock
 ) -> None:
-    receiver.behave = ERROR
+    receiver.behave = AWAY
     happen()
     deliver()
     receiver.behave = answer()
@@ -139,7 +140,7 @@ def test_retry_after_holds_the_whole_webhook(webhook, receiver, happen, deliver,
 def test_after_five_failures_one_delivery_at_a_time_is_tried(
     webhook, receiver, happen, deliver, session, clock
 ) -> None:
-    receiver.behave = ERROR
+    receiver.behave = AWAY
     for number in range(30):
         happen(chain=f"chain {number}")
     deliver()
@@ -155,7 +156,7 @@ def test_after_five_failures_one_delivery_at_a_time_is_tried(
 def test_a_receiver_that_comes_back_gets_everything_at_once(
     webhook, receiver, happen, deliver, session, clock
 ) -> None:
-    receiver.behave = ERROR
+    receiver.behave = AWAY
     for number in range(30):
         happen(chain=f"chain {number}")
     deliver()

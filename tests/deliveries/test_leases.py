@@ -1,7 +1,5 @@
 """Claims and their leases: nothing is sent twice without need, and nobody is pressed."""
 
-from collections.abc import Callable
-
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
@@ -17,7 +15,7 @@ from calapp.deliveries.models import Attempt, Delivery
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
-from tests.deliveries.conftest import record_all, subscribed
+from tests.deliveries.conftest import by_body, record_all, subscribed
 from tests.receiver import Receiver, answer
 
 pytestmark = on_both_databases
@@ -28,17 +26,6 @@ ERROR = answer("500 Internal Server Error")
 def states(session: Session) -> list[str]:
     session.rollback()
     return list(session.scalars(select(Delivery.state).order_by(Delivery.id)))
-
-
-def by_body(answers: dict[bytes, bytes]) -> Callable[[Receiver, object], None]:
-    """Return a behaviour that answers by a word in the body, and otherwise 200."""
-
-    def behave(receiver: Receiver, connection) -> None:
-        while (request := receiver.read(connection)) is not None:
-            found = [one for word, one in answers.items() if word in request.body]
-            connection.sendall(found[0] if found else answer())
-
-    return behave
 
 
 def test_retry_after_counts_beside_answers_that_are_good(
@@ -91,7 +78,7 @@ def test_an_event_that_always_fails_keeps_to_its_schedule(
 def test_retries_come_due_whatever_the_clock_was_when_they_were_made(
     webhook, receiver, happen, deliver, session
 ) -> None:
-    receiver.behave = ERROR
+    receiver.behave = answer("503 Service Unavailable")
     happen("one")
     deliver()
     with transaction() as writing:

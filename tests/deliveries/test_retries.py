@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 import pytest
 
 from calapp.config import DEFAULT_SCHEDULE
-from calapp.deliveries.retries import MAX_HOLD, MAX_WEBHOOK_DELAY, hold_delay, next_delay, retry_after, spread
+from calapp.deliveries.retries import (
+    MAX_HOLD,
+    MAX_WEBHOOK_DELAY,
+    About,
+    about,
+    hold_delay,
+    next_delay,
+    retry_after,
+    spread,
+)
 
 AT = datetime(2027, 1, 4, 9, 30, tzinfo=UTC)
 
@@ -68,3 +77,23 @@ def test_seconds_and_dates_are_read(value: str, seconds: int | None) -> None:
 )  # fmt: skip
 def test_nonsense_is_ignored(value: str) -> None:
     assert retry_after(value, AT) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "subject"),
+    [
+        (400, 0.1, About.EVENT),
+        (422, 5.0, About.EVENT),
+        (422, 5.1, About.ENDPOINT),
+        (500, 0.1, About.EVENT),
+        (501, 0.1, About.EVENT),
+        (401, 0.1, About.DENIED),
+        (405, 4.9, About.DENIED),
+        (404, 9.0, About.ENDPOINT),
+        *((status, 0.1, About.ENDPOINT) for status in (301, 308, 408, 425, 429, 502, 503, 504, 521, 599)),
+        (None, 0.1, About.ENDPOINT),
+        (None, 15.0, About.ENDPOINT),
+    ],
+)
+def test_d3_a_failure_speaks_about_the_event_or_the_endpoint(status, seconds, subject) -> None:
+    assert about(status, seconds) is subject
