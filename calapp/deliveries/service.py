@@ -51,8 +51,8 @@ def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None =
 
     It goes whatever its webhook waits for, ahead of earlier events of its booking, too; `sequence` tells the
     receiver. When it fails, the webhook's backoff stays what it is, and one that waits keeps its place in its
-    schedule. Its body is as it was, or rendered with the webhook's current template when that is the choice or
-    there is no other. Raises Conflict while the webhook is off, the delivery is being sent or the template
+    schedule. Its body is as it was, or rendered with the webhook's current template when that is the choice
+    or there is no other. Raises Conflict while the webhook is off, the delivery is being sent or the template
     cannot be rendered, Gone when its body was pruned.
     """
     session.refresh(delivery, with_for_update={"key_share": True})  # two clicks at once send it once
