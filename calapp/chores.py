@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from calapp import mail
 from calapp.accounts import sessions
+from calapp.bookings import visitors
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import parked, upkeep
 from calapp.privacy import service as privacy
@@ -22,6 +23,7 @@ STEPS: tuple[Step, ...] = (
     upkeep.remove_deleted,
     upkeep.prune,
     sessions.remove_expired,
+    visitors.forget_addresses,
 )
 
 

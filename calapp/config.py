@@ -194,6 +194,33 @@ class Settings:
     event_types_per_host: int = _setting(
         limits.EVENT_TYPES_PER_HOST, _whole(1, 10_000), "Event types that one host may have."
     )
+    moves_per_hour: int = _setting(
+        limits.MOVES_PER_HOUR,
+        _whole(0, 1_000_000),
+        "How often visitors may move one meeting within an hour; 0: no limit.",
+    )
+    recipients_per_hour: int = _setting(
+        limits.RECIPIENTS_PER_HOUR,
+        _whole(0, 1_000_000),
+        "How many visitors and guests are sent emails within an hour by what one internet address (IPv6: its "
+        "/64) books, moves and cancels; 0: no limit.",
+    )
+    recipients_per_day_per_host: int = _setting(
+        limits.RECIPIENTS_PER_DAY_PER_HOST,
+        _whole(0, 1_000_000),
+        "The same within a day for one host, from all addresses; beyond it emails wait until the host sends "
+        "or discards them; 0: no limit.",
+    )
+    open_bookings_per_address: int = _setting(
+        limits.OPEN_BOOKINGS_PER_ADDRESS,
+        _whole(0, 1_000_000),
+        "Upcoming bookings with one host from one internet address (IPv6: its /64); 0: no limit.",
+    )
+    open_bookings_per_email: int = _setting(
+        limits.OPEN_BOOKINGS_PER_EMAIL,
+        _whole(0, 1_000_000),
+        "Upcoming bookings with one host that one email address may have; 0: no limit.",
+    )
     trusted_proxies: int = _setting(
         0,
         _whole(0, 10),

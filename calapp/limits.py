@@ -30,6 +30,13 @@ TEMPLATE_PATH = 200  # characters of a variable; the longest that leads anywhere
 BODY_BYTES = 256 * 1024  # of a rendered body; receivers take that much without being configured for more
 EVENT_BYTES = 1024 * 1024  # of all bodies of one event, which one transaction writes
 
+# What visitors may cause (bookings/visitors.py). A person moves a meeting twice and books three.
+MOVES_PER_HOUR = 10  # default of the setting
+RECIPIENTS_PER_HOUR = 60  # default of the setting: two full tables of 20 guests, and some changes of mind
+RECIPIENTS_PER_DAY_PER_HOST = 500  # default of the setting: what small mail providers send in a day
+OPEN_BOOKINGS_PER_ADDRESS = 5  # default of the setting; an office behind one address still gets in
+OPEN_BOOKINGS_PER_EMAIL = 5  # default of the setting
+
 
 def reached(limit: str, *, host: int | None, words: str, field: str | None = None) -> LimitReached:
     """Log that a host has reached a limit of number, and return the error to raise.

@@ -16,7 +16,7 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import ForeignKey, Index, String, Text, select, text, update
+from sqlalchemy import ForeignKey, Index, String, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from calapp.broker import CHORES, nudge
@@ -26,6 +26,8 @@ from calapp.db import UTCDateTime, after_commit, database_now, db
 
 BATCH = 20  # mails of one claim, sent over one connection
 PATIENCE = 15.0  # seconds for each answer of the mail server
+PARKED_STEP = 200  # emails that one transaction releases or discards
+DISCARDED = "Discarded manually."
 LEASE = timedelta(minutes=10)  # a mail claimed by a worker that was killed is due again after it
 # After each failed try; a mail that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
@@ -43,6 +45,12 @@ class Mail(db.Model):
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
         ),
+        Index(
+            "ix_mail_parked",
+            "user_id",
+            sqlite_where=text("parked_at IS NOT NULL"),
+            postgresql_where=text("parked_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -54,7 +62,8 @@ class Mail(db.Model):
     body: Mapped[str] = mapped_column(Text)
     calendar: Mapped[str | None] = mapped_column(Text)  # the .ics attached
     calendar_method: Mapped[str | None] = mapped_column(String(10))  # REQUEST or CANCEL
-    due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # None: sent, kept, or given up
+    due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # None: sent, kept, given up, or parked
+    parked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since when it waits for the host
     tries: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
@@ -86,13 +95,47 @@ class Outcome:
 
 
 def post(session: Session, mails: Sequence[Mail]) -> None:
-    """Write mails in the open transaction; with SMTP_URL they go out soon after it has committed."""
+    """Write mails in the open transaction; with SMTP_URL they go out soon after it has committed.
+
+    Those with `parked_at` wait until their host releases or discards them.
+    """
     due_at = database_now(session) if settings().smtp_url else None
     for mail in mails:
-        mail.due_at = due_at
+        mail.due_at = None if mail.parked_at else due_at
     session.add_all(mails)
     if due_at is not None:
         after_commit(session, "nudge chores", lambda: nudge(CHORES))
+
+
+def count_parked(session: Session, user_id: int) -> tuple[int, int]:
+    """Return how many emails of a host are parked, and about how many bookings they are."""
+    parked = (Mail.user_id == user_id, Mail.parked_at.is_not(None))
+    count, bookings = session.execute(
+        select(func.count(Mail.id), func.count(Mail.about.distinct())).where(*parked)
+    ).one()
+    return int(count), int(bookings)
+
+
+def parked_about(session: Session, uids: Sequence[str]) -> set[str | None]:
+    """Return which of these bookings have emails that are parked."""
+    return set(session.scalars(select(Mail.about).where(Mail.about.in_(uids), Mail.parked_at.is_not(None))))
+
+
+def take_parked(session: Session, user_id: int, about: Sequence[str] = (), *, send: bool) -> int:
+    """Release or discard a step of a host's parked emails, the oldest first; return how many it was.
+
+    `about` are the uids of bookings; empty means all.
+    """
+    parked = select(Mail).where(Mail.user_id == user_id, Mail.parked_at.is_not(None))
+    if about:
+        parked = parked.where(Mail.about.in_(about))
+    mails = session.scalars(parked.order_by(Mail.id).limit(PARKED_STEP)).all()
+    for one in mails:
+        one.parked_at = None
+        one.error = None if send else DISCARDED
+    if send:
+        post(session, mails)
+    return len(mails)
 
 
 def claim(session: Session) -> list[Letter]:

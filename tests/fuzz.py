@@ -25,7 +25,7 @@ from calapp.accounts.service import create_api_key, find_user
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.launcher import prepare_database
-from tests.running import ROOT, free_port
+from tests.running import MANY_BOOKINGS, ROOT, free_port
 
 PATIENCE = 60.0  # seconds; the machine may be busy
 # Left out is what no client may rely on: that whatever the models allow is taken (a time may be gone, a slug
@@ -49,7 +49,8 @@ def served(folder: Path) -> Iterator[tuple[str, str]]:
     port = free_port()
     chosen = config.load({}, data_dir=folder, port=port, rate_limits="off")
     prepare_database(chosen)
-    environment = {**os.environ, "CALAPP_DATA_DIR": str(folder), "PORT": str(port), "RATE_LIMITS": "off"}
+    own = {"CALAPP_DATA_DIR": str(folder), "PORT": str(port), "RATE_LIMITS": "off"}
+    environment = {**os.environ, **MANY_BOOKINGS, **own}
     with subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "app:create_app()"], cwd=ROOT, env=environment
     ) as server:

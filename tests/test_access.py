@@ -44,11 +44,15 @@ POST    /booking/<uid>/reschedule                                            lin
 GET     /bookings/<uid>                                                      own
 GET     /bookings/<uid>/cancel                                               own
 POST    /bookings/<uid>/cancel                                               own
+GET     /bookings/<uid>/cancel-all                                           own
+POST    /bookings/<uid>/cancel-all                                           own
 POST    /bookings/<uid>/confirm                                              own
 POST    /bookings/<uid>/no-show                                              own
 GET     /bookings/<uid>/reject                                               own
 POST    /bookings/<uid>/reject                                               own
 GET     /bookings/cancelled                                                  host
+POST    /bookings/emails/discard                                             host
+POST    /bookings/emails/send                                                host
 GET     /bookings/past                                                       host
 GET     /bookings/unconfirmed                                                host
 GET     /bookings/upcoming                                                   host

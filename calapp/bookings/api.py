@@ -106,7 +106,8 @@ def create(body: BookingBody) -> BookingAnswer:
     if body.length_in_minutes not in {None, event_type.length}:
         problem = f"This event type takes {event_type.length} minutes."
         raise Invalid(problem, length_in_minutes=problem)
-    wanted = checked(body.raw(_attempt(event_type)), event_type.questions, prefix="bookingFieldsResponses.")
+    raw = body.raw(_attempt(event_type), _visitors_address(event_type.user_id))
+    wanted = checked(raw, event_type.questions, prefix="bookingFieldsResponses.")
     with times.taking_time(), transaction() as session:
         booking = service.book(session, event_type, wanted)
     return shown(booking)
@@ -155,7 +156,10 @@ def cancel(uid: str, body: CancelBody) -> BookingAnswer:
     """
     booking = service.newest(db.session(), booking_at(uid))
     reason = _reason("cancellation_reason", body.cancellation_reason)
-    return _acted(booking, lambda session: service.cancel(session, booking, by=_by(booking), reason=reason))
+    by, address = _by(booking), _visitors_address(booking.host_id)
+    return _acted(
+        booking, lambda session: service.cancel(session, booking, by=by, reason=reason, address=address)
+    )
 
 
 @blueprint.operation(
@@ -180,6 +184,7 @@ def reschedule(uid: str, body: MoveBody) -> BookingAnswer:
         by=_by(booking),
         by_host=_as_host(booking),
         reason=_reason("rescheduling_reason", body.rescheduling_reason),
+        address=_visitors_address(booking.host_id),
     )
     with times.taking_time(), transaction() as session:
         moved = service.reschedule(session, booking, wanted)
@@ -254,8 +259,17 @@ def _attempt(event_type: EventType) -> str | None:
     return hashlib.sha256(said).hexdigest()
 
 
+def _is_host(host_id: int) -> bool:
+    return api_user_id() == host_id and has_scope(Scope.WRITE)
+
+
 def _as_host(booking: Booking) -> bool:
-    return api_user_id() == booking.host_id and has_scope(Scope.WRITE)
+    return _is_host(booking.host_id)
+
+
+def _visitors_address(host_id: int) -> str | None:
+    """Return from where a visitor acts; None for the host's program, which has a key that may write."""
+    return None if _is_host(host_id) else get_remote_address()
 
 
 def _by(booking: Booking) -> str:

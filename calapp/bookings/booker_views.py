@@ -16,7 +16,7 @@ from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_st
 from calapp.bookings.forms import checked
 from calapp.bookings.models import Booking
 from calapp.db import db, transaction
-from calapp.errors import AlreadyBooked, Invalid, NotFound, SlotTaken
+from calapp.errors import AlreadyBooked, Invalid, NotFound, SlotTaken, TooMany
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
 from calapp.htmx import page_or_fragment
@@ -69,17 +69,28 @@ def create(user: str, slug: str) -> AnyResponse:
     event_type = event_type_at(user, slug)
     state = typed_state(address(event_type), _fallback_zone(event_type))
     try:
-        wanted = checked(entry.raw_booking(request.args, request.form), event_type.questions)
+        address_of_visitor = entry.acting_address(event_type.user_id)
+        raw = entry.raw_booking(request.args, request.form, address_of_visitor)
+        wanted = checked(raw, event_type.questions)
         refuse_robots()
         with times.taking_time(), transaction() as session:
             booking = service.book(session, event_type, wanted)
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422
+    except TooMany as error:
+        return refused(booker_page(event_type, state, problem=error.message), error)
     except AlreadyBooked as error:
         return booker_page(event_type, state, problem=ALREADY.format(error.uid)), 409
     except SlotTaken:
         return booker_page(event_type, state, problem=TAKEN), 409
     return remembering(redirect(after_booking(booking), 303), booking.time_zone)
+
+
+def refused(page: Response, error: TooMany) -> Response:
+    """Answer with a page, what was typed kept, that says which limit was reached."""
+    page.status_code = 429
+    page.headers["Retry-After"] = str(error.retry_after)
+    return page
 
 
 def event_type_at(user: str, slug: str) -> EventType:

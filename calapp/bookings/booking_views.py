@@ -8,13 +8,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.bookings import calendar, entry, service, times
 from calapp.bookings.blueprint import blueprint
-from calapp.bookings.booker_views import TAKEN, booker_page, refuse_robots, state_of, typed_state
+from calapp.bookings.booker_views import TAKEN, booker_page, refuse_robots, refused, state_of, typed_state
 from calapp.bookings.forms import MoveRequest, checked_move, long_text
 from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.errors import Conflict, Invalid, NotFound, SlotTaken
+from calapp.errors import Conflict, Invalid, NotFound, SlotTaken, TooMany
 from calapp.rate_limits import csrf, limiter
 
 
@@ -56,7 +56,8 @@ def cancel_by_link(uid: str) -> AnyResponse:
     try:
         reason = long_text(request.form.get("reason", ""))
         with transaction() as session:
-            service.cancel(session, booking, by=_acting(booking), reason=reason)
+            address = entry.acting_address(booking.host_id)
+            service.cancel(session, booking, by=_acting(booking), reason=reason, address=address)
     except Invalid as error:
         return _page("bookings/cancel.html", booking, errors={"reason": error.message}), 422
     except Conflict as error:
@@ -92,6 +93,8 @@ def move(uid: str) -> AnyResponse:
             moved = service.reschedule(session, booking, wanted)
     except Invalid as error:
         return shown(booking=booking, problem=error.message, errors=error.details), 422
+    except TooMany as error:
+        return refused(shown(booking=booking, problem=error.message), error)
     except SlotTaken:
         return shown(booking=booking, problem=TAKEN), 409
     except Conflict as error:
@@ -130,6 +133,7 @@ def _move_request(booking: Booking) -> MoveRequest:
         time_zone="" if by_host else form.get("time_zone", ""),
         by=_acting(booking),
         by_host=by_host,
+        address=entry.acting_address(booking.host_id),
         metadata=entry.metadata(request.args, form),
         attempt=entry.known_attempt(form.get("attempt", "")),
     )

@@ -8,6 +8,7 @@ from icalendar import Calendar, Event, vCalAddress, vText
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Booking, Status
+from calapp.event_types.models import LocationKind
 
 PRODUCT = "-//Calapp//Calapp//EN"
 STATUSES = {
@@ -18,12 +19,20 @@ STATUSES = {
 }
 
 
-def invitation(booking: Booking, base_url: str) -> tuple[str, str]:
-    """Return a booking's .ics text and its method: REQUEST, or CANCEL when it takes place no more."""
+def public_title(booking: Booking) -> str:
+    """Return a booking's title without a word that the visitor typed."""
+    return f"{booking.event_type.title} with {booking.host.name}"
+
+
+def invitation(booking: Booking, base_url: str, *, for_guest: bool = False) -> tuple[str, str]:
+    """Return a booking's .ics text and its method: REQUEST, or CANCEL when it takes place no more.
+
+    One `for_guest` has neither the visitor's notes nor a title with the visitor's name.
+    """
     method = "REQUEST" if booking.current_status in {Status.ACCEPTED, Status.PENDING} else "CANCEL"
     calendar = _calendar()
     calendar.add("method", method)
-    calendar.add_component(_event(booking, base_url))
+    calendar.add_component(_event(booking, base_url, for_guest=for_guest))
     return calendar.to_ical().decode(), method
 
 
@@ -44,17 +53,17 @@ def _calendar() -> Calendar:
     return calendar
 
 
-def _event(booking: Booking, base_url: str) -> Event:
+def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event:
     event = Event()
     event.add("uid", f"{booking.chain}@calapp")
     event.add("sequence", booking.ical_sequence)
     event.add("dtstamp", booking.updated_at)
     event.add("dtstart", booking.starts_at)
     event.add("dtend", booking.ends_at)
-    event.add("summary", booking.title)
-    event.add("description", description(booking, base_url))
+    event.add("summary", public_title(booking) if for_guest else booking.title)
+    event.add("description", link_text(booking, base_url) if for_guest else description(booking, base_url))
     event.add("status", STATUSES[booking.current_status])
-    if booking.location:
+    if booking.location and not (for_guest and booking.event_type.location_kind == LocationKind.PHONE):
         event.add("location", booking.location)
     event.add("organizer", _person(booking.host.email, booking.host.name))
     for person in booking.attendees:
@@ -68,9 +77,14 @@ def _person(email: str, name: str) -> vCalAddress:
     return address
 
 
+def link_text(booking: Booking, base_url: str) -> str:
+    """Return the line that says where a booking can be moved or cancelled."""
+    return f"Move or cancel: {base_url}/booking/{booking.uid}"
+
+
 def description(booking: Booking, base_url: str) -> str:
     """Return what a calendar shows of a booking: the notes, and where it can be moved or cancelled."""
-    link = f"Move or cancel: {base_url}/booking/{booking.uid}"
+    link = link_text(booking, base_url)
     return f"{booking.notes}\n\n{link}" if booking.notes else link
 
 

@@ -5,6 +5,7 @@ import secrets
 
 from flask import request
 from flask_limiter.util import get_remote_address
+from flask_login import current_user
 from itsdangerous import BadSignature, TimestampSigner
 from werkzeug.datastructures import MultiDict
 
@@ -48,6 +49,13 @@ def _signer() -> TimestampSigner:
     return TimestampSigner(keys[::-1], salt="attempt")  # signs with the last
 
 
+def acting_address(host_id: int) -> str | None:
+    """Return the internet address that a visitor acts from; None for the host, who is signed in."""
+    if current_user.is_authenticated and current_user.id == host_id:
+        return None
+    return get_remote_address()
+
+
 def limit_key() -> str:
     """Return what the limit on bookings counts: the address and the page together."""
     return f"{get_remote_address()} {request.path.lower()}"
@@ -58,8 +66,8 @@ def metadata(query: MultiDict[str, str], form: MultiDict[str, str]) -> Metadata:
     return of_pairs([*query.items(multi=True), *form.items(multi=True)])
 
 
-def raw_booking(query: MultiDict[str, str], form: MultiDict[str, str]) -> RawBooking:
-    """Gather a booking form's fields as text."""
+def raw_booking(query: MultiDict[str, str], form: MultiDict[str, str], address: str | None) -> RawBooking:
+    """Gather a booking form's fields as text; `address` is a visitor's."""
     found = ((RESPONSE.fullmatch(name), value) for name, value in form.items())
     return RawBooking(
         start=form.get("start", ""),
@@ -71,4 +79,5 @@ def raw_booking(query: MultiDict[str, str], form: MultiDict[str, str]) -> RawBoo
         answers={match[1]: value for match, value in found if match},
         metadata=metadata(query, form),
         attempt=known_attempt(form.get("attempt", "")),
+        address=address,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 
 from calapp.accounts.zones import is_zone
+from calapp.bookings.identity import mailbox_of
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.web_addresses import has_web_address
 from calapp.errors import Invalid
@@ -24,7 +25,10 @@ Answer = str | bool
 
 @dataclass(frozen=True, kw_only=True)
 class BookingRequest:
-    """A booking as the visitor asks for it; `attempt` is the form's token against a double click."""
+    """A booking as the visitor asks for it; `attempt` is the form's token against a double click.
+
+    `address` is the internet address that a visitor acts from; None for the host and the host's programs.
+    """
 
     start: datetime
     name: str
@@ -35,11 +39,12 @@ class BookingRequest:
     metadata: Metadata = Metadata()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     attempt: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MoveRequest:
-    """A reschedule as either side asks for it; `by` is an e-mail address.
+    """A reschedule as either side asks for it; `by` is an e-mail address, `address` as in BookingRequest.
 
     `time_zone` is where the visitor is by now; None leaves it as it was.
     """
@@ -51,6 +56,7 @@ class MoveRequest:
     reason: str = ""
     metadata: Metadata = Metadata()
     attempt: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class RawBooking:
     answers: Mapping[str, Any]
     metadata: Metadata
     attempt: str | None
+    address: str | None
 
 
 def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]], *, prefix: str = "") -> BookingRequest:
@@ -91,10 +98,11 @@ def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]], *, prefix: 
         email=email,
         time_zone=zone,
         notes=notes,
-        guests=tuple(guest for guest in guests if guest.lower() != email.lower()),
+        guests=tuple(guest for guest in guests if mailbox_of(guest) != mailbox_of(email)),
         metadata=raw.metadata,
         answers=answers,
         attempt=(raw.attempt or "")[:64] or None,
+        address=raw.address,
     )
 
 
@@ -168,7 +176,7 @@ def long_text(text: str) -> str:
 
 
 def guest_list(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the guests' addresses, each once; raise Invalid for a bad one or for more than twenty."""
+    """Return the guests' addresses, each mailbox once; raise Invalid for a bad one or over twenty."""
     parts = [part for text in texts for part in re.split(r"[\s,;]+", text) if part]
     if len(parts) > MAX_GUESTS:
         raise Invalid(f"Please invite at most {MAX_GUESTS} guests.")
@@ -178,7 +186,7 @@ def guest_list(texts: Sequence[str]) -> tuple[str, ...]:
             address = email_address(part)
         except Invalid:
             raise Invalid(f"“{part[:60]}” is not an e-mail address.") from None
-        found.setdefault(address.lower(), address)
+        found.setdefault(mailbox_of(address), address)
     return tuple(found.values())
 
 

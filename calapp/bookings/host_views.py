@@ -13,10 +13,12 @@ from calapp.bookings.guards import own_booking
 from calapp.bookings.lists import Tab
 from calapp.bookings.mails import of_chain
 from calapp.bookings.models import Booking
+from calapp.bookings.visitors import upcoming_of_visitor
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
+from calapp.mail import count_parked, parked_about
 
 
 @blueprint.get("/bookings/upcoming")
@@ -108,16 +110,21 @@ def _list(tab: Tab) -> Response:
         search=search,
         host=host,
         present=now(),
+        parked=count_parked(db.session(), host.id),
+        waiting=parked_about(db.session(), [one.uid for one in found.bookings]),
     )
 
 
 def _detail(booking: Booking, problem: str = "") -> Response:
+    mails = of_chain(db.session(), booking)
     page = render_template(
         "bookings/host/detail.html",
         booking=booking,
         host=current_host(),
+        of_visitor=len(upcoming_of_visitor(db.session(), booking)),
         history=lists.history(db.session(), booking),
-        mails=of_chain(db.session(), booking),
+        mails=mails,
+        parked=sum(one.parked_at is not None for one in mails),
         present=now(),
         problem=problem,
     )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp.bookings.calendar import invitation
+from calapp.bookings.calendar import invitation, public_title
 from calapp.bookings.models import Booking, Status
+from calapp.clock import now
 from calapp.config import settings
+from calapp.event_types.models import LocationKind
 from calapp.local_time import spoken_time
 from calapp.mail import Mail, post
 
@@ -25,57 +27,81 @@ SUBJECTS = {
     "cancelled": ("Cancelled: {title}", "Cancelled: {title}"),
 }
 
+PARKED = (
+    "\nThe emails to the visitor and the guests are waiting, since visitors have caused many. You can "
+    "send or discard them on the page Bookings.\n"
+)
+
 
 @dataclass(frozen=True)
 class Reader:
-    """Whom a mail goes to: their zone, the subject, who gets the answer, and the page that it links to."""
+    """Whom a mail goes to: their zone, the subject, who gets the answer, and the page that it links to.
+
+    A guest never asked to be written to, so a guest is told nothing that the visitor typed but a name.
+    """
 
     email: str
     zone: str
     subject: str
     answers_to: str
     page: str
+    guest: bool = False
 
 
-def write(session: Session, booking: Booking, kind: str) -> None:
-    """Write the mails of what has just happened to a booking; `kind` is a key of SUBJECTS."""
+def write(session: Session, booking: Booking, kind: str, *, parked: bool = False) -> None:
+    """Write the mails of what has just happened to a booking; `kind` is a key of SUBJECTS.
+
+    Those to visitor and guests are `parked` when a host's visitors have caused too many; the host is told so.
+    Nobody has checked that the visitor's address is the visitor's own, so no subject but the host's has a
+    word that the visitor typed.
+    """
     session.flush()  # gives the booking its id and its dates, which the calendar file carries
     for_visitor, for_host = SUBJECTS[kind]
     host, people = booking.host, booking.attendees
-    readers = [Reader(one.email, one.time_zone, for_visitor, host.email, "booking") for one in people]
-    readers.append(Reader(host.email, host.time_zone, for_host, booking.visitor.email, "bookings"))
-    post(session, [mail for reader in readers if (mail := _composed(booking, reader))])
+    subject = for_visitor.format(title=public_title(booking))
+    readers = [
+        Reader(one.email, one.time_zone, subject, host.email, "booking", guest=one.position > 0)
+        for one in people
+    ]
+    written = [mail for reader in readers if (mail := _composed(booking, reader))]
+    for one in written:
+        one.parked_at = now() if parked else None
+    subject, note = for_host.format(title=booking.title), PARKED if parked else ""
+    to_host = Reader(host.email, host.time_zone, subject, booking.visitor.email, "bookings")
+    told = _composed(booking, to_host, note)
+    post(session, [*written, told] if told else written)
 
 
-def _composed(booking: Booking, reader: Reader) -> Mail | None:
+def _composed(booking: Booking, reader: Reader, note: str = "") -> Mail | None:
     """Compose a mail, which may not fail the booking: what goes wrong is for the operator's log."""
     try:
-        return _mail(booking, reader)
+        return _mail(booking, reader, note)
     except Exception:
         log.exception("A mail about booking %s could not be composed", booking.uid)
         return None
 
 
-def _mail(booking: Booking, reader: Reader) -> Mail:
+def _mail(booking: Booking, reader: Reader, note: str = "") -> Mail:
     base = settings().base_url
-    ics, method = invitation(booking, base)
+    ics, method = invitation(booking, base, for_guest=reader.guest)
     return Mail(
         user_id=booking.host_id,
         about=booking.uid,
         recipient=reader.email,
         reply_to=reader.answers_to,
-        subject=" ".join(reader.subject.format(title=booking.title).split())[:300],
-        body=_text(booking, reader.zone, f"{base}/{reader.page}/{booking.uid}"),
+        subject=" ".join(reader.subject.split())[:300],
+        body=_text(booking, reader, f"{base}/{reader.page}/{booking.uid}") + note,
         calendar=ics,
         calendar_method=method,
     )
 
 
-def _text(booking: Booking, zone: str, link: str) -> str:
+def _text(booking: Booking, reader: Reader, link: str) -> str:
     """Return a mail's text, its times in the reader's zone with the zone named."""
+    zone = reader.zone
     people = ", ".join(f"{person.name} <{person.email}>" for person in booking.attendees)
     lines = [
-        booking.title,
+        public_title(booking) if reader.guest else booking.title,
         "",
         f"When: {spoken_time(booking.starts_at, booking.ends_at, zone)}",
         f"Who: {booking.host.name} <{booking.host.email}>, {people}",
@@ -83,12 +109,16 @@ def _text(booking: Booking, zone: str, link: str) -> str:
     former = booking.rescheduled_from
     if former is not None:
         lines.append(f"Before: {spoken_time(former.starts_at, former.ends_at, zone)}")
-        lines.extend(_line("Why it was moved", former.rescheduling_reason))
-    lines.extend(_line("Where", booking.location))
-    lines.extend(_line("Notes", booking.notes))
-    for answer in booking.answers.values():
-        lines.extend(_line(answer["label"], _said(answer["value"])))
-    lines.extend(_line("Why it was cancelled", booking.cancellation_reason))
+        if not reader.guest or former.rescheduled_by == booking.host.email:
+            lines.extend(_line("Why it was moved", former.rescheduling_reason))
+    by_phone = booking.event_type.location_kind == LocationKind.PHONE  # at the visitor's number, maybe
+    lines.extend(_line("Where", booking.event_type.place if reader.guest and by_phone else booking.location))
+    if not reader.guest:
+        lines.extend(_line("Notes", booking.notes))
+        for answer in booking.answers.values():
+            lines.extend(_line(answer["label"], _said(answer["value"])))
+    if not reader.guest or booking.cancelled_by == booking.host.email:
+        lines.extend(_line("Why it was cancelled", booking.cancellation_reason))
     if booking.unanswered:
         lines.append("It was not confirmed before it was to start, so it does not take place.")
     else:

@@ -49,6 +49,27 @@ class Booking(db.Model):
             sqlite_where=text("status = 'pending'"),
             postgresql_where=text("status = 'pending'"),
         ),
+        # What one visitor has with a host, while it is to come.
+        Index(
+            "ix_booking_of_address",
+            "host_id",
+            "address_key",
+            sqlite_where=text("address_key IS NOT NULL"),
+            postgresql_where=text("address_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_booking_of_email",
+            "host_id",
+            "email_key",
+            sqlite_where=text("email_key IS NOT NULL"),
+            postgresql_where=text("email_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_booking_with_key",
+            "ends_at",
+            sqlite_where=text("email_key IS NOT NULL"),
+            postgresql_where=text("email_key IS NOT NULL"),
+        ),
         Index(
             "ix_booking_to_forget",
             "ends_at",
@@ -79,6 +100,10 @@ class Booking(db.Model):
     attempt: Mapped[str | None] = mapped_column(
         String(64), unique=True
     )  # the key against doubles, of the form's token and its content
+
+    # Keyed hashes of where the visitor came from and of the mailbox, until the booking is over (visitors.py).
+    address_key: Mapped[str | None] = mapped_column(String(32))
+    email_key: Mapped[str | None] = mapped_column(String(32))
 
     # The chain of reschedules: the first uid, counted events, and neighbours.
     chain: Mapped[str] = mapped_column(String(40), index=True)
@@ -135,6 +160,27 @@ class Attendee(db.Model):
     email: Mapped[str] = mapped_column(String(254), index=True)
     time_zone: Mapped[str] = mapped_column(String(64))
     no_show: Mapped[bool] = mapped_column(default=False)
+
+
+class VisitorAct(db.Model):
+    """Something that a visitor did and that sent emails, kept for a day to be counted."""
+
+    __tablename__ = "visitor_act"
+    __table_args__ = (
+        Index("ix_visitor_act_address", "address_key", "at"),
+        Index("ix_visitor_act_host", "host_id", "at"),
+        Index("ix_visitor_act_chain", "chain", "at"),
+        Index("ix_visitor_act_at", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    address_key: Mapped[str | None] = mapped_column(String(32))  # None: erased
+    chain: Mapped[str] = mapped_column(String(40))  # of the booking's reschedules
+    moved: Mapped[bool]  # whether it was a reschedule
+    recipients: Mapped[int]  # the visitor and the guests
+    parked: Mapped[bool]  # whether the emails wait for the host
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class BusySlot(db.Model):

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import mails, times
+from calapp.bookings import mails, times, visitors
 from calapp.bookings.forms import BookingRequest, MoveRequest
+from calapp.bookings.identity import mailbox_of
 from calapp.bookings.metadata import merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
@@ -33,6 +34,7 @@ STANDING = {
     Status.REJECTED: "turned down",
     Status.CANCELLED: "cancelled",
 }
+CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
 # How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
 # still does, an upgrade that finds requests of last year writes to nobody.
@@ -43,6 +45,11 @@ TELL_ENDED_FOR = timedelta(days=1)  # after its end, MEETING_ENDED is no news an
 def find(session: Session, uid: str) -> Booking | None:
     """Return the booking with this uid."""
     return session.scalar(select(Booking).where(Booking.uid == uid))
+
+
+def chain_of(session: Session, booking: Booking) -> Sequence[str]:
+    """Return the uids of a booking and of all that it was moved from or to."""
+    return session.scalars(select(Booking.uid).where(Booking.chain == booking.chain)).all()
 
 
 def newest(session: Session, booking: Booking) -> Booking:
@@ -72,12 +79,25 @@ def book(session: Session, event_type: EventType, request: BookingRequest) -> Bo
         raise
     booking = _new_booking(host, event_type, request)
     booking.attempt = key
+    parked = False
+    if request.address is not None:
+        with session.no_autoflush:  # nothing of it is written before it may be
+            visitors.check_open_bookings(session, host, request.address, request.email)
+            parked = _admitted(session, host, booking, request.address)
+        booking.address_key = visitors.address_key(request.address)
+        booking.email_key = visitors.email_key(request.email)
     session.add(booking)
     _hold_time(session, booking)
     pending = booking.status == Status.PENDING
     _tell(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
-    mails.write(session, booking, "requested" if pending else "created")
+    mails.write(session, booking, "requested" if pending else "created", parked=parked)
     return booking
+
+
+def _admitted(session: Session, host: User, booking: Booking, address: str, **act: bool) -> bool:
+    """Count what a visitor does with a booking; return whether its emails are parked, or raise TooMany."""
+    recipients = len(booking.attendees)
+    return visitors.admit(session, host, address, booking.chain, recipients=recipients, **act)
 
 
 def _idempotency_key(request: BookingRequest | MoveRequest, subject: str) -> str | None:
@@ -88,7 +108,7 @@ def _idempotency_key(request: BookingRequest | MoveRequest, subject: str) -> str
     """
     if request.attempt is None:
         return None
-    said = {name: value for name, value in asdict(request).items() if name != "attempt"}
+    said = {name: value for name, value in asdict(request).items() if name not in {"attempt", "address"}}
     content = json.dumps([type(request).__name__, subject, said], sort_keys=True, default=str)
     return _digest(request.attempt) + _digest(content)
 
@@ -135,7 +155,9 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
         metadata_left_out=list(request.metadata.left_out),
     )
     booking.attendees = [_attendee(0, request.name, request.email, request.time_zone)]
-    for position, guest in enumerate(request.guests, start=1):
+    own = mailbox_of(host.email)  # who is there anyway, and is told as the host
+    guests = [guest for guest in request.guests if mailbox_of(guest) != own]
+    for position, guest in enumerate(guests, start=1):
         booking.attendees.append(_attendee(position, guest, guest, request.time_zone))
     booking.search = searchable(booking)
     return booking
@@ -264,8 +286,11 @@ def _write_rejection(session: Session, host: User, booking: Booking, reason: str
     _tell(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
 
 
-def cancel(session: Session, booking: Booking, *, by: str, reason: str) -> None:
-    """Cancel a booking for one side; raise Conflict when it is not active or has ended."""
+def cancel(session: Session, booking: Booking, *, by: str, reason: str, address: str | None = None) -> None:
+    """Cancel a booking for one side; raise Conflict when it is not active or has ended.
+
+    `address` is a visitor's. Whoever has caused too many emails may cancel all the same; these then wait.
+    """
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
     _check_in_time(booking)
@@ -277,7 +302,8 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str) -> None:
     booking.ical_sequence += 1
     _free_time(session, booking)
     _tell(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
-    mails.write(session, booking, "cancelled")
+    parked = address is not None and _admitted(session, host, booking, address, always=True)
+    mails.write(session, booking, "cancelled", parked=parked)
 
 
 def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Booking:
@@ -290,6 +316,10 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
     session.refresh(booking)
     _check_movable(booking, request.start)
     times.check_open(session, booking.event_type, request.start, leave_out=booking.id)
+    parked = False
+    if request.address is not None:
+        visitors.check_moves(session, host, booking, request.address)
+        parked = _admitted(session, host, booking, request.address, moved=True)
     was_pending = booking.status == Status.PENDING
     _change_status(session, booking, ACTIVE, Status.CANCELLED)
     _free_time(session, booking)
@@ -302,7 +332,7 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
     booking.rescheduling_reason = request.reason
     pending = moved.status == Status.PENDING
     _tell(session, host, moved, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_RESCHEDULED)
-    mails.write(session, moved, "requested" if pending else "rescheduled")
+    mails.write(session, moved, "requested" if pending else "rescheduled", parked=parked)
     return moved
 
 
@@ -339,12 +369,28 @@ def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> 
         link_metadata=merged(booking.link_metadata, request.metadata.values),
         metadata_left_out=[*booking.metadata_left_out, *request.metadata.left_out][:200],
         rescheduled_from=booking,
+        address_key=booking.address_key,
+        email_key=booking.email_key,
     )
     moved.attendees = [
         _attendee(person.position, person.name, person.email, zone) for person in booking.attendees
     ]
     moved.search = searchable(moved)
     return moved
+
+
+def cancel_all_of_visitor(
+    session: Session, booking: Booking, *, reason: str, by_email_only: bool = False
+) -> tuple[int, int]:
+    """Cancel for the host a step of the upcoming bookings of whoever made one.
+
+    Returns how many it was, and how many are left.
+    """
+    lock_user(session, booking.host_id)
+    upcoming = visitors.upcoming_of_visitor(session, booking, by_email_only=by_email_only)
+    for one in upcoming[:CANCEL_STEP]:
+        cancel(session, one, by=booking.host.email, reason=reason)
+    return len(upcoming[:CANCEL_STEP]), len(upcoming[CANCEL_STEP:])
 
 
 def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool) -> None:

@@ -103,8 +103,8 @@ class BookingBody(Body):
         Field(description="Answers by the slug of the question; notes are what is said besides."),
     ] = {}
 
-    def raw(self, attempt: str | None) -> RawBooking:
-        """Return the booking as forms check it."""
+    def raw(self, attempt: str | None, address: str | None) -> RawBooking:
+        """Return the booking as forms check it; `address` is a visitor's."""
         notes = self.booking_fields_responses.get("notes", "")
         return RawBooking(
             start=instant(self.start) if self.start.microsecond == 0 else "",
@@ -116,6 +116,7 @@ class BookingBody(Body):
             answers={name: _answer(given) for name, given in self.booking_fields_responses.items()},
             metadata=Metadata(self.metadata),
             attempt=attempt,
+            address=address,
         )
 
 

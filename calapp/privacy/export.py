@@ -32,6 +32,8 @@ LEFT_OUT = {
     "old_secret",
     "claim",
     "attempt",
+    "address_key",
+    "email_key",
 }
 AT_ONCE = 500  # rows
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, upd
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.bookings.models import Attendee, Booking
+from calapp.bookings.models import Attendee, Booking, VisitorAct
 from calapp.bookings.service import searchable
 from calapp.config import settings
 from calapp.db import database_now
@@ -131,7 +131,7 @@ def _erase_words(booking: Booking) -> None:
     booking.time_zone = "UTC"
     booking.notes = ""
     booking.answers, booking.link_metadata, booking.metadata_left_out = {}, {}, []
-    booking.attempt = None
+    booking.attempt = booking.address_key = booking.email_key = None
     if booking.event_type.location_kind == LocationKind.PHONE:
         booking.location = ""
     for field in REASONS:
@@ -149,6 +149,8 @@ def _redact(booking: Booking, email: str) -> None:
 def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     """Erase what was told about bookings: bodies, answers of receivers, mails."""
     uids = [booking.uid for booking in bookings]
+    chains = {booking.chain for booking in bookings}
+    _changed(session, update(VisitorAct).where(VisitorAct.chain.in_(chains)).values(address_key=None))
     events = session.execute(select(Event.id, Event.uid).where(Event.subject.in_(uids))).all()
     hosts = {booking.host_id for booking in bookings}
     words = [*uids, *(event.uid for event in events)]

@@ -189,4 +189,8 @@ def free_port() -> int:
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return the environment of Calapp's programs: nothing of this machine's own settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | {"CALAPP_DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | settings
+    many = {
+        "OPEN_BOOKINGS_PER_ADDRESS": "0",
+        "OPEN_BOOKINGS_PER_EMAIL": "0",
+    }  # one machine books everything here
+    return kept | many | {"CALAPP_DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | settings

@@ -1,0 +1,33 @@
+"""Who is the same visitor: pure rules for internet addresses and mailboxes."""
+
+import ipaddress
+
+# The one large provider that is known to ignore dots.
+DOTLESS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
+
+
+def network_of(address: str) -> str:
+    """Return what an address is counted as: itself; an IPv6 address's /64, all of which one person has."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.ip_network((found, 64), strict=False))
+        found = found.ipv4_mapped
+    return str(found)
+
+
+def mailbox_of(email: str) -> str:
+    """Return which mailbox an email address leads to, as far as that can be known without asking.
+
+    Letters in either case are the same everywhere, and what follows a plus sign is nearly everywhere the
+    person's own invention: both are free to vary, so neither makes another visitor. Dots make another person
+    with most providers; only Google is known to ignore them.
+    """
+    local, _, domain = email.strip().casefold().rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in DOTLESS:
+        local, domain = local.replace(".", ""), DOTLESS[domain]
+    return f"{local}@{domain}"

@@ -1,0 +1,198 @@
+"""What one visitor may cause: open bookings, moves, and emails to others.
+
+All of it is counted in the database, so that neither a restart nor an emptied Valkey nor a second web process
+begins anew, and under keys that a visitor cannot renew at will: the network that a request comes from, the
+mailbox, the chain of a booking. What the host or the host's program does is not counted.
+"""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from calapp.accounts.models import User
+from calapp.bookings.identity import mailbox_of, network_of
+from calapp.bookings.models import Attendee, Booking, VisitorAct
+from calapp.bookings.times import ACTIVE
+from calapp.clock import now
+from calapp.config import is_loopback, settings
+from calapp.db import one_at_a_time
+from calapp.errors import TooMany
+from calapp.mail import Mail
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DOTLESS = {
+    "gmail.com": "gmail.com",
+    "googlemail.com": "gmail.com",
+}  # the one large provider that ignores dots
+STEP = 500  # rows that one step forgets
+OVER = "Not sent: the meeting was over before it was released."
+
+log = logging.getLogger(__name__)
+
+
+def address_key(address: str) -> str:
+    """Return under what an address is kept: a hash that means nothing without SECRET_KEY."""
+    return _keyed("address", network_of(address))
+
+
+def email_key(email: str) -> str:
+    """Return under what a mailbox is counted."""
+    return _keyed("email", mailbox_of(email))
+
+
+def _keyed(kind: str, text: str) -> str:
+    key = settings().secret_key.encode()
+    return hmac.new(key, f"{kind} {text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+
+
+def check_open_bookings(session: Session, host: User, address: str, email: str) -> None:
+    """Raise TooMany when a visitor has as many upcoming bookings with a host as the settings allow.
+
+    The caller holds the host's lock, so two requests at once cannot both take the last place.
+    """
+    limits = (
+        ("OPEN_BOOKINGS_PER_ADDRESS", settings().open_bookings_per_address, Booking.address_key, "address"),
+        ("OPEN_BOOKINGS_PER_EMAIL", settings().open_bookings_per_email, Booking.email_key, "email"),
+    )
+    for name, most, column, kind in limits:
+        key = address_key(address) if kind == "address" else email_key(email)
+        open_now = (Booking.host_id == host.id, column == key, _upcoming())
+        if not most or (session.scalar(select(func.count(Booking.id)).where(*open_now)) or 0) < most:
+            continue
+        whose = "from your internet address" if kind == "address" else "for this email address"
+        bookings = (
+            "There is already 1 upcoming booking"
+            if most == 1
+            else f"There are already {most} upcoming bookings"
+        )
+        raise _refused(
+            name,
+            host,
+            address,
+            f"{bookings} with {host.name} {whose}, which is the most there may be. Please cancel one first.",
+        )
+
+
+def check_moves(session: Session, host: User, booking: Booking, address: str) -> None:
+    """Raise TooMany when visitors have moved a meeting as often within an hour as the settings allow."""
+    most = settings().moves_per_hour
+    if not most or settings().rate_limits == "off":
+        return
+    moves = (VisitorAct.chain == booking.chain, VisitorAct.moved, VisitorAct.at > now() - HOUR)
+    count, first = session.execute(
+        select(func.count(VisitorAct.id), func.min(VisitorAct.at)).where(*moves)
+    ).one()
+    if count >= most:
+        often = "once" if most == 1 else f"{most} times"
+        words = (
+            f"This meeting was moved {often} within an hour. Please wait a while before you move it again."
+        )
+        raise _refused("MOVES_PER_HOUR", host, address, words, _wait(first, HOUR))
+
+
+def admit(
+    session: Session,
+    host: User,
+    address: str,
+    chain: str,
+    *,
+    recipients: int,
+    moved: bool = False,
+    always: bool = False,
+) -> bool:
+    """Count a visitor's act that sends emails; return whether they wait for the host instead of going out.
+
+    `recipients` are the visitor and the guests: the host asked to be told, and always is. Beyond what a
+    host's visitors may cause in a day they wait. Beyond what an address may cause in an hour TooMany is
+    raised, unless the act is one to be had `always`, as a cancellation is: then its emails wait, too.
+    """
+    if settings().rate_limits == "off":
+        return False
+    key = address_key(address)
+    one_at_a_time(session, f"address {key}")  # which may be busy with another host at the same moment
+    parked = False
+    used, first = _used(session, VisitorAct.address_key == key, HOUR)
+    most = settings().recipients_per_hour
+    if most and used + recipients > most:
+        words = (
+            f"Bookings from your internet address have sent emails to {used} people within an hour; at most "
+            f"{most} are possible. Please wait a while, or invite fewer guests."
+        )
+        refused = _refused("RECIPIENTS_PER_HOUR", host, address, words, _wait(first, HOUR))
+        if not always:
+            raise refused
+        parked = True
+    of_host = and_(VisitorAct.host_id == host.id, ~VisitorAct.parked)
+    most = settings().recipients_per_day_per_host
+    if not parked and most and _used(session, of_host, DAY)[0] + recipients > most:
+        _refused("RECIPIENTS_PER_DAY_PER_HOST", host, address, "")
+        parked = True
+    act = VisitorAct(host_id=host.id, address_key=key, chain=chain, moved=moved, recipients=recipients)
+    act.parked, act.at = parked, now()
+    session.add(act)
+    return parked
+
+
+def _used(session: Session, whose: ColumnElement[bool], span: timedelta) -> tuple[int, datetime | None]:
+    total = select(func.coalesce(func.sum(VisitorAct.recipients), 0), func.min(VisitorAct.at))
+    used, first = session.execute(total.where(whose, VisitorAct.at > now() - span)).one()
+    return int(used), first
+
+
+def _wait(first: datetime | None, span: timedelta) -> int:
+    """Return in how many seconds the oldest of what was counted counts no more."""
+    return max(1, int((first + span - now()).total_seconds()) + 1) if first else int(span.total_seconds())
+
+
+def _refused(limit: str, host: User, address: str, words: str, seconds: int = 3600) -> TooMany:
+    """Log that a limit was reached, and return the error to raise."""
+    said: dict[str, object] = {"limit": limit, "host": host.id}
+    if settings().public and is_loopback(address):
+        said["note"] = "all visitors seem to come from this machine: is TRUSTED_PROXIES right?"
+    log.warning("limit reached", extra={"said": said})
+    return TooMany(words, retry_after=seconds)
+
+
+def _upcoming() -> ColumnElement[bool]:
+    return and_(Booking.status.in_(ACTIVE), Booking.starts_at > now())
+
+
+def upcoming_of_visitor(
+    session: Session, booking: Booking, *, by_email_only: bool = False
+) -> Sequence[Booking]:
+    """Return a host's upcoming bookings of whoever made one: of the same mailbox, or the same address."""
+    visitor = booking.visitor.email
+    same = [
+        Booking.email_key == (booking.email_key or email_key(visitor)),
+        Booking.attendees.any(and_(Attendee.position == 0, func.lower(Attendee.email) == visitor.lower())),
+    ]
+    if booking.address_key and not by_email_only:
+        same.append(Booking.address_key == booking.address_key)
+    mine = (Booking.host_id == booking.host_id, _upcoming(), or_(*same))
+    return session.scalars(select(Booking).where(*mine).order_by(Booking.starts_at)).all()
+
+
+def forget_addresses(session: Session) -> int:
+    """Forget a step of what is needed no more; return how many rows it was.
+
+    Where a booking that is over came from, what was counted more than a day ago, and emails that waited for
+    the host until the meeting was over.
+    """
+    over = select(Booking.id).where(Booking.email_key.is_not(None), Booking.ends_at <= now())
+    bookings = session.scalars(over.order_by(Booking.ends_at).limit(STEP)).all()
+    _change(session, update(Booking).where(Booking.id.in_(bookings)).values(address_key=None, email_key=None))
+    acts = session.scalars(select(VisitorAct.id).where(VisitorAct.at < now() - DAY).limit(STEP)).all()
+    _change(session, delete(VisitorAct).where(VisitorAct.id.in_(acts)))
+    late = (Mail.parked_at.is_not(None), Mail.about == Booking.uid, Booking.ends_at <= now())
+    mails = session.scalars(select(Mail.id).where(*late).limit(STEP)).all()
+    _change(session, update(Mail).where(Mail.id.in_(mails)).values(parked_at=None, error=OVER))
+    return max(len(bookings), len(acts), len(mails))
+
+
+def _change(session: Session, statement: object) -> None:
+    session.execute(statement, execution_options={"synchronize_session": False})  # type: ignore[call-overload]
