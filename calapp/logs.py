@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from calapp.config import Settings
+from calapp.text import clean
 
 SHOWN = 8  # characters of a booking's uid: enough to find it, not enough to open its page
 REQUEST: ContextVar[str] = ContextVar("request", default="")  # the id of the request that is answered
@@ -32,11 +33,11 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record, with what it was told to carry and the traceback of an error."""
         lines = "\n".join(self._lines(record, record.getMessage()))
-        return f"{lines}\n{_traceback(self, record)}" if record.exc_info else lines
+        return f"{lines}\n{_indented(_traceback(self, record))}" if record.exc_info else lines
 
     def _lines(self, record: logging.LogRecord, message: str) -> list[str]:
         at = f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S}"
-        start = f"{at} {self.process} {record.levelname.lower()}: {message}"
+        start = f"{at} {self.process} {record.levelname.lower()}: {_in_one_line(message)}"
         return [
             start + "".join([f" {name}={_word(value)}" for name, value in fields])
             for fields in _fields(record)
@@ -76,6 +77,15 @@ def _word(value: object) -> str:
     if text.isidentifier() or value.__class__ is int:  # most are, and to ask so costs least
         return text
     return json.dumps(text) if not text.isprintable() or QUOTED.search(text) else text
+
+
+def _in_one_line(message: str) -> str:
+    """Return a message so that nobody's text in it can pass for a line of the log, or steer a terminal."""
+    return message if message.isprintable() else json.dumps(message)[1:-1]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {one}" for one in clean(text).split("\n"))
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:

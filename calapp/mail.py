@@ -23,6 +23,7 @@ from calapp.broker import CHORES, nudge
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import UTCDateTime, after_commit, database_now, db
+from calapp.text import clean, line
 
 BATCH = 20  # mails of one claim, sent over one connection
 PATIENCE = 15.0  # seconds for each answer of the mail server
@@ -249,15 +250,15 @@ def written(letter: Letter) -> EmailMessage:
     message = EmailMessage()
     sender = _sender()
     message["From"] = f"Calapp <{sender}>"
-    message["To"] = _ascii(letter.recipient)
+    message["To"] = _ascii(line(letter.recipient))
     if letter.reply_to:
-        message["Reply-To"] = _ascii(letter.reply_to)
-    message["Subject"] = letter.subject
+        message["Reply-To"] = _ascii(line(letter.reply_to))
+    message["Subject"] = line(letter.subject)
     message["Date"] = formatdate(letter.created_at.timestamp())
     # The same at every try, so that a mail sent twice, since a worker died between, shows once.
     message["Message-ID"] = f"<{letter.id}.{int(letter.created_at.timestamp() * 1e6)}@{_domain(sender)}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(letter.body)
+    message.set_content(clean(letter.body))
     if letter.calendar is not None:
         message.add_attachment(letter.calendar, subtype="calendar", filename="invite.ics")
         part = list(message.iter_attachments())[-1]

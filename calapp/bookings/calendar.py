@@ -1,4 +1,8 @@
-"""Bookings as iCalendar (RFC 5545): one event each, the same UID for a whole chain of reschedules."""
+"""Bookings as iCalendar (RFC 5545): one event each, the same UID for a whole chain of reschedules.
+
+Texts are cleaned here once more: one old booking with a control character in its notes would make the whole
+feed unreadable for strict readers.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,7 +13,11 @@ from icalendar import Calendar, Event, vCalAddress, vText
 from calapp.accounts.models import User
 from calapp.bookings.models import Booking, Status
 from calapp.event_types.models import LocationKind
+from calapp.text import clean, line
 
+# A parameter has no way to write a quotation mark that all readers know (RFC 6868 has one), and some take a
+# backslash for the beginning of an escape, as in a property's text.
+NOT_IN_PARAMETERS = str.maketrans({'"': "'", "\\": "/"})
 PRODUCT = "-//Calapp//Calapp//EN"
 STATUSES = {
     Status.ACCEPTED: "CONFIRMED",
@@ -39,7 +47,7 @@ def invitation(booking: Booking, base_url: str, *, for_guest: bool = False) -> t
 def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
     """Return a host's calendar feed."""
     calendar = _calendar()
-    calendar.add("x-wr-calname", f"Bookings of {host.name}")
+    calendar.add("x-wr-calname", line(f"Bookings of {host.name}"))
     for booking in bookings:
         calendar.add_component(_event(booking, base_url))
     return calendar.to_ical().decode()
@@ -60,11 +68,12 @@ def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event
     event.add("dtstamp", booking.updated_at)
     event.add("dtstart", booking.starts_at)
     event.add("dtend", booking.ends_at)
-    event.add("summary", public_title(booking) if for_guest else booking.title)
-    event.add("description", link_text(booking, base_url) if for_guest else description(booking, base_url))
+    text = link_text(booking, base_url) if for_guest else description(booking, base_url)
+    event.add("summary", line(public_title(booking) if for_guest else booking.title))
+    event.add("description", clean(text))
     event.add("status", STATUSES[booking.current_status])
     if booking.location and not (for_guest and booking.event_type.location_kind == LocationKind.PHONE):
-        event.add("location", booking.location)
+        event.add("location", line(booking.location))
     event.add("organizer", _person(booking.host.email, booking.host.name))
     for person in booking.attendees:
         event.add("attendee", _person(person.email, person.name))
@@ -72,8 +81,8 @@ def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event
 
 
 def _person(email: str, name: str) -> vCalAddress:
-    address = vCalAddress(f"mailto:{email}")
-    address.params["CN"] = vText(name)
+    address = vCalAddress(f"mailto:{line(email)}")
+    address.params["CN"] = vText(line(name).translate(NOT_IN_PARAMETERS))
     return address
 
 

@@ -13,6 +13,7 @@ from calapp.config import settings
 from calapp.event_types.models import LocationKind
 from calapp.local_time import spoken_time
 from calapp.mail import Mail, post
+from calapp.text import clean, line
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ def _mail(booking: Booking, reader: Reader, note: str = "") -> Mail:
         about=booking.uid,
         recipient=reader.email,
         reply_to=reader.answers_to,
-        subject=" ".join(reader.subject.split())[:300],
-        body=_text(booking, reader, f"{base}/{reader.page}/{booking.uid}") + note,
+        subject=line(reader.subject)[:300],
+        body=clean(_text(booking, reader, f"{base}/{reader.page}/{booking.uid}") + note),
         calendar=ics,
         calendar_method=method,
     )
@@ -99,7 +100,7 @@ def _mail(booking: Booking, reader: Reader, note: str = "") -> Mail:
 def _text(booking: Booking, reader: Reader, link: str) -> str:
     """Return a mail's text, its times in the reader's zone with the zone named."""
     zone = reader.zone
-    people = ", ".join(f"{person.name} <{person.email}>" for person in booking.attendees)
+    people = ", ".join(f"{line(person.name)} <{person.email}>" for person in booking.attendees)
     lines = [
         public_title(booking) if reader.guest else booking.title,
         "",
@@ -135,7 +136,7 @@ def _said(answer: object) -> str:
 
 
 def _line(label: str, text: str | None) -> list[str]:
-    return [f"{label}: {text}"] if text else []
+    return [f"{line(label)}: {text}"] if text else []
 
 
 def of_chain(session: Session, booking: Booking) -> list[Mail]:
