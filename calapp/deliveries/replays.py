@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from calapp.broker import CHORES, nudge
 from calapp.db import after_commit, database_now
 from calapp.deliveries import rendering
 from calapp.deliveries.batches import ByIds
-from calapp.deliveries.models import Delivery, Event, Replay, ReplayState, State, waiting_at
+from calapp.deliveries.models import Delivery, Event, Replay, ReplayState, State, stands, waiting_at
 from calapp.deliveries.order import WAIT_AGAIN, queue_up
 from calapp.deliveries.rendering import Rendered
 from calapp.errors import Conflict, Invalid
@@ -28,6 +28,12 @@ COPIES = ByIds(
   state, attempts, tries, manual)
 SELECT event_id, webhook_id, chain, body, content_type, :at, 'waiting', 0, 0, true FROM delivery
 WHERE id {among} ORDER BY id RETURNING id, event_id"""
+)
+
+# What waits still comes due at once, and keeps its place: in its schedule, and behind an earlier one.
+HASTEN = ByIds(
+    """UPDATE delivery SET due_at = :at WHERE id {among} AND state = 'waiting' AND due_at > :at
+AND claim IS NULL AND after_id IS NULL"""
 )
 
 
@@ -73,6 +79,7 @@ def start(session: Session, webhook: Webhook, window: Window, total: int) -> Rep
     )
     if not total:
         raise Invalid("There is nothing to send in this window.")
+    webhook.hold_until = None  # its host says that it is worth an attempt now; Retry-After stands
     replay = Replay(
         webhook_id=webhook.id,
         from_at=window.from_at,
@@ -117,14 +124,21 @@ def _next_step(session: Session, replay: Replay) -> Step | None:
     if webhook is None or webhook.deleted_at is not None or not webhook.active:
         return Step(replay.id, replay.cursor, (), ReplayState.STOPPED)
     room = _room(session, webhook.id)
-    if room <= 0:
-        return None
     window = Window(from_at=replay.from_at, to_at=replay.to_at, only_failed=replay.only_failed)
     begin = replay.cursor or _last_before(session, webhook.id, window)
-    query = _wanted(webhook.id, window).where(Delivery.id > begin).order_by(Delivery.id).limit(room)
-    ids = tuple(session.scalars(query))
-    state = ReplayState.DONE if len(ids) < room else ReplayState.RUNNING
-    return Step(replay.id, replay.cursor, ids, state, rendering.corrected(session, ids))
+    query = _wanted(webhook.id, window).add_columns(Delivery.state).where(Delivery.id > begin)
+    found = session.execute(query.order_by(Delivery.id).limit(MOST_WAITING)).all()
+    ids: list[int] = []
+    for delivery_id, state in found:
+        room -= state != State.WAITING  # which takes no room: it waits already
+        if room < 0:
+            break
+        ids.append(delivery_id)
+    if found and not ids:
+        return None
+    whole = len(ids) == len(found) < MOST_WAITING
+    leads_to = ReplayState.DONE if whole else ReplayState.RUNNING
+    return Step(replay.id, replay.cursor, ids, leads_to, rendering.corrected(session, ids))
 
 
 def _last_before(session: Session, webhook_id: int, window: Window) -> int:
@@ -153,19 +167,23 @@ def take(session: Session, step: Step) -> None:
 
 
 def _wanted(webhook_id: int, window: Window) -> Any:
-    """Select the first delivery of each event of the window, unless a copy of it is on its way already."""
+    """Select the first delivery of each event of the window, unless a copy of it is on its way already.
+
+    One that still waits is among them: it comes due at once.
+    """
     other = aliased(Delivery)
     passed_over = exists().where(
         other.event_id == Delivery.event_id,
         # The sum keeps the databases from walking the webhook's whole log for each of its rows.
         other.webhook_id + 0 == webhook_id,
-        or_(other.id < Delivery.id, other.state == State.WAITING),
+        or_(other.id < Delivery.id, and_(other.state == State.WAITING, Delivery.state != State.WAITING)),
     )
+    states = NOT_DELIVERED if window.only_failed else FINISHED
     conditions: list[ColumnElement[bool]] = [
         Delivery.webhook_id == webhook_id,
         Delivery.created_at >= window.from_at,
         Delivery.created_at <= window.to_at,
-        Delivery.state.in_(NOT_DELIVERED if window.only_failed else FINISHED),
+        Delivery.state.in_((*states, State.WAITING)),
         Event.body.is_not(None),
         ~passed_over,
     ]
@@ -180,7 +198,7 @@ def _room(session: Session, webhook_id: int) -> int:
 def _send(session: Session, webhook_id: int, ids: Sequence[int], corrected: Mapping[int, Rendered]) -> int:
     """Make deliveries wait, copies of those that were delivered; return how many, since a look may be old.
 
-    One whose template can still not be rendered stays failed.
+    What waits already comes due at once. One whose template can still not be rendered stays failed.
     """
     for delivery_id, made in corrected.items():
         if made.problem is None:
@@ -198,7 +216,12 @@ def _send(session: Session, webhook_id: int, ids: Sequence[int], corrected: Mapp
     queue_up(
         session, webhook_id, [(copies.get(row.event_id, row.id), row.chain) for row in found], WAIT_AGAIN
     )
-    return len(found)
+    waiting = session.scalars(select(Delivery.id).where(Delivery.id.in_(ids), stands(State.WAITING))).all()
+    waiting = sorted(set(waiting) - {row.id for row in found})
+    if waiting:
+        HASTEN.run(session, waiting, at=database_now(session))
+        after_commit(session, "nudge", nudge)
+    return len(found) + len(waiting)
 
 
 def _end(session: Session, replay: Replay, state: ReplayState) -> None:

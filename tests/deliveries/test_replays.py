@@ -15,7 +15,7 @@ from calapp.deliveries.replays import Window
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
-from tests.receiver import Receiver
+from tests.receiver import Receiver, answer
 
 pytestmark = on_both_databases
 
@@ -219,3 +219,56 @@ def test_what_waits_is_found_without_a_walk_through_the_log(
     wanted = query.compile(session.bind, compile_kwargs={"literal_binds": True})
     plan = str(session.execute(text(f"EXPLAIN {'' if database else 'QUERY PLAN '}{wanted}")).all())
     assert "ix_delivery_log" not in plan
+
+
+@pytest.fixture
+def waiting(
+    webhook: Webhook,
+    receiver: Receiver,
+    happen: Callable[..., object],
+    deliver: Callable[[], None],
+    change: Callable[..., None],
+) -> Webhook:
+    """A webhook in backoff with five deliveries that are due in fourteen hours."""
+    receiver.behave = answer("503 Service Unavailable")
+    for number in range(5):
+        happen(f"chain {number}")
+    deliver()
+    with transaction() as writing:
+        writing.execute(update(Delivery).values(due_at=now() + timedelta(hours=14), tries=7))
+    change(webhook, hold_until=now() + timedelta(minutes=20), failures=9)
+    receiver.requests.clear()
+    receiver.behave = answer()
+    return webhook
+
+
+def test_d7_what_still_waits_is_offered_and_goes_at_once(
+    waiting: Webhook, receiver: Receiver, deliver: Callable[[], None], session: Session
+) -> None:
+    replay = start(waiting, only_failed=True)
+    jobs.continue_replays()
+    deliver()
+    session.refresh(replay)
+    assert (replay.total, replay.done, replay.state) == (5, 5, ReplayState.DONE)
+    assert len(receiver.requests) == 5
+
+
+def test_d7_what_waits_takes_no_room_from_what_is_sent_again(
+    waiting: Webhook, monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    monkeypatch.setattr(replays, "MOST_WAITING", 2)
+    replay = start(waiting, only_failed=True)
+    for _ in range(4):
+        jobs.continue_replays()
+    session.refresh(replay)
+    assert (replay.done, replay.state) == (5, ReplayState.DONE)
+
+
+def test_d7_what_fails_again_keeps_its_place_in_the_schedule(
+    waiting: Webhook, receiver: Receiver, deliver: Callable[[], None], session: Session
+) -> None:
+    receiver.behave = answer("422 Unprocessable Content")
+    start(waiting, only_failed=True)
+    jobs.continue_replays()
+    session.rollback()
+    assert set(session.scalars(select(Delivery.tries))) == {7}
