@@ -1,14 +1,15 @@
 """The API of what was sent and what happened: the log, resend, replay, and the feed of events."""
 
 from calapp.accounts.keys import READ, WRITE, api_host, api_key
-from calapp.db import db, transaction
-from calapp.deliveries import feed, log, replays, service, waiting, wire
+from calapp.db import database_now, db, transaction
+from calapp.deliveries import feed, log, parked, replays, service, waiting, wire
 from calapp.deliveries.feed import FeedPage
+from calapp.deliveries.models import State
 from calapp.deliveries.replays import Window
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
 from calapp.webhooks.api import own_webhook
-from calapp.webhooks.models import Webhook
+from calapp.webhooks.models import Settling, Webhook
 
 blueprint = Api("deliveries_api", tag="Deliveries and events")
 
@@ -28,7 +29,8 @@ def deliveries(webhook_id: str, query: wire.DeliveryQuery) -> Page:
     """Show the log of a webhook, newest first."""
     webhook = own_webhook(webhook_id)
     page = log.page_of(db.session(), webhook.id, query.filter(), query.take)
-    rows = [wire.Delivery(**wire.delivery_fields(row, webhook.uid)) for row in page.rows]
+    at = database_now(db.session())
+    rows = [wire.Delivery(**wire.delivery_fields(row, webhook, at)) for row in page.rows]
     older = page.older.before if page.older else None
     return Page(rows, wire.DeliveryInfo(next=older, has_more=older is not None))
 
@@ -39,7 +41,7 @@ def delivery(delivery_id: int) -> wire.DeliveryWithAttempts:
     session = db.session()
     found = service.find_of_host(session, api_host().id, delivery_id)
     return wire.DeliveryWithAttempts(
-        **wire.delivery_fields(log.row_of(session, found.id), found.webhook.uid),
+        **wire.delivery_fields(log.row_of(session, found.id), found.webhook, database_now(session)),
         subscriber_url=found.webhook.subscriber_url,
         body=None if found.template_failed else found.event.body if found.body is None else found.body,
         attempts=[wire.attempt(one) for one in service.attempts_of(session, found.id)],
@@ -64,7 +66,8 @@ def resend(delivery_id: int, body: wire.ResendWanted) -> wire.Delivery:
     with transaction() as session:
         found = service.find_of_host(session, api_host().id, delivery_id)
         again = service.resend(session, found, body.template)
-        return wire.Delivery(**wire.delivery_fields(log.row_of(session, again.id), again.webhook.uid))
+        row = log.row_of(session, again.id)
+        return wire.Delivery(**wire.delivery_fields(row, again.webhook, database_now(session)))
 
 
 @blueprint.operation(
@@ -125,6 +128,45 @@ def _latest(webhook: Webhook) -> wire.Replay:
     if found is None:
         raise NotFound("Nothing of this webhook was ever replayed.")
     return wire.replay(found, webhook.uid)
+
+
+@blueprint.operation("GET", f"{WEBHOOK}/parked", access=READ, answer=wire.Parked)
+def show_parked(webhook_id: str) -> wire.Parked:
+    """Show how many events are parked at a webhook, and what becomes of them."""
+    return _parked(own_webhook(webhook_id))
+
+
+@blueprint.operation(
+    "POST", f"{WEBHOOK}/parked/release", access=WRITE, answer=wire.Parked, status=202, errors=(409,)
+)
+def release_parked(webhook_id: str) -> wire.Parked:
+    """Send the parked events of a webhook that is on, in the order in which they happened.
+
+    While nothing is decided, later events of their bookings wait behind them, for an hour at most after the
+    webhook was switched on.
+    """
+    return _decide(webhook_id, Settling.SEND)
+
+
+@blueprint.operation("POST", f"{WEBHOOK}/parked/discard", access=WRITE, answer=wire.Parked, status=202)
+def discard_parked(webhook_id: str) -> wire.Parked:
+    """Discard the parked events of a webhook; they stay in its log and can be resent."""
+    return _decide(webhook_id, Settling.DROP)
+
+
+def _decide(webhook_id: str, choice: Settling) -> wire.Parked:
+    with transaction() as session:
+        webhook = own_webhook(webhook_id)
+        parked.decide(session, webhook, choice)
+    with transaction() as session:
+        parked.take_step(session, webhook.id)
+    return _parked(own_webhook(webhook_id))
+
+
+def _parked(webhook: Webhook) -> wire.Parked:
+    db.session().refresh(webhook)
+    count = service.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
+    return wire.parked(webhook, count)
 
 
 @blueprint.operation(

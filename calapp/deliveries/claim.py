@@ -26,7 +26,8 @@ PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id FROM d
 JOIN webhook ON webhook.id = delivery.webhook_id
 WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND delivery.due_at <= :now AND {ON}"""
 
-# One index probe for each endpoint that has something waiting, however long its backlog is.
+# One index probe for each endpoint that has something waiting, however long its backlog is; since when it
+# could be sent: what a backoff or Retry-After held back has not waited for a worker meanwhile.
 READY = Plain(
     f"""
 WITH RECURSIVE endpoint(id) AS (
@@ -36,12 +37,13 @@ WITH RECURSIVE endpoint(id) AS (
           WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id)
   FROM endpoint WHERE endpoint.id IS NOT NULL
 ), waiting AS MATERIALIZED (
-  SELECT webhook.id, webhook.failures,
+  SELECT webhook.id, webhook.failures, hold_until, asked_until, released_at,
     (SELECT min(due_at) FROM delivery
      WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL) AS first_due
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {WILLING}
 )
-SELECT id, failures, first_due, NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED}""",
+SELECT id, failures, max(first_due, coalesce(hold_until, ''), coalesce(asked_until, ''),
+  coalesce(released_at, '')), NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED}""",
     f"""
 WITH RECURSIVE endpoint(id, first_due) AS (
   (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
@@ -53,8 +55,9 @@ WITH RECURSIVE endpoint(id, first_due) AS (
     ORDER BY webhook_id, due_at LIMIT 1
   ) AS later
 )
-SELECT webhook.id, webhook.failures, endpoint.first_due, CAST(NULL AS integer) FROM endpoint
-JOIN webhook ON webhook.id = endpoint.id WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED}""",
+SELECT webhook.id, webhook.failures, greatest(endpoint.first_due, hold_until, asked_until, released_at),
+  CAST(NULL AS integer) FROM endpoint JOIN webhook ON webhook.id = endpoint.id
+WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED}""",
 )
 
 # What has come due last, whatever the number of endpoints; a bound, since it may be very much at once.

@@ -27,6 +27,7 @@ COLUMNS = (
     Delivery.reason,
     Delivery.created_at,
     Delivery.finished_at,
+    Delivery.pressed_at,
     Event.uid,
     Event.trigger,
     Event.subject,

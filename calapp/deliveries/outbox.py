@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # An earlier delivery of the same chain that has failed so often holds the later ones up no longer.
 TRIES_THAT_HOLD = 4
+# For so long after its webhook is on again, while nothing is decided, what is parked holds later ones up.
+PARKED_HOLD = timedelta(hours=1)
 
 
 def record(
@@ -85,12 +87,19 @@ def _sends_parked(webhook: Subscriber) -> bool:
     return webhook.active and webhook.settling == Settling.SEND
 
 
+def _holds_parked(webhook: Subscriber, at: datetime) -> bool:
+    """Return whether a webhook was switched on so lately that its host may still decide what is parked."""
+    lately = webhook.on_at is not None and webhook.on_at + PARKED_HOLD > at
+    return webhook.active and lately and webhook.settling is None
+
+
 def _rows(
     session: Session, event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the deliveries of an event, to be written by one statement whatever their number is."""
     earlier = _earlier_waiting(session, [one.id for one in told if one.active], event.chain)
-    behind_parked = _with_parked(session, [one.id for one in told if _sends_parked(one)], event.chain)
+    holding = [one.id for one in told if _sends_parked(one) or _holds_parked(one, event.created_at)]
+    parked = _last_parked(session, holding, event.chain)
     room = limits.EVENT_BYTES - len((event.body or "").encode())
     rows = []
     for webhook in told:
@@ -101,17 +110,21 @@ def _rows(
             state, reason = State.FAILED, made.problem
         elif not webhook.active:
             state, reason = State.PARKED, "The webhook was off when this happened."
-        elif webhook.id in behind_parked:
+        elif webhook.id in parked and _sends_parked(webhook):
             reason = "It follows earlier events of its booking, which were parked and are being sent."
             state = State.PARKED
-        after_id = None if reason else earlier.get(webhook.id)
+        due_at = event.created_at
+        if after_id := None if reason else earlier.get(webhook.id):
+            due_at = None
+        elif webhook.id in parked and webhook.on_at and not reason:
+            after_id, due_at = parked[webhook.id], webhook.on_at + PARKED_HOLD
         rows.append(
             {
                 "event_id": event.id,
                 "webhook_id": webhook.id,
                 "chain": event.chain,
                 "state": state,
-                "due_at": None if reason or after_id else event.created_at,
+                "due_at": None if reason else due_at,
                 "after_id": after_id,
                 **made.columns(),
                 "reason": reason,
@@ -145,9 +158,12 @@ def _earlier_waiting(session: Session, webhook_ids: Sequence[int], chain: str) -
     return dict(rows)
 
 
-def _with_parked(session: Session, webhook_ids: Sequence[int], chain: str) -> set[int]:
-    """Return which of these webhooks have parked deliveries of this chain."""
-    query = select(Delivery.webhook_id).where(
-        Delivery.webhook_id.in_(webhook_ids), Delivery.chain == chain, stands(State.PARKED)
+def _last_parked(session: Session, webhook_ids: Sequence[int], chain: str) -> dict[int, int]:
+    """Return, by webhook, the id of the last delivery of this chain that is parked there."""
+    query = (
+        select(Delivery.webhook_id, func.max(Delivery.id))
+        .where(Delivery.webhook_id.in_(webhook_ids), Delivery.chain == chain, stands(State.PARKED))
+        .group_by(Delivery.webhook_id)
     )
-    return set(session.scalars(query)) if webhook_ids else set()
+    rows = session.execute(query).all() if webhook_ids else []
+    return dict(rows)

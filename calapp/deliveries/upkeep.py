@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from calapp.config import settings
@@ -56,9 +56,9 @@ def free_left_behind(session: Session) -> int:
 def left_behind(session: Session) -> Sequence[int]:
     """Return a step of what waits behind a delivery that holds nothing up any more."""
     earlier = aliased(Delivery)
-    holding = exists().where(
-        earlier.id == Delivery.after_id, earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD
-    )
+    waits = and_(earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD)
+    undecided = and_(earlier.state == State.PARKED, Delivery.due_at.is_not(None))  # until then at the latest
+    holding = exists().where(earlier.id == Delivery.after_id, or_(waits, undecided))
     return _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
 
 

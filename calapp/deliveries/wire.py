@@ -1,6 +1,7 @@
 """Deliveries, replays and the feed as the API writes them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -10,8 +11,10 @@ from calapp.deliveries import models
 from calapp.deliveries.feed import LATEST, FeedPage, cursor
 from calapp.deliveries.log import STATES, Filter
 from calapp.deliveries.models import ReplayState, State
+from calapp.deliveries.outlook import Because, outlook
 from calapp.deliveries.rendering import TemplateChoice
 from calapp.rest.wire import MOST, Answer, Body, Instant, Query
+from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
 Take = Annotated[int, Field(ge=1, le=MOST, description="At most so many.")]
@@ -62,7 +65,16 @@ class Delivery(Answer):
     last_status: int | None
     reason: Annotated[str | None, Field(description="Why it failed, was parked or expired.")]
     created_at: Instant
-    next_attempt_at: Instant | None
+    next_attempt_at: Annotated[
+        Instant | None,
+        Field(
+            description="The earliest instant of the next attempt: the later of its own schedule and of its "
+            "webhook's backoff or `Retry-After`. null while it is being sent, has ended, or waits for others."
+        ),
+    ]
+    waiting_for: Annotated[
+        Because | None, Field(description="What it waits for; null when it does not wait.")
+    ]
     finished_at: Instant | None
 
 
@@ -138,6 +150,17 @@ class Replay(Answer):
     finished_at: Instant | None
 
 
+class Parked(Answer):
+    """What is parked at a webhook, and what becomes of it."""
+
+    webhook_id: str
+    parked: Annotated[int, Field(description="How many events are still parked.")]
+    decision: Annotated[
+        Literal["release", "discard"] | None,
+        Field(description="What is being done with them, in steps; null when nothing is, or all is done."),
+    ]
+
+
 class EventQuery(Query):
     """From where the feed is read, and whether to wait for news."""
 
@@ -181,11 +204,12 @@ class FeedInfo(Answer):
     has_more: bool
 
 
-def delivery_fields(row: Any, webhook_id: str) -> dict[str, Any]:
-    """Return the fields of a delivery from a row of the log."""
+def delivery_fields(row: Any, webhook: Webhook, at: datetime) -> dict[str, Any]:
+    """Return the fields of a delivery from a row of the log and its webhook, as they are at an instant."""
+    waits = outlook(row, webhook, at)
     return {
         "id": row.id,
-        "webhook_id": webhook_id,
+        "webhook_id": webhook.uid,
         "event_id": row.uid,
         "trigger_event": row.trigger,
         "booking_uid": row.subject,
@@ -195,7 +219,8 @@ def delivery_fields(row: Any, webhook_id: str) -> dict[str, Any]:
         "last_status": row.last_status,
         "reason": row.reason,
         "created_at": row.created_at,
-        "next_attempt_at": row.due_at if row.state == State.WAITING else None,
+        "next_attempt_at": waits.at if waits else None,
+        "waiting_for": waits.because if waits else None,
         "finished_at": row.finished_at,
     }
 
@@ -236,6 +261,13 @@ def replay(made: models.Replay, webhook_id: str) -> Replay:
         created_at=made.created_at,
         finished_at=made.finished_at,
     )
+
+
+def parked(webhook: Webhook, count: int) -> Parked:
+    """Write what is parked at a webhook."""
+    decisions: dict[str, Literal["release", "discard"]] = {"send": "release", "drop": "discard"}
+    decision = decisions[webhook.settling] if webhook.settling and count else None
+    return Parked(webhook_id=webhook.uid, parked=count, decision=decision)
 
 
 def events(page: FeedPage) -> Sequence[FeedEvent]:

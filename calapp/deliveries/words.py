@@ -3,11 +3,11 @@
 import json
 import shlex
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from calapp.clock import now
 from calapp.deliveries.models import Attempt, Delivery, State
+from calapp.deliveries.outlook import Because, held_until, outlook
 from calapp.deliveries.parcels import JSON_TYPE, request_headers, valid_secrets
 from calapp.local_time import to_the_second as when
 from calapp.webhooks.forms import HIDDEN
@@ -43,12 +43,6 @@ class Request:
     body: str | None
 
 
-def asked_until(webhook: Webhook) -> datetime | None:
-    """Return until when a receiver has asked to be left alone, when that is still to come."""
-    until = webhook.asked_until
-    return until if until is not None and until > now() else None
-
-
 def tone(row: Any) -> str:
     """Return the tone of a state's pill: good, bad, or nothing."""
     if row.state == State.DELIVERED:
@@ -61,17 +55,35 @@ def state_name(row: Any) -> str:
     return "Failing" if row.state == State.WAITING and row.tries else str(row.state).capitalize()
 
 
-def next_step(row: Any, zone: str) -> str:
-    """Say what comes next for a delivery that waits, or nothing."""
-    if row.state != State.WAITING:
+NEXT = {
+    Because.DUE: "next attempt now",
+    Because.IN_FLIGHT: "being sent",
+    Because.SCHEDULE: "next attempt at {at}",
+    Because.BACKOFF: "next attempt at {at} at the earliest, since the endpoint keeps failing (backoff)",
+    Because.RETRY_AFTER: "next attempt at {at} at the earliest: the receiver asked us to wait (Retry-After)",
+    Because.WEBHOOK_OFF: "not sent, since the webhook is off",
+}
+
+
+def next_step(row: Any, webhook: Webhook, zone: str) -> str:
+    """Say what comes next for a delivery that waits and what it waits for, or nothing."""
+    found = outlook(row, webhook, now())
+    if found is None:
         return ""
-    if row.due_at is None:
-        return "behind an earlier event of this booking"
-    if row.due_at <= now():
-        return "next try at once"
-    if row.claim is not None:
-        return "being sent"
-    return f"next try at {when(row.due_at, zone)}"
+    at = when(found.at, zone) if found.at else ""
+    if found.because is Because.EARLIER_EVENT:
+        latest = f", until {at} at the latest" if at else ""
+        return f"waiting for an earlier event of this booking{latest}"
+    return NEXT[found.because].format(at=at)
+
+
+def held(webhook: Webhook, zone: str) -> str:
+    """Say in a few words until when nothing is attempted at a webhook and why, or nothing."""
+    found = held_until(webhook, now()) if webhook.active else None
+    if found is None or found.at is None:
+        return ""
+    why = "Backoff" if found.because is Because.BACKOFF else "Retry-After"
+    return f"{why} until {when(found.at, zone)}"
 
 
 def phases(attempt: Attempt) -> list[Phase]:

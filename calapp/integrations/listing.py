@@ -10,7 +10,7 @@ PER_PAGE = 25
 STATES = {
     "on": lambda webhook: webhook.active,
     "off": lambda webhook: not webhook.active,
-    "failing": lambda webhook: webhook.failures > 0,
+    "failing": lambda webhook: webhook.failures > 0 or webhook.refused_events != "",
 }
 
 

@@ -9,6 +9,7 @@ from calapp.config import settings
 from calapp.db import db
 from calapp.deliveries.models import State
 from calapp.deliveries.service import counts
+from calapp.deliveries.words import held
 from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, redirect_to
 from calapp.integrations.listing import Listing, listing_of, read_wanted
 from calapp.integrations.models import Inspector
@@ -43,6 +44,7 @@ def list_context() -> dict[str, object]:
         "Trigger": Trigger,
         "inspector_url": inspector_url(inspector) if inspector else None,
         "zone": host.time_zone,
+        "held": held,
     }
 
 

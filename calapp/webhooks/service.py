@@ -1,7 +1,7 @@
 """The rules of webhooks: who is told, and how one is saved, switched and removed."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -31,6 +31,7 @@ class Subscriber(NamedTuple):
     active: bool
     settling: str | None
     payload_template: str | None
+    on_at: datetime | None
 
 
 def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str) -> list[Subscriber]:

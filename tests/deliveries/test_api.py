@@ -298,3 +298,37 @@ def test_a_ping_that_fails_says_why(rick_api: Client, webhook: Webhook, change: 
     change(webhook, subscriber_url="http://127.0.0.1:9/")
     told = rick_api.post(f"/v2/webhooks/{webhook.uid}/ping").get_json()["data"]
     assert (told["status"], told["failure"] != "") == (None, True)
+
+
+def parked_at(client: Client, webhook: Webhook, happen: Happen) -> str:
+    """Have an event parked and a later one of its booking wait behind it; return the webhook's path."""
+    path = f"/v2/webhooks/{webhook.uid}"
+    client.patch(path, json={"active": False})
+    happen("booked")
+    client.patch(path, json={"active": True})
+    happen("booked", sequence=2, trigger="BOOKING_CANCELLED")
+    return path
+
+
+@pytest.mark.parametrize(("verb", "count"), [("release", 2), ("discard", 1)])
+def test_d5_parked_events_are_released_or_discarded(
+    rick_api: Client, webhook: Webhook, receiver: Receiver, happen: Happen, deliver: Deliver, verb, count
+) -> None:
+    path = parked_at(rick_api, webhook, happen)
+    assert rick_api.data(f"{path}/parked") == {"webhookId": webhook.uid, "parked": 1, "decision": None}
+    made = rick_api.post(f"{path}/parked/{verb}")
+    assert (made.status_code, made.get_json()["data"]["parked"]) == (202, 0)
+    jobs.free_left_behind()
+    deliver()
+    assert len(receiver.requests) == count
+    assert rick_api.post(f"{path}/parked/{verb}").status_code == 202  # a second time there is nothing left
+
+
+def test_d5_nothing_is_released_while_the_webhook_is_off(
+    rick_api: Client, bob_api: Client, webhook: Webhook, happen: Happen
+) -> None:
+    path = parked_at(rick_api, webhook, happen)
+    rick_api.patch(path, json={"active": False})
+    refused = rick_api.post(f"{path}/parked/release")
+    assert (refused.status_code, "is off" in message(refused)) == (409, True)
+    assert bob_api.post(f"{path}/parked/discard").status_code == 404

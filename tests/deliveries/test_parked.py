@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from calapp import chores
 from calapp.db import transaction
-from calapp.deliveries import parked, upkeep
+from calapp.deliveries import jobs, parked, upkeep
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Conflict
 from calapp.webhooks import service as webhooks
@@ -212,3 +212,65 @@ def test_a_webhook_that_is_deleted_in_the_middle_is_told_nothing_more(
     go_on(deliver)
     assert states(session) == ["parked"] * 6
     assert receiver.requests == []
+
+
+@pytest.fixture
+def undecided(happen: Callable[..., Event], switch: Callable[..., None]) -> None:
+    """A booking whose first event is parked and whose second came when the webhook was on again."""
+    switch(on=False)
+    happen("booked", sequence=1)
+    switch(on=True)
+    happen("booked", sequence=2, trigger="BOOKING_CANCELLED")
+    happen("booked", sequence=3, trigger="BOOKING_NO_SHOW_UPDATED")
+    happen("other")
+
+
+def sweep(deliver: Callable[[], None]) -> None:
+    """Let everything work that works by itself."""
+    for _ in range(4):
+        chores.continue_parked()
+        jobs.continue_releases()
+        jobs.free_left_behind()
+        deliver()
+
+
+def test_d5_later_events_wait_behind_what_is_parked(undecided, receiver, deliver, session) -> None:
+    sweep(deliver)
+    assert states(session) == ["parked", "waiting", "waiting", "delivered"]
+
+
+def test_d5_released_they_come_in_order(undecided, settle, receiver, deliver) -> None:
+    settle("send")
+    sweep(deliver)
+    assert received(receiver, "booked") == [1, 2, 3]
+
+
+def test_d5_when_it_was_discarded_the_later_ones_go(undecided, settle, receiver, deliver) -> None:
+    settle("drop")
+    sweep(deliver)
+    assert received(receiver, "booked") == [2, 3]
+
+
+def test_d5_after_an_hour_they_go_all_the_same(undecided, receiver, deliver, clock, session) -> None:
+    clock.shift(3590)
+    sweep(deliver)
+    assert received(receiver, "booked") == []
+    clock.shift(15)
+    sweep(deliver)
+    assert received(receiver, "booked") == [2, 3]
+    assert states(session)[0] == "parked"
+
+
+def test_d5_an_event_an_hour_later_waits_for_nothing(undecided, happen, receiver, deliver, clock) -> None:
+    clock.shift(3700)
+    sweep(deliver)
+    happen("booked", sequence=4)
+    sweep(deliver)
+    assert received(receiver, "booked") == [2, 3, 4]
+
+
+def test_d5_a_mended_webhook_does_not_overtake(undecided, receiver, deliver, webhook) -> None:
+    with transaction() as session:
+        webhooks.forget_failures(session.get_one(Webhook, webhook.id))
+    sweep(deliver)
+    assert received(receiver, "booked") == []
