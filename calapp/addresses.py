@@ -198,3 +198,16 @@ def resolve(name: str, seconds: float) -> list[str]:
         return []
     thread.join(seconds)
     return list(found)
+
+
+def network_of(address: str) -> str:
+    """Return what an address is counted as: itself; an IPv6 address's /64, all of which one person has."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.ip_network((found, 64), strict=False))
+        found = found.ipv4_mapped
+    return str(found)

@@ -29,6 +29,7 @@ BATCH = 20  # mails of one claim, sent over one connection
 PATIENCE = 15.0  # seconds for each answer of the mail server
 PARKED_STEP = 200  # emails that one transaction releases or discards
 DISCARDED = "Discarded manually."
+SUPERSEDED = "A later email about this booking took its place."
 LEASE = timedelta(minutes=10)  # a mail claimed by a worker that was killed is due again after it
 # After each failed try; a mail that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
@@ -120,6 +121,13 @@ def count_parked(session: Session, user_id: int) -> tuple[int, int]:
 def parked_about(session: Session, uids: Sequence[str]) -> set[str | None]:
     """Return which of these bookings have emails that are parked."""
     return set(session.scalars(select(Mail.about).where(Mail.about.in_(uids), Mail.parked_at.is_not(None))))
+
+
+def supersede_parked(session: Session, uids: Sequence[str]) -> None:
+    """Discard what is parked about bookings of which newer emails go out: it is true no more."""
+    parked = (Mail.about.in_(uids), Mail.parked_at.is_not(None))
+    superseded = update(Mail).where(*parked).values(parked_at=None, error=SUPERSEDED)
+    session.execute(superseded.execution_options(synchronize_session=False))
 
 
 def take_parked(session: Session, user_id: int, about: Sequence[str] = (), *, send: bool) -> int:

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from calapp import broker
+from calapp.addresses import network_of
 from calapp.config import Settings
 
 # redis-py's own retries take seconds when Valkey is away.
@@ -23,9 +24,16 @@ PATIENCE = {
 }
 
 csrf = CSRFProtect()
+
+
+def client_network() -> str:
+    """Return what this request is counted under: its address, or an IPv6 address's /64."""
+    return network_of(get_remote_address())
+
+
 # When Valkey is away nobody is turned away for it: each process counts by itself, and looks for Valkey again
 # after 1, 2, 4 … 32 seconds.
-limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True, swallow_errors=True)
+limiter = Limiter(client_network, in_memory_fallback_enabled=True, swallow_errors=True)
 
 
 def prepare_limits(app: Flask, settings: Settings) -> None:

@@ -36,7 +36,7 @@ from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_offered, find_public
-from calapp.rate_limits import limiter
+from calapp.rate_limits import client_network, limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.wire import Paging, page_info
 
@@ -56,7 +56,7 @@ def _booked_page() -> str:
     # With an id the names count for nothing; names are found in any case.
     named = given.get("eventTypeId") or (given.get("username"), given.get("eventTypeSlug"))
     said = hashlib.sha256(str(named).lower().encode("utf-8", "replace")).hexdigest()
-    return f"{get_remote_address()} {request.path.lower().rstrip('/')} {said}"
+    return f"{client_network()} {request.path.lower().rstrip('/')} {said}"
 
 
 def _sent_object() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from calapp.bookings.forms import RawBooking
 from calapp.bookings.metadata import Metadata, of_pairs
 from calapp.clock import now
 from calapp.config import settings
+from calapp.rate_limits import client_network
 
 TRAP = "website"  # a field that people do not see; who fills it in is a robot
 LEAST_AGE = 2.0  # seconds; nobody fills in the form faster
@@ -58,7 +59,7 @@ def acting_address(host_id: int) -> str | None:
 
 def limit_key() -> str:
     """Return what the limit on bookings counts: the address and the page together."""
-    return f"{get_remote_address()} {request.path.lower()}"
+    return f"{client_network()} {request.path.lower()}"
 
 
 def metadata(query: MultiDict[str, str], form: MultiDict[str, str]) -> Metadata:

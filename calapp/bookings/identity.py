@@ -1,22 +1,7 @@
-"""Who is the same visitor: pure rules for internet addresses and mailboxes."""
-
-import ipaddress
+"""Who is the same visitor: which email addresses lead to one mailbox."""
 
 # The one large provider that is known to ignore dots.
 DOTLESS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
-
-
-def network_of(address: str) -> str:
-    """Return what an address is counted as: itself; an IPv6 address's /64, all of which one person has."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is None:
-            return str(ipaddress.ip_network((found, 64), strict=False))
-        found = found.ipv4_mapped
-    return str(found)
 
 
 def mailbox_of(email: str) -> str:

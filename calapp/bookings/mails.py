@@ -12,7 +12,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.event_types.models import LocationKind
 from calapp.local_time import spoken_time
-from calapp.mail import Mail, post
+from calapp.mail import Mail, post, supersede_parked
 from calapp.text import clean, line
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,9 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     subject, note = for_host.format(title=booking.title), PARKED if parked else ""
     to_host = Reader(host.email, host.time_zone, subject, booking.visitor.email, "bookings")
     told = _composed(booking, to_host, note)
+    if not parked and kind != "created":
+        chain = select(Booking.uid).where(Booking.chain == booking.chain)
+        supersede_parked(session, list(session.scalars(chain)))
     post(session, [*written, told] if told else written)
 
 

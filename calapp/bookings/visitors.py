@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.bookings.identity import mailbox_of, network_of
+from calapp.addresses import network_of
+from calapp.bookings.identity import mailbox_of
 from calapp.bookings.models import Attendee, Booking, VisitorAct
 from calapp.bookings.times import ACTIVE
 from calapp.clock import now

@@ -8,10 +8,9 @@ from inspect import getdoc
 from typing import Any, Literal
 
 from flask import Blueprint, Response, request
-from flask_limiter.util import get_remote_address
 from pydantic import TypeAdapter
 
-from calapp.rate_limits import csrf, limiter
+from calapp.rate_limits import client_network, csrf, limiter
 from calapp.rest.reading import fields_named, read_body, read_query
 from calapp.rest.wire import Answer, Body, Query
 
@@ -156,4 +155,4 @@ def _key() -> str:
 by_key = limiter.shared_limit(
     lambda: BY_KEY, "api-key", key_func=_key, exempt_when=lambda: not bearer_token()
 )
-by_address = limiter.shared_limit(lambda: BY_ADDRESS, "api", key_func=get_remote_address)
+by_address = limiter.shared_limit(lambda: BY_ADDRESS, "api", key_func=client_network)

@@ -189,6 +189,18 @@ def test_v1_waiting_emails_are_discarded_for_one_booking_or_all(
     assert session.scalars(select(Mail.due_at).where(Mail.due_at.is_not(None))).all() == []
 
 
+def test_v1_a_later_email_takes_the_place_of_one_that_waits(
+    client, rick_client, quick_chat, session, limited
+) -> None:
+    limited(recipients_per_day_per_host=1)
+    paths = [send(client, number, address=f"192.0.2.{number}").location for number in range(2)]
+    rick_client.post(f"/bookings/{paths[1].rpartition('/')[2]}/cancel", data={"reason": "No"})
+    assert "is waiting" not in rick_client.get("/bookings/upcoming").text
+    subjects = session.scalars(select(Mail.subject).where(Mail.error.is_not(None))).all()
+    assert subjects == ["Booked: Quick chat with Rick"]
+    assert len(told(session)) == 3  # the row of the superseded one included
+
+
 def test_v1_limits_by_time_can_be_switched_off(client, quick_chat, limited) -> None:
     limited(rate_limits="off", recipients_per_hour=1, recipients_per_day_per_host=1, moves_per_hour=1)
     answers = [send(client, number, guests=GUESTS) for number in range(4)]
