@@ -88,12 +88,13 @@ def resend(webhook_id: int, delivery_id: int) -> Response:
     try:
         with transaction() as session:
             found = service.find(session, own_webhook(webhook_id).id, delivery_id)
+            said = words.sent_now(found)
             again = service.resend(session, found, choice).id
     except NotFound:
         raise
     except AppError as error:
         return refused(error, url_for(".show", webhook_id=webhook_id, delivery_id=delivery_id))
-    return redirect_to(url_for(".show", webhook_id=webhook_id, delivery_id=again), "On its way again.")
+    return redirect_to(url_for(".show", webhook_id=webhook_id, delivery_id=again), said)
 
 
 def refused(error: AppError, address: str) -> Response:

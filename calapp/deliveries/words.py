@@ -77,6 +77,15 @@ def next_step(row: Any, webhook: Webhook, zone: str) -> str:
     return NEXT[found.because].format(at=at)
 
 
+def sent_now(delivery: Delivery) -> str:
+    """Say what a press of the button does with a delivery as it still is."""
+    if delivery.state != State.WAITING:
+        return "On its way again."
+    if delivery.after_id is not None:
+        return "Being sent now, ahead of an earlier event of its booking. This page shows the result."
+    return "Being sent now. This page shows the result."
+
+
 def held(webhook: Webhook, zone: str) -> str:
     """Say in a few words until when nothing is attempted at a webhook and why, or nothing."""
     found = held_until(webhook, now()) if webhook.active else None

@@ -1,5 +1,7 @@
 """Who comes next when there are more endpoints than slots, and how soon."""
 
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +18,7 @@ from calapp.deliveries.models import Attempt, Delivery
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import subscribed
-from tests.receiver import Receiver, silent
+from tests.receiver import Receiver, answer, silent
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SLOTS = 64
@@ -131,9 +133,9 @@ def test_a_fresh_process_finds_what_works_behind_many_that_hang(
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator[Engine]:
+def worker(settings: Settings, slots: int = 8) -> Iterator[Engine]:
     """Give the engine of a process that has just started, with few slots."""
-    engine = Engine(replace(settings, webhook_concurrency=8, webhook_timeout=5.0))
+    engine = Engine(replace(settings, webhook_concurrency=slots, webhook_timeout=5.0))
     yield engine
     engine.sender.close()
 
@@ -142,3 +144,51 @@ def look(engine: Engine) -> None:
     """Look for work once and gather what is answered."""
     engine.sender.start(engine.claim())
     engine.record(engine.answers())
+
+
+def test_o5_a_slow_success_opens_the_limit(windows) -> None:
+    for _ in range(4):
+        windows.seen(1, success=True, seconds=14.0)
+    assert windows.quotas(due(1), {}, SLOTS) == {1: 16}
+
+
+def test_o5_slow_endpoints_together_hold_half_of_the_slots(windows) -> None:
+    for one in range(20):
+        for _ in range(4):
+            windows.seen(one, success=True, seconds=1.1)
+    windows.seen(100, success=True, seconds=0.1)
+    quotas = windows.quotas(due(*range(20), 100), {}, SLOTS)
+    assert sum(quotas.values()) - quotas[100] == SLOTS // 2
+    assert quotas[100] == 8
+
+
+def test_o5_a_refusal_neither_opens_nor_shuts_the_limit(windows) -> None:
+    windows.learn({1: True})
+    for _ in range(10):
+        windows.refused(1, seconds=0.1)
+    assert windows.quotas(due(1), {}, SLOTS) == {1: 4}
+
+
+def late(receiver: Receiver, connection: socket.socket) -> None:
+    """Answer 200 after 1.1 s."""
+    while receiver.read(connection) is not None:
+        receiver.ended.wait(1.1)
+        connection.sendall(answer())
+
+
+def test_o5_twelve_events_a_second_reach_a_receiver_that_takes_a_second(
+    rick, saved, happen, settings, app
+) -> None:
+    with Receiver(late) as receiver, worker(settings, slots=64) as engine:
+        saved(subscribed(rick, receiver.url()))
+        began = time.monotonic()
+        for number in range(60):
+            while time.monotonic() < began + number / 12:
+                look(engine)
+            happen(f"chain {number}")
+        while len(receiver.requests) < 60 and time.monotonic() < began + 30:
+            look(engine)
+        took = time.monotonic() - began
+        while engine.sender.busy():
+            look(engine)
+    assert took < 5 + 4

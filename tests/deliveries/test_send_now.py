@@ -157,3 +157,21 @@ def test_d1_nothing_is_sent_to_a_deleted_webhook(waiting, press, receiver, deliv
     with pytest.raises(Conflict, match="was deleted"):
         press(waiting[2])
     assert receiver.requests == []
+
+
+def test_d1_the_page_says_what_happened(waiting, webhook, deliver, rick_client, session) -> None:
+    page = f"/integrations/webhooks/{webhook.id}/deliveries/{waiting[3]}"
+    pressed = rick_client.post(f"{page}/resend", follow_redirects=True)
+    assert "Being sent now" in pressed.text
+    session.rollback()
+    deliver()
+    shown = rick_client.get(page).text
+    assert "Sent manually" in shown
+    assert "503 Service Unavailable" in shown
+    assert "backoff stays as it was" in shown
+
+
+def test_d1_the_page_says_why_nothing_was_sent(waiting, webhook, change, rick_client) -> None:
+    change(webhook, active=False)
+    page = f"/integrations/webhooks/{webhook.id}/deliveries/{waiting[3]}"
+    assert "The webhook is off" in rick_client.post(f"{page}/resend", follow_redirects=True).text
