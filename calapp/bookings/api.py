@@ -100,7 +100,8 @@ def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
 def create(body: BookingBody) -> BookingAnswer:
     """Book a time; 409 when it is not free any more.
 
-    With the header Idempotency-Key the same request, sent again, returns the booking that it made.
+    With the header Idempotency-Key the same request, sent again, returns the booking that it made. Without a
+    key of the host that may write, a visitor's limits apply: 429 says in words which was reached.
     """
     event_type = _event_type(body)
     if body.length_in_minutes not in {None, event_type.length}:

@@ -13,7 +13,7 @@ from calapp.bookings.guards import own_booking
 from calapp.bookings.lists import Tab
 from calapp.bookings.mails import of_chain
 from calapp.bookings.models import Booking
-from calapp.bookings.visitors import upcoming_of_visitor
+from calapp.bookings.visitors import count_of_visitor
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
@@ -121,7 +121,7 @@ def _detail(booking: Booking, problem: str = "") -> Response:
         "bookings/host/detail.html",
         booking=booking,
         host=current_host(),
-        of_visitor=len(upcoming_of_visitor(db.session(), booking)),
+        of_visitor=count_of_visitor(db.session(), booking),
         history=lists.history(db.session(), booking),
         mails=mails,
         parked=sum(one.parked_at is not None for one in mails),

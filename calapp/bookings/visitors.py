@@ -167,6 +167,16 @@ def upcoming_of_visitor(
     session: Session, booking: Booking, *, by_email_only: bool = False
 ) -> Sequence[Booking]:
     """Return a host's upcoming bookings of whoever made one: of the same mailbox, or the same address."""
+    mine = _of_visitor(booking, by_email_only=by_email_only)
+    return session.scalars(select(Booking).where(*mine).order_by(Booking.starts_at, Booking.id)).all()
+
+
+def count_of_visitor(session: Session, booking: Booking) -> int:
+    """Return how many upcoming bookings a host has of whoever made one."""
+    return session.scalar(select(func.count(Booking.id)).where(*_of_visitor(booking))) or 0
+
+
+def _of_visitor(booking: Booking, *, by_email_only: bool = False) -> list[ColumnElement[bool]]:
     visitor = booking.visitor.email
     same = [
         Booking.email_key == (booking.email_key or email_key(visitor)),
@@ -174,8 +184,7 @@ def upcoming_of_visitor(
     ]
     if booking.address_key and not by_email_only:
         same.append(Booking.address_key == booking.address_key)
-    mine = (Booking.host_id == booking.host_id, _upcoming(), or_(*same))
-    return session.scalars(select(Booking).where(*mine).order_by(Booking.starts_at)).all()
+    return [Booking.host_id == booking.host_id, _upcoming(), or_(*same)]
 
 
 def forget_addresses(session: Session) -> int:

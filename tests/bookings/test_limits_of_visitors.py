@@ -1,19 +1,24 @@
 """What one visitor may cause, by page and by API: moves, emails to others, open bookings."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from calapp.availability.models import WeeklyHours
 from calapp.bookings import service, visitors
 from calapp.bookings.models import Booking, Status, VisitorAct
 from calapp.config import Settings, use
 from calapp.db import transaction
 from calapp.deliveries.body import instant
+from calapp.event_types.models import EventType
 from calapp.mail import Mail
+from calapp.privacy.service import erase_visitor
 from tests.api.conftest import rick_api, with_key  # noqa: F401 (fixtures)
 from tests.bookings.conftest import MONDAY, TUESDAY_TEN
 from tests.conftest import on_both_databases
@@ -264,6 +269,51 @@ def test_v15_the_limit_holds_for_the_api_and_ends_with_a_cancellation(client, qu
     assert by_api(client, quick_chat, 1).status_code == 429  # it moved, and is open still
     assert client.post(f"/v2/bookings/{uid}/cancel", json={}).status_code == 200
     assert by_api(client, quick_chat, 1).status_code == 201
+
+
+def test_v15_the_last_places_go_to_as_many_as_there_are(app, quick_chat, limited, session) -> None:
+    limited(rate_limits="off", open_bookings_per_address=3)
+    ready = Barrier(6)
+
+    def post(number: int) -> int:
+        ready.wait(10)
+        return send(app.test_client(), number).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(post, range(6))) == [303] * 3 + [429] * 3
+    assert session.scalar(select(func.count(Booking.id))) == 3
+
+
+def test_v1_people_of_an_address_are_counted_over_all_hosts_at_once(
+    app, rick, bob, quick_chat, saved, limited, session
+) -> None:
+    limited(recipients_per_hour=2)
+    saved(EventType(user_id=bob.id, title="Chat", slug="chat", length=15))
+    saved(WeeklyHours(user_id=bob.id, weekday=1, start_minute=540, end_minute=1020))
+    paths, ready = ["/rick/quick-chat", "/bob/chat"] * 2, Barrier(4)
+
+    def post(number: int) -> int:
+        ready.wait(10)
+        return send(app.test_client(), number, path=paths[number]).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(post, range(4))) == [303, 303, 429, 429]
+
+
+def test_v15_erasing_a_visitor_erases_where_the_visitor_came_from(client, quick_chat, session) -> None:
+    send(client)
+    with transaction() as writing:
+        erase_visitor(writing, "ada@example.com")
+    booking = session.scalars(select(Booking)).one()
+    assert (booking.address_key, booking.email_key) == (None, None)
+    assert session.scalars(select(VisitorAct.address_key)).all() == [None]
+
+
+def test_v1_the_api_names_the_name_that_has_a_web_address(client, quick_chat) -> None:
+    evil = {"name": "Visit evil.example/x", "email": "ada@example.com", "timeZone": "UTC"}
+    answer = by_api(client, quick_chat, attendee=evil)
+    assert answer.status_code == 400
+    assert "without a web address" in answer.get_json()["error"]["details"]["attendee.name"]
 
 
 def test_v15_a_host_cancels_all_of_a_visitor(client, rick_client, quick_chat, session, triggers) -> None:

@@ -34,6 +34,7 @@ ADA = (
     "/bookings/cancelled",
     "host's booking accepted",
     "host's booking cancelled",
+    "all of a visitor",
     "/event-types",
     "event type",
     "/availability",
