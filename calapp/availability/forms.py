@@ -14,6 +14,8 @@ from calapp.errors import Invalid
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::00)?")
+DAY = 1440  # minutes
+LONGEST_NIGHT = 720  # minutes; a longer range over midnight is more likely two times in the wrong order
 MAX_RANGES = 12  # of a day
 NEW_RANGE = Range(540, 1020)  # 9 to 17, what an added day begins with
 
@@ -37,7 +39,8 @@ class OverrideInput:
 
 
 def clock_text(minute: int) -> str:
-    """Return a minute of a day as its clock text; 1440 is 24:00."""
+    """Return a minute of a day, or of the next, as its clock text; 1440 is 24:00."""
+    minute = minute if minute <= DAY else minute - DAY
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
@@ -87,7 +90,9 @@ def ranges_of(pairs: Sequence[Typed]) -> list[Range]:
 def _range(start: str, end: str) -> Range:
     first, last = _minute(start), _minute(end)
     if last == 0:
-        last = 1440  # a time field cannot say 24:00
+        last = DAY  # a time field cannot say 24:00
+    if first > last and last + DAY - first <= LONGEST_NIGHT:
+        last += DAY
     if first >= last:
         raise Invalid(f"{clock_text(first)} to {clock_text(last)} runs backwards.")
     return Range(first, last)
@@ -96,7 +101,7 @@ def _range(start: str, end: str) -> Range:
 def _minute(text: str) -> int:
     match = CLOCK.fullmatch(text)
     minute = int(match[1]) * 60 + int(match[2]) if match else -1
-    if not 0 <= minute <= 1440:
+    if not 0 <= minute <= DAY:
         raise Invalid("Please give times such as 09:00 and 17:00.")
     if minute % 5:
         raise Invalid("Please give times in steps of five minutes.")

@@ -9,7 +9,7 @@ from calapp.db import db
 
 
 class WeeklyHours(db.Model):
-    """One range of a weekday, in minutes of the host's day (0 to 1440)."""
+    """One range of a weekday, in minutes of the host's day; an end past 1440 is on the next day."""
 
     __tablename__ = "weekly_hours"
     __table_args__ = (CheckConstraint("start_minute < end_minute", name="forwards"),)

@@ -1,6 +1,6 @@
 """Which times are free: a pure function of zones, hours, rules, busy times and the present instant."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A part of a host's day, in minutes of its wall clock (0 to 1440)."""
+    """A part of a host's day, in minutes of its wall clock; an end past 1440 is on the next day."""
 
     start_minute: int
     end_minute: int
@@ -42,11 +42,17 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """A taken time, already widened by its own booking's buffers; its end is free again."""
+class Span:
+    """A time from an instant up to another, which is outside."""
 
     start: datetime
     end: datetime
+
+
+class Busy(Span):
+    """A taken time, already widened by its own booking's buffers."""
+
+    __slots__ = ()
 
 
 def open_slots(
@@ -71,12 +77,20 @@ def open_slots(
     taken = _apart(busy)
     found: set[datetime] = set()
     day, end = first.astimezone(zone).date() - DAY, last.astimezone(zone).date()
+    # A meeting of a day's last window may run on through the next one's.
+    days = [day + DAY * number for number in range((end - day).days + 3)]
+    windows = {one: _windows(hours, zone, one) for one in days}
+    stretches = _apart([window for those in windows.values() for window in those])
     while day <= end:
-        if not _full(rules, day, day_counts or {}):
-            candidates = _of_day(hours, rules, zone, day)
-            found.update(start for start in candidates if first <= start < last)
+        candidates = _starts(windows[day], stretches, rules)
+        found.update(start for start in candidates if first <= start < last)
         day += DAY
-    return [start for start in sorted(found) if not _meets(start, rules, taken)]
+    full = {day for day, count in (day_counts or {}).items() if _full(rules, count)}
+    return [
+        start
+        for start in sorted(found)
+        if not _meets(start, rules, taken) and not (full and start.astimezone(zone).date() in full)
+    ]
 
 
 def is_open(
@@ -93,8 +107,8 @@ def is_open(
     return bool(open_slots(hours, rules, busy, first=start, last=last, now=now, day_counts=day_counts))
 
 
-def _full(rules: Rules, day: date, counts: Mapping[date, int]) -> bool:
-    return rules.max_per_day is not None and counts.get(day, 0) >= rules.max_per_day
+def _full(rules: Rules, count: int) -> bool:
+    return rules.max_per_day is not None and count >= rules.max_per_day
 
 
 def _horizon(zone: ZoneInfo, rules: Rules, now: datetime) -> datetime:
@@ -102,16 +116,32 @@ def _horizon(zone: ZoneInfo, rules: Rules, now: datetime) -> datetime:
     return _instant(now.astimezone(zone).date() + DAY * rules.max_days, 1440, zone, end=True)
 
 
-def _of_day(hours: Hours, rules: Rules, zone: ZoneInfo, day: date) -> Iterator[datetime]:
-    """Step through a day's windows in UTC: a step on the wall clock would trip over changes of the clock."""
+def _windows(hours: Hours, zone: ZoneInfo, day: date) -> list[Span]:
+    """Return the windows that begin on a host's day, in UTC; one inside a gap of the clock is none."""
     ranges = hours.overrides.get(day)
     if ranges is None:
         ranges = hours.weekly.get(day.weekday(), ())
+    found = (
+        Span(
+            _instant(day, window.start_minute, zone, end=False),
+            _instant(day, window.end_minute, zone, end=True),
+        )
+        for window in ranges
+    )
+    return [window for window in found if window.start < window.end]
+
+
+def _starts(windows: Sequence[Span], stretches: Sequence[Span], rules: Rules) -> Iterator[datetime]:
+    """Step through windows in UTC: a step on the wall clock would trip over changes of the clock.
+
+    A meeting may run over the end of its window while it stays in the stretch: windows that touch, across
+    midnight too, are one.
+    """
     length, step = timedelta(minutes=rules.length), timedelta(minutes=rules.step)
-    for window in ranges:
-        start = _instant(day, window.start_minute, zone, end=False)
-        end = _instant(day, window.end_minute, zone, end=True)
-        while start + length <= end:
+    for window in windows:
+        start = window.start
+        at = bisect_right(stretches, start, key=lambda one: one.start) - 1
+        while start < window.end and start + length <= stretches[at].end:
             yield start
             start += step
 
@@ -143,18 +173,18 @@ def _gap_end(before: datetime, behind: datetime, zone: ZoneInfo) -> datetime:
     return high.replace(microsecond=0)
 
 
-def _apart(busy: Sequence[Busy]) -> list[Busy]:
-    """Return the same busy times in order, those that overlap made one."""
-    apart: list[Busy] = []
-    for one in sorted(busy, key=lambda one: one.start):
+def _apart(spans: Sequence[Span]) -> list[Span]:
+    """Return the same times in order, those that touch or overlap made one."""
+    apart: list[Span] = []
+    for one in sorted(spans, key=lambda one: one.start):
         if apart and one.start <= apart[-1].end:
-            apart[-1] = Busy(apart[-1].start, max(apart[-1].end, one.end))
+            apart[-1] = Span(apart[-1].start, max(apart[-1].end, one.end))
             continue
         apart.append(one)
     return apart
 
 
-def _meets(start: datetime, rules: Rules, taken: Sequence[Busy]) -> bool:
+def _meets(start: datetime, rules: Rules, taken: Sequence[Span]) -> bool:
     """Say whether a meeting with its buffers meets a busy time; `taken` is in order and apart."""
     begin = start - timedelta(minutes=rules.buffer_before)
     end = start + timedelta(minutes=rules.length + rules.buffer_after)

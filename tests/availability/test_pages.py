@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import User
 from calapp.availability.service import hours_of
 from calapp.availability.slots import Range
+from calapp.event_types.models import EventType
 from tests.bookings.conftest import monday
 
 __all__ = ["monday"]
@@ -207,3 +208,25 @@ def test_each_host_has_hours_of_their_own(rick_client, bob_client, hours) -> Non
 def test_a_stranger_is_led_to_the_sign_in(client: FlaskClient) -> None:
     for path in (PAGE, DATES, f"{DATES}/2027-01-05/delete"):
         assert client.post(path, data=OFFICE).location.startswith("/login")
+
+
+def test_v7_hours_over_midnight_can_be_typed_and_booked(
+    rick_client: FlaskClient, client: FlaskClient, quick_chat: EventType
+) -> None:
+    form = {"time_zone": "Europe/Berlin", "day-0-start": "22:00", "day-0-end": "02:00"}
+    assert rick_client.post("/availability", data=form).status_code == 303
+    page = rick_client.get("/availability").text
+    assert 'name="day-0-start" value="22:00"' in page
+    assert 'name="day-0-end" value="02:00"' in page
+    monday = dt.date(2027, 1, 11)
+    slots = client.get(
+        f"/v2/slots?username=rick&eventTypeSlug=quick-chat&start={monday}&end={monday}T23:59:00Z"
+    )
+    starts = [one["start"][11:16] for one in slots.get_json()["data"]["2027-01-11"]]
+    assert starts == [f"{hour}:{minute:02}" for hour in (21, 22, 23) for minute in (0, 15, 30, 45)]
+
+
+def test_v7_a_date_may_have_hours_over_midnight(rick_client: FlaskClient) -> None:
+    form = {"date": "2027-01-11", "override-start": "20:00", "override-end": "01:30"}
+    assert rick_client.post("/availability/overrides", data=form).status_code == 303
+    assert "20:00 – 01:30 (next day)" in rick_client.get("/availability").text

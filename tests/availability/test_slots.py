@@ -101,6 +101,38 @@ def test_twelve_hour_clocks_read_as_people_say() -> None:
     assert labels(moments, "UTC", twelve=True) == ["12:05am", "9:05am", "12:05pm", "11:05pm"]
 
 
+NIGHTS = [
+    ({0: [(1350, 1440)], 1: [(0, 120)]}, 60, "22:30 23:00 23:30 00:00 00:30 01:00"),
+    ({0: [(1320, 1560)]}, 60, "22:00 22:30 23:00 23:30 00:00 00:30 01:00"),
+    ({0: [(1320, 1560)], 1: [(120, 180)]}, 90, "22:00 22:30 23:00 23:30 00:00 00:30 01:00 01:30"),
+    ({0: [(1320, 1435)], 1: [(0, 120)]}, 60, "22:00 22:30 00:00 00:30 01:00"),
+    ({0: [(1320, 1440)], 1: [(0, 1440)], 2: [(0, 60)]}, 1440, None),
+]
+
+
+@pytest.mark.parametrize(("weekly", "length", "expected"), NIGHTS)
+def test_v7_windows_that_touch_across_midnight_are_one_stretch(weekly, length, expected) -> None:
+    ranges = {day: [Range(*one) for one in those] for day, those in weekly.items()}
+    rules = Rules(
+        length=length, step=30, buffer_before=0, buffer_after=0, notice=0, max_days=60, max_per_day=None
+    )
+    monday = datetime(2027, 3, 15, tzinfo=UTC)
+    last = monday + timedelta(days=1, hours=2)
+    found = open_slots(Hours("UTC", ranges, {}), rules, [], first=monday, last=last, now=monday)
+    texts = " ".join(f"{slot:%H:%M}" for slot in found)
+    assert texts == expected if expected else texts.startswith("22:00 22:30 23:00 23:30 00:00 00:30 01:00")
+
+
+def test_v7_a_full_day_takes_no_more_from_the_night_before() -> None:
+    monday, tuesday = datetime(2027, 3, 15, tzinfo=UTC), datetime(2027, 3, 16, tzinfo=UTC)
+    rules = Rules(length=60, step=60, buffer_before=0, buffer_after=0, notice=0, max_days=60, max_per_day=1)
+    hours = Hours("UTC", {0: [Range(1320, 1560)]}, {})
+    counts = {tuesday.date(): 1}
+    last = tuesday + timedelta(days=1)
+    found = open_slots(hours, rules, [], first=monday, last=last, now=monday, day_counts=counts)
+    assert [f"{slot:%H:%M}" for slot in found] == ["22:00", "23:00"]
+
+
 ZONES = [
     BERLIN,
     NEW_YORK,
@@ -186,18 +218,15 @@ def test_no_time_meets_a_busy_one(situation) -> None:
 
 @bounded
 @given(situations())
-def test_every_time_lies_within_a_window(situation) -> None:
+def test_every_time_lies_within_windows(situation) -> None:
     hours, rules, *_ = situation
     zone = ZoneInfo(hours.zone)
-    for slot in listed(*situation):
-        local = slot.astimezone(zone)
-        end = (slot + timedelta(minutes=rules.length)).astimezone(zone)
-        windows = hours.overrides.get(local.date(), hours.weekly.get(local.weekday(), ()))
-        start_minute = local.hour * 60 + local.minute
-        end_minute = end.hour * 60 + end.minute + 1440 * (end.date() - local.date()).days
-        assert any(
-            window.start_minute <= start_minute and end_minute <= window.end_minute for window in windows
-        )
+    for slot in listed(*situation)[:40]:
+        for minute in range(0, rules.length, 5):
+            local = (slot + timedelta(minutes=minute)).astimezone(zone)
+            windows = hours.overrides.get(local.date(), hours.weekly.get(local.weekday(), ()))
+            at = local.hour * 60 + local.minute
+            assert any(window.start_minute <= at < window.end_minute for window in windows)
 
 
 @bounded
