@@ -21,10 +21,12 @@ RESTED = """(webhook.hold_until IS NULL OR webhook.hold_until <= :now)
   AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)"""
 WILLING = f"{ON} AND {RESTED}"
 
-# What its host has sent by Send now, whatever its webhook waits for.
-PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id FROM delivery
+# What its host has sent by Send now, whatever its webhook waits for. SQLite would rather walk what is due.
+PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id FROM delivery{{by}}
 JOIN webhook ON webhook.id = delivery.webhook_id
 WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND delivery.due_at <= :now AND {ON}"""
+PRESSED_SQLITE = PRESSED.format(by=" INDEXED BY ix_delivery_pressed")
+PRESSED_POSTGRESQL = PRESSED.format(by="")
 
 # One index probe for each endpoint that has something waiting, however long its backlog is; since when it
 # could be sent: what a backoff or Retry-After held back has not waited for a worker meanwhile.
@@ -43,7 +45,7 @@ WITH RECURSIVE endpoint(id) AS (
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {WILLING}
 )
 SELECT id, failures, max(first_due, coalesce(hold_until, ''), coalesce(asked_until, ''),
-  coalesce(released_at, '')), NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED}""",
+  coalesce(released_at, '')), NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED_SQLITE}""",
     f"""
 WITH RECURSIVE endpoint(id, first_due) AS (
   (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
@@ -57,7 +59,7 @@ WITH RECURSIVE endpoint(id, first_due) AS (
 )
 SELECT webhook.id, webhook.failures, greatest(endpoint.first_due, hold_until, asked_until, released_at),
   CAST(NULL AS integer) FROM endpoint JOIN webhook ON webhook.id = endpoint.id
-WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED}""",
+WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED_POSTGRESQL}""",
 )
 
 # What has come due last, whatever the number of endpoints; a bound, since it may be very much at once.
