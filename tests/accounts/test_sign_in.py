@@ -127,3 +127,14 @@ def test_a_link_cannot_sign_anybody_out(rick_client: FlaskClient) -> None:
 @pytest.mark.parametrize("login_id", ["", ".", "x.y", "1", "1.wrong", "٣.x", "9" * 30 + ".x", "-1.x"])
 def test_a_made_up_session_is_nobodys(session: Session, rick: User, login_id: str) -> None:
     assert sessions.find(session, login_id) is None
+
+
+@pytest.mark.parametrize(
+    "stored", ["sha1$salt$0123", "md5$$", "bcrypt$a$b", "scrypt:x:y:z$a$b", "nonsense", ""]
+)
+def test_v10_a_hash_that_nobody_knows_any_more_fits_no_password(
+    client: FlaskClient, rick: User, change, stored: str
+) -> None:
+    change(rick, password_hash=stored)
+    answer = sign_in(client)
+    assert (answer.status_code, WRONG in answer.text) == (422, True)
