@@ -22,6 +22,7 @@ from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
+from calapp.hosts import prepare_hosts
 from calapp.incoming import Request
 from calapp.integrations import api as integrations_api
 from calapp.integrations import hooks_views as hooks
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     app.config.from_mapping(flask_config(settings, worker=worker))
     prepare_database(app, worker=worker)
     trust_proxies(app, settings.trusted_proxies)
+    prepare_hosts(app, settings)
     register_error_pages(app)
     prepare_requests(app)
     prepare_limits(app, settings)

@@ -15,11 +15,12 @@ from gunicorn.http import message
 from calapp.config import WEB_THREADS, BadSetting, load
 from calapp.logs import configure
 from calapp.processes import follow_starter
-from calapp.production import refuse_unsafe, refuse_wrong_key
+from calapp.production import refuse_nameless, refuse_unsafe, refuse_wrong_key
 from calapp.stopping import request_stop
 
 try:
     _settings = load()
+    refuse_nameless(_settings)
     refuse_unsafe(_settings)
     refuse_wrong_key(_settings)
 except BadSetting as error:

@@ -24,7 +24,7 @@ from calapp.moving import copy_command
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import erase_visitor, export_user
 from calapp.privacy.key_commands import encrypt_secrets, forget_secrets, needs_key, rotate_secret_key
-from calapp.production import refuse_unsafe, refuse_wrong_key
+from calapp.production import refuse_nameless, refuse_unsafe, refuse_wrong_key
 from calapp.text import line
 from calapp.worker import supervise
 
@@ -66,6 +66,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
     def worker() -> None:
         """Deliver webhooks and do the chores, until stopped."""
         logs.configure(settings(), "worker")
+        refuse_nameless(settings())
         refuse_unsafe(settings())
         refuse_wrong_key(settings())
         logging.getLogger("rq.worker").setLevel(logging.WARNING)

@@ -263,13 +263,19 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host's name or address is this machine's own."""
-    if host == "localhost":
+    """Return whether a host's name or address is this machine's own; localhost is, whoever resolves it.
+
+    So is any name below it (RFC 6761), which no resolver may lead elsewhere.
+    """
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def variable(name: str) -> str:

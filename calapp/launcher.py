@@ -23,7 +23,7 @@ from calapp.db import db, transaction
 from calapp.privacy.key_commands import encrypt_all
 from calapp.privacy.sweep import sweep_pages
 from calapp.processes import LONGEST_PAUSE, Spawned, stop
-from calapp.production import refuse_demo, refuse_wrong_key
+from calapp.production import refuse_demo, refuse_nameless, refuse_wrong_key
 from calapp.queue_worker import GRACE
 from calapp.stopping import rest, stop_on, stop_requested
 
@@ -59,9 +59,11 @@ def main() -> None:
 
 def prepared_settings() -> Settings:
     """Read the settings and set those that the start makes, here and for the processes; raise BadSetting."""
-    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
     os.environ.setdefault("LOG_LEVEL", "warning")  # so that the printed block stays in sight
     chosen = config.load()
+    refuse_nameless(chosen)
+    if not chosen.public:
+        os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
     os.environ["CALAPP_DATA_DIR"] = str(chosen.data_dir)
     if not os.environ.get("SECRET_KEY"):
         os.environ[KEY_IS_KEPT] = "1"
@@ -235,9 +237,18 @@ def block(chosen: Settings, welcome: Welcome) -> str:
         lines.append(("Sign up", f"{base}/signup{code}"))
     else:
         lines.append(("Sign in", f"{base}/login"))
+    lines.append(("Webhooks", reachable(chosen)))
     lines.append(("Data", str(chosen.data_dir)))
     lines.append(("Stop", "Ctrl-C"))
     return "\n" + "\n".join(f"  {name:<17}{text}" for name, text in lines) + "\n"
+
+
+def reachable(chosen: Settings) -> str:
+    """Return where webhooks may lead, in words."""
+    networks = ", ".join(str(network) for network in chosen.webhook_allowed_networks)
+    if not networks:
+        return "may lead to public addresses only (WEBHOOK_ALLOWED_NETWORKS)"
+    return f"may lead to public addresses and {networks} (WEBHOOK_ALLOWED_NETWORKS)"
 
 
 if __name__ == "__main__":

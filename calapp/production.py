@@ -27,6 +27,15 @@ def refuse_unsafe(settings: Settings) -> None:
     refuse_demo(settings)
 
 
+def refuse_nameless(settings: Settings) -> None:
+    """Raise BadSetting for a start that others reach which does not know by what name."""
+    if not settings.loopback and not os.environ.get("BASE_URL"):
+        raise BadSetting(
+            f"Please set BASE_URL: others reach this server (HOST={settings.host}), and it answers only to "
+            "the name in BASE_URL, such as https://cal.example.com or http://192.168.1.5:5000."
+        )
+
+
 def _check_secret_key(given: str) -> None:
     if not given and os.environ.get(KEY_IS_KEPT):
         return

@@ -122,5 +122,6 @@ def test_the_cookie_is_for_https_only_on_a_server_with_https(
 ) -> None:
     secure = create_app(replace(settings, base_url="https://cal.example.com"))
     secure.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
-    answer = secure.test_client().post("/login", data={"username": "rick", "password": PASSWORD})
+    form = {"username": "rick", "password": PASSWORD}
+    answer = secure.test_client().post("/login", data=form, headers={"Host": "cal.example.com"})
     assert "Secure" in answer.headers["Set-Cookie"]

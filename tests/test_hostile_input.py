@@ -30,14 +30,14 @@ SCRIPT_URL = "javascript:alert(1)"
 PLANTED = {
     User: ("name",),
     EventType: ("title", "description", "location"),
-    Webhook: ("subscriber_url", "payload_template", "headers"),
+    Webhook: ("subscriber_url", "payload_template", "sealed_headers"),
     Booking: ("title", "location", "notes", "answers", "link_metadata", "metadata_left_out"),
     Attendee: ("name", "email"),
     Event: ("body", "search"),
     Delivery: ("reason",),
     Attempt: ("failure", "response_headers", "response_body"),
     Notice: ("text", "details"),
-    InspectorRequest: ("headers", "body"),
+    InspectorRequest: ("sealed_headers", "body"),
     Mail: ("subject", "body", "recipient", "error"),
 }
 REASONS = ("rescheduling_reason", "cancellation_reason", "rejection_reason")
@@ -69,7 +69,7 @@ def _is_script(value: str) -> bool:
 
 
 def planted(column: object, name: str) -> object:
-    if name == "headers":
+    if name == "sealed_headers":
         return [[EVIL, EVIL]]
     if name == "metadata_left_out":
         return [EVIL]

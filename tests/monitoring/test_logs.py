@@ -157,6 +157,7 @@ def test_only_a_trusted_proxy_names_a_request(settings: Settings, app: Flask) ->
 def test_a_trusted_proxy_says_who_asks_and_how(settings: Settings, app: Flask, lines: Lines) -> None:
     behind = create_app(replace(settings, trusted_proxies=1, base_url="https://cal.example.com"))
     said = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
+    said["Host"] = "cal.example.com"
     behind.test_client().get("/login", headers=said)
     assert one(lines(), "request")["client"] == "198.51.100.7"
 

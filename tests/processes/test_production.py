@@ -70,7 +70,7 @@ def test_the_demo_password_is_fine_on_this_machine(settings: Settings) -> None:
 @pytest.mark.usefixtures("demo_host")
 def test_a_demo_host_with_another_password_may_stay(settings: Settings) -> None:
     with transaction() as session:
-        set_password(find_user(session, "rick"), "another password")
+        set_password(session, find_user(session, "rick"), "another password")
     assert production.refuse_unsafe(replace(settings, host="0.0.0.0")) is None
 
 
@@ -88,5 +88,23 @@ def test_a_short_secret_key_is_refused(settings: Settings, monkeypatch: pytest.M
 def test_make_run_on_a_public_address_refuses_the_demo_password(
     tmp_path: Path, app: Flask, demo_host: None
 ) -> None:
-    said = said_by(tmp_path / "data", "calapp.launcher", HOST="0.0.0.0", SECRET_KEY="")
+    public = {"HOST": "0.0.0.0", "BASE_URL": "https://cal.example.com", "SECRET_KEY": ""}
+    said = said_by(tmp_path / "data", "calapp.launcher", **public)
     assert "still has the password demo" in said
+
+
+@pytest.mark.parametrize(
+    "words", [("gunicorn", "app:create_app()"), ("flask", "worker"), ("calapp.launcher",)]
+)
+def test_k3_a_start_that_others_reach_wants_its_base_url(tmp_path: Path, words: tuple[str, ...]) -> None:
+    said = said_by(tmp_path, *words, HOST="0.0.0.0", SECRET_KEY=KEY)
+    assert "Please set BASE_URL" in said
+    assert "Traceback" not in said
+
+
+def test_a_start_whose_key_does_not_fit_names_the_command_that_forgets(tmp_path: Path, app: Flask) -> None:
+    with transaction() as session:
+        demo.seed_demo(session)
+    said = said_by(tmp_path / "data", "flask", "worker", SECRET_KEY="another key, of another server")
+    assert "flask forget-secrets" in said
+    assert "Traceback" not in said

@@ -38,6 +38,9 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != "zombie" for process in processes)
 
 
+PUBLIC = "http://cal.example.com"
+
+
 @pytest.fixture(scope="module")
 def calapps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Running]]:
     with shared(lambda: tmp_path_factory.mktemp("start") / "data") as get:
@@ -52,7 +55,9 @@ def calapp(calapps: Callable[[], Running]) -> Running:
 
 @pytest.fixture(scope="module")
 def reachables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Running]]:
-    with shared(lambda: tmp_path_factory.mktemp("long") / ("long" * 30) / "data", HOST="0.0.0.0") as get:
+    with shared(
+        lambda: tmp_path_factory.mktemp("long") / ("long" * 30) / "data", HOST="0.0.0.0", BASE_URL=PUBLIC
+    ) as get:
         yield get
 
 
@@ -81,12 +86,29 @@ def test_a_long_folder_makes_valkey_listen_on_a_port(reachable: Running) -> None
 
 
 def test_another_address_needs_a_code_to_sign_up(reachable: Running) -> None:
-    assert f"{reachable.address}/signup with the code " in reachable.printed
-    assert requests.get(f"{reachable.address}/rick").status_code == 404
+    assert f"{PUBLIC}/signup with the code " in reachable.printed
+    assert requests.get(f"{reachable.address}/rick", headers={"Host": "cal.example.com"}).status_code == 404
+
+
+def test_k2_webhooks_reach_loopback_only_while_nobody_else_reaches_the_server(
+    calapp: Running, reachable: Running
+) -> None:
+    assert "public addresses and 127.0.0.0/8, ::1/128" in calapp.printed
+    assert "public addresses only" in reachable.printed
+    worker = next(one for one in reachable.processes() if "worker" in one.cmdline())
+    assert "WEBHOOK_ALLOWED_NETWORKS" not in worker.environ()
+
+
+def test_k3_only_the_name_of_base_url_is_answered(calapp: Running, reachable: Running) -> None:
+    assert requests.get(f"{calapp.address}/login", headers={"Host": "evil.example"}).status_code == 400
+    assert requests.get(f"{reachable.address}/login").status_code == 400
+    assert requests.get(f"{reachable.address}/login", headers={"Host": "cal.example.com"}).ok
+    assert requests.get(f"{reachable.address}/healthz").ok
 
 
 def test_a_body_in_pieces_that_are_none_is_no_fault_of_ours(calapp: Running) -> None:
-    head = b"POST /rick/quick-chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    head = b"POST /rick/quick-chat HTTP/1.1\r\nHost: localhost\r\n"
+    head += b"Content-Type: application/x-www-form-urlencoded\r\n"
     host = calapp.address.removeprefix("http://").split(":")
     with socket.create_connection((host[0], int(host[1])), timeout=PATIENCE) as connection:
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
