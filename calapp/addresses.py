@@ -1,17 +1,16 @@
 """Which addresses and ports a webhook may have: pure rules, used when a URL is saved and at every connect."""
 
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import SplitResult, urlsplit
-
-import idna
 
 from calapp.config import Network
 from calapp.errors import Invalid
+from calapp.urls import literal, parsed, trimmed
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -34,12 +33,30 @@ UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given ou
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 COMPATIBLE = ipaddress.ip_network("::/96")
 
-MAX_URL = 2000
+# Names that mean this machine, whatever a name server says (RFC 6761), and those that Linux systems give it.
+LOOPBACK = ("127.0.0.1", "::1")
+LOOPBACK_ENDS = (".localhost", ".localhost.localdomain")
+LOOPBACK_NAMES = frozenset((
+    "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4",
+    "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+))  # fmt: skip
+# Ends of names that lead into somebody's own network, never into the public one (RFC 6762, RFC 8375, ICANN).
+PRIVATE_ENDS = (".local", ".internal", ".home.arpa", ".localdomain", ".intranet", ".private", ".corp", ".lan")
+# Of other networks than this; name servers may not be asked (RFC 7686, RFC 9476).
+UNREACHABLE_ENDS = (".onion", ".alt")
+
+# Said of every name that is refused: where it leads would tell a stranger about the operator's network.
+BLOCKED_NAME = (
+    "This name leads to an address that is not public. "
+    "The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CheckedUrl:
-    """A URL that may be saved, in the form in which it is sent to, and what to warn about."""
+    """A URL that may be saved, as it was typed, and what to warn about."""
 
     url: str
     warning: str | None = None
@@ -54,7 +71,7 @@ class AddressGuard:
     def refuses(self, ip: str, port: int) -> str | None:
         """Return why this address and port may not be connected to, in words, or None when they may."""
         if port in CLOSED_PORTS:
-            return f"Port {port} belongs to another kind of service; webhooks are not sent there."
+            return f"Port {port} is used by another kind of service. Webhooks are not sent there."
         return _judge(ip.partition("%")[0], self.allowed)
 
 
@@ -99,84 +116,49 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
+def is_loopback_name(name: str) -> bool:
+    """Return whether a name means this machine, whatever a name server says."""
+    name = name.rstrip(".").lower()
+    return name in LOOPBACK_NAMES or name.endswith(LOOPBACK_ENDS)
+
+
+def is_unreachable_name(name: str) -> bool:
+    """Return whether a name belongs to another network than this, so that no name server may be asked."""
+    return name.rstrip(".").lower().endswith(UNREACHABLE_ENDS)
+
+
 def check_url(url: str, guard: AddressGuard, *, seconds: float = 2.0) -> CheckedUrl:
     """Check a subscriber URL before it is saved; its name is looked up for at most `seconds`.
 
     Raises Invalid with what is wrong and what to do. A name that does not resolve is a warning, not an error.
     """
-    url = url.strip(" ")
-    parts = _split(url)
-    host = _ascii_host(parts)
-    port = _port(parts)
-    url = parts._replace(netloc=_netloc(host, parts.port), fragment="").geturl()
-    number = literal(host)
-    found = [number] if number else resolve(host, seconds)
-    reasons = [reason for ip in (found or ["1.1.1.1"]) if (reason := guard.refuses(ip, port))]
-    if reasons:
-        raise Invalid(reasons[0])
-    return CheckedUrl(url, None if found else f"{host} does not resolve at the moment.")
+    url = trimmed(url)
+    place = parsed(url)
+    number = literal(place.host)
+    found = [number] if number else _addresses(place.host, guard, place.port, seconds)
+    for ip in found or ["1.1.1.1"]:
+        reason = guard.refuses(ip, place.port)
+        if reason is not None and (number or place.port in CLOSED_PORTS):
+            raise Invalid(reason)
+        if reason is not None:
+            log.info("A name is refused: %s", reason, extra={"said": {"name": place.host}})
+            raise Invalid(BLOCKED_NAME)
+    return CheckedUrl(url, None if found else f"{place.host} does not resolve at the moment.")
 
 
-def _split(url: str) -> SplitResult:
-    """Split a URL; raise Invalid for what two readers could read in two ways."""
-    if not url:
-        raise Invalid("Please give the address that events are sent to.")
-    if len(url) > MAX_URL:
-        raise Invalid(f"Please give an address of at most {MAX_URL} characters.")
-    if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url) or "\\" in url:
-        raise Invalid("Please give an address without spaces, backslashes and control characters.")
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise Invalid("This is not a web address.") from None
-    if parts.scheme not in {"http", "https"} or not url.lower().startswith(("http://", "https://")):
-        raise Invalid("Please give an address that begins with https:// or http://.")
-    if "@" in parts.netloc:
-        raise Invalid("Please leave user name and password out of the address; use an own header instead.")
-    return parts
-
-
-def _ascii_host(parts: SplitResult) -> str:
-    """Return the host as it is looked up; raise Invalid when there is none or it cannot be a name."""
-    host = parts.hostname or ""
-    if not host.strip("."):
-        raise Invalid("This address names no host.")
-    if "%" in host:
-        raise Invalid("Please leave zone ids and percent signs out of the host.")
-    if not host.isascii():
-        try:
-            host = idna.encode(host, uts46=True).decode()
-        except idna.IDNAError:
-            raise Invalid(f"{parts.hostname} is not a host name.") from None
-    allowed = "abcdefghijklmnopqrstuvwxyz0123456789.-_" + (":" if "[" in parts.netloc else "")
-    if set(host) - set(allowed) or len(host) > 253:
-        raise Invalid(f"{parts.hostname} is not a host name.")
-    return host
-
-
-def _port(parts: SplitResult) -> int:
-    try:
-        port = parts.port
-    except ValueError:
-        raise Invalid("The port of this address is not a number from 1 to 65535.") from None
-    if port == 0:
-        raise Invalid("The port of this address is not a number from 1 to 65535.")
-    return port or (443 if parts.scheme == "https" else 80)
-
-
-def _netloc(host: str, port: int | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port is None else f"{name}:{port}"
-
-
-def literal(host: str) -> str | None:
-    """Return the address that a host is in any form that a C library reads (0x7f.1, 017700000001, 0)."""
-    if ":" in host:
-        return host
-    try:
-        return socket.inet_ntoa(socket.inet_aton(host.rstrip(".")))
-    except OSError:
-        return None
+def _addresses(name: str, guard: AddressGuard, port: int, seconds: float) -> list[str]:
+    """Return the addresses of a name that are to be judged; raise Invalid for one that needs no look-up."""
+    if is_unreachable_name(name):
+        raise Invalid(
+            f"Names that end in .{name.rstrip('.').rpartition('.')[2]} cannot be reached from here."
+        )
+    if is_loopback_name(name):
+        # One of the two is enough: whoever allows 127.0.0.0/8 need not think of ::1.
+        open_ones = [ip for ip in LOOPBACK if guard.refuses(ip, port) is None]
+        return open_ones or list(LOOPBACK)
+    if name.rstrip(".").endswith(PRIVATE_ENDS) and not guard.allowed:
+        raise Invalid(BLOCKED_NAME)
+    return resolve(name, seconds)
 
 
 def resolve(name: str, seconds: float) -> list[str]:

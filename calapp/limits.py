@@ -37,6 +37,11 @@ RECIPIENTS_PER_DAY_PER_HOST = 500  # default of the setting: what small mail pro
 OPEN_BOOKINGS_PER_ADDRESS = 5  # default of the setting; an office behind one address still gets in
 OPEN_BOOKINGS_PER_EMAIL = 5  # default of the setting
 
+URL_LENGTH = 2000  # characters of a webhook's URL as it was typed; the column's length
+# The same URL percent-encoded, in characters: each may become twelve, and gunicorn, which many receivers run
+# behind, reads request lines of 4,094 bytes.
+SENT_URL_LENGTH = 4000
+
 
 def reached(limit: str, *, host: int | None, words: str, field: str | None = None) -> LimitReached:
     """Log that a host has reached a limit of number, and return the error to raise.

@@ -18,8 +18,9 @@ from itertools import chain
 from queue import SimpleQueue
 from urllib.parse import urlsplit
 
-from calapp.addresses import literal
+from calapp.addresses import LOOPBACK, is_loopback_name, is_unreachable_name
 from calapp.deliveries.transfer import Parcel
+from calapp.urls import literal
 
 KEPT_SECONDS = 60.0
 MAX_KEPT = 10_000  # names
@@ -165,10 +166,16 @@ class Names:
 
 def look_up(host: str) -> Found:
     """Ask the system for all addresses of a name, in the order in which they are to be tried."""
+    if is_unreachable_name(host):
+        return Found((), "no name of this network")
     try:
-        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        # Whatever a name server says of localhost, it is this machine, which the guard judges.
+        ips = dict.fromkeys(LOOPBACK if is_loopback_name(host) else _asked(host))
     except (OSError, UnicodeError) as error:
         return Found((), str(error))
-    ips = dict.fromkeys(str(answer[4][0]) for answer in answers)
     addresses = tuple(f"[{ip}]" if ":" in ip else ip for ip in ips if "%" not in ip)
     return Found(addresses, "" if addresses else "no address", time.monotonic() + KEPT_SECONDS)
+
+
+def _asked(host: str) -> list[str]:
+    return [str(answer[4][0]) for answer in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]

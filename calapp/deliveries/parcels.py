@@ -10,6 +10,8 @@ from calapp.deliveries import signing
 from calapp.deliveries.claim import Claim, Due, Target
 from calapp.deliveries.sender import Parcel
 from calapp.errors import KeyDoesNotFit
+from calapp.urls import sent_form
+from calapp.webhooks.forms import is_reserved
 
 USER_AGENT = f"Calapp/{__version__}"
 WEBHOOK_VERSION = "2021-10-20"  # of Cal.com's payloads that ours are shaped like
@@ -56,7 +58,8 @@ def _parcel(row: Due, webhook: Target, claim: Claim) -> Parcel:
         number=number,
         content_type=row.content_type or JSON_TYPE,
     )
-    return Parcel(row.id, claim.token, row.webhook_id, webhook.subscriber_url, headers, body, number)
+    url = sent_form(webhook.subscriber_url)
+    return Parcel(row.id, claim.token, row.webhook_id, url, headers, body, number)
 
 
 def valid_secrets(webhook: Any, at: datetime) -> list[str]:
@@ -88,5 +91,6 @@ def request_headers(
     ]
     if secrets:
         made.append(("webhook-signature", signing.standard_signature(event_id, timestamp, body, secrets)))
-    made.extend((name, value) for name, value in own)
+    # An older version let names through that receivers read as one of ours.
+    made.extend((name, value) for name, value in own if not is_reserved(name))
     return tuple(made)

@@ -1,22 +1,27 @@
 """One transfer: a libcurl easy handle that is used again and again, and what its callbacks gather."""
 
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pycurl
 
 from calapp import clock
-from calapp.addresses import AddressGuard
+from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
 from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
 from calapp.deliveries.retries import retry_after
+from calapp.urls import literal
 
 MAX_READ = 65536  # bytes of a head, and of a body, after which the connection is closed
 MAX_KEPT = 16384  # bytes of each that the log keeps
 DISALLOW_USERNAME_IN_URL = 278  # libcurl's number; pycurl has no name for it
 NO_BREAKS = str.maketrans("\r\n\0", "   ")
+
+log = logging.getLogger(__name__)
 
 
 class Parcel(NamedTuple):
@@ -149,13 +154,24 @@ class Transfer(pycurl.Curl):
         ip, port = address.addr[:2]
         reason = self.guard.refuses(ip, port)
         if reason is not None:
-            self.blocked = reason
+            self.blocked = reason if port in CLOSED_PORTS else self._told(reason)
             return pycurl.SOCKET_BAD
         try:
             return LentSocket(address.family, address.socktype, address.protocol)
         except OSError as error:  # no address family of this kind here, or no file descriptor left
             self.no_socket = error.errno or 0
             return pycurl.SOCKET_BAD
+
+    def _told(self, reason: str) -> str:
+        """Return what a host may know of why an address is refused; where a name leads is not said."""
+        try:
+            host = urlsplit(self.parcel.url).hostname or ""
+        except ValueError:
+            host = ""
+        if literal(host):
+            return reason
+        log.info("A name is refused: %s", reason, extra={"said": {"webhook": self.parcel.webhook_id}})
+        return BLOCKED_NAME
 
     def _on_head(self, line: bytes) -> int | None:
         if line[:5] == b"HTTP/":

@@ -12,13 +12,16 @@ from calapp.clock import now
 from calapp.deliveries import signing
 from calapp.deliveries.parcels import valid_secrets
 from calapp.integrations.ping import PingResult, PingTarget
+from calapp.urls import trimmed
 from calapp.webhooks.forms import HIDDEN, Header, WebhookInput
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.service import merged_headers
+from calapp.webhooks.service import SECRET_OVERLAP, merged_headers, overlap_until
 from calapp.webhooks.triggers import DEFAULT
 
 MAX_ROWS = 30  # header rows that are read at all
 TRUE = frozenset(("1", "on", "true", "yes"))
+# For how many seconds an old secret signs beside a new one, and how that is said.
+SECRET_OVERLAPS = ((round(SECRET_OVERLAP.total_seconds()), "24 hours"), (3600, "1 hour"), (0, "not at all"))
 NO_EVENT_TYPE = -1  # what cannot be read as an id is nobody's event type
 
 # Chat services take only messages in their own form.
@@ -49,6 +52,7 @@ class Box:
     triggers: tuple[str, ...] = tuple(DEFAULT)
     active: bool = True
     secret: str = ""
+    secret_overlap: str = str(SECRET_OVERLAPS[0][0])
     remove_secret: bool = False
     event_type_id: str = ""
     headers: tuple[HeaderRow, ...] = ()
@@ -73,9 +77,14 @@ class Box:
             active=self.active,
             event_type_id=_event_type_id(self.event_type_id),
             secret=secret,
+            secret_overlap=self._overlap_seconds() if secret else None,
             payload_template=self.payload_template.strip() or None if self.custom else None,
             headers=tuple(_header(row) for row in self.headers if row.name or row.value),
         )
+
+    def _overlap_seconds(self) -> int:
+        known = {str(seconds): seconds for seconds, _ in SECRET_OVERLAPS}
+        return known.get(self.secret_overlap, SECRET_OVERLAPS[0][0])
 
     @property
     def offer(self) -> str:
@@ -86,7 +95,7 @@ class Box:
 def offer_for(url: str) -> str:
     """Return the chat service that a URL belongs to, or nothing."""
     try:
-        host = (urlsplit(url.strip()).hostname or "").lower()
+        host = (urlsplit(trimmed(url)).hostname or "").lower()
     except ValueError:
         return ""
     names = (name for name, (hosts, _) in OFFERS.items() if any(_within(host, one) for one in hosts))
@@ -120,12 +129,8 @@ def box_of(webhook: Webhook) -> Box:
         custom=webhook.payload_template is not None,
         payload_template=webhook.payload_template or "",
         has_secret=webhook.has_secret,
-        overlap=_overlaps(webhook),
+        overlap=overlap_until(webhook) is not None,
     )
-
-
-def _overlaps(webhook: Webhook) -> bool:
-    return webhook.old_secret_until is not None and webhook.old_secret_until > now()
 
 
 def read_box(form: MultiDict[str, str], webhook: Webhook | None) -> Box:
@@ -134,19 +139,20 @@ def read_box(form: MultiDict[str, str], webhook: Webhook | None) -> Box:
     template = form.get("payload_template", "")
     return Box(
         webhook_id=webhook.id if webhook else None,
-        subscriber_url=form.get("subscriber_url", "").strip(),
+        subscriber_url=trimmed(form.get("subscriber_url", "")),
         triggers=tuple(dict.fromkeys(form.getlist("triggers"))),
         # A box that is not ticked sends nothing, so the form sends a 0 before it; a client that sends
         # neither wants what a new webhook has.
         active=switches[-1].lower() in TRUE if switches else True,
-        secret=form.get("secret", "").strip(),
+        secret=trimmed(form.get("secret", "")),
+        secret_overlap=form.get("secret_overlap_seconds", Box.secret_overlap),
         remove_secret="remove_secret" in form,
         event_type_id=form.get("event_type_id", "").strip(),
         headers=_rows(form, webhook),
         custom=form.get("payload", "custom" if template.strip() else "default") == "custom",
         payload_template=template.replace("\r\n", "\n"),
         has_secret=bool(webhook and webhook.has_secret),
-        overlap=bool(webhook and _overlaps(webhook)),
+        overlap=bool(webhook and overlap_until(webhook)),
         action=form.get("action", "save"),
     )
 
@@ -157,7 +163,7 @@ def _rows(form: MultiDict[str, str], webhook: Webhook | None) -> tuple[HeaderRow
         form.getlist("header_name")[:MAX_ROWS], form.getlist("header_value")[:MAX_ROWS], fillvalue=""
     )
     return tuple(
-        HeaderRow(name.strip(), value.strip(), name.strip().lower() in saved) for name, value in pairs
+        HeaderRow(trimmed(name), trimmed(value), trimmed(name).lower() in saved) for name, value in pairs
     )
 
 

@@ -18,7 +18,7 @@ from calapp.event_types.service import of_user as event_types_of
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
 from calapp.integrations.blueprint import blueprint
-from calapp.integrations.box import Box, acted, box_of, offer_for, read_box, target_of
+from calapp.integrations.box import SECRET_OVERLAPS, Box, acted, box_of, offer_for, read_box, target_of
 from calapp.integrations.page import list_address, list_answer, webhooks_html
 from calapp.integrations.ping import ping
 from calapp.integrations.preview import preview_of, variables_of
@@ -34,19 +34,28 @@ WEBHOOK = "/integrations/webhooks/<int:webhook_id>"
 
 def box_page(box: Box, status: int = 200) -> Response:
     """Show the box: as a fragment for the dialog, else as a page."""
-    sample, found = _sample(), event_types_of(db.session(), current_host().id)
+    sample = _sample()
     response = page_or_fragment(
         "integrations/box.html",
         "integrations/_box.html",
         box=box,
         triggers=SUBSCRIBABLE,
-        event_type_choices=[("", "All event types"), *((one.id, one.title) for one in found)],
+        event_type_choices=_scopes(box),
+        overlaps=SECRET_OVERLAPS,
         variables=variables_of(sample),
         default_payload=pretty(encoded(sample)),
         preview=preview_of(box.payload_template, sample) if box.payload_template else None,
     )
     response.status_code = status
     return response
+
+
+def _scopes(box: Box) -> list[tuple[int | str, str]]:
+    """Return the event types to choose from; one that was deleted stays the choice of a webhook of it."""
+    found = event_types_of(db.session(), current_host().id)
+    saved = own_webhook(box.webhook_id).event_type if box.webhook_id else None
+    gone = [(saved.id, f"{saved.title} (deleted)")] if saved is not None and saved not in found else []
+    return [("", "All event types"), *((one.id, one.title) for one in found), *gone]
 
 
 def _sample() -> dict[str, object]:

@@ -101,8 +101,10 @@ NUMBERS: dict[str, Any] = {
     "max_template": limits.TEMPLATE_CHARACTERS,
     "max_placeholders": limits.TEMPLATE_VARIABLES,
     "max_depth": limits.TEMPLATE_DEPTH,
+    "min_secret": forms.MIN_SECRET,
+    "secret_bytes": (forms.SECRET_BYTES[0], forms.SECRET_BYTES[-1]),
     "max_headers": forms.MAX_HEADERS,
-    "taken_headers": sorted(forms.TAKEN_HEADERS),
+    "taken_headers": sorted((*forms.RESERVED_HEADERS, *(f"{start}*" for start in forms.RESERVED_STARTS))),
     "closed_ports": sorted(CLOSED_PORTS),
 }
 

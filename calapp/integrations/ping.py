@@ -12,6 +12,7 @@ from calapp.deliveries.body import encoded
 from calapp.deliveries.parcels import JSON_TYPE, request_headers
 from calapp.deliveries.sender import Answer, Parcel, Sender
 from calapp.errors import Busy
+from calapp.urls import sent_form
 from calapp.webhooks import template
 
 SHOWN = 500  # characters of the answer
@@ -63,7 +64,7 @@ def _parcel(target: PingTarget, envelope: Mapping[str, Any]) -> Parcel:
         number=1,
         content_type=content_type,
     )
-    return Parcel(0, "", 0, target.url, headers, body, 1)
+    return Parcel(0, "", 0, sent_form(target.url), headers, body, 1)
 
 
 def _answer(parcel: Parcel) -> Answer:

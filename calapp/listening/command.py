@@ -14,6 +14,7 @@ from calapp.deliveries.feed import LATEST
 from calapp.listening.feed import Away, Batch, Event, Feed, Refused, printable
 from calapp.listening.forward import Receiver
 from calapp.listening.place import Place, Taken
+from calapp.webhooks.forms import SECRET_PREFIX, secret_problem
 
 Answer = TypeVar("Answer")
 
@@ -38,13 +39,24 @@ def _server(context: click.Context, option: click.Parameter, value: str) -> str:
     return _address(context, option, value).rstrip("/")
 
 
+def _secret(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    problem = secret_problem(value) if value and value.startswith(SECRET_PREFIX) else None
+    if problem:
+        raise click.BadParameter(problem)
+    return value
+
+
 @click.command("listen")
 @click.option("--server", required=True, callback=_server, help="The Calapp server, https://cal.example.com.")
 @click.option("--key", required=True, envvar="CALAPP_KEY", help="An API key, cal_…; or set CALAPP_KEY.")
 @click.option(
     "--forward-to", required=True, callback=_address, help="Your receiver: http://127.0.0.1:3000/hook."
 )
-@click.option("--secret", help="What signs; without it one is made, kept for the next time, and printed.")
+@click.option(
+    "--secret",
+    callback=_secret,
+    help="What signs; without it one is made, kept for the next time, and printed.",
+)
 @click.option(
     "--from",
     "begin",

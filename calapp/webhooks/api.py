@@ -7,10 +7,11 @@ from calapp.accounts.models import Scope
 from calapp.addresses import AddressGuard
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.errors import NotFound
+from calapp.errors import Invalid, NotFound
 from calapp.event_types.service import find_own as find_own_event_type
 from calapp.rest.routes import Api, Page
 from calapp.rest.wire import PageInfo, Paging, page_info
+from calapp.urls import same_origin, trimmed
 from calapp.webhooks import service
 from calapp.webhooks.forms import WebhookInput, checked
 from calapp.webhooks.models import Webhook
@@ -27,7 +28,7 @@ EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
 def index(query: Paging) -> Page:
     """List the webhooks that are told about all event types.
 
-    Those of one event type are listed under the event type.
+    Those of one event type are listed under the event type; once it is deleted, here.
     """
     return _page(query, None)
 
@@ -53,7 +54,9 @@ def show(webhook_id: str) -> WebhookAnswer:
 def update(webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
     """Change a webhook; what is left out stays.
 
-    A changed secret signs together with the former one for 24 hours.
+    A changed secret signs together with the old one for 24 hours, or as `secretOverlapSeconds` says. A URL
+    with another scheme, host or port ends that at once; a key that may not read secrets has to send the
+    secret and all custom headers again with it (400).
     """
     return _update(body, webhook_id)
 
@@ -69,7 +72,7 @@ def delete(webhook_id: str) -> WebhookAnswer:
 )
 def index_of_event_type(event_type_id: int, query: Paging) -> Page:
     """List the webhooks of an event type."""
-    return _page(query, own_event_type_id(event_type_id))
+    return _page(query, own_scope(event_type_id))
 
 
 @of_event_type.operation(
@@ -83,7 +86,7 @@ def create_for_event_type(event_type_id: int, body: WebhookBody) -> WebhookAnswe
 @of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, answer=WebhookAnswer)
 def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     """Show a webhook of an event type."""
-    return _shown(own_webhook(webhook_id, own_event_type_id(event_type_id)))
+    return _shown(own_webhook(webhook_id, own_scope(event_type_id)))
 
 
 @of_event_type.operation(
@@ -96,13 +99,13 @@ def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
 )
 def update_of_event_type(event_type_id: int, webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
     """Change a webhook of an event type; what is left out stays."""
-    return _update(body, webhook_id, own_event_type_id(event_type_id))
+    return _update(body, webhook_id, own_scope(event_type_id))
 
 
 @of_event_type.operation("DELETE", f"{EVENT_TYPE}/<webhook_id>", access=WRITE, answer=WebhookAnswer)
 def delete_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     """Delete a webhook of an event type."""
-    return _delete(webhook_id, own_event_type_id(event_type_id))
+    return _delete(webhook_id, own_scope(event_type_id))
 
 
 def own_event_type_id(event_type_id: int) -> int:
@@ -110,6 +113,13 @@ def own_event_type_id(event_type_id: int) -> int:
     if find_own_event_type(db.session(), api_host().id, event_type_id) is None:
         raise NotFound
     return event_type_id
+
+
+def own_scope(event_type_id: int) -> int:
+    """Return the id when the key's host has or had webhooks or an event type there; raise NotFound."""
+    if service.count(db.session(), api_host().id, event_type_id):
+        return event_type_id  # whether or not the event type was deleted since
+    return own_event_type_id(event_type_id)
 
 
 def own_webhook(uid: str, event_type_id: int | None = None) -> Webhook:
@@ -136,15 +146,30 @@ def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
 
 
 def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> WebhookAnswer:
-    found = body.wanted(own_webhook(uid, event_type_id))
+    webhook = own_webhook(uid, event_type_id)
+    found = body.wanted(webhook, secret_known=_may_read_secret(webhook))
     # Switching off must work whatever became of the address.
     if not body.model_fields_set <= {"active"}:
         found = _checked(found)
     change = body.changed(found)
     with transaction() as session:
         webhook = own_webhook(uid, event_type_id)
+        _check_move(body, webhook)
         service.update(session, webhook, replace(saved(webhook), **change))
     return _shown(webhook, found.warning)
+
+
+def _check_move(body: WebhookPatch, webhook: Webhook) -> None:
+    """Raise Invalid when a change would send what this key may not read to another receiver."""
+    if "subscriber_url" not in body.model_fields_set or has_scope(Scope.READ_SECRETS):
+        return
+    if same_origin(trimmed(body.subscriber_url), webhook.subscriber_url):
+        return
+    problems = body.moving_problems(webhook)
+    if _may_read_secret(webhook):
+        problems.pop("secret", None)
+    if problems:
+        raise Invalid("Please send again what may not go to another receiver.", **problems)
 
 
 def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
@@ -161,6 +186,11 @@ def _checked(wanted: WebhookInput) -> WebhookInput:
 
 
 def _shown(webhook: Webhook, warning: str | None = None) -> WebhookAnswer:
+    return shown(webhook, with_secret=_may_read_secret(webhook), warning=warning)
+
+
+def _may_read_secret(webhook: Webhook) -> bool:
+    """Return whether this key may read secrets, or has made this webhook and may write."""
     key = api_key()
     made_here = has_scope(Scope.WRITE) and key is not None and webhook.api_key_id == key.id
-    return shown(webhook, with_secret=made_here or has_scope(Scope.READ_SECRETS), warning=warning)
+    return made_here or has_scope(Scope.READ_SECRETS)

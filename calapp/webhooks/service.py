@@ -15,11 +15,12 @@ from calapp.config import settings
 from calapp.encryption import open_sealed
 from calapp.errors import Conflict, Invalid, KeyDoesNotFit
 from calapp.event_types.models import EventType
+from calapp.urls import key_of, same_origin
 from calapp.webhooks.forms import Header, WebhookInput
 from calapp.webhooks.models import OffReason, Settling, Webhook
 
 SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
-DUPLICATE = "A webhook with this subscriber URL stands already in this scope."
+DUPLICATE = "You already have a webhook with this URL."
 
 
 class Subscriber(NamedTuple):
@@ -45,7 +46,7 @@ def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str
         )
         .order_by(Webhook.event_type_id.is_not(None), Webhook.id)
     )
-    by_url = {one.subscriber_url: Subscriber(*one) for one in found if trigger in one.triggers}
+    by_url = {key_of(one.subscriber_url): Subscriber(*one) for one in found if trigger in one.triggers}
     return sorted(by_url.values())
 
 
@@ -59,19 +60,31 @@ def of_user(session: Session, user_id: int, event_type_id: int | None = None) ->
 
 def page(session: Session, user_id: int, event_type_id: int | None, *, take: int, skip: int) -> list[Webhook]:
     """Return a part of the webhooks of one scope, oldest first; without an event type those of all."""
-    query = select(Webhook).where(*_scope(user_id, event_type_id)).order_by(Webhook.id)
+    query = select(Webhook).where(*_listed(user_id, event_type_id)).order_by(Webhook.id)
     return list(session.scalars(query.offset(skip).limit(take)))
 
 
 def count(session: Session, user_id: int, event_type_id: int | None) -> int:
     """Count the webhooks of one scope."""
-    return session.scalar(select(func.count(Webhook.id)).where(*_scope(user_id, event_type_id))) or 0
+    return session.scalar(select(func.count(Webhook.id)).where(*_listed(user_id, event_type_id))) or 0
 
 
 def _scope(user_id: int, event_type_id: int | None) -> tuple[ColumnElement[bool], ...]:
     return (
         Webhook.user_id == user_id,
         Webhook.event_type_id.is_not_distinct_from(event_type_id),
+        Webhook.deleted_at.is_(None),
+    )
+
+
+def _listed(user_id: int, event_type_id: int | None) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition of a list: a deleted event type has none, so the host's has its webhooks, too."""
+    if event_type_id is not None:
+        return _scope(user_id, event_type_id)
+    deleted = select(EventType.id).where(EventType.user_id == user_id, EventType.deleted_at.is_not(None))
+    return (
+        Webhook.user_id == user_id,
+        or_(Webhook.event_type_id.is_(None), Webhook.event_type_id.in_(deleted)),
         Webhook.deleted_at.is_(None),
     )
 
@@ -92,6 +105,7 @@ def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: 
     _check_event_type(session, user_id, wanted.event_type_id)
     webhook = Webhook(user_id=user_id, api_key_id=api_key_id, event_type_id=wanted.event_type_id, headers=[])
     webhook.secret = wanted.secret or None
+    _refuse_second(session, webhook, wanted)
     _apply(webhook, wanted)
     session.add(webhook)
     _flush(session)  # first, so that a URL that stands already is told as that
@@ -108,12 +122,24 @@ def _check_number(session: Session, user_id: int) -> None:
 
 
 def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
-    """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type."""
-    _check_event_type(session, webhook.user_id, wanted.event_type_id)
+    """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type.
+
+    An event type that was deleted since stays its scope until another is chosen.
+    """
+    scope_changes = wanted.event_type_id != webhook.event_type_id
+    url_changes = key_of(wanted.subscriber_url) != key_of(webhook.subscriber_url)
+    if scope_changes:
+        _check_event_type(session, webhook.user_id, wanted.event_type_id)
+    if scope_changes or url_changes:
+        _refuse_second(session, webhook, wanted)
     webhook.event_type_id = wanted.event_type_id
     before = _sent_with(webhook)
-    if wanted.secret is not None and wanted.secret != (_readable(webhook.sealed_secret) or ""):
-        change_secret(webhook, wanted.secret or None)
+    if wanted.secret is not None and not is_saved_secret(webhook, wanted.secret):
+        change_secret(webhook, wanted.secret or None, wanted.secret_overlap)
+    elif wanted.secret_overlap is not None:
+        shorten_overlap(webhook, wanted.secret_overlap)
+    if not same_origin(wanted.subscriber_url, webhook.subscriber_url):
+        use_only_new_secret(webhook)  # what the former receiver knew signs nothing for another one
     _apply(webhook, wanted)
     if _sent_with(webhook) != before:
         forget_failures(webhook)
@@ -150,22 +176,43 @@ def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[Header]) -> 
     ]
 
 
-def change_secret(webhook: Webhook, secret: str | None) -> None:
-    """Set a new secret; the former one stays valid beside it for a day."""
-    # A second change within the day keeps the one that receivers are sure to have.
+def is_saved_secret(webhook: Webhook, secret: str) -> bool:
+    """Return whether a secret is the one that is saved; an empty one stands for none."""
+    return secret == (_readable(webhook.sealed_secret) or "")
+
+
+def change_secret(webhook: Webhook, secret: str | None, overlap: int | None = None) -> None:
+    """Set a new secret; the old one stays valid beside it for `overlap` seconds, or a day."""
+    # A second change within the overlap keeps the one that receivers are sure to have.
     old = _valid_old_secret(webhook) or _readable(webhook.sealed_secret)
     if old and secret:
         webhook.old_secret = old
-        webhook.old_secret_until = now() + SECRET_OVERLAP
-    if not secret:
-        webhook.old_secret = webhook.old_secret_until = None
+        webhook.old_secret_until = now() + (SECRET_OVERLAP if overlap is None else timedelta(seconds=overlap))
+    if not secret or overlap == 0:
+        use_only_new_secret(webhook)
     webhook.secret = secret
 
 
+def shorten_overlap(webhook: Webhook, seconds: int) -> None:
+    """End the overlap in so many seconds, unless it ends sooner; raise Invalid when there is none."""
+    if seconds == 0:
+        use_only_new_secret(webhook)
+    elif _valid_old_secret(webhook) is None:
+        problem = "Only one secret is valid. Send a new one with this field."
+        raise Invalid(problem, secret_overlap_seconds=problem)
+    else:
+        until = now() + timedelta(seconds=seconds)
+        webhook.old_secret_until = min(webhook.old_secret_until or until, until)
+
+
+def overlap_until(webhook: Webhook) -> datetime | None:
+    """Return until when the old secret signs beside the new one, or None when it does not any more."""
+    until = webhook.old_secret_until
+    return until if until is not None and until > now() else None
+
+
 def _valid_old_secret(webhook: Webhook) -> str | None:
-    if webhook.old_secret_until is None or webhook.old_secret_until <= now():
-        return None
-    return _readable(webhook.sealed_old_secret)
+    return _readable(webhook.sealed_old_secret) if overlap_until(webhook) else None
 
 
 def _readable(stored: str | None) -> str | None:
@@ -231,6 +278,17 @@ def _check_event_type(session: Session, user_id: int, event_type_id: int | None)
     if event_type is None or event_type.user_id != user_id or event_type.deleted_at is not None:
         problem = "There is no such event type."
         raise Invalid(problem, event_type_id=problem)
+
+
+def _refuse_second(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
+    """Raise Conflict when another webhook of the scope has this URL, however it is spelled."""
+    lock_user(session, webhook.user_id)  # two requests at once do not see each other's
+    scope = _scope(webhook.user_id, wanted.event_type_id)
+    urls = session.scalars(
+        select(Webhook.subscriber_url).where(*scope, Webhook.id.is_distinct_from(webhook.id))
+    )
+    if key_of(wanted.subscriber_url) in {key_of(url) for url in urls}:
+        raise Conflict(DUPLICATE, subscriber_url=DUPLICATE)
 
 
 def _flush(session: Session) -> None:

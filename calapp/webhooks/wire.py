@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from calapp.addresses import MAX_URL
 from calapp.errors import Invalid
+from calapp.limits import URL_LENGTH
 from calapp.rest.wire import Answer, Body, Instant, Patch
 from calapp.webhooks import template
-from calapp.webhooks.forms import HIDDEN, MAX_HEADERS, Header, WebhookInput
+from calapp.webhooks.forms import HIDDEN, MAX_HEADERS, MIN_SECRET, Header, WebhookInput
 from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.service import SECRET_OVERLAP, is_saved_secret, overlap_until
 from calapp.webhooks.triggers import SUBSCRIBABLE
 
 # What is refused, rather than changed, for a character that does not belong there.
@@ -26,7 +27,7 @@ Url = Annotated[
     Field(
         description="Where events are sent; a private address is refused.",
         examples=["https://example.com/hook"],
-        json_schema_extra={"format": "uri", "maxLength": MAX_URL},
+        json_schema_extra={"format": "uri", "maxLength": URL_LENGTH},
     ),
 ]
 Triggers = Annotated[
@@ -46,7 +47,20 @@ Template = Annotated[
 ]
 Secret = Annotated[
     str | None,
-    Field(description="Signs every delivery. null leaves it as it is, an empty text removes it."),
+    Field(
+        description=f"Signs every delivery: at least {MIN_SECRET} characters, or whsec_ and base64 of 24 to "
+        "64 bytes. null leaves it as it is, an empty text removes it."
+    ),
+]
+MOST_OVERLAP = round(SECRET_OVERLAP.total_seconds())
+Overlap = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=MOST_OVERLAP,
+        description="For how long the old secret signs beside the new one; 0: not at all. Without it "
+        f"{MOST_OVERLAP}. Without a new secret it shortens an overlap.",
+    ),
 ]
 Version = Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")]
 
@@ -104,19 +118,45 @@ class WebhookPatch(Patch):
     active: Active = True
     payload_template: Template = None
     secret: Secret = None
+    secret_overlap_seconds: Overlap = None
     headers: Headers = []
     version: Version = None
 
-    def wanted(self, webhook: Webhook) -> WebhookInput:
-        """Return the webhook as it is to be, not yet checked."""
-        given = {name: getattr(self, name) for name in self.model_fields_set - {"headers", "version"}}
-        if "headers" in self.model_fields_set:
-            given["headers"] = tuple(header.value_or_kept() for header in self.headers)
-        return replace(saved(webhook), **given)
+    def given(self) -> set[str]:
+        """Return the names of the fields of a WebhookInput that this changes."""
+        names = {"secret_overlap_seconds": "secret_overlap"}
+        return {names.get(name, name) for name in self.model_fields_set - {"version"}}
+
+    def wanted(self, webhook: Webhook, *, secret_known: bool) -> WebhookInput:
+        """Return the webhook as it is to be, not yet checked; what is kept is not checked again.
+
+        `secret_known` is whether the client may read the saved secret; sent back, it is kept, however short.
+        """
+        given = {name: getattr(self, name) for name in self.model_fields_set & PLAIN}
+        if secret_known and self.secret and is_saved_secret(webhook, self.secret):
+            given["secret"] = None
+        headers = tuple(header.value_or_kept() for header in self.headers)
+        return replace(saved(webhook), **given, headers=headers, secret_overlap=self.secret_overlap_seconds)
 
     def changed(self, wanted: WebhookInput) -> dict[str, Any]:
         """Return of a checked webhook what this changes; the rest may have changed in the meantime."""
-        return {name: getattr(wanted, name) for name in self.model_fields_set - {"version"}}
+        return {name: getattr(wanted, name) for name in self.given()}
+
+    def moving_problems(self, webhook: Webhook) -> dict[str, str]:
+        """Return, by field, what has to be sent again before this webhook may lead to another receiver."""
+        problems = {}
+        if webhook.header_names and ("headers" not in self.model_fields_set or self._keeps_values()):
+            problems["headers"] = f"{MOVING} all custom headers with their values again, or an empty list."
+        if webhook.has_secret and self.secret is None:
+            problems["secret"] = f"{MOVING} the secret again, or an empty text."
+        return problems
+
+    def _keeps_values(self) -> bool:
+        return any(header.value_or_kept()[1] is None for header in self.headers)
+
+
+PLAIN = frozenset(("subscriber_url", "triggers", "active", "payload_template", "secret"))
+MOVING = "This URL leads to another receiver, and this key may not read secrets: send"
 
 
 def saved(webhook: Webhook) -> WebhookInput:
@@ -169,6 +209,9 @@ class WebhookAnswer(Answer):
             description="For the key that made the webhook, if it may write, and for keys with read secrets."
         ),
     ]
+    secret_overlap_until: Annotated[
+        Instant | None, Field(description="Until when the old secret signs beside the new one.")
+    ]
     headers: list[HeaderAnswer]
     version: Literal["2021-10-20"] = "2021-10-20"
     warnings: Annotated[
@@ -193,6 +236,7 @@ def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) ->
         off_reason=OffReason(webhook.off_reason) if webhook.off_reason else None,
         payload_template=webhook.payload_template,
         secret=webhook.secret if with_secret else None,
+        secret_overlap_until=overlap_until(webhook),
         headers=[HeaderAnswer(name=name) for name in webhook.header_names],
         warnings=[*template_warnings(webhook.payload_template), *([warning] if warning else [])],
         created_at=webhook.created_at,

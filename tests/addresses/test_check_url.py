@@ -5,9 +5,10 @@ import time
 import pytest
 
 from calapp import addresses
-from calapp.addresses import AddressGuard, check_url, resolve
+from calapp.addresses import BLOCKED_NAME, AddressGuard, check_url, resolve
 from calapp.config import _networks
 from calapp.errors import Invalid
+from calapp.urls import sent_form
 
 GUARD = AddressGuard()
 
@@ -27,23 +28,27 @@ def problem(url: str, guard: AddressGuard = GUARD) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "saved"),
+    ("given", "sent"),
     [
-        ("https://hooks.example.com", "https://hooks.example.com"),
+        ("https://hooks.example.com", "https://hooks.example.com/"),
         ("  https://hooks.example.com/a?b=c  ", "https://hooks.example.com/a?b=c"),
         ("HTTPS://Hooks.Example.COM/Path", "https://hooks.example.com/Path"),
         ("https://hooks.example.com:8443/a#part", "https://hooks.example.com:8443/a"),
-        ("http://hooks.example.com:80/%7Eme", "http://hooks.example.com:80/%7Eme"),
+        ("http://hooks.example.com:80/%7Eme", "http://hooks.example.com/%7Eme"),
         ("https://[2606:4700:4700::1111]/x", "https://[2606:4700:4700::1111]/x"),
     ],
 )
-def test_good_addresses_are_saved_in_one_form(names: dict[str, list[str]], given: str, saved: str) -> None:
-    assert check_url(given, GUARD) == addresses.CheckedUrl(saved)
+def test_good_addresses_are_saved_as_typed_and_sent_in_one_form(
+    names: dict[str, list[str]], given: str, sent: str
+) -> None:
+    assert check_url(given, GUARD) == addresses.CheckedUrl(given.strip())
+    assert sent_form(given.strip()) == sent
 
 
-def test_a_name_in_any_script_is_saved_as_it_is_looked_up(names: dict[str, list[str]]) -> None:
+def test_a_name_in_any_script_is_sent_as_it_is_looked_up(names: dict[str, list[str]]) -> None:
     names["xn--bcher-kva.example"] = ["1.1.1.1"]
-    assert check_url("https://Bücher.example/ü", GUARD).url.startswith("https://xn--bcher-kva.example/")
+    assert check_url("https://Bücher.example/ü", GUARD).warning is None
+    assert sent_form("https://Bücher.example/ü") == "https://xn--bcher-kva.example/%C3%BC"
 
 
 def test_a_name_that_does_not_resolve_is_saved_with_a_warning(names: dict[str, list[str]]) -> None:
@@ -87,11 +92,49 @@ def test_private_addresses_are_refused_in_every_form(host: str) -> None:
 
 def test_one_bad_address_among_good_ones_is_enough(names: dict[str, list[str]]) -> None:
     names["both.example.com"] = ["1.1.1.1", "10.0.0.1"]
-    assert "10.0.0.1" in problem("https://both.example.com/")
+    assert problem("https://both.example.com/") == BLOCKED_NAME
 
 
-def test_localhost_is_refused_by_its_address() -> None:
-    assert "not a public address" in problem("http://localhost/")
+U3 = (
+    "localhost", "LOCALHOST", "localhost.", "x.localhost", "a.b.LocalHost.", "localhost.localdomain",
+    "x.localhost.localdomain.", "localhost6", "ip6-localhost",
+    "db.internal", "printer.local.", "nas.home.arpa", "wiki.corp",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("host", U3)
+def test_u3_special_names_are_refused_whatever_the_resolver_says(
+    names: dict[str, list[str]], host: str
+) -> None:
+    names[host] = ["1.1.1.1"]
+    assert problem(f"http://{host}:8080/") == BLOCKED_NAME
+
+
+def test_u3_names_of_other_networks_are_refused_by_name(names: dict[str, list[str]]) -> None:
+    assert problem("http://hiddenservice.onion/") == "Names that end in .onion cannot be reached from here."
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "::1/128"])
+def test_u3_localhost_may_be_saved_when_one_of_its_addresses_is_allowed(network: str) -> None:
+    guard = AddressGuard(_networks(network))
+    assert check_url("http://x.localhost:9000/", guard).warning is None
+
+
+def test_u3_names_of_a_network_are_judged_by_address_once_one_is_allowed(
+    names: dict[str, list[str]],
+) -> None:
+    names["db.internal"] = ["10.0.0.7"]
+    assert check_url("http://db.internal/", AddressGuard(_networks("10.0.0.0/8"))).warning is None
+    assert problem("http://db.internal/", AddressGuard(_networks("127.0.0.0/8"))) == BLOCKED_NAME
+
+
+@pytest.mark.parametrize("ip", ["10.0.3.4", "169.254.169.254", "fd00:ec2::254", "::ffff:10.0.3.4"])
+def test_u8_a_name_that_is_refused_does_not_tell_its_address(names: dict[str, list[str]], ip: str) -> None:
+    names["hooks.example.com"] = [ip]
+    assert problem("https://hooks.example.com/") == (
+        "This name leads to an address that is not public. "
+        "The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
+    )
 
 
 @pytest.mark.parametrize("port", [22, 25, 6379, 5432])

@@ -103,7 +103,7 @@ def test_every_field_can_be_changed(rick_api: Client, path: str) -> None:
         "subscriberUrl": "http://127.0.0.1:9/other",
         "triggers": ["BOOKING_CANCELLED"],
         "payloadTemplate": '{"x": 1}',
-        "secret": "another",
+        "secret": "another, long enough",
     }
     changed = rick_api.patch(f"{path}/{webhook['id']}", change).get_json()["data"]
     assert {name: changed[name] for name in change} == change
@@ -127,9 +127,9 @@ def test_an_empty_secret_removes_it(rick_api: Client, session: Session, path: st
 
 def test_a_former_secret_still_signs_after_a_change(rick_api: Client, session: Session, path: str) -> None:
     webhook = made(rick_api, path)
-    rick_api.patch(f"{path}/{webhook['id']}", {"secret": "new"})
+    rick_api.patch(f"{path}/{webhook['id']}", {"secret": "a new one, longer"})
     saved = session.scalar(select(Webhook))
-    assert (saved.secret, saved.old_secret) == ("new", SECRET)
+    assert (saved.secret, saved.old_secret) == ("a new one, longer", SECRET)
 
 
 def test_a_webhook_can_be_switched_off_whatever_became_of_its_address(

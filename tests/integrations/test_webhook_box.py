@@ -75,7 +75,7 @@ def test_the_same_address_twice_is_a_conflict_at_the_field(rick_client: FlaskCli
     rick_client.post(NEW, data=filled(URL))
     answer = rick_client.post(NEW, data=filled(URL))
     assert answer.status_code == 409
-    assert "stands already in this scope" in answer.text
+    assert "You already have a webhook with this URL." in answer.text
 
 
 def test_a_strangers_event_type_is_refused(
@@ -146,9 +146,9 @@ def test_a_changed_secret_overlaps_until_the_host_ends_it(
     rick_client: FlaskClient, webhook: Webhook, session: Session
 ) -> None:
     edit = f"/integrations/webhooks/{webhook.id}/edit"
-    rick_client.post(edit, data=filled(webhook.subscriber_url, secret="the new one"))
+    rick_client.post(edit, data=filled(webhook.subscriber_url, secret="the new one, longer"))
     session.refresh(webhook)
-    assert (webhook.secret, webhook.old_secret) == ("the new one", SECRET)
+    assert (webhook.secret, webhook.old_secret) == ("the new one, longer", SECRET)
     assert "Use only the new one now" in rick_client.get(edit).text
     answer = rick_client.post(edit, data=filled(webhook.subscriber_url, action="only-new-secret"))
     session.refresh(webhook)
