@@ -10,6 +10,7 @@ from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.outlook import Because, held_until, outlook
 from calapp.deliveries.parcels import JSON_TYPE, request_headers, valid_secrets
 from calapp.local_time import to_the_second as when
+from calapp.urls import sent_form
 from calapp.webhooks.forms import HIDDEN
 from calapp.webhooks.models import Webhook
 
@@ -122,15 +123,15 @@ def request_of(delivery: Delivery, webhook: Webhook) -> Request:
         number=max(1, delivery.attempts),
         content_type=delivery.content_type or JSON_TYPE,
     )
-    return Request("POST", webhook.subscriber_url, headers, body)
+    return Request("POST", sent_form(webhook.subscriber_url), headers, body)
 
 
 def as_curl(request: Request) -> str:
     """Return a request as a command for a shell."""
-    parts = ["curl", "-i", "-X", request.method, shlex.quote(request.url)]
-    lines = [" ".join(parts)]
+    # curl reads [] and {} of a URL as patterns, and a body that begins with @ as the name of a file.
+    lines = [f"curl -i -X {request.method} --globoff {shlex.quote(request.url)}"]
     lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers]
-    lines.append(f"--data-binary {shlex.quote(request.body or '')}")
+    lines.append(f"--data-raw {shlex.quote(request.body or '')}")
     return " \\\n  ".join(lines)
 
 
