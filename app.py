@@ -94,8 +94,16 @@ def trust_proxies(app: Flask, count: int) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count)  # type: ignore[method-assign]
 
 
+def make_private_file(address: str) -> None:
+    """Make the file of SQLite for its owner alone, whatever the umask; its -wal and -shm take its mode."""
+    path = Path(address.removeprefix("sqlite:///"))
+    if address.startswith("sqlite:////") and path.parent.is_dir() and not path.exists():
+        path.touch(mode=0o600)
+
+
 def prepare_database(app: Flask, *, worker: bool) -> None:
     """Connect the database and its migrations."""
+    make_private_file(app.config["SQLALCHEMY_DATABASE_URI"])
     db.init_app(app)
     migrate.init_app(app, db)
     with app.app_context():

@@ -15,9 +15,10 @@ from gunicorn.http import message
 from calapp.config import WEB_THREADS, BadSetting, load
 from calapp.logs import configure
 from calapp.processes import follow_starter
-from calapp.production import refuse_nameless, refuse_unsafe, refuse_wrong_key
+from calapp.production import open_folder, refuse_nameless, refuse_unsafe, refuse_wrong_key
 from calapp.stopping import request_stop
 
+os.umask(0o077)  # what the server writes is for its user alone
 try:
     _settings = load()
     refuse_nameless(_settings)
@@ -55,6 +56,8 @@ atexit.register(_remove_counters)
 def on_starting(_server: object) -> None:
     """End with the launcher, however that ended; say what an operator must not overlook."""
     configure(_settings, "web")
+    if (warning := open_folder(_settings)) is not None:
+        logging.getLogger("calapp").warning("%s", warning)
     if _settings.rate_limits == "off":
         logging.getLogger("calapp.rate_limits").warning(
             "RATE_LIMITS=off: passwords can be guessed and forms sent without a pause"

@@ -1,6 +1,7 @@
 """The commands: `flask worker`, `flask create-user NAME` and the others."""
 
 import logging
+import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
     @click.command("worker")
     def worker() -> None:
         """Deliver webhooks and do the chores, until stopped."""
+        os.umask(0o077)  # what the worker writes is for its user alone
         logs.configure(settings(), "worker")
         refuse_nameless(settings())
         refuse_unsafe(settings())

@@ -319,7 +319,7 @@ def _kept_secret(data_dir: Path) -> str:
     """Return the secret key of the data folder, making it on the first call."""
     path = data_dir / "secret_key"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made beside and linked into place: of two processes that start at once, both read the same key.
         draft = data_dir / f"secret_key.{os.getpid()}"
         draft.touch(mode=0o600)

@@ -23,7 +23,7 @@ from calapp.db import db, transaction
 from calapp.privacy.key_commands import encrypt_all
 from calapp.privacy.sweep import sweep_pages
 from calapp.processes import LONGEST_PAUSE, Spawned, stop
-from calapp.production import refuse_demo, refuse_nameless, refuse_wrong_key
+from calapp.production import open_folder, refuse_demo, refuse_nameless, refuse_wrong_key
 from calapp.queue_worker import GRACE
 from calapp.stopping import rest, stop_on, stop_requested
 
@@ -49,8 +49,11 @@ class Welcome:
 
 def main() -> None:
     """Start everything, say where to look, and stop everything in order when asked to."""
+    os.umask(0o077)  # for all that this and its processes write
     try:
         chosen = prepared_settings()
+        if (warning := open_folder(chosen)) is not None:
+            log.warning("%s", warning)
         logs.configure(chosen, "start")
         Launcher(chosen).run()
     except (ClickException, CannotStart, NoBroker) as error:

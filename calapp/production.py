@@ -27,6 +27,14 @@ def refuse_unsafe(settings: Settings) -> None:
     refuse_demo(settings)
 
 
+def open_folder(settings: Settings) -> str | None:
+    """Return a warning when other users of this machine can read the data folder; None when they cannot."""
+    folder = settings.data_dir
+    if not folder.is_dir() or not folder.stat().st_mode & 0o077:
+        return None
+    return f"Other users of this machine can read the data folder; close it with: chmod -R go= {folder}"
+
+
 def refuse_nameless(settings: Settings) -> None:
     """Raise BadSetting for a start that others reach which does not know by what name."""
     if not settings.loopback and not os.environ.get("BASE_URL"):

@@ -1,5 +1,6 @@
 """The commands `flask erase-visitor EMAIL` and `flask export-user NAME`."""
 
+import os
 import re
 import sys
 from typing import TextIO
@@ -56,6 +57,7 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
 @needs_key
 def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Write everything of a user as JSON: bookings, event types, webhooks, events, deliveries, mails."""
+    os.umask(0o077)  # the file, which is made with the first line, is for its owner alone
     session = db.session()
     user = find_user(session, name)
     if user is None:

@@ -224,3 +224,10 @@ def test_a_stop_during_the_start_leaves_nothing(tmp_path: Path) -> None:
     assert process.wait(PATIENCE) == 0
     process.stdout.close()
     assert gone(started)
+
+
+def test_k1_what_make_run_makes_is_for_its_user_alone(calapp: Running) -> None:
+    made = [calapp.data_dir, *calapp.data_dir.rglob("*")]
+    readable = [path.name for path in made if path.exists() and path.stat().st_mode & 0o077]
+    assert (calapp.data_dir / "calapp.sqlite3-wal").exists()
+    assert readable == []
