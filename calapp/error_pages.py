@@ -106,6 +106,9 @@ def register_error_pages(app: Flask) -> None:
     app.after_request(_add_headers)
 
 
+SECRETS = frozenset(("uid", "token"))  # parts of an address that let whoever knows them in
+
+
 def is_api() -> bool:
     """Say whether this request is one of the API's."""
     return request.path == API or request.path.startswith(f"{API}/")
@@ -210,6 +213,12 @@ def _add_headers(response: AnyResponse) -> AnyResponse:
     if response.mimetype == "text/html":
         response.vary.add("HX-Request")
         headers["Cache-Control"] = "no-store"
+    secret = bool(SECRETS & (request.view_args or {}).keys())
+    if secret:
+        headers["Referrer-Policy"] = "same-origin"  # a form's token is checked against it over https
+    if secret or (is_api() and response.mimetype != "text/html"):
+        headers["X-Robots-Tag"] = "noindex"
+        headers.setdefault("Cache-Control", "no-store")
     return response
 
 

@@ -55,5 +55,7 @@ def calendar(token: str) -> Response:
     response = make_response(feed(user, bookings, settings().base_url))
     response.headers["Content-Type"] = "text/calendar; charset=utf-8"
     response.headers["Content-Disposition"] = 'inline; filename="bookings.ics"'
-    response.headers["Cache-Control"] = "private, max-age=300"
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.add_etag()
+    response.make_conditional(request)
     return response
