@@ -42,6 +42,12 @@ URL_LENGTH = 2000  # characters of a webhook's URL as it was typed; the column's
 # behind, reads request lines of 4,094 bytes.
 SENT_URL_LENGTH = 4000
 
+# A page of the booker has at most 512 KB, whatever its address or form brings: 130 KB of metadata, escaped,
+# 8 KB of prefill, which escaped may take five times as much, and what was typed.
+PREFILL_BYTES = 8 * 1024  # of all prefill of a link together, as in other booking pages
+TYPED_BYTES = 240 * 1024  # of all that was typed, escaped, when a form comes back
+LEFT_OUT_ENTRIES = 50  # reasons why metadata was left out, which go along with the link's further pages
+
 
 def reached(limit: str, *, host: int | None, words: str, field: str | None = None) -> LimitReached:
     """Log that a host has reached a limit of number, and return the error to raise.

@@ -55,7 +55,15 @@
   document.addEventListener("htmx:before:request", (event) => {
     const { ctx } = event.detail;
     if (ctx.target === dialog && dialog && !dialog.open) opener = ctx.sourceElement.id;
-    pressed = document.activeElement === ctx.sourceElement ? nameOf(ctx.sourceElement) : "";
+    const active = document.activeElement;
+    pressed = ctx.sourceElement.contains(active) || active.form === ctx.sourceElement ? nameOf(active) : "";
+  });
+
+  // htmx puts what a button says behind a form's hidden fields; here, as without a script, it takes their place.
+  document.addEventListener("htmx:config:request", (event) => {
+    const { body, method, submitter } = event.detail.ctx.request;
+    if (method === "GET" && submitter && submitter.name) body.set(submitter.name, submitter.value);
+    if (method === "GET" && submitter && submitter.name === "month") body.delete("date");
   });
 
   // A browser takes autofocus only once in a page's life, and complains of the next; so it is done here.
@@ -80,7 +88,7 @@
   // A swapped link or button without an id keeps the focus by its name: the calendar works by keyboard.
   function focusSame() {
     const root = dialog && dialog.open ? dialog : document;
-    const same = [...root.querySelectorAll("a, button")].find((one) => nameOf(one) === pressed);
+    const same = [...root.querySelectorAll("a, button, select")].find((one) => nameOf(one) === pressed);
     if (pressed && same) same.focus({ preventScroll: true });
   }
 

@@ -2,29 +2,30 @@
 
 import calendar
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from markupsafe import escape
 from sqlalchemy.orm import Session
 
+from calapp import limits
 from calapp.accounts.zones import is_zone
 from calapp.availability.slots import by_local_date, labels
 from calapp.bookings import times
 from calapp.bookings.forms import instant
-from calapp.bookings.metadata import carried
+from calapp.bookings.metadata import Metadata, carried, of_pairs
 from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.deliveries.body import instant as written
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
 from calapp.local_time import known_zone
+from calapp.text import clean
 
 PREFILL = ("name", "email", "notes", "guests", "reason")
 RESPONSE = re.compile(r"responses\[[A-Za-z0-9_-]{1,60}\]")
-MAX_PREFILL = 5000  # characters of one value that further links repeat
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -34,54 +35,66 @@ class State:
     """The query of the booker's address, read; what cannot be read counts as not there."""
 
     path: str
-    pairs: Pairs
     zone: str
-    twelve: bool
+    clock: str | None  # 12 or 24, when the address says so
     month: date | None
     day: date | None
     slot: datetime | None
+    filled: Pairs  # what the form's fields hold
+    metadata: Metadata
 
-    def link(self, **changed: str) -> str:
-        """Return the address of another view of the booker; metadata, prefill and zone go along."""
-        kept = [(name, value) for name, value in self.kept if name not in changed]
-        query = urlencode([*kept, *changed.items()])
-        return f"{self.path}?{query}" if query else self.path
+    @property
+    def twelve(self) -> bool:
+        """Whether times are shown on a twelve-hour clock."""
+        return self.clock == "12"
 
     @property
     def kept(self) -> Pairs:
-        """The pairs that every link repeats."""
-        own = [
-            (name, value[:MAX_PREFILL])
-            for name, value in self.pairs
-            if name in PREFILL or RESPONSE.fullmatch(name)
-        ]
-        chosen = [(name, value) for name, value in self.pairs if name in {"tz", "tf"}]
-        return [*dict(chosen).items(), *own[:50], *carried(self.pairs)]
+        """The fields that go along with every click, besides month, date and zone."""
+        filled = _within(self.filled, limits.PREFILL_BYTES)
+        return [*((name, value) for name, value in filled if value), *self.carried]
+
+    @property
+    def carried(self) -> Pairs:
+        """Those of them that the form has no field for."""
+        clock = [("tf", self.clock)] if self.clock else []
+        return [*clock, *carried(self.metadata)]
 
     def prefill(self, name: str) -> str:
         """Return what the link or a former form says for a field, or nothing."""
-        values = [value for key, value in self.pairs if key == name]
+        values = [value for key, value in self.filled if key == name]
         return ", ".join(values) if name == "guests" else next(iter(values), "")
+
+
+def _within(pairs: Iterable[tuple[str, str]], most: int, *, escaped: bool = False) -> list[tuple[str, str]]:
+    """Return the first pairs that take so many bytes together, the last of them cut."""
+    found = []
+    for name, value in pairs:
+        size = len(name) + len((str(escape(value)) if escaped else value).encode())
+        if size > most:
+            found.append((name, value[: max(0, most - len(name)) // 5]))  # bytes of a character, also escaped
+            break
+        found.append((name, value))
+        most -= size
+    return found
 
 
 @dataclass(frozen=True)
 class Day:
-    """A day of the month table: how many times it has, and where it leads."""
+    """A day of the month table, and how many times it has."""
 
     date: date
     count: int
-    link: str
     chosen: bool
     today: bool
 
 
 @dataclass(frozen=True)
 class Time:
-    """A time of a day: its text, its instant as the address has it, and where it leads."""
+    """A time of a day: its text, and its instant as the address has it."""
 
     text: str
     start: str
-    link: str
 
 
 @dataclass(frozen=True)
@@ -90,15 +103,15 @@ class Month:
 
     first: date
     weeks: Sequence[Sequence[Day | None]]
-    before: str | None
-    after: str | None
+    before: date | None
+    after: date | None
     day: date | None
     times: Sequence[Time]
-    next_free: Day | None
+    next_free: date | None
 
 
-def read_state(path: str, pairs: Pairs, fallback_zone: str) -> State:
-    """Read the query of an address."""
+def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = False) -> State:
+    """Read the query of an address, or a form that was typed; what neither knows is dropped."""
     query = dict(reversed(list(pairs)))  # the first of a repeated field wins
     zone = query.get("tz", "")
     day = _date(query.get("date", ""))
@@ -107,14 +120,16 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str) -> State:
     if day is None and slot is not None:
         day = slot.astimezone(ZoneInfo(zone)).date()
     month = _date(query.get("month", "") + "-01") or day
+    filled = ((name, clean(value)) for name, value in pairs if name in PREFILL or RESPONSE.fullmatch(name))
     return State(
         path=path,
-        pairs=pairs,
         zone=zone,
-        twelve=query.get("tf") == "12",
+        clock=query["tf"] if query.get("tf") in {"12", "24"} else None,
         month=month.replace(day=1) if month else None,
         day=day,
         slot=slot,
+        filled=_within(filled, limits.TYPED_BYTES if typed else limits.PREFILL_BYTES, escaped=typed),
+        metadata=of_pairs(pairs),
     )
 
 
@@ -153,12 +168,12 @@ def month_view(session: Session, event_type: EventType, state: State, moving: Bo
     day = state.day if state.day and state.day.replace(day=1) == first else next(iter(sorted(by_day)), None)
     return Month(
         first=first,
-        weeks=_weeks(first, by_day, state, day, today),
-        before=None if first <= today.replace(day=1) else _month_link(state, first - timedelta(days=1)),
-        after=_month_link(state, after) if _midnight(after, zone) < last else None,
+        weeks=_weeks(first, by_day, day, today),
+        before=None if first <= today.replace(day=1) else (first - timedelta(days=1)).replace(day=1),
+        after=after if _midnight(after, zone) < last else None,
         day=day,
         times=_times(by_day.get(day, []) if day else [], state),
-        next_free=None if by_day else _next_free(session, event_type, state, after),
+        next_free=None if by_day else _next_free(session, event_type, zone, after),
     )
 
 
@@ -168,40 +183,31 @@ def stands_at(moving: Booking | None, start: datetime) -> bool:
 
 
 def _weeks(
-    first: date, by_day: Mapping[date, Sequence[datetime]], state: State, chosen: date | None, today: date
+    first: date, by_day: Mapping[date, Sequence[datetime]], chosen: date | None, today: date
 ) -> list[list[Day | None]]:
     weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
     return [
-        [_day(at, by_day, state, chosen, today) if at.month == first.month else None for at in week]
+        [
+            Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today)
+            if at.month == first.month
+            else None
+            for at in week
+        ]
         for week in weeks
     ]
 
 
-def _day(
-    at: date, by_day: Mapping[date, Sequence[datetime]], state: State, chosen: date | None, today: date
-) -> Day:
-    link = state.link(month=f"{at:%Y-%m}", date=at.isoformat())
-    return Day(at, len(by_day.get(at, ())), link, chosen=at == chosen, today=at == today)
-
-
 def _times(free: Sequence[datetime], state: State) -> list[Time]:
     texts = labels(free, state.zone, twelve=state.twelve)
-    found = []
-    for start, text in zip(free, texts, strict=True):
-        local = start.astimezone(ZoneInfo(state.zone)).date()
-        link = state.link(month=f"{local:%Y-%m}", date=local.isoformat(), slot=written(start))
-        found.append(Time(text, written(start), link))
-    return found
+    return [Time(text, written(start)) for start, text in zip(free, texts, strict=True)]
 
 
-def _next_free(session: Session, event_type: EventType, state: State, first: date) -> Day | None:
+def _next_free(session: Session, event_type: EventType, zone: ZoneInfo, first: date) -> date | None:
     """Look for a day with times to go to from an empty month: the next one, else the first of all."""
-    zone = ZoneInfo(state.zone)
     for start in (max(_midnight(first, zone), now()), now()):
         free = _first_free(session, event_type, start)
         if free is not None:
-            local = free.astimezone(zone).date()
-            return _day(local, {local: [free]}, state, None, local)
+            return free.astimezone(zone).date()
     return None
 
 
@@ -215,10 +221,6 @@ def _first_free(session: Session, event_type: EventType, start: datetime) -> dat
             return free[0]
         start = following
     return None
-
-
-def _month_link(state: State, day: date) -> str:
-    return state.link(month=f"{day:%Y-%m}")
 
 
 def _next_month(first: date) -> date:

@@ -14,6 +14,7 @@ from calapp.bookings import entry, service, times
 from calapp.bookings.blueprint import blueprint
 from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
 from calapp.bookings.forms import checked
+from calapp.bookings.metadata import LEFT_OUT
 from calapp.bookings.models import Booking
 from calapp.db import db, transaction
 from calapp.errors import AlreadyBooked, Invalid, NotFound, SlotTaken, TooMany
@@ -53,9 +54,12 @@ def show(user: str, slug: str) -> Response:
 def too_many(limit: RequestLimit) -> Response:
     """Give the form back to who books too often, with what was typed."""
     event_type = event_type_at(**(request.view_args or {}))
-    response = booker_page(
-        event_type, typed_state(address(event_type), _fallback_zone(event_type)), problem=TOO_MANY
-    )
+    return form_alone(event_type, typed_state(address(event_type), _fallback_zone(event_type)), limit)
+
+
+def form_alone(event_type: EventType, state: State, limit: RequestLimit, **known: Booking) -> Response:
+    """Answer 429 with the form and nothing that would have to be looked up for it."""
+    response = booker_page(event_type, state, problem=TOO_MANY, times_too=False, **known)
     response.status_code = 429
     response.headers["Retry-After"] = str(limit.limit.get_expiry())
     return response
@@ -78,7 +82,7 @@ def create(user: str, slug: str) -> AnyResponse:
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422
     except TooMany as error:
-        return refused(booker_page(event_type, state, problem=error.message), error)
+        return refused(booker_page(event_type, state, problem=error.message, times_too=False), error)
     except AlreadyBooked as error:
         return booker_page(event_type, state, problem=ALREADY.format(error.uid)), 409
     except SlotTaken:
@@ -119,9 +123,9 @@ def typed_state(path: str, zone: str) -> State:
     kept = [
         (name, value)
         for name, value in (*request.args.items(multi=True), *form)
-        if name.startswith("metadata") or name == "tf"
+        if name.startswith("metadata") or name in {"tf", LEFT_OUT}
     ]
-    return read_state(path, [*typed, *chosen, *kept], zone)
+    return read_state(path, [*typed, *chosen, *kept], zone, typed=True)
 
 
 def _fallback_zone(event_type: EventType) -> str:
@@ -143,14 +147,15 @@ def booker_page(
     booking: Booking | None = None,
     problem: str = "",
     errors: dict[str, object] | None = None,
+    times_too: bool = True,
 ) -> Response:
-    """Render the booker for a new booking, or for one that is being moved."""
+    """Render the booker for a new booking, or for one that is being moved; without times, the form alone."""
     allow_framing(event_type)
     leave_out = booking.id if booking else None
     # What is wrong with these has no field to stand at.
     unseen = [str(errors[name]) for name in ("start", "time_zone") if errors and name in errors]
     problem, chosen = " ".join(unseen) or problem, state.slot
-    free = chosen is not None and times.is_free(db.session(), event_type, chosen, leave_out)
+    free = not times_too or (chosen and times.is_free(db.session(), event_type, chosen, leave_out))
     if chosen and (not free or stands_at(booking, chosen)):
         chosen, problem = None, problem or TAKEN
     response = page_or_fragment(
@@ -161,7 +166,7 @@ def booker_page(
         booking=booking,
         chosen=chosen,
         ends=chosen + timedelta(minutes=event_type.length) if chosen else None,
-        month=None if chosen else month_view(db.session(), event_type, state, booking),
+        month=None if chosen or not times_too else month_view(db.session(), event_type, state, booking),
         problem=problem,
         errors=errors or {},
         attempt=entry.known_attempt(request.form.get("attempt", "")) or entry.new_attempt(),

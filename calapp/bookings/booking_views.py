@@ -3,12 +3,21 @@
 from functools import partial
 
 from flask import Response, g, make_response, redirect, render_template, request
+from flask_limiter import RequestLimit
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.bookings import calendar, entry, service, times
 from calapp.bookings.blueprint import blueprint
-from calapp.bookings.booker_views import TAKEN, booker_page, refuse_robots, refused, state_of, typed_state
+from calapp.bookings.booker_views import (
+    TAKEN,
+    booker_page,
+    form_alone,
+    refuse_robots,
+    refused,
+    state_of,
+    typed_state,
+)
 from calapp.bookings.forms import MoveRequest, checked_move, long_text
 from calapp.bookings.models import Booking
 from calapp.clock import now
@@ -79,9 +88,15 @@ def ask_reschedule(uid: str) -> AnyResponse:
     return booker_page(booking.event_type, state_of(_path(booking), _zone(booking)), booking=booking)
 
 
+def too_many_moves(limit: RequestLimit) -> Response:
+    """Give the form back to who moves too often, with what was typed."""
+    booking = service.newest(db.session(), booking_at(**(request.view_args or {})))
+    return form_alone(booking.event_type, typed_state(_path(booking), _zone(booking)), limit, booking=booking)
+
+
 @blueprint.post("/booking/<uid>/reschedule")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=entry.limit_key)
+@limiter.limit("20/minute", key_func=entry.limit_key, on_breach=too_many_moves)
 def move(uid: str) -> AnyResponse:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))
@@ -94,7 +109,7 @@ def move(uid: str) -> AnyResponse:
     except Invalid as error:
         return shown(booking=booking, problem=error.message, errors=error.details), 422
     except TooMany as error:
-        return refused(shown(booking=booking, problem=error.message), error)
+        return refused(shown(booking=booking, problem=error.message, times_too=False), error)
     except SlotTaken:
         return shown(booking=booking, problem=TAKEN), 409
     except Conflict as error:

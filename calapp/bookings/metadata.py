@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from calapp import limits
 from calapp.text import clean, line
 
 MAX_KEYS = 50
 MAX_VALUE = 500  # characters
 KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 FIELD = re.compile(r"metadata\[(.*)\]", re.DOTALL)
-MAX_CARRIED = 200  # pairs of a link that its further links repeat
+MAX_LEFT_OUT = 200  # reasons that are kept
+MAX_REASON = 160  # characters
+LEFT_OUT = "left_out"  # the field in which the pages of the booker pass on what an earlier one left out
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -28,6 +31,8 @@ def of_pairs(pairs: Pairs) -> Metadata:
     values: dict[str, str] = {}
     left_out: list[str] = []
     for name, given in pairs:
+        if name == LEFT_OUT and len(left_out) < limits.LEFT_OUT_ENTRIES:
+            left_out.append(line(given)[:MAX_REASON])
         if not name.startswith("metadata"):
             continue
         match, value = FIELD.fullmatch(name), clean(given)
@@ -36,7 +41,7 @@ def of_pairs(pairs: Pairs) -> Metadata:
             left_out.append(f"{line(name)[:80]}: {problem}")
         elif match:
             values[match[1]] = value
-    return Metadata(values, tuple(left_out[:MAX_CARRIED]))
+    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]))
 
 
 def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | None:
@@ -53,9 +58,10 @@ def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | No
     return None
 
 
-def carried(pairs: Pairs) -> list[tuple[str, str]]:
-    """Return the pairs that every further link of the page repeats, so that no click loses them."""
-    return [(name, value) for name, value in pairs if name.startswith("metadata")][:MAX_CARRIED]
+def carried(metadata: Metadata) -> list[tuple[str, str]]:
+    """Return the fields that carry metadata to the next page: what was taken, and why the rest was not."""
+    taken = [(f"metadata[{key}]", value) for key, value in metadata.values.items()]
+    return [*taken, *((LEFT_OUT, reason) for reason in metadata.left_out[: limits.LEFT_OUT_ENTRIES])]
 
 
 def merged(kept: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:

@@ -5,8 +5,10 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from calapp.availability.models import WeeklyHours
+from calapp.bookings.models import Booking
 from calapp.event_types.models import EventType
 
 pytestmark = pytest.mark.usefixtures("quick_chat")
@@ -14,10 +16,15 @@ pytestmark = pytest.mark.usefixtures("quick_chat")
 BOOKER = "/rick/quick-chat"
 
 
-def links(page: str, text: str) -> list[str]:
-    """Return the addresses of the booker's links that hold a text."""
-    found = re.findall(r'href="(/rick/[^"]*)"', page)
-    return [html.unescape(link) for link in found if text in html.unescape(link)]
+def kept(page: str) -> list[tuple[str, str]]:
+    """Return the fields that go along with every click on the booker."""
+    fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page)
+    return [(name, html.unescape(value)) for name, value in fields]
+
+
+def slots(page: str) -> list[str]:
+    """Return the times that the booker offers."""
+    return re.findall(r'<button name="slot" value="([^"]+)"', page)
 
 
 def test_a_month_counts_its_times(client: FlaskClient) -> None:
@@ -28,21 +35,21 @@ def test_a_month_counts_its_times(client: FlaskClient) -> None:
 
 def test_a_day_shows_its_times_in_the_visitors_zone(client: FlaskClient) -> None:
     page = client.get(f"{BOOKER}?date=2027-01-05&tz=Asia/Tokyo").text
-    assert ">17:00</a>" in page
-    assert links(page, "slot=2027-01-05T08%3A00%3A00Z")
+    assert ">17:00</button>" in page
+    assert "2027-01-05T08:00:00Z" in slots(page)
 
 
 def test_a_day_may_show_a_twelve_hour_clock(client: FlaskClient) -> None:
     page = client.get(f"{BOOKER}?date=2027-01-05&tz=Asia/Tokyo&tf=12").text
-    assert ">5:00pm</a>" in page
-    assert all("tf=12" in link for link in links(page, "slot="))
+    assert ">5:00pm</button>" in page
+    assert ("tf", "12") in kept(page)
 
 
 def test_an_hour_that_comes_twice_is_told_apart(client, quick_chat: EventType, saved, change) -> None:
     change(quick_chat, max_days=400, length=60)
     saved(WeeklyHours(user_id=quick_chat.user_id, weekday=6, start_minute=0, end_minute=360))
     page = client.get(f"{BOOKER}?date=2027-10-31&tz=Europe/Berlin").text
-    texts = re.findall(r"<li><a [^>]*>([^<]+)</a></li>", page)
+    texts = re.findall(r"<li><button [^>]*>([^<]+)</button></li>", page)
     assert texts == ["00:00", "01:00", "02:00 CEST", "02:00 CET", "03:00", "04:00", "05:00"]
 
 
@@ -57,8 +64,8 @@ def test_a_slot_that_is_taken_shows_the_days_other_times(client: FlaskClient, bo
     book()
     page = client.get(f"{BOOKER}?slot=2027-01-05T10:00:00Z&tz=UTC&name=Bob").text
     assert "not free any more" in page
-    assert links(page, "slot=2027-01-05T10%3A15%3A00Z")
-    assert all("name=Bob" in link for link in links(page, "slot="))
+    assert "2027-01-05T10:15:00Z" in slots(page)
+    assert ("name", "Bob") in kept(page)
 
 
 def test_a_month_without_times_offers_the_next_one_with(client: FlaskClient, quick_chat, change) -> None:
@@ -89,12 +96,12 @@ def test_metadata_and_prefill_survive_every_click(client: FlaskClient) -> None:
     query = "metadata[user_id]=1%202&metadata[plan]=a%26b"
     query += "&name=Ada&email=ada@example.com&guests=eve@example.com"
     page = client.get(f"{BOOKER}?{query}&tz=UTC&month=2027-01").text
-    kept = "name=Ada&email=ada%40example.com&guests=eve%40example.com"
-    kept += "&metadata%5Buser_id%5D=1+2&metadata%5Bplan%5D=a%26b"
-    found = links(page, "")
-    assert len(found) > 50
-    assert all(kept in link for link in found)
-    assert 'type="hidden" name="metadata[plan]" value="a&amp;b"' in page  # of the zone's form
+    prefill = [("name", "Ada"), ("email", "ada@example.com"), ("guests", "eve@example.com")]
+    metadata = [("metadata[user_id]", "1 2"), ("metadata[plan]", "a&b")]
+    assert kept(page)[:5] == [*prefill, *metadata]
+    assert len(slots(page)) > 20
+    form = client.get(f"{BOOKER}?{query}&slot={slots(page)[0]}").text
+    assert [pair for pair in kept(form.partition("</form>")[0]) if "metadata" in pair[0]] == metadata
 
 
 def test_a_link_prefills_the_form_and_its_questions(client: FlaskClient, quick_chat, change) -> None:
@@ -110,12 +117,12 @@ def test_a_link_prefills_the_form_and_its_questions(client: FlaskClient, quick_c
 
 def test_an_old_zone_name_of_a_browser_is_understood(client: FlaskClient) -> None:
     page = client.get(f"{BOOKER}?date=2027-01-05&tz=Asia/Calcutta").text
-    assert ">13:30</a>" in page
+    assert ">13:30</button>" in page
 
 
 def test_the_zone_of_the_last_visit_is_remembered(client: FlaskClient) -> None:
     client.get(f"{BOOKER}?tz=Asia/Tokyo")
-    assert ">17:00</a>" in client.get(f"{BOOKER}?date=2027-01-05").text
+    assert ">17:00</button>" in client.get(f"{BOOKER}?date=2027-01-05").text
 
 
 def test_a_newcomer_without_a_script_sees_the_hosts_zone(client: FlaskClient) -> None:
@@ -173,3 +180,55 @@ def test_a_hosts_page_lists_what_is_not_hidden(client: FlaskClient, rick, saved)
 def test_a_hidden_event_type_can_be_booked_by_its_link(client: FlaskClient, quick_chat, change) -> None:
     change(quick_chat, hidden=True)
     assert "Quick chat" in client.get("/RICK/Quick-Chat").text
+
+
+WIDE = "".join(f"&metadata[key{number}]={'ü' * 300}" for number in range(50))
+WIDE_FORM = {f"metadata[k{number}]": "ü" * 600 for number in range(150)}
+HOSTILE = {"name": '"' * 80_000, "notes": "&" * 100_000, "utm_source": "u" * 9_000}
+LARGEST = 512 * 1024
+
+
+@pytest.mark.parametrize("query", ["", "&slot=2027-01-05T10:00:00Z"])
+def test_v2_what_a_link_brings_stands_in_a_page_but_not_in_each_click(
+    client: FlaskClient, query: str
+) -> None:
+    page = client.get(f"{BOOKER}?tz=UTC{WIDE}{query}&utm=campaign&name={'&%26' * 9_000}").text
+    assert len(page.encode()) < LARGEST // 2
+    assert page.count("metadata[key7]") == (2 if query else 1)  # the way back from the form has them, too
+    assert "campaign" not in page
+
+
+@pytest.mark.parametrize("brought", [WIDE_FORM, HOSTILE, {"metadata[k]": '"' * 500, "tf": "x" * 9_000}])
+@pytest.mark.parametrize("start", ["2027-01-05T10:00:00Z", "2020-01-01T10:00:00Z", ""])
+def test_v2_no_answer_to_a_form_is_larger_than_512_kb(client: FlaskClient, brought, start: str) -> None:
+    form = {"start": start, "time_zone": "UTC", "email": "x", **brought}
+    answer = client.post(BOOKER, data=form, content_type="multipart/form-data")
+    assert answer.status_code in {409, 422}
+    assert len(answer.data) < LARGEST
+    assert "x" * 9_000 not in answer.text
+    assert "campaign" not in answer.text
+
+
+def test_v2_a_visitor_who_books_too_often_gets_the_form_alone(client: FlaskClient) -> None:
+    form = {"start": "2027-01-05T10:00:00Z", "time_zone": "UTC", "email": "x", "name": "Ada", **WIDE_FORM}
+    answers = [client.post(BOOKER, data=form, content_type="multipart/form-data") for _ in range(21)]
+    assert answers[-1].status_code == 429
+    assert 'class="month"' not in answers[-1].text
+    assert 'name="name"' in answers[-1].text
+    assert 'value="Ada"' in answers[-1].text
+
+
+def test_v2_a_button_counts_before_what_the_form_had(client: FlaskClient) -> None:
+    page = client.get(f"{BOOKER}?month=2027-02&tf=12&tz=UTC&tf=24&month=2027-01&date=2027-01-05").text
+    assert "February" in page
+    assert ("tf", "12") in kept(page)
+
+
+def test_v2_the_host_is_still_told_what_a_link_brought_in_vain(client: FlaskClient, session) -> None:
+    page = client.get(f"{BOOKER}?slot=2027-01-05T10:00:00Z&metadata[a b]=1&metadata[c]={'x' * 501}").text
+    form = kept(page.partition("</form>")[0])
+    fields = {**dict(form), "name": "Ada", "email": "ada@example.com", "attempt": ""}
+    fields["left_out"] = [value for name, value in form if name == "left_out"]
+    assert client.post(BOOKER, data=fields).status_code == 303
+    [booking] = session.scalars(select(Booking))
+    assert [text.partition(":")[0] for text in booking.metadata_left_out] == ["metadata[a b]", "metadata[c]"]

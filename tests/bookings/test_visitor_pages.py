@@ -134,7 +134,7 @@ def test_a_time_that_is_taken_meanwhile_keeps_the_reason(client: FlaskClient, bo
     form = {"start": instant(NOON), "reason": "Train & strike"}
     answer = client.post(f"/booking/{booking.uid}/reschedule", data=form)
     assert answer.status_code == 409
-    assert "reason=Train+%26+strike&amp;" in answer.text
+    assert 'name="reason" value="Train &amp; strike"' in answer.text
 
 
 def test_a_move_of_what_was_cancelled_meanwhile_says_so(client: FlaskClient, book) -> None:
@@ -248,6 +248,6 @@ def test_a_reschedule_link_adds_metadata(client, book, session) -> None:
 def test_the_time_that_is_booked_is_not_offered_for_a_move(client: FlaskClient, book) -> None:
     path = f"/booking/{book().uid}/reschedule"
     page = client.get(f"{path}?date=2027-01-05&tz=UTC").text
-    assert "slot=2027-01-05T10%3A15%3A00Z" in page
-    assert "slot=2027-01-05T10%3A00%3A00Z" not in page
+    assert 'name="slot" value="2027-01-05T10:15:00Z"' in page
+    assert 'name="slot" value="2027-01-05T10:00:00Z"' not in page
     assert 'name="start"' not in client.get(f"{path}?slot=2027-01-05T10:00:00Z").text

@@ -30,11 +30,11 @@ def bookings(calapp: Running, host: Host) -> Callable[[], list[dict[str, str]]]:
 
 def choose_time(window: Window, day: int = 1) -> None:
     """Go to the next month, one of its free days and that day's first time."""
-    window.link("Next month").click()
-    expect(window.link("Previous month")).to_be_visible()
-    window.page.locator(".month td > a").nth(day).click()
-    expect(window.page.locator(".month td > a").nth(day)).to_have_attribute("aria-current", "date")
-    window.page.locator(".times a").first.click()
+    window.button("Next month").click()
+    expect(window.button("Previous month")).to_be_visible()
+    window.page.locator(".month td > button").nth(day).click()
+    expect(window.page.locator(".month td > button").nth(day)).to_have_attribute("aria-current", "date")
+    window.page.locator(".times button").first.click()
     expect(window.page.locator("form[method=post]")).to_be_visible()
 
 
@@ -56,13 +56,13 @@ def test_metadata_survives_every_click(
     visitor: Window, host: Host, bookings: Callable[[], list[dict[str, str]]]
 ) -> None:
     visitor.go(f"/{host.username}/quick-chat?metadata[user_id]=123&metadata[plan]=a%26b")
-    visitor.link("12h").click()
-    expect(visitor.page.locator(".times a").first).to_contain_text(re.compile("am|pm"))
+    visitor.button("12h").click()
+    expect(visitor.page.locator(".times button").first).to_contain_text(re.compile("am|pm"))
     visitor.field("Time zone").select_option("Asia/Tokyo")
     expect(visitor.field("Time zone")).to_have_value("Asia/Tokyo")
     choose_time(visitor)
-    visitor.link("Back").click()
-    visitor.page.locator(".times a").nth(1).click()
+    visitor.button("Back").click()
+    visitor.page.locator(".times button").nth(1).click()
     expect(visitor.text("Your name")).to_be_visible()
     visitor.page.wait_for_timeout(HUMAN)
     visitor.button("Confirm").click()
@@ -109,7 +109,7 @@ def test_a_time_that_was_taken_meanwhile_keeps_what_was_typed(
     expect(quick.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
     slow.button("Confirm").click()
     expect(slow.page.get_by_role("alert")).to_contain_text("not free any more")
-    slow.page.locator(".times a").first.click()
+    slow.page.locator(".times button").first.click()
     expect(slow.text("Your name")).to_have_value("Bob Builder")
     slow.page.wait_for_timeout(HUMAN)
     slow.button("Confirm").click()
@@ -121,12 +121,12 @@ def test_a_booking_is_made_by_keyboard_alone(visitor: Window, host: Host) -> Non
     visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
     visitor.tab_to("Next month")
     visitor.press("Enter")
-    expect(visitor.link("Previous month")).to_be_visible()
-    expect(visitor.link("Next month")).to_be_focused()
-    visitor.page.locator(".month td > a").nth(2).focus()
+    expect(visitor.button("Previous month")).to_be_visible()
+    expect(visitor.button("Next month")).to_be_focused()
+    visitor.page.locator(".month td > button").nth(2).focus()
     visitor.press("Enter")
-    expect(visitor.page.locator(".month a[aria-current=date]")).to_be_focused()
-    visitor.page.locator(".times a").first.focus()
+    expect(visitor.page.locator(".month button[aria-current=date]")).to_be_focused()
+    visitor.page.locator(".times button").first.focus()
     visitor.press("Enter")
     expect(visitor.text("Your name")).to_be_focused()
     visitor.page.keyboard.type("Bob")
@@ -143,9 +143,9 @@ def test_a_meeting_is_booked_moved_and_cancelled_without_a_script(
     plain = open_window(javascript=False)
     book(plain, host, "&metadata[user_id]=123")
     plain.link("Reschedule").click()
-    plain.link("Next month").click()
-    plain.page.locator(".month td > a").last.click()
-    plain.page.locator(".times a").first.click()
+    plain.button("Next month").click()
+    plain.page.locator(".month td > button").last.click()
+    plain.page.locator(".times button").first.click()
     plain.text("Why is it moved?").fill("A train.")
     plain.page.wait_for_timeout(HUMAN)
     plain.button("Move the meeting").click()
@@ -184,18 +184,20 @@ def test_back_and_reload_of_the_booker_show_whole_pages(visitor: Window, host: H
         visitor.expect_whole()
     with visitor.page.expect_event("load"):
         visitor.page.evaluate("history.forward()")
-    expect(visitor.page.locator(".times a").first).to_be_visible()
+    expect(visitor.page.locator(".times button").first).to_be_visible()
     visitor.expect_whole()
 
 
 def test_the_last_of_two_quick_clicks_wins(visitor: Window, host: Host) -> None:
     visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
-    visitor.link("Next month").click()
-    expect(visitor.link("Previous month")).to_be_visible()
-    visitor.page.evaluate("for (const day of [3, 5]) document.querySelectorAll('.month td > a')[day].click()")
-    expect(visitor.page.locator(".month td > a").nth(5)).to_have_attribute("aria-current", "date")
+    visitor.button("Next month").click()
+    expect(visitor.button("Previous month")).to_be_visible()
+    visitor.page.evaluate(
+        "for (const day of [3, 5]) document.querySelectorAll('.month td > button')[day].click()"
+    )
+    expect(visitor.page.locator(".month td > button").nth(5)).to_have_attribute("aria-current", "date")
     visitor.page.wait_for_timeout(300)
-    expect(visitor.page.locator(".month td > a").nth(5)).to_have_attribute("aria-current", "date")
+    expect(visitor.page.locator(".month td > button").nth(5)).to_have_attribute("aria-current", "date")
 
 
 def test_a_second_click_books_once(

@@ -157,7 +157,7 @@ def test_a_dialog_is_accessible_and_fits_in_every_look(
 def test_the_form_and_its_errors_are_accessible_in_every_look(look: Callable[..., Window]) -> None:
     window = look()
     window.go("/ada/30min?tz=America/New_York")
-    window.page.locator(".times a").first.click()
+    window.page.locator(".times button").first.click()
     window.text("Your name").wait_for()
     window.page.wait_for_timeout(2100)
     window.button("Confirm").click()

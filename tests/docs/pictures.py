@@ -147,7 +147,7 @@ def _book(page: Page, address: str, name: str, email: str, metadata: str) -> Non
     page.goto(f"{address}/rick/quick-chat?tz=Europe/London&{metadata}")
     page.get_by_label("Next month").first.click()
     page.wait_for_url("**month=**")
-    page.locator(".times a").first.click()
+    page.locator(".times button").first.click()
     page.fill("[name=name]", name)
     page.fill("[name=email]", email)
     page.wait_for_timeout(2100)  # people take longer than robots

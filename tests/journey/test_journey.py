@@ -43,14 +43,20 @@ def add_webhook(calapp: Running, url: str) -> None:
     assert url in answer.text
 
 
+def press(visitor: requests.Session, calapp: Running, page: str, name: str, rest: str = "") -> str:
+    """Press the first button of the booker's form with this name; return the page it leads to."""
+    value = re.search(rf'<button[^>]*name="{name}" value="([^"]+)"{rest}', page)[1]
+    query = [(name, value), *((field, html.unescape(text)) for field, text in HIDDEN.findall(page))]
+    query.append(("tz", "Europe/London"))
+    return visitor.get(f"{calapp.address}/rick/quick-chat", params=query).text
+
+
 def book(calapp: Running, query: str) -> str:
     """Book the first time that the booker offers; return the booking's address."""
     visitor = requests.Session()
     month = visitor.get(f"{calapp.address}/rick/quick-chat?tz=Europe/London&{query}").text
-    later = re.search(r'href="([^"]+)"[^>]*aria-label="Next month"', month)[1]
-    times = visitor.get(calapp.address + html.unescape(later)).text
-    slot = re.search(r'href="([^"]+slot=[^"]+)"', times)[1]
-    page = visitor.get(calapp.address + html.unescape(slot)).text
+    times = press(visitor, calapp, month, "month", r'[^>]*aria-label="Next month"')
+    page = press(visitor, calapp, times, "slot")
     action = re.search(r'method="post" action="([^"]+)"', page)[1]
     form = {name: html.unescape(value) for name, value in HIDDEN.findall(page)}
     time.sleep(2.1)  # people take longer than robots

@@ -55,7 +55,7 @@ def story(
     triggers = [str(one) for one in SUBSCRIBABLE]
     saved(Webhook(user_id=rick.id, subscriber_url=url, triggers=triggers, secret="whsec_c2VjcmV0"))
     page = client.get("/rick/quick-chat?metadata[user_id]=4711&name=Ada").text
-    slot = page.split("slot=")[1].split("&")[0].split('"')[0].replace("%3A", ":")
+    slot = page.split('name="slot" value="')[1].split('"')[0]
     form = {"start": slot, "name": "Ada", "email": "ada@example.com", "notes": "Look at my papers"}
     booked = client.post("/rick/quick-chat?metadata[user_id]=4711", data={**form, "time_zone": "UTC"})
     assert booked.status_code == 303, booked.text
