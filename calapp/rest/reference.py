@@ -1,6 +1,7 @@
 """The OpenAPI document as people read it: routes with their fields, an example and the errors."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,10 +207,10 @@ def _curl(
     needed = [one for one in operation["parameters"] if one["in"] == "query" and one["required"]]
     query = "&".join(f"{one['name']}=2027-01-05" for one in needed)
     address = document["servers"][0]["url"] + path + (f"?{query}" if query else "")
-    lines = [f"curl '{address}'" if method == "GET" else f"curl -X {method} '{address}'"]
+    lines = [f"curl {'' if method == 'GET' else f'-X {method} '}--globoff {shlex.quote(address)}"]
     if key_needed:
         lines.append("-H 'Authorization: Bearer cal_…'")
     if body:
         sample = json.dumps(_sample(document, dict(body)), ensure_ascii=False, indent=2)
-        lines += ["-H 'Content-Type: application/json'", f"-d '{sample}'"]
+        lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(sample)}"]
     return " \\\n  ".join(lines)

@@ -264,3 +264,66 @@ def test_t3_t4_t7_a_template_that_cannot_be_sent_is_refused(rick_api: Client, pa
     body = {"subscriberUrl": "http://127.0.0.1:9/", "triggers": ["BOOKING_CREATED"], "payloadTemplate": text}
     answer = rick_api.post(path, body)
     assert (answer.status_code, list(details(answer))) == (400, ["payloadTemplate"])
+
+
+SHORT = [
+    "whsec_",
+    "whsec_QQ==",
+    "whsec_abc",
+    "whsec_ MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "…",
+    "15 characters..",
+]
+
+
+@pytest.mark.parametrize("secret", SHORT)
+def test_u5_a_weak_secret_is_refused(rick_api: Client, secret: str) -> None:
+    answer = rick_api.post("/v2/webhooks", WEBHOOK | {"secret": secret})
+    assert (answer.status_code, list(details(answer))) == (400, ["secret"])
+
+
+RESERVED = [
+    "x_cal_signature_256",
+    "Content_Length",
+    "Webhook_Signature",
+    "Proxy-Connection",
+    "x.calapp.attempt",
+]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_u6_a_header_that_could_be_taken_for_ours_is_refused(rick_api: Client, name: str) -> None:
+    answer = rick_api.post("/v2/webhooks", WEBHOOK | {"headers": [{"name": name, "value": "x"}]})
+    assert (answer.status_code, list(details(answer))) == (400, ["headers"])
+
+
+def test_u7_a_new_origin_needs_headers_and_secret_again(
+    with_key: KeyMaker, rick_api: Client, rick: User, path: str
+) -> None:
+    webhook = made(rick_api, path, headers=[{"name": "X-Token", "value": "hush"}])
+    moved = {"subscriberUrl": "http://127.0.0.1:8999/"}
+    other, address = with_key(rick), f"{path}/{webhook['id']}"
+    refused = other.patch(address, moved | {"headers": webhook["headers"]})
+    assert (refused.status_code, set(details(refused))) == (400, {"headers", "secret"})
+    again = {"secret": SECRET, "headers": [{"name": "X-Token", "value": "hush"}]}
+    assert other.patch(address, moved | again).status_code == 200
+
+
+def test_d6_a_new_secret_can_end_the_old_one_at_once(rick_api: Client, session: Session, path: str) -> None:
+    webhook = made(rick_api, path)
+    change = {"secret": "a new one, longer", "secretOverlapSeconds": 0}
+    assert rick_api.patch(f"{path}/{webhook['id']}", change).status_code == 200
+    assert session.scalar(select(Webhook)).old_secret is None
+
+
+def test_u2_another_spelling_of_a_url_is_a_conflict(rick_api: Client, path: str) -> None:
+    made(rick_api, path, subscriberUrl="http://127.0.0.1:9")
+    assert rick_api.post(path, WEBHOOK | {"subscriberUrl": "HTTP://127.1:9/#x"}).status_code == 409
+
+
+def test_u9_a_deleted_event_type_stays_the_scope(rick_api: Client, quick_chat: EventType) -> None:
+    webhook = made(rick_api, f"/v2/event-types/{quick_chat.id}/webhooks")
+    rick_api.delete(f"/v2/event-types/{quick_chat.id}")
+    changed = rick_api.patch(f"/v2/webhooks/{webhook['id']}", {"active": False}).get_json()["data"]
+    assert changed["eventTypeId"] == quick_chat.id
+    assert [one["id"] for one in rick_api.data("/v2/webhooks")] == [webhook["id"]]
