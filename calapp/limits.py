@@ -19,6 +19,10 @@ SESSIONS_PER_HOST = (
     100  # browsers in which a host is signed in; a program that signs in anew each time ends old ones
 )
 
+# Of a password or code; a person mistypes three times, a program should not get through a list of words.
+FAILED_GUESSES_PER_MINUTE = 10  # for a name and an address together, and for a browser that is known
+LONGEST_GUESS_DELAY = 60  # seconds; a delay, not a lock: who knows the password gets in within a minute
+
 # Secrets and header values that a process keeps decrypted, about 10 MB: to decrypt one costs 24 µs.
 OPENED_SECRETS = 16_384
 

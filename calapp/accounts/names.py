@@ -1,6 +1,7 @@
 """Which usernames there may be: a username is the first part of a public address."""
 
 import re
+import unicodedata
 
 # First segments that are, were or may become addresses of the app; tests/test_reserved_names.py holds it
 # against the addresses that exist.
@@ -18,8 +19,8 @@ _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])")
 
 
 def normal(username: str) -> str:
-    """Return a username as it is kept: without space around it, in lower case."""
-    return username.strip().lower()
+    """Return a username as it is kept: without space around it, in lower case, wide letters as plain ones."""
+    return unicodedata.normalize("NFKC", username).strip().lower()
 
 
 def complaint(username: str) -> str | None:

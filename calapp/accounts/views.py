@@ -1,19 +1,18 @@
 """Signing up, signing in and out, and a host's own settings."""
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask import session as cookies
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from calapp.accounts import service, sessions
+from calapp.accounts import guesses, service, sessions
 from calapp.accounts.forms import LoginForm, PasswordForm, ProfileForm, SignUpForm
 from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import User
-from calapp.accounts.names import normal
 from calapp.accounts.zones import grouped
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
-from calapp.errors import Invalid, NotAllowed
+from calapp.errors import Invalid, NotAllowed, TooMany
 from calapp.htmx import redirect_to
 from calapp.local_time import known_zone, zone_note
 from calapp.rate_limits import limiter
@@ -25,10 +24,6 @@ SIGN_INS = "10/minute"
 Page = AnyResponse | str | tuple[str, int]
 
 
-def _typed_name() -> str:
-    return f"name:{normal(request.form.get('username', ''))[:50]}"
-
-
 @blueprint.get("/")
 def start() -> AnyResponse:
     """Lead to the bookings, or to the sign-in."""
@@ -36,8 +31,6 @@ def start() -> AnyResponse:
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
-@limiter.limit(SIGN_INS, methods=["POST"])
-@limiter.limit(SIGN_INS, methods=["POST"], key_func=_typed_name)
 def login() -> Page:
     """Sign in."""
     if request.method == "GET" and current_user.is_authenticated:
@@ -45,10 +38,18 @@ def login() -> Page:
     form = LoginForm()
     if form.validate_on_submit():
         wanted = form.value()
+        session = db.session()
+        host = service.find_user(session, wanted.username)
+        known, host_id = guesses.known_browser(host), host.id if host else None
         try:
-            user = service.authenticate(db.session(), wanted.username, wanted.password)
+            with guesses.guess("sign-in", wanted.username, known=known, host=host_id):
+                user = service.authenticate(session, wanted.username, wanted.password)
         except Invalid as error:
             return _login_page(form, error.message), 422
+        except TooMany as error:
+            response = make_response(_login_page(form, error.message), 429)
+            response.headers["Retry-After"] = str(error.retry_after)
+            return response
         return _signed_in(user)
     return _login_page(form), 422 if form.errors else 200
 
@@ -63,7 +64,7 @@ def signup() -> Page:
     if not form.validate_on_submit():
         return _signup_page(form), 422 if form.errors else 200
     try:
-        with transaction() as session:
+        with guesses.guess("sign-up code", "", field="code"), transaction() as session:
             user = service.sign_up(session, form.value())
     except Invalid as error:
         return _signup_page(form, error.details), 422
@@ -108,15 +109,15 @@ def settings() -> Page:
 
 
 @blueprint.post("/settings/password")
-@limiter.limit(SIGN_INS, key_func=lambda: f"host:{current_host().id}")
 def password() -> Page:
     """Change the password; every other browser is signed out."""
     form = PasswordForm()
     if not form.validate_on_submit():
         return _settings_page(ProfileForm(None, obj=current_host()), form.errors), 422
-    change = form.value()
+    change, number = form.value(), current_host().id
     try:
-        with transaction() as session:
+        guessing = guesses.guess("current password", str(number), known="signed in", host=number)
+        with guessing, transaction() as session:
             user = service.change_password(
                 session, current_host().id, change.current_password, change.new_password
             )
@@ -124,7 +125,9 @@ def password() -> Page:
     except Invalid as error:
         return _settings_page(ProfileForm(None, obj=current_host()), error.details), 422
     login_user(user)
-    return redirect_to(url_for("accounts.settings"), "Your password was changed.")
+    response = redirect_to(url_for("accounts.settings"), "Your password was changed.")
+    guesses.remember_browser(response, user)
+    return response
 
 
 def _signed_in(user: User) -> Response:
@@ -136,7 +139,9 @@ def _signed_in(user: User) -> Response:
     cookies.clear()
     cookies.permanent = True
     login_user(user)
-    return redirect_to(address)
+    response = redirect_to(address)
+    guesses.remember_browser(response, user)
+    return response
 
 
 def _signed_out() -> Response:
