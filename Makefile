@@ -10,7 +10,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench faults fuzz
+.PHONY: help run test lint bench faults fuzz house
 
 help:
 	@echo "make run      start Calapp on http://127.0.0.1:5000 (PORT and CALAPP_DATA_DIR change where)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint     check format, style, import order and types"
 	@echo "make bench    measure deliveries against a plain queue (ARGS=--quick for two minutes)"
 	@echo "make faults   kill, stop and starve every part and count what is lost"
+	@echo "make house    print figures of the source: lines, modules, what one booking runs through"
 	@echo "make fuzz     let a generator send the API what it can think of"
 
 run: .venv/run.stamp
@@ -34,13 +35,16 @@ lint: .venv/test.stamp
 	$(BIN)/mypy
 
 bench: .venv/test.stamp
-	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tools.bench $(ARGS)
 
 faults: .venv/test.stamp
-	$(BIN)/python -m tests.faults $(ARGS)
+	$(BIN)/python -m tools.faults $(ARGS)
+
+house: .venv/run.stamp
+	$(BIN)/python -m tools.house $(ARGS)
 
 fuzz: .venv/test.stamp
-	$(BIN)/python -m tests.fuzz $(ARGS)
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -13,7 +13,7 @@ from calapp.accounts.guards import prepare_sign_in
 from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
-from calapp.bookings import views as bookings
+from calapp.bookings import host_views, visitor_views
 from calapp.cli import register_commands
 from calapp.config import Settings
 from calapp.db import db, prepare_engine
@@ -25,12 +25,12 @@ from calapp.event_types import views as event_types
 from calapp.hosts import prepare_hosts
 from calapp.incoming import Request
 from calapp.integrations import api as integrations_api
-from calapp.integrations import hooks_views as hooks
+from calapp.integrations import guide, inspector, webhook_form
 from calapp.integrations import views as integrations
 from calapp.monitoring import views as monitoring
-from calapp.monitoring.requests import prepare_requests
+from calapp.monitoring.metrics import prepare_requests
 from calapp.rate_limits import prepare_limits
-from calapp.rest import views as rest
+from calapp.rest import reference as rest
 from calapp.webhooks import api as webhooks_api
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
@@ -128,6 +128,10 @@ def register_api(app: Flask) -> None:
 
 def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
-    for views in (accounts, availability, event_types, deliveries, integrations, hooks, monitoring, bookings):
+    for views in (
+        accounts, availability, event_types, deliveries, integrations, webhook_form, guide, inspector,
+        monitoring, host_views, visitor_views,
+    ):  # fmt: skip
         app.register_blueprint(views.blueprint)
+    app.register_blueprint(inspector.hooks)
     app.jinja_env.globals["endpoint_exists"] = app.view_functions.__contains__

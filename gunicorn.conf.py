@@ -15,8 +15,8 @@ from gunicorn.http import message
 from calapp.config import WEB_THREADS, BadSetting, load
 from calapp.logs import configure
 from calapp.processes import follow_starter
-from calapp.production import open_folder, refuse_nameless, refuse_unsafe, refuse_wrong_key
-from calapp.stopping import request_stop
+from calapp.shutdown import request_stop
+from calapp.startup_checks import open_folder, refuse_nameless, refuse_unsafe, refuse_wrong_key
 
 os.umask(0o077)  # what the server writes is for its user alone
 try:

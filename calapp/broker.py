@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 DELIVERIES = "deliveries"
 CHORES = "chores"
 # What the job of each queue runs; a name, since the queue stands below all of the packages.
-JOBS = {DELIVERIES: "calapp.deliveries.jobs.deliver_due", CHORES: "calapp.chores.do_chores"}
+JOBS = {DELIVERIES: "calapp.deliveries.engine.deliver_due", CHORES: "calapp.maintenance.do_chores"}
 
 WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
 LISTENS = 1.0  # seconds between two looks of who waits for nudges, and before it connects again

@@ -12,20 +12,26 @@ from email_validator import EmailNotValidError, validate_email
 from flask import Flask
 from flask.cli import with_appcontext
 
-from calapp import chores, demo, logs
+from calapp import demo, logs, maintenance
 from calapp.accounts.models import User
+from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
-from calapp.accounts.zones import is_zone
 from calapp.config import settings
+from calapp.copy_database import copy_command
 from calapp.db import db, transaction
-from calapp.deliveries import upkeep
+from calapp.deliveries import maintenance as delivery_maintenance
 from calapp.errors import AppError, NotFound
-from calapp.listening.command import listen
-from calapp.moving import copy_command
+from calapp.listen import listen
 from calapp.privacy import service as privacy
-from calapp.privacy.commands import erase_visitor, export_user
-from calapp.privacy.key_commands import encrypt_secrets, forget_secrets, needs_key, rotate_secret_key
-from calapp.production import refuse_nameless, refuse_unsafe, refuse_wrong_key
+from calapp.privacy.commands import (
+    encrypt_secrets,
+    erase_visitor,
+    export_user,
+    forget_secrets,
+    needs_key,
+    rotate_secret_key,
+)
+from calapp.startup_checks import refuse_nameless, refuse_unsafe, refuse_wrong_key
 from calapp.text import line
 from calapp.worker import supervise
 
@@ -170,11 +176,11 @@ def add_api_key(name: str, label: str) -> None:
 def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Remove what is older than the settings keep it (RETENTION_DAYS and others), as the worker does."""
     session = db.session()
-    attempts, bodies = upkeep.count_prunable(session)
+    attempts, bodies = delivery_maintenance.count_prunable(session)
     people = privacy.count_old(session)
     if not dry_run:
-        chores.repeat(upkeep.prune)
-        chores.repeat(privacy.forget_old, privacy.STEP)
+        maintenance.repeat(delivery_maintenance.prune)
+        maintenance.repeat(privacy.forget_old, privacy.STEP)
     done = "Would remove" if dry_run else "Removed"
     print(f"{done} attempts {attempts}, bodies {bodies}, the visitors of bookings {people}.")
 

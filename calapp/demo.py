@@ -7,8 +7,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
+from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_user, find_user, password_fits
-from calapp.accounts.zones import is_zone
 from calapp.availability.models import WeeklyHours
 from calapp.config import settings
 from calapp.deliveries.signing import new_secret

@@ -20,12 +20,12 @@ from calapp import config, demo, logs
 from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import KEY_IS_KEPT, Settings
 from calapp.db import db, transaction
-from calapp.privacy.key_commands import encrypt_all
-from calapp.privacy.sweep import sweep_pages
+from calapp.privacy.commands import encrypt_all
+from calapp.privacy.sealed import sweep_pages
 from calapp.processes import LONGEST_PAUSE, Spawned, stop
-from calapp.production import open_folder, refuse_demo, refuse_nameless, refuse_wrong_key
-from calapp.queue_worker import GRACE
-from calapp.stopping import rest, stop_on, stop_requested
+from calapp.shutdown import rest, stop_on, stop_requested
+from calapp.startup_checks import open_folder, refuse_demo, refuse_nameless, refuse_wrong_key
+from calapp.worker import GRACE
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 WEB_PATIENCE = 12.0  # seconds for the web server to answer what is being asked

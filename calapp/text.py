@@ -2,7 +2,7 @@
 
 A calendar's line or an email's header has an alphabet of its own, and strict readers give up on the whole
 file for one character outside of it. So such characters are taken out where the text comes in: by the request
-(`calapp/incoming.py`), the JSON body (`calapp/rest/reading.py`) and the forms. What was stored before that is
+(`calapp/incoming.py`), the JSON body (`calapp/rest/routes.py`) and the forms. What was stored before that is
 cleaned where it goes out. Passwords, secrets and templates stay as they are, but for NUL.
 """
 

@@ -14,7 +14,7 @@ from calapp import config, encryption
 from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.db import db, transaction
-from calapp.deliveries.parcels import valid_secrets
+from calapp.deliveries.signing import valid_secrets
 from calapp.errors import KeyDoesNotFit
 from calapp.integrations import service
 from calapp.webhooks.models import Webhook

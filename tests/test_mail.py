@@ -14,10 +14,10 @@ from icalendar import Calendar
 from sqlalchemy import select
 
 from calapp import config, mail
-from calapp.chores import send_mails
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.mail import Mail, post
+from calapp.maintenance import send_mails
 from tests.conftest import on_both_databases
 from tests.running import free_port
 

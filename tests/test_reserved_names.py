@@ -3,7 +3,7 @@
 import pytest
 from flask import Flask
 
-from calapp.accounts.names import RESERVED_NAMES, complaint
+from calapp.accounts.schemas import RESERVED_NAMES, complaint
 
 
 def first_segments(app: Flask) -> set[str]:

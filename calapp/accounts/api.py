@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from calapp.accounts.keys import READ, api_host
+from calapp.accounts.guards import READ, api_host
 from calapp.rest.routes import Api
-from calapp.rest.wire import Answer
+from calapp.rest.schemas import Answer
 
 blueprint = Api("accounts_api", tag="Me")
 

@@ -13,9 +13,8 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from calapp import limits
 from calapp.accounts import sessions
-from calapp.accounts.forms import Profile, SignUp
 from calapp.accounts.models import ApiKey, Scope, User
-from calapp.accounts.names import complaint, normal
+from calapp.accounts.schemas import Profile, SignUp, complaint, normal
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import is_sqlite

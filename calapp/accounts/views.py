@@ -6,10 +6,9 @@ from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts import guesses, service, sessions
-from calapp.accounts.forms import LoginForm, PasswordForm, ProfileForm, SignUpForm
 from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import User
-from calapp.accounts.zones import grouped
+from calapp.accounts.schemas import LoginForm, PasswordForm, ProfileForm, SignUpForm, grouped
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotAllowed, TooMany

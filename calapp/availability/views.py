@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.guards import current_host, require_host
-from calapp.accounts.zones import grouped
-from calapp.availability import forms, service
-from calapp.availability.forms import Typed, checked_override, checked_week, clock_text, typed_week
+from calapp.accounts.schemas import grouped
+from calapp.availability import schemas, service
+from calapp.availability.schemas import Typed, checked_override, checked_week, clock_text, typed_week
 from calapp.db import db, transaction
 from calapp.errors import Invalid
 from calapp.htmx import redirect_to
@@ -100,11 +100,11 @@ def edited(week: dict[int, list[Typed]], action: str, form: MultiDict[str, str])
 def _suggested(pairs: list[Typed]) -> Typed:
     """Return what a new range begins with: 9 to 17, or the hour after the day's last one."""
     try:
-        end = max((one.end_minute for one in forms.ranges_of(pairs)), default=0)
+        end = max((one.end_minute for one in schemas.ranges_of(pairs)), default=0)
     except Invalid:
         return ("", "")
     if not end:
-        return clock_text(forms.NEW_RANGE.start_minute), clock_text(forms.NEW_RANGE.end_minute)
+        return clock_text(schemas.NEW_RANGE.start_minute), clock_text(schemas.NEW_RANGE.end_minute)
     return ("", "") if end > 1320 else (clock_text(end + 60), clock_text(end + 120))
 
 
@@ -114,7 +114,7 @@ def _page(week: dict[int, list[Typed]], zone: str, *, errors: dict[str, object] 
     page = render_template(
         "availability/index.html",
         week=week,
-        weekdays=forms.WEEKDAYS,
+        weekdays=schemas.WEEKDAYS,
         zone=known_zone(zone) if zone == host.time_zone else zone,
         zone_note=zone_note(host.time_zone),
         zones=grouped(zone),

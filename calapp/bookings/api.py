@@ -13,12 +13,11 @@ from pydantic_core import from_json
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from calapp.accounts.keys import OPEN, READ, WRITE, api_host, api_user_id, has_scope
+from calapp.accounts.guards import OPEN, READ, WRITE, api_host, api_user_id, has_scope
 from calapp.accounts.models import Scope
 from calapp.bookings import lists, service, times
-from calapp.bookings.forms import MoveRequest, checked, long_text
 from calapp.bookings.models import Booking
-from calapp.bookings.wire import (
+from calapp.bookings.schemas import (
     AbsentBody,
     BookingAnswer,
     BookingBody,
@@ -27,8 +26,11 @@ from calapp.bookings.wire import (
     CancelBody,
     DeclineBody,
     MoveBody,
+    MoveRequest,
     Slot,
     SlotsQuery,
+    checked,
+    long_text,
     shown,
     slots_by_date,
 )
@@ -38,7 +40,7 @@ from calapp.event_types.models import EventType
 from calapp.event_types.service import find_offered, find_public
 from calapp.rate_limits import client_network, limiter
 from calapp.rest.routes import Api, Page, bearer_token
-from calapp.rest.wire import Paging, page_info
+from calapp.rest.schemas import Paging, page_info
 
 blueprint = Api("bookings_api", tag="Bookings")
 slots = Api("slots_api", tag="Slots")

@@ -11,14 +11,13 @@ from markupsafe import escape
 from sqlalchemy.orm import Session
 
 from calapp import limits
-from calapp.accounts.zones import is_zone
+from calapp.accounts.schemas import is_zone
 from calapp.availability.slots import by_local_date, labels
 from calapp.bookings import times
-from calapp.bookings.forms import instant
-from calapp.bookings.metadata import Metadata, carried, of_pairs
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import Metadata, carried, of_pairs, read_instant
 from calapp.clock import now
-from calapp.deliveries.body import instant as written
+from calapp.deliveries.outbox import instant as written
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
 from calapp.local_time import known_zone
@@ -143,7 +142,7 @@ def _date(text: str) -> date | None:
 
 def _slot(text: str) -> datetime | None:
     try:
-        return instant(text)
+        return read_instant(text)
     except Invalid:
         return None
 

@@ -2,23 +2,24 @@
 
 from collections.abc import Callable
 
-from flask import Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from calapp.accounts.guards import current_host
 from calapp.bookings import lists, service
-from calapp.bookings.blueprint import blueprint
-from calapp.bookings.forms import long_text
-from calapp.bookings.guards import own_booking
 from calapp.bookings.lists import Tab
-from calapp.bookings.mails import of_chain
 from calapp.bookings.models import Booking
+from calapp.bookings.notifications import of_chain
+from calapp.bookings.schemas import long_text
+from calapp.bookings.service import own_booking
 from calapp.bookings.visitors import count_of_visitor
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.mail import count_parked, parked_about
+
+blueprint = Blueprint("host_bookings", __name__)
 
 
 @blueprint.get("/bookings/upcoming")

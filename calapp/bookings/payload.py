@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from calapp.bookings.models import Attendee, Booking
-from calapp.deliveries.body import instant
+from calapp.deliveries.outbox import instant
 from calapp.local_time import known_zone, zone_of
 
 LANGUAGE = {"locale": "en"}

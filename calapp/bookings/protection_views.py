@@ -6,10 +6,10 @@ from flask.typing import ResponseReturnValue
 from calapp import mail
 from calapp.accounts.guards import current_host
 from calapp.bookings import service
-from calapp.bookings.blueprint import blueprint
-from calapp.bookings.forms import long_text
-from calapp.bookings.guards import own_booking
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import long_text
+from calapp.bookings.service import own_booking
+from calapp.bookings.visitor_views import blueprint
 from calapp.bookings.visitors import upcoming_of_visitor
 from calapp.db import db, transaction
 from calapp.errors import Invalid

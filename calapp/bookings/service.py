@@ -11,19 +11,20 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import mails, times, visitors
-from calapp.bookings.forms import BookingRequest, MoveRequest
-from calapp.bookings.identity import mailbox_of
-from calapp.bookings.metadata import merged
+from calapp.bookings import notifications, times, visitors
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
+from calapp.bookings.schemas import BookingRequest, MoveRequest, merged
 from calapp.bookings.times import ACTIVE, CELL
+from calapp.bookings.visitors import mailbox_of
 from calapp.clock import now
 from calapp.config import settings
+from calapp.db import db
 from calapp.deliveries import outbox
-from calapp.errors import AlreadyBooked, Conflict, Invalid, SlotTaken
+from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.text import line
 from calapp.webhooks.triggers import Trigger
@@ -90,7 +91,7 @@ def book(session: Session, event_type: EventType, request: BookingRequest) -> Bo
     _hold_time(session, booking)
     pending = booking.status == Status.PENDING
     _tell(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
-    mails.write(session, booking, "requested" if pending else "created", parked=parked)
+    notifications.write(session, booking, "requested" if pending else "created", parked=parked)
     return booking
 
 
@@ -265,7 +266,7 @@ def confirm(session: Session, booking: Booking) -> None:
     booking.ical_sequence += 1
     moved = booking.rescheduled_from_id is not None
     _tell(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
-    mails.write(session, booking, "confirmed")
+    notifications.write(session, booking, "confirmed")
 
 
 def reject(session: Session, booking: Booking, reason: str) -> None:
@@ -275,7 +276,7 @@ def reject(session: Session, booking: Booking, reason: str) -> None:
     _check_in_time(booking)
     _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
     _write_rejection(session, host, booking, reason)
-    mails.write(session, booking, "rejected")
+    notifications.write(session, booking, "rejected")
 
 
 def _write_rejection(session: Session, host: User, booking: Booking, reason: str) -> None:
@@ -303,7 +304,7 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str, address:
     _free_time(session, booking)
     _tell(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
-    mails.write(session, booking, "cancelled", parked=parked)
+    notifications.write(session, booking, "cancelled", parked=parked)
 
 
 def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Booking:
@@ -332,7 +333,7 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
     booking.rescheduling_reason = request.reason
     pending = moved.status == Status.PENDING
     _tell(session, host, moved, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_RESCHEDULED)
-    mails.write(session, moved, "requested" if pending else "rescheduled", parked=parked)
+    notifications.write(session, moved, "requested" if pending else "rescheduled", parked=parked)
     return moved
 
 
@@ -439,7 +440,7 @@ def tell_meeting(session: Session, booking_id: int) -> None:
         _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
         _write_rejection(session, host, booking, UNANSWERED)
         if now() - booking.starts_at <= TELL_UNANSWERED_FOR:
-            mails.write(session, booking, "unanswered")
+            notifications.write(session, booking, "unanswered")
     if _stamp(session, booking, Booking.started_at, Booking.starts_at):
         _tell(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
     if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
@@ -458,3 +459,11 @@ def _stamp(
         .execution_options(synchronize_session=False)
     )
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def own_booking(uid: str) -> Booking:
+    """Return the signed-in host's booking with this uid; raise NotFound for any other."""
+    booking = find(db.session(), uid)
+    if booking is None or booking.host_id != current_host().id:
+        raise NotFound
+    return booking

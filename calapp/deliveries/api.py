@@ -1,11 +1,11 @@
 """The API of what was sent and what happened: the log, resend, replay, and the feed of events."""
 
-from calapp.accounts.keys import READ, WRITE, api_host, api_key
+from calapp.accounts.guards import READ, WRITE, api_host, api_key
 from calapp.db import database_now, db, transaction
-from calapp.deliveries import feed, log, parked, replays, service, waiting, wire
+from calapp.deliveries import feed, log, resend, schemas
 from calapp.deliveries.feed import FeedPage
 from calapp.deliveries.models import State
-from calapp.deliveries.replays import Window
+from calapp.deliveries.resend import Window
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
 from calapp.webhooks.api import own_webhook
@@ -21,30 +21,30 @@ DELIVERY = "/v2/deliveries/<int:delivery_id>"
     "GET",
     f"{WEBHOOK}/deliveries",
     access=READ,
-    query=wire.DeliveryQuery,
-    answer=list[wire.Delivery],
-    pagination=wire.DeliveryInfo,
+    query=schemas.DeliveryQuery,
+    answer=list[schemas.Delivery],
+    pagination=schemas.DeliveryInfo,
 )
-def deliveries(webhook_id: str, query: wire.DeliveryQuery) -> Page:
+def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
     """Show the log of a webhook, newest first."""
     webhook = own_webhook(webhook_id)
     page = log.page_of(db.session(), webhook.id, query.filter(), query.take)
     at = database_now(db.session())
-    rows = [wire.Delivery(**wire.delivery_fields(row, webhook, at)) for row in page.rows]
+    rows = [schemas.Delivery(**schemas.delivery_fields(row, webhook, at)) for row in page.rows]
     older = page.older.before if page.older else None
-    return Page(rows, wire.DeliveryInfo(next=older, has_more=older is not None))
+    return Page(rows, schemas.DeliveryInfo(next=older, has_more=older is not None))
 
 
-@blueprint.operation("GET", DELIVERY, access=READ, answer=wire.DeliveryWithAttempts)
-def delivery(delivery_id: int) -> wire.DeliveryWithAttempts:
+@blueprint.operation("GET", DELIVERY, access=READ, answer=schemas.DeliveryWithAttempts)
+def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
     """Show a delivery with its body and every try."""
     session = db.session()
-    found = service.find_of_host(session, api_host().id, delivery_id)
-    return wire.DeliveryWithAttempts(
-        **wire.delivery_fields(log.row_of(session, found.id), found.webhook, database_now(session)),
+    found = resend.find_of_host(session, api_host().id, delivery_id)
+    return schemas.DeliveryWithAttempts(
+        **schemas.delivery_fields(log.row_of(session, found.id), found.webhook, database_now(session)),
         subscriber_url=found.webhook.subscriber_url,
         body=None if found.template_failed else found.event.body if found.body is None else found.body,
-        attempts=[wire.attempt(one) for one in service.attempts_of(session, found.id)],
+        attempts=[schemas.attempt(one) for one in resend.attempts_of(session, found.id)],
     )
 
 
@@ -52,49 +52,49 @@ def delivery(delivery_id: int) -> wire.DeliveryWithAttempts:
     "POST",
     f"{DELIVERY}/resend",
     access=WRITE,
-    body=wire.ResendWanted,
-    answer=wire.Delivery,
+    body=schemas.ResendWanted,
+    answer=schemas.Delivery,
     status=202,
     errors=(409, 410),
 )
-def resend(delivery_id: int, body: wire.ResendWanted) -> wire.Delivery:
+def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Delivery:
     """Send an event once more, at once, with the same id.
 
     The answer is the delivery that carries it: a new one when it was delivered before. When the webhook's
     template was changed since, `template` says which one the body is rendered with.
     """
     with transaction() as session:
-        found = service.find_of_host(session, api_host().id, delivery_id)
-        again = service.resend(session, found, body.template)
+        found = resend.find_of_host(session, api_host().id, delivery_id)
+        again = resend.resend(session, found, body.template)
         row = log.row_of(session, again.id)
-        return wire.Delivery(**wire.delivery_fields(row, again.webhook, database_now(session)))
+        return schemas.Delivery(**schemas.delivery_fields(row, again.webhook, database_now(session)))
 
 
 @blueprint.operation(
     "POST",
     f"{WEBHOOK}/replay",
     access=WRITE,
-    body=wire.ReplayWanted,
-    answer=wire.Replay,
+    body=schemas.ReplayWanted,
+    answer=schemas.Replay,
     status=202,
     errors=(409,),
 )
-def replay(webhook_id: str, body: wire.ReplayWanted) -> wire.Replay:
+def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.Replay:
     """Send the events of a window once more, with their ids, at the pace that the receiver keeps."""
     if body.from_ >= body.to:
         raise Invalid(to="Please give an end that is later than the beginning.")
     window = Window(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
     webhook = own_webhook(webhook_id)
-    total = replays.count(db.session(), webhook.id, window)
+    total = resend.count(db.session(), webhook.id, window)
     if body.dry_run:
         return _counted(webhook, window, total)
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        return wire.replay(replays.start(session, webhook, window, total), webhook.uid)
+        return schemas.replay(resend.start(session, webhook, window, total), webhook.uid)
 
 
-def _counted(webhook: Webhook, window: Window, total: int) -> wire.Replay:
-    return wire.Replay(
+def _counted(webhook: Webhook, window: Window, total: int) -> schemas.Replay:
+    return schemas.Replay(
         id=None,
         webhook_id=webhook.uid,
         from_=window.from_at,
@@ -108,38 +108,38 @@ def _counted(webhook: Webhook, window: Window, total: int) -> wire.Replay:
     )
 
 
-@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, answer=wire.Replay)
-def show_replay(webhook_id: str) -> wire.Replay:
+@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, answer=schemas.Replay)
+def show_replay(webhook_id: str) -> schemas.Replay:
     """Show the latest replay of a webhook and how far it is."""
     return _latest(own_webhook(webhook_id))
 
 
-@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, answer=wire.Replay)
-def stop_replay(webhook_id: str) -> wire.Replay:
+@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, answer=schemas.Replay)
+def stop_replay(webhook_id: str) -> schemas.Replay:
     """Stop the replay of a webhook; what is on its way already is still sent."""
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        replays.stop(session, webhook.id)
+        resend.stop(session, webhook.id)
         return _latest(webhook)
 
 
-def _latest(webhook: Webhook) -> wire.Replay:
-    found = replays.latest(db.session(), webhook.id)
+def _latest(webhook: Webhook) -> schemas.Replay:
+    found = resend.latest(db.session(), webhook.id)
     if found is None:
         raise NotFound("Nothing of this webhook was ever replayed.")
-    return wire.replay(found, webhook.uid)
+    return schemas.replay(found, webhook.uid)
 
 
-@blueprint.operation("GET", f"{WEBHOOK}/parked", access=READ, answer=wire.Parked)
-def show_parked(webhook_id: str) -> wire.Parked:
+@blueprint.operation("GET", f"{WEBHOOK}/parked", access=READ, answer=schemas.Parked)
+def show_parked(webhook_id: str) -> schemas.Parked:
     """Show how many events are parked at a webhook, and what becomes of them."""
     return _parked(own_webhook(webhook_id))
 
 
 @blueprint.operation(
-    "POST", f"{WEBHOOK}/parked/release", access=WRITE, answer=wire.Parked, status=202, errors=(409,)
+    "POST", f"{WEBHOOK}/parked/release", access=WRITE, answer=schemas.Parked, status=202, errors=(409,)
 )
-def release_parked(webhook_id: str) -> wire.Parked:
+def release_parked(webhook_id: str) -> schemas.Parked:
     """Send the parked events of a webhook that is on, in the order in which they happened.
 
     While nothing is decided, later events of their bookings wait behind them, for an hour at most after the
@@ -148,37 +148,37 @@ def release_parked(webhook_id: str) -> wire.Parked:
     return _decide(webhook_id, Settling.SEND)
 
 
-@blueprint.operation("POST", f"{WEBHOOK}/parked/discard", access=WRITE, answer=wire.Parked, status=202)
-def discard_parked(webhook_id: str) -> wire.Parked:
+@blueprint.operation("POST", f"{WEBHOOK}/parked/discard", access=WRITE, answer=schemas.Parked, status=202)
+def discard_parked(webhook_id: str) -> schemas.Parked:
     """Discard the parked events of a webhook; they stay in its log and can be resent."""
     return _decide(webhook_id, Settling.DROP)
 
 
-def _decide(webhook_id: str, choice: Settling) -> wire.Parked:
+def _decide(webhook_id: str, choice: Settling) -> schemas.Parked:
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        parked.decide(session, webhook, choice)
+        resend.decide(session, webhook, choice)
     with transaction() as session:
-        parked.take_step(session, webhook.id)
+        resend.take_step(session, webhook.id)
     return _parked(own_webhook(webhook_id))
 
 
-def _parked(webhook: Webhook) -> wire.Parked:
+def _parked(webhook: Webhook) -> schemas.Parked:
     db.session().refresh(webhook)
-    count = service.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
-    return wire.parked(webhook, count)
+    count = resend.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
+    return schemas.parked(webhook, count)
 
 
 @blueprint.operation(
     "GET",
     "/v2/events",
     access=READ,
-    query=wire.EventQuery,
-    answer=list[wire.FeedEvent],
-    pagination=wire.FeedInfo,
+    query=schemas.EventQuery,
+    answer=list[schemas.FeedEvent],
+    pagination=schemas.FeedInfo,
     errors=(410,),
 )
-def events(query: wire.EventQuery) -> Page:
+def events(query: schemas.EventQuery) -> Page:
     """List every event of the host in order, whether or not a webhook was told.
 
     For a receiver that wants to be sure that it missed nothing: read on with `pagination.next`, and no event
@@ -189,16 +189,16 @@ def events(query: wire.EventQuery) -> Page:
     found = feed.page(db.session(), host_id, query.after, query.take)
     if query.wait and not found.events:
         found = _when_there_is_news(host_id, found, query)
-    return Page(wire.events(found), wire.FeedInfo(next=found.next, has_more=found.has_more))
+    return Page(schemas.events(found), schemas.FeedInfo(next=found.next, has_more=found.has_more))
 
 
-def _when_there_is_news(host_id: int, empty: FeedPage, query: wire.EventQuery) -> FeedPage:
+def _when_there_is_news(host_id: int, empty: FeedPage, query: schemas.EventQuery) -> FeedPage:
     key = api_key()
     if key is None:
         raise SignedOut
-    with waiting.places.taken(key.id) as free:
+    with feed.places.taken(key.id) as free:
         if not free:
             return empty
-        waiting.wait_for_news(db.session(), host_id, empty.number, query.wait)
+        feed.wait_for_news(db.session(), host_id, empty.number, query.wait)
     READ.check()  # the key may have been revoked meanwhile
     return feed.page(db.session(), host_id, empty.next, query.take)

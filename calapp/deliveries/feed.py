@@ -1,8 +1,12 @@
 """The feed: every event of a host in the order of its number, for a reader that must miss none."""
 
 import re
+import threading
+import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,10 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.config import settings
+from calapp.config import WEB_THREADS, settings
 from calapp.db import database_now
 from calapp.deliveries.models import Event
 from calapp.errors import CursorExpired, Invalid, NotFound
+from calapp.shutdown import stop_requested
 
 LATEST = "latest"  # in place of a cursor: what has happened so far is left out
 UNKNOWN = (
@@ -108,3 +113,44 @@ def _oldest_kept(session: Session, user_id: int, last: int) -> int:
 def _expired(session: Session, user_id: int, last: int) -> CursorExpired:
     number = _oldest_kept(session, user_id, last) - 1
     return CursorExpired(oldest=_cursor_at(session, user_id, number))
+
+
+LOOK = 0.2  # seconds between looks, each the read of one row by its key
+MOST_PER_KEY = 2
+
+
+class Places:
+    """Who may wait: each holds a thread of the web server, so there are few places, and two for a key."""
+
+    def __init__(self, most: int, most_per_key: int) -> None:
+        self.most, self.most_per_key = most, most_per_key
+        self._taken: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self, key_id: int) -> Iterator[bool]:
+        """Hold a place for a key, and say whether there was one."""
+        with self._lock:
+            free = self._taken.total() < self.most and self._taken[key_id] < self.most_per_key
+            self._taken[key_id] += free
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._taken[key_id] -= free
+
+
+places = Places(WEB_THREADS // 4, MOST_PER_KEY)
+
+
+def wait_for_news(session: Session, user_id: int, number: int, seconds: float) -> None:
+    """Wait until a host has an event behind this number, for so long at most.
+
+    Ends the session's read before each pause: nothing is held while waiting.
+    """
+    until = time.monotonic() + seconds
+    while newest(session, user_id) <= number and not stop_requested():
+        session.rollback()
+        if (left := until - time.monotonic()) <= 0:
+            return
+        time.sleep(min(left, LOOK))

@@ -1,8 +1,12 @@
-"""The outbox: the event is written with the fact, in the same transaction, never beside it."""
+"""The body of an event: Cal.com's envelope, made once, as the exact text that is signed and sent."""
 
+import json
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -12,12 +16,137 @@ from calapp import limits, logs
 from calapp.accounts.models import User
 from calapp.broker import nudge
 from calapp.db import AfterCommit, after_commit, database_now, one_at_a_time
-from calapp.deliveries import body, notices, rendering
+from calapp.deliveries import notices
 from calapp.deliveries.models import Delivery, Event, State, stands
+from calapp.errors import Conflict, Invalid
+from calapp.webhooks import template
 from calapp.webhooks.models import Settling
 from calapp.webhooks.service import Subscriber, subscribers
 
+
+def new_event_id() -> str:
+    """Make an event's id: evt_ and 24 random characters."""
+    return f"evt_{secrets.token_hex(12)}"
+
+
+def instant(moment: datetime) -> str:
+    """Write an instant as payloads do: 2027-01-05T10:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def instant_ms(moment: datetime) -> str:
+    """Write an instant with milliseconds, as createdAt does: 2027-01-04T09:30:00.000Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def envelope(event_id: str, trigger: str, created_at: datetime, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap a payload as Cal.com does, with our `id` beside it."""
+    return {
+        "triggerEvent": trigger,
+        "createdAt": instant_ms(created_at),
+        "id": event_id,
+        "payload": dict(payload),
+    }
+
+
+def encoded(made: Mapping[str, Any]) -> str:
+    """Return the body of an envelope as the one text that is stored, signed and sent."""
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
+
+
+FAILED = "The payload template could not be rendered: "
+
 log = logging.getLogger(__name__)
+
+
+class TemplateChoice(StrEnum):
+    """Which body a delivery is resent with."""
+
+    ORIGINAL = "original"  # the one it was sent with
+    CURRENT = "current"  # rendered with the webhook's current template
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a template made of an event; without a body the event's is sent, with a problem nothing."""
+
+    body: str | None = None
+    content_type: str | None = None
+    problem: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Its bytes, beside those of the event's body."""
+        return len(self.body.encode()) if self.body else 0
+
+    def columns(self) -> dict[str, Any]:
+        """Return what a delivery stores; one that failed has an empty body, so nothing sends the event's."""
+        body = "" if self.problem else self.body
+        failed = self.problem is not None
+        return {"body": body, "content_type": self.content_type, "template_failed": failed}
+
+    def give(self, delivery: Delivery) -> None:
+        """Store it on a delivery."""
+        for name, value in self.columns().items():
+            setattr(delivery, name, value)
+
+
+def rendered(text: str | None, envelope: Mapping[str, Any], room: int = limits.EVENT_BYTES) -> Rendered:
+    """Render an event with a template within so many bytes; whatever goes wrong is a problem in words."""
+    if text is None:
+        return Rendered()
+    most = max(0, min(limits.BODY_BYTES, room))
+    try:
+        body, content_type = template.render(text, envelope, most=most)
+    except template.TooLarge as error:
+        words = "All bodies of this event together would be larger than 1 MB."
+        return Rendered(problem=FAILED + (error.message if most == limits.BODY_BYTES else words))
+    except Invalid as error:
+        return Rendered(problem=FAILED + error.message)
+    except Exception:
+        log.exception("A payload template could not be rendered")
+        return Rendered(problem=FAILED + "An unexpected error, which the operator's log shows.")
+    return Rendered(body, content_type)
+
+
+def for_resend(delivery: Delivery, choice: TemplateChoice | None) -> Rendered | None:
+    """Return the body to resend a delivery with, None for the one that it has; its event's body must be kept.
+
+    Without a choice it is the original one, where there is one. Raises Conflict when there is none, or when
+    the current template cannot be rendered.
+    """
+    if choice != TemplateChoice.CURRENT and not delivery.template_failed:
+        return None
+    if choice == TemplateChoice.ORIGINAL:
+        raise Conflict("There is no original body: the template of that time could not be rendered.")
+    made = rendered(delivery.webhook.payload_template, envelope_of(delivery.event))
+    if made.problem:
+        raise Conflict(f"{made.problem} Please correct the template of the webhook first.")
+    return made
+
+
+def template_changed(delivery: Delivery) -> bool:
+    """Return whether the webhook's current template makes another body than the one that is stored."""
+    if delivery.template_failed or delivery.event.body is None:
+        return False
+    made = rendered(delivery.webhook.payload_template, envelope_of(delivery.event))
+    return (made.body, made.content_type) != (delivery.body, delivery.content_type)
+
+
+def envelope_of(event: Event) -> dict[str, Any]:
+    """Return the envelope of an event whose body is kept."""
+    made: dict[str, Any] = json.loads(event.body or "{}")
+    return made
+
+
+def corrected(session: Session, ids: Sequence[int]) -> dict[int, Rendered]:
+    """Render, of these deliveries, those whose template failed, with the current one; a plain read."""
+    query = select(Delivery).where(Delivery.id.in_(ids), Delivery.template_failed)
+    return {
+        one.id: rendered(one.webhook.payload_template, envelope_of(one.event))
+        for one in session.scalars(query)
+    }
+
 
 # An earlier delivery of the same chain that has failed so often holds the later ones up no longer.
 TRIES_THAT_HOLD = 4
@@ -43,8 +172,8 @@ def record(
     `user` must be locked (accounts.service.lock_user): the event's number is taken from it.
     """
     created_at = database_now(session)
-    event_id = body.new_event_id()
-    envelope = body.envelope(event_id, trigger, created_at, payload)
+    event_id = new_event_id()
+    made = envelope(event_id, trigger, created_at, payload)
     user.last_event_number += 1
     event = Event(
         uid=event_id,
@@ -55,7 +184,7 @@ def record(
         sequence=sequence,
         subject=subject,
         search=search.lower(),
-        body=body.encoded(envelope),
+        body=encoded(made),
         created_at=created_at,
         expires_at=expires_at,
     )
@@ -68,7 +197,7 @@ def record(
             lock_parked(session, webhook_id)  # its last step may be under way
         told = subscribers(session, user.id, event_type_id, trigger)
     if told:
-        rows = _rows(session, event, told, envelope)
+        rows = _rows(session, event, told, made)
         session.execute(insert(Delivery), rows)
         problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
         if problems:
@@ -103,7 +232,7 @@ def _rows(
     room = limits.EVENT_BYTES - len((event.body or "").encode())
     rows = []
     for webhook in told:
-        made = rendering.rendered(webhook.payload_template, envelope, room)
+        made = rendered(webhook.payload_template, envelope, room)
         room -= made.size
         state, reason = State.WAITING, None
         if made.problem:

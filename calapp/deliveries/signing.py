@@ -3,9 +3,19 @@
 import base64
 import binascii
 import hmac
+import logging
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
+from typing import Any
+
+from calapp import __version__
+from calapp.deliveries.exchange import Parcel
+from calapp.deliveries.store import Claim, Due, Target
+from calapp.errors import KeyDoesNotFit
+from calapp.urls import sent_form
+from calapp.webhooks.schemas import is_reserved
 
 NO_SECRET = "no-secret-provided"  # noqa: S105  # what Cal.com sends when there is none
 PREFIX = "whsec_"
@@ -57,3 +67,86 @@ def verify(secret: str, body: bytes, headers: dict[str, str]) -> bool:
     made = standard_signature(headers.get("webhook-id", ""), int(timestamp), body, [secret])
     given = headers.get("webhook-signature", "").split(" ")
     return any(hmac.compare_digest(one.encode(), made.encode()) for one in given)
+
+
+USER_AGENT = f"Calapp/{__version__}"
+WEBHOOK_VERSION = "2021-10-20"  # of Cal.com's payloads that ours are shaped like
+JSON_TYPE = "application/json"
+
+log = logging.getLogger(__name__)
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def parcels(claim: Claim) -> list[Parcel]:
+    """Make the parcels of what was claimed, with each webhook's present URL, headers and secrets.
+
+    One that cannot be made is left to the end of its lease, so that it holds no other up.
+    """
+    made = (_tried(row, claim) for row in claim.rows)
+    return [parcel for parcel in made if parcel is not None]
+
+
+def _tried(row: Due, claim: Claim) -> Parcel | None:
+    try:
+        return _parcel(row, claim.webhooks[row.webhook_id], claim)
+    except KeyDoesNotFit:
+        log.error(  # noqa: TRY400 (a sentence says it all)
+            "Delivery %d waits: the secret of its webhook cannot be read with this process's SECRET_KEY. "
+            "Restart it with the current one, and the former ones in SECRET_KEY_FALLBACKS.",
+            row.id,
+        )
+        return None
+    except (ValueError, TypeError, AttributeError):
+        log.exception("The request of delivery %d cannot be made", row.id)
+        return None
+
+
+def _parcel(row: Due, webhook: Target, claim: Claim) -> Parcel:
+    body = (row.body if row.body is not None else row.event_body or "").encode()
+    number = row.attempts + 1
+    headers = request_headers(
+        row.event_uid,
+        body,
+        at=claim.at,
+        secrets=valid_secrets(webhook, claim.at),
+        own=webhook.headers,
+        number=number,
+        content_type=row.content_type or JSON_TYPE,
+    )
+    url = sent_form(webhook.subscriber_url)
+    return Parcel(row.id, claim.token, row.webhook_id, url, headers, body, number)
+
+
+def valid_secrets(webhook: Any, at: datetime) -> list[str]:
+    """Return a webhook's valid secrets, first the one for X-Cal-Signature-256: in the overlap the old one."""
+    old = webhook.old_secret if webhook.old_secret_until and webhook.old_secret_until > at else None
+    return [secret for secret in (old, webhook.secret) if secret]
+
+
+def request_headers(
+    event_id: str,
+    body: bytes,
+    *,
+    at: datetime,
+    secrets: Sequence[str],
+    own: Sequence[Sequence[str]],
+    number: int,
+    content_type: str,
+) -> Headers:
+    """Return every header of a try; the signatures are over these very bytes and this moment."""
+    timestamp = int(at.timestamp())
+    made = [
+        ("Content-Type", content_type),
+        ("User-Agent", USER_AGENT),
+        ("X-Cal-Signature-256", sign(secrets[0] if secrets else None, body)),
+        ("X-Cal-Webhook-Version", WEBHOOK_VERSION),
+        ("webhook-id", event_id),
+        ("webhook-timestamp", str(timestamp)),
+        ("X-Calapp-Attempt", str(number)),
+    ]
+    if secrets:
+        made.append(("webhook-signature", standard_signature(event_id, timestamp, body, secrets)))
+    # An older version let names through that receivers read as one of ours.
+    made.extend((name, value) for name, value in own if not is_reserved(name))
+    return tuple(made)

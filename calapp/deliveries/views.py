@@ -1,19 +1,28 @@
-"""The delivery log of a webhook, and one delivery with its tries."""
+"""The blueprint that the pages of this package share; nobody passes who is not signed in."""
 
-from flask import Response, flash, request, url_for
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from calapp.accounts.guards import current_host
+from flask import Blueprint, Response, flash, request, url_for
+
+from calapp.accounts.guards import current_host, require_host
+from calapp.clock import now
 from calapp.db import db, transaction
-from calapp.deliveries import log, replay_views, replays, service, words
-from calapp.deliveries.blueprint import PATH, blueprint
+from calapp.deliveries import formatting, log, resend
 from calapp.deliveries.models import ReplayState, State
-from calapp.deliveries.rendering import TemplateChoice, template_changed
-from calapp.errors import AppError, NotFound
+from calapp.deliveries.outbox import TemplateChoice, template_changed
+from calapp.deliveries.resend import Window
+from calapp.errors import AppError, Conflict, Invalid, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
-from calapp.webhooks.guards import own_webhook
+from calapp.local_time import instant_of, zone_label, zone_of
+from calapp.webhooks.service import own_webhook
 from calapp.webhooks.triggers import Trigger
 
-__all__ = ["blueprint", "replay_views"]
+blueprint = Blueprint("deliveries", __name__)
+blueprint.before_request(require_host)
+
+PATH = "/integrations/webhooks/<int:webhook_id>/deliveries"
+
 
 # Seconds between looks at what is not final: soon at first, then ever more slowly.
 PAUSES = (1, 1, 2, 3, 5, 8, 13, 20, 30, 60)
@@ -34,7 +43,7 @@ def look_number() -> int:
 def index(webhook_id: int) -> Response:
     """Show the log of a webhook: filters, a page of deliveries, and the replay that runs."""
     webhook, wanted = own_webhook(webhook_id), log.read_filter(request.args)
-    page, replay = log.page_of(db.session(), webhook.id, wanted), replays.latest(db.session(), webhook.id)
+    page, replay = log.page_of(db.session(), webhook.id, wanted), resend.latest(db.session(), webhook.id)
     replaying = replay is not None and replay.state == ReplayState.RUNNING
     return page_or_fragment(
         "deliveries/index.html",
@@ -43,7 +52,7 @@ def index(webhook_id: int) -> Response:
         wanted=wanted,
         page=page,
         replay=replay,
-        parked=service.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0),
+        parked=resend.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0),
         polls=wanted.first_page and (page.changing or replaying or webhook.settling is not None),
         **_common(),
     )
@@ -53,16 +62,16 @@ def index(webhook_id: int) -> Response:
 def show(webhook_id: int, delivery_id: int) -> Response:
     """Show a delivery: the request, every try, and what can be done."""
     webhook = own_webhook(webhook_id)
-    delivery = service.find(db.session(), webhook.id, delivery_id)
-    sent = words.request_of(delivery, webhook)
+    delivery = resend.find(db.session(), webhook.id, delivery_id)
+    sent = formatting.request_of(delivery, webhook)
     return page_or_fragment(
         "deliveries/show.html",
         "deliveries/_delivery.html",
         webhook=webhook,
         delivery=delivery,
-        attempts=service.attempts_of(db.session(), delivery.id),
+        attempts=resend.attempts_of(db.session(), delivery.id),
         sent=sent,
-        curl=words.as_curl(sent),
+        curl=formatting.as_curl(sent),
         template_changed=template_changed(delivery),
         polls=delivery.state == State.WAITING,
         **_common(),
@@ -72,7 +81,7 @@ def show(webhook_id: int, delivery_id: int) -> Response:
 def _common() -> dict[str, object]:
     look = look_number()
     return {
-        "words": words,
+        "words": formatting,
         "zone": current_host().time_zone,
         "look": look,
         "pause": pause(look),
@@ -81,15 +90,15 @@ def _common() -> dict[str, object]:
 
 
 @blueprint.post(f"{PATH}/<int:delivery_id>/resend")
-def resend(webhook_id: int, delivery_id: int) -> Response:
+def resend_delivery(webhook_id: int, delivery_id: int) -> Response:
     """Send a delivery once more, with the body that it had or with the webhook's current template."""
     given = request.form.get("template", "")
     choice = TemplateChoice(given) if given in set(TemplateChoice) else None
     try:
         with transaction() as session:
-            found = service.find(session, own_webhook(webhook_id).id, delivery_id)
-            said = words.sent_now(found)
-            again = service.resend(session, found, choice).id
+            found = resend.find(session, own_webhook(webhook_id).id, delivery_id)
+            said = formatting.sent_now(found)
+            again = resend.resend(session, found, choice).id
     except NotFound:
         raise
     except AppError as error:
@@ -103,3 +112,78 @@ def refused(error: AppError, address: str) -> Response:
         raise error
     flash(error.message, "bad")
     return redirect_to(address)
+
+
+MINUTES = "%Y-%m-%dT%H:%M"
+
+
+def read_window(given: Mapping[str, str], zone: str) -> Window:
+    """Read a window whose times are in a zone; raise Invalid with what is wrong at which field."""
+    problems, times = {}, {}
+    for name in ("from", "to"):
+        try:
+            wall = datetime.fromisoformat(given.get(name, ""))
+            times[name] = instant_of(wall, zone, last=name == "to")
+        except (ValueError, OverflowError):
+            problems[name] = "Please give a day and a time."
+    if not problems and times["from"] >= times["to"]:
+        problems["to"] = "Please give an end that is later than the beginning."
+    if problems:
+        raise Invalid("Please correct what is marked.", **problems)
+    return Window(from_at=times["from"], to_at=times["to"], only_failed=given.get("which") != "all")
+
+
+def _form(webhook_id: int, given: Mapping[str, str], **more: object) -> Response:
+    zone = current_host().time_zone
+    local = now().astimezone(zone_of(zone))
+    default = {"from": (local - timedelta(days=1)).strftime(MINUTES), "to": local.strftime(MINUTES)}
+    return page_or_fragment(
+        "deliveries/replay.html",
+        "deliveries/_replay.html",
+        webhook=own_webhook(webhook_id),
+        form=default | dict(given),
+        zone=zone_label(zone),
+        **{"errors": {}, "problem": "", "total": None, **more},
+    )
+
+
+@blueprint.get(f"{PATH}/replay")
+def ask_replay(webhook_id: int) -> Response:
+    """Show the form; once it is filled in, say how many events would be sent."""
+    webhook = own_webhook(webhook_id)
+    if "from" not in request.args:
+        return _form(webhook_id, {})
+    try:
+        window = read_window(request.args, current_host().time_zone)
+    except Invalid as error:
+        return _refused(webhook_id, request.args, error)
+    return _form(webhook_id, request.args, total=resend.count(db.session(), webhook.id, window))
+
+
+@blueprint.post(f"{PATH}/replay")
+def start_replay(webhook_id: int) -> Response:
+    """Begin a replay."""
+    webhook = own_webhook(webhook_id)
+    try:
+        window = read_window(request.form, current_host().time_zone)
+        total = resend.count(db.session(), webhook.id, window)
+        with transaction() as session:
+            resend.start(session, own_webhook(webhook_id), window, total)
+    except (Invalid, Conflict) as error:
+        return _refused(webhook_id, request.form, error)
+    return redirect_to(url_for(".index", webhook_id=webhook_id), "The replay has begun.")
+
+
+def _refused(webhook_id: int, given: Mapping[str, str], error: Invalid | Conflict) -> Response:
+    problem = "" if error.details else error.message
+    response = _form(webhook_id, given, errors=error.details, problem=problem)
+    response.status_code = 409 if isinstance(error, Conflict) else 422
+    return response
+
+
+@blueprint.post(f"{PATH}/replay/stop")
+def stop_replay(webhook_id: int) -> Response:
+    """Stop a replay; what is on its way already is still sent."""
+    with transaction() as session:
+        resend.stop(session, own_webhook(webhook_id).id)
+    return redirect_to(url_for(".index", webhook_id=webhook_id), "The replay was stopped.")

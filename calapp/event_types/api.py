@@ -1,17 +1,17 @@
 """The API of event types."""
 
-from calapp.accounts.keys import READ, WRITE, api_host
+from calapp.accounts.guards import READ, WRITE, api_host
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import NotFound
 from calapp.event_types import service
-from calapp.event_types.forms import checked
 from calapp.event_types.models import EventType
-from calapp.event_types.wire import (
+from calapp.event_types.schemas import (
     EventTypeAnswer,
     EventTypeBody,
     EventTypeGone,
     EventTypePatch,
+    checked,
     saved,
     shown,
 )

@@ -7,14 +7,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp import limits
+from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.availability.slots import Rules
 from calapp.clock import now
 from calapp.config import settings
-from calapp.errors import Conflict
-from calapp.event_types.forms import EventTypeInput
+from calapp.db import db
+from calapp.errors import Conflict, NotFound
 from calapp.event_types.models import EventType
+from calapp.event_types.schemas import EventTypeInput
 
 TAKEN = "You have an event type with this address already."
 
@@ -124,3 +126,11 @@ def move(session: Session, event_type: EventType, *, up: bool) -> None:
         row[at], row[to] = row[to], row[at]
     for position, one in enumerate(row):
         one.position = position
+
+
+def own_event_type(event_type_id: int) -> EventType:
+    """Return the signed-in host's event type with this id; raise NotFound for any other."""
+    event_type = find_own(db.session(), current_host().id, event_type_id)
+    if event_type is None:
+        raise NotFound
+    return event_type

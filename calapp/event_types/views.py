@@ -1,18 +1,73 @@
-"""The host's pages of event types."""
+"""The form of an event type as it is shown: texts by field name, and the rows of its questions."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.guards import current_host, require_host
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
-from calapp.event_types import editor, service
-from calapp.event_types.editor import Editor
-from calapp.event_types.forms import checked
-from calapp.event_types.guards import own_event_type
+from calapp.event_types import service
 from calapp.event_types.models import EventType
+from calapp.event_types.schemas import MAX_QUESTIONS, checked
+from calapp.event_types.service import own_event_type
 from calapp.htmx import page_or_fragment, redirect_to
+
+PARTS = ("label", "type", "options", "name", "required")
+REMOVE = re.compile(r"remove-question-(\d{1,3})")
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Editor:
+    """What the form shows, and what was wrong with it."""
+
+    values: Mapping[str, Any]
+    questions: list[Row]
+    errors: Mapping[str, object] = field(default_factory=dict)
+
+
+def empty() -> Editor:
+    """Return the form of a new event type."""
+    return Editor({"length": 30, "notice": 120, "max_days": 60, "location_kind": "none"}, [])
+
+
+def of_event_type(event_type: EventType) -> Editor:
+    """Return the form filled with a saved event type."""
+    names = event_type.__table__.columns.keys()
+    values = {name: getattr(event_type, name) for name in names if name != "questions"}
+    rows = [{**one, "options": "\n".join(one.get("options", ()))} for one in event_type.questions]
+    return Editor({name: "" if value is None else value for name, value in values.items()}, rows)
+
+
+def of_form(form: MultiDict[str, str]) -> Editor:
+    """Return the form as it was sent, with a question added or removed where a button asked for it."""
+    rows = [
+        {part: form.get(f"question-{index}-{part}", "") for part in PARTS}
+        for index in range(MAX_QUESTIONS + 1)
+        if f"question-{index}-label" in form
+    ]
+    action = form.get("action", "")
+    removed = REMOVE.fullmatch(action)
+    if removed and int(removed[1]) < len(rows):
+        rows.pop(int(removed[1]))
+    if action == "add-question" and len(rows) < MAX_QUESTIONS:
+        rows.append(dict.fromkeys(PARTS, ""))
+    return Editor(form, rows)
+
+
+def only_rows(form: MultiDict[str, str]) -> bool:
+    """Say whether the form was sent to add or remove a question, not to save."""
+    action = form.get("action", "")
+    return action == "add-question" or REMOVE.fullmatch(action) is not None
+
 
 blueprint = Blueprint("event_types", __name__)
 blueprint.before_request(require_host)
@@ -34,14 +89,14 @@ def index() -> Response:
 @blueprint.get("/event-types/new")
 def new() -> Response:
     """Show the form of a new event type."""
-    return _form(editor.empty())
+    return _form(empty())
 
 
 @blueprint.post("/event-types/new")
 def create() -> ResponseReturnValue:
     """Make an event type; the form comes back with the words at the fields."""
-    shown = editor.of_form(request.form)
-    if editor.only_rows(request.form):
+    shown = of_form(request.form)
+    if only_rows(request.form):
         return _form(shown)
     try:
         wanted = checked(shown.values, shown.questions)
@@ -56,15 +111,15 @@ def create() -> ResponseReturnValue:
 def edit(event_type_id: int) -> Response:
     """Show the form of a saved event type."""
     event_type = own_event_type(event_type_id)
-    return _form(editor.of_event_type(event_type), event_type)
+    return _form(of_event_type(event_type), event_type)
 
 
 @blueprint.post("/event-types/<int:event_type_id>")
 def update(event_type_id: int) -> ResponseReturnValue:
     """Change an event type."""
     event_type = own_event_type(event_type_id)
-    shown = editor.of_form(request.form)
-    if editor.only_rows(request.form):
+    shown = of_form(request.form)
+    if only_rows(request.form):
         return _form(shown, event_type)
     try:
         wanted = checked(shown.values, shown.questions)

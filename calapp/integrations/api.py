@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from calapp.accounts.keys import WRITE, api_host
+from calapp.accounts.guards import WRITE, api_host
 from calapp.config import settings
 from calapp.db import db
-from calapp.integrations.box import box_of, target_of
 from calapp.integrations.ping import ping as send_ping
-from calapp.integrations.sample import sample_envelope
+from calapp.integrations.samples import sample_envelope
+from calapp.integrations.webhook_form import box_of, target_of
 from calapp.rest.routes import Api
-from calapp.rest.wire import Answer
+from calapp.rest.schemas import Answer
 from calapp.webhooks.api import own_webhook
 
 blueprint = Api("integrations_api", tag="Webhooks")

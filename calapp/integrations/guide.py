@@ -7,26 +7,29 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from flask import render_template
+from flask import Blueprint, render_template
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from calapp import limits
+from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
-from calapp.bookings import metadata
+from calapp.bookings import schemas as booking_schemas
 from calapp.bookings.service import TELL_ENDED_FOR
-from calapp.config import Settings
-from calapp.deliveries import retries, signing, transfer, upkeep
-from calapp.deliveries.body import encoded
-from calapp.deliveries.outbox import TRIES_THAT_HOLD
-from calapp.deliveries.parcels import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
-from calapp.integrations.life import Told, compact, sample_life
-from calapp.integrations.preview import preview_of, variables_of
-from calapp.webhooks import forms
-from calapp.webhooks.service import SECRET_OVERLAP
+from calapp.clock import now
+from calapp.config import Settings, settings
+from calapp.deliveries import client, maintenance, policy, signing
+from calapp.deliveries.outbox import TRIES_THAT_HOLD, encoded
+from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
+from calapp.integrations.samples import Told, compact, preview_of, sample_life, variables_of
+from calapp.webhooks import schemas as webhook_schemas
+from calapp.webhooks.models import SECRET_OVERLAP
 from calapp.webhooks.triggers import Trigger
+
+blueprint = Blueprint("guide", __name__)
+blueprint.before_request(require_host)
 
 HOUR = 3600  # seconds
 UNITS = ((86400, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
@@ -82,29 +85,31 @@ NUMBERS: dict[str, Any] = {
     "user_agent": USER_AGENT,
     "webhook_version": WEBHOOK_VERSION,
     "overlap": round(SECRET_OVERLAP.total_seconds() / HOUR),
-    "max_hold": retries.MAX_HOLD // HOUR,
-    "max_read": transfer.MAX_READ // 1024,
-    "max_kept": transfer.MAX_KEPT // 1024,
-    "spread": round(retries.SPREAD * 100),
-    "failures_before_hold": retries.FAILURES_BEFORE_HOLD,
-    "refused_before_hold": retries.REFUSED_BEFORE_HOLD,
-    "denied_before_hold": retries.DENIED_BEFORE_HOLD,
-    "answers_soon": f"{retries.ANSWERS_SOON:g}",
-    "max_webhook_delay": retries.MAX_WEBHOOK_DELAY // 60,
-    "give_up": upkeep.GIVE_UP.days,
-    "enough_tries": upkeep.ENOUGH_TRIES,
-    "keep_parked": upkeep.KEEP_PARKED.days,
+    "max_hold": policy.MAX_HOLD // HOUR,
+    "max_read": client.MAX_READ // 1024,
+    "max_kept": client.MAX_KEPT // 1024,
+    "spread": round(policy.SPREAD * 100),
+    "failures_before_hold": policy.FAILURES_BEFORE_HOLD,
+    "refused_before_hold": policy.REFUSED_BEFORE_HOLD,
+    "denied_before_hold": policy.DENIED_BEFORE_HOLD,
+    "answers_soon": f"{policy.ANSWERS_SOON:g}",
+    "max_webhook_delay": policy.MAX_WEBHOOK_DELAY // 60,
+    "give_up": maintenance.GIVE_UP.days,
+    "enough_tries": maintenance.ENOUGH_TRIES,
+    "keep_parked": maintenance.KEEP_PARKED.days,
     "tell_ended": round(TELL_ENDED_FOR.total_seconds() / HOUR),
     "tries_that_hold": TRIES_THAT_HOLD,
-    "max_keys": metadata.MAX_KEYS,
-    "max_value": metadata.MAX_VALUE,
+    "max_keys": booking_schemas.MAX_KEYS,
+    "max_value": booking_schemas.MAX_VALUE,
     "max_template": limits.TEMPLATE_CHARACTERS,
     "max_placeholders": limits.TEMPLATE_VARIABLES,
     "max_depth": limits.TEMPLATE_DEPTH,
-    "min_secret": forms.MIN_SECRET,
-    "secret_bytes": (forms.SECRET_BYTES[0], forms.SECRET_BYTES[-1]),
-    "max_headers": forms.MAX_HEADERS,
-    "taken_headers": sorted((*forms.RESERVED_HEADERS, *(f"{start}*" for start in forms.RESERVED_STARTS))),
+    "min_secret": webhook_schemas.MIN_SECRET,
+    "secret_bytes": (webhook_schemas.SECRET_BYTES[0], webhook_schemas.SECRET_BYTES[-1]),
+    "max_headers": webhook_schemas.MAX_HEADERS,
+    "taken_headers": sorted(
+        (*webhook_schemas.RESERVED_HEADERS, *(f"{start}*" for start in webhook_schemas.RESERVED_STARTS))
+    ),
     "closed_ports": sorted(CLOSED_PORTS),
 }
 
@@ -185,3 +190,10 @@ def _table_open(*_: Any) -> str:
 
 def _table_close(*_: Any) -> str:
     return "</table></div>"
+
+
+@blueprint.get("/integrations/guide")
+def guide() -> str:
+    """Show how webhooks work, with the host's own addresses and this server's settings."""
+    text = guide_text(current_host(), settings(), now(), own=True)
+    return render_template("integrations/guide.html", guide=guide_html(text))

@@ -8,9 +8,10 @@ from typing import Any
 from calapp.addresses import AddressGuard
 from calapp.clock import now
 from calapp.config import settings
-from calapp.deliveries.body import encoded
-from calapp.deliveries.parcels import JSON_TYPE, request_headers
-from calapp.deliveries.sender import Answer, Parcel, Sender
+from calapp.deliveries.client import Sender
+from calapp.deliveries.exchange import Answer, Parcel
+from calapp.deliveries.outbox import encoded
+from calapp.deliveries.signing import JSON_TYPE, request_headers
 from calapp.errors import Busy
 from calapp.urls import sent_form
 from calapp.webhooks import template

@@ -18,13 +18,13 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import database_now, is_sqlite
 from calapp.deliveries import signing
-from calapp.deliveries.parcels import valid_secrets
+from calapp.deliveries.signing import valid_secrets
 from calapp.encryption import MARK, hashed
 from calapp.errors import KeyDoesNotFit, NotFound
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.forms import WebhookInput
 from calapp.webhooks.models import Webhook
+from calapp.webhooks.schemas import WebhookInput
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
 KEPT = 50  # requests that an inspector keeps

@@ -11,8 +11,8 @@ from werkzeug.exceptions import Unauthorized
 from calapp.config import is_loopback, settings
 from calapp.db import db
 from calapp.errors import NotFound
-from calapp.monitoring import requests, service
-from calapp.monitoring.collector import Database
+from calapp.monitoring import metrics, service
+from calapp.monitoring.metrics import Database
 
 blueprint = Blueprint("monitoring", __name__)
 
@@ -43,12 +43,12 @@ def _oldest_waiting(app: Flask) -> float:
 
 
 @blueprint.get("/metrics")
-def metrics() -> Response:
+def show_metrics() -> Response:
     """Give the metrics in Prometheus' text format to whoever may read them."""
     _check_reader()
     shared = CollectorRegistry()
     shared.register(Database(db.session()))
-    text = generate_latest(shared) + generate_latest(requests.of_this_server())
+    text = generate_latest(shared) + generate_latest(metrics.of_this_server())
     return Response(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 

@@ -1,21 +1,122 @@
-"""The commands `flask erase-visitor EMAIL` and `flask export-user NAME`."""
+"""The commands `flask encrypt-secrets`, `flask rotate-secret-key` and `flask forget-secrets`."""
 
 import os
 import re
 import sys
-from typing import TextIO
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import ParamSpec, TextIO, TypeVar
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
 
+from calapp import config
 from calapp.accounts.service import find_user
+from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.privacy import service
+from calapp.encryption import keyring
+from calapp.errors import KeyDoesNotFit
+from calapp.privacy import sealed, service
 from calapp.privacy.export import count, export
-from calapp.privacy.key_commands import needs_key
-from calapp.privacy.sweep import sweep_pages
+from calapp.privacy.sealed import sweep_pages
 
+STEP = 50  # rows of one transaction, so that nobody waits long for it
+PATIENCE = 30.0  # seconds for rows that others hold
 BUSY = (
+    "The file still has freed pages in which the former values stood, since others use it just now; run "
+    "flask encrypt-secrets --sweep when the other processes are stopped."
+)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def needs_key(call: Callable[P, R]) -> Callable[P, R]:
+    """Have a command stop, with a sentence, when SECRET_KEY does not fit the database."""
+
+    @wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            sealed.refuse_wrong_key(db.session(), keyring())
+        except SQLAlchemyError:
+            db.session.rollback()  # no database or no tables: for the command to say
+        return call(*args, **kwargs)
+
+    return checked
+
+
+def encrypt_all() -> int:
+    """Encrypt with the current key whatever is not, in short transactions; return how many rows changed."""
+    changed, until = 0, time.monotonic() + PATIENCE
+    try:
+        while rows := [(model, ids) for model, ids in sealed.stale(db.session()).items() if ids]:
+            for model, ids in rows:
+                for at in range(0, len(ids), STEP):
+                    with transaction() as session:
+                        changed += sealed.encrypt(session, model, ids[at : at + STEP])
+            if time.monotonic() > until:
+                raise click.ClickException("Others hold some rows just now; please run the command again.")
+    except KeyDoesNotFit:
+        raise click.ClickException(sealed.WRONG_KEY) from None
+    return changed
+
+
+def _encrypt_and_sweep(*, always_sweep: bool = False) -> None:
+    changed = encrypt_all()
+    click.echo(f"Encrypted {changed} rows with the current SECRET_KEY." if changed else "Nothing to encrypt.")
+    if (changed or always_sweep) and not sweep_pages():
+        click.echo(BUSY)
+
+
+@click.command("encrypt-secrets")
+@click.option("--sweep", is_flag=True, help="Sweep freed pages even when nothing had to be encrypted.")
+@with_appcontext
+@needs_key
+def encrypt_secrets(sweep: bool) -> None:  # noqa: FBT001 (click gives it by name)
+    """Encrypt the secrets that a version before this one wrote, once none of its processes runs."""
+    _encrypt_and_sweep(always_sweep=sweep)
+
+
+@click.command("rotate-secret-key")
+@with_appcontext
+@needs_key
+def rotate_secret_key() -> None:
+    """Encrypt all secrets with the current SECRET_KEY; one in the data folder is made new first."""
+    kept, folder = not os.environ.get("SECRET_KEY"), settings().data_dir
+    if kept:
+        config.make_secret_key(folder)
+        current, *former = (*config.kept_keys(folder), *settings().secret_key_fallbacks)
+        config.use(replace(settings(), secret_key=current, secret_key_fallbacks=tuple(former)))
+        click.echo(f"Made a new key in {folder}; the one before is in secret_key_fallbacks there.")
+    _encrypt_and_sweep()
+    if kept:
+        click.echo("Restart web servers and workers, so that they sign and encrypt with the new key.")
+        return
+    click.echo("Keep the former keys in SECRET_KEY_FALLBACKS for as long as their sessions are to be valid.")
+
+
+@click.command("forget-secrets")
+@click.option("--dry-run", is_flag=True, help="Say what would be cleared, and change nothing.")
+@with_appcontext
+def forget_secrets(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
+    """Clear the secrets and header values that no SECRET_KEY of ours opens, and list their webhooks."""
+    with transaction() as session:
+        lines = sealed.forget_unreadable(session)
+        if dry_run:
+            session.rollback()
+    for line in lines:
+        click.echo(line)
+    if not lines:
+        click.echo("Every secret can be read; nothing was cleared.")
+    elif dry_run:
+        click.echo("Nothing was changed. Without --dry-run these are cleared.")
+    else:
+        click.echo("Cleared. The hosts are told on the integrations page to enter them again.")
+
+
+STILL_BUSY = (
     "The rows are erased. The file still has freed pages in which they stood, since others use it just now; "
     "run the command again when the other processes are stopped."
 )
@@ -44,7 +145,7 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
     if hosts:
         click.echo("A host has this address; the account stays, and what names it as the host's.")
     if not dry_run and not sweep_pages():
-        click.echo(BUSY)
+        click.echo(STILL_BUSY)
 
 
 @click.command("export-user")

@@ -17,8 +17,8 @@ from calapp.encryption import is_sealed
 from calapp.event_types.models import EventType
 from calapp.integrations.models import InspectorRequest
 from calapp.mail import Mail
-from calapp.webhooks.forms import HIDDEN
 from calapp.webhooks.models import Webhook
+from calapp.webhooks.schemas import HIDDEN
 
 # What lets somebody in is no data of the host's to take along.
 LEFT_OUT = {

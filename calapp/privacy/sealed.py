@@ -1,20 +1,42 @@
-"""All that stands encrypted in the tables: which keys it needs, encrypting it anew, and forgetting it."""
+"""Sweeping what former values leave behind in the database's files."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Text, cast, func, or_, select, update
+from sqlalchemy import Text, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import FORGOTTEN, User
 from calapp.config import BadSetting
-from calapp.db import database_now
+from calapp.db import database_now, db, is_sqlite
 from calapp.deliveries.models import Notice
 from calapp.encryption import MARK, NAMED, Keyring, hashed, is_sealed, key_names, keyring, open_sealed, seal
 from calapp.errors import KeyDoesNotFit
 from calapp.integrations.models import PLAIN, InspectorRequest
-from calapp.integrations.notices import FORGOTTEN_SECRETS
+from calapp.integrations.views import FORGOTTEN_SECRETS
 from calapp.webhooks.models import Webhook
+
+
+def sweep_pages() -> bool:
+    """Have the database let go of the pages in which former values still stand; return whether it did.
+
+    On SQLite others that use the file just now prevent it.
+    """
+    if not is_sqlite(db.session()):
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM"))
+        return True
+    db.session.rollback()
+    raw = db.engine.raw_connection()  # SQLAlchemy begins transactions, in which there is no VACUUM
+    try:
+        raw.cursor().execute("VACUUM")
+        return not raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        raw.close()
+
 
 TEXTS: dict[Any, tuple[str, ...]] = {
     User: ("sealed_calendar_token",),
@@ -46,12 +68,12 @@ def _key_names(session: Session) -> set[str]:
         for column in (getattr(model, name) for name in columns):
             beginning = func.substr(column, 1, NAMED + len(":gAAAA"))
             query = select(beginning).distinct().where(column.startswith(MARK, autoescape=True))
-            names |= {name for text in session.scalars(query) for name in key_names(text)}
+            names |= {name for found in session.scalars(query) for name in key_names(found)}
     for model, columns in LISTS.items():
         for column in (cast(getattr(model, name), Text) for name in columns):
             query = select(column).where(column.contains("enc1:"))
-            for text in session.scalars(query, execution_options={"yield_per": 500}):
-                names |= key_names(text)
+            for found in session.scalars(query, execution_options={"yield_per": 500}):
+                names |= key_names(found)
     return names
 
 

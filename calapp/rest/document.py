@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from calapp import __version__
 from calapp.rest.routes import Operation
-from calapp.rest.wire import Answer
+from calapp.rest.schemas import Answer
 
 PART = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
 REF = "#/components/schemas/{model}"

@@ -1,18 +1,195 @@
-"""A route of the API: who may use it, what goes in, what comes out; declared once, checked and documented."""
+"""A request read into the model that describes it; what is wrong is named with its field."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cached_property, lru_cache, wraps
 from inspect import getdoc
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from flask import Blueprint, Response, request
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, from_json, to_json
+from werkzeug.exceptions import UnsupportedMediaType
 
+from calapp.errors import Conflict, Invalid
 from calapp.rate_limits import client_network, csrf, limiter
-from calapp.rest.reading import fields_named, read_body, read_query
-from calapp.rest.wire import Answer, Body, Query
+from calapp.rest.schemas import Answer, Body, Query
+from calapp.text import clean, clean_tree, is_storable
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # of a character that JSON escapes in two
+MOST_PROBLEMS = 20  # that one answer names
+# pydantic's types of errors, in our words; others keep pydantic's.
+WORDS = {
+    "missing": "This field is needed.",
+    "string_type": "Please give a text.",
+    "int_type": "Please give a whole number.",
+    "int_parsing": "Please give a whole number.",
+    "int_parsing_size": "This number is too large.",
+    "less_than_equal": "This number is too large.",
+    "bool_type": "Please give true or false.",
+    "bool_parsing": "Please give true or false.",
+    "list_type": "Please give a list.",
+    "dict_type": "Please give an object.",
+    "model_type": "Please give an object.",
+    "model_attributes_type": "Please give an object.",
+    "timezone_aware": "Please give a time with its offset, such as 2027-01-05T10:00:00Z.",
+    "datetime_type": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "datetime_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "datetime_from_date_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+}
+
+
+def read_body(model: type[AnyBody]) -> AnyBody:
+    """Read the request's JSON; an empty body counts as {}.
+
+    Raises Invalid whose details name each bad field, and HTTP's 413 and 415.
+    """
+    data = request.get_data()
+    if data and not request.is_json:
+        raise UnsupportedMediaType
+    tree = _readable(model, _parsed(data or b"{}"))
+    try:
+        return model.model_validate_json(to_json(_without_nulls(model, tree)))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def read_query(model: type[AnyQuery]) -> AnyQuery:
+    """Read the request's query; raise Invalid whose details name each bad field.
+
+    Of a repeated field the first counts; a list's values may be repeated or separated by commas.
+    """
+    given: dict[str, Any] = {}
+    for field in model.model_fields.values():
+        name = field.alias or ""
+        if name in request.args:
+            values = request.args.getlist(name)
+            parts = [part for value in values for part in value.split(",")]
+            given[name] = parts if list in _origins(field.annotation) else values[0]
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _origins(annotation: Any) -> set[Any]:
+    """Return the generic types that an annotation and its alternatives are made of."""
+    return {getattr(one, "__origin__", one) for one in (annotation, *get_args(annotation))}
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """Return a JSON object; raise Invalid for what is none."""
+    try:
+        tree = _with_halves(data) if HALF.search(data) else from_json(data, allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(tree, dict):
+        raise Invalid("The body must be a JSON object.")
+    return tree
+
+
+def _with_halves(data: bytes) -> Any:
+    """Read JSON in which half of a character may stand, as JavaScript writes a text that was cut in two."""
+    from_json(HALF.sub(rb"\\u0020", data), allow_inf_nan=False)  # with the same bounds as any other
+    return json.loads(data)
+
+
+def _readable(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the body with its texts clean; raise Invalid for what stays as it is and cannot be kept."""
+    kept = {name: value for name, value in tree.items() if name in model.verbatim}
+    for path in _unstorable(kept, ""):
+        problem = "The text has a character that cannot be kept."
+        raise Invalid(problem, **{path: problem})
+    return {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
+
+
+def _without_nulls(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
+    """Leave out nulls where there is a default that is none: to Cal.com's API they mean the same."""
+    defaults = {
+        field.alias: field.default for field in model.model_fields.values() if not field.is_required()
+    }
+    return {
+        name: value
+        for name, value in tree.items()
+        if value is not None or defaults.get(name, ...) in (None, ...)
+    }
+
+
+def _unstorable(tree: Any, path: str) -> Iterator[str]:
+    """Return the paths of texts that no database can hold, keys included."""
+    if isinstance(tree, str) and not is_storable(tree):
+        yield path
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in pairs:
+        here = f"{path}.{key}" if path else str(key)
+        if not is_storable(here):
+            yield path or "body"
+        yield from _unstorable(value, here)
+
+
+def invalid(error: ValidationError) -> Invalid:
+    """Return our error for pydantic's."""
+    problems = {_place(one): _words(one) for one in error.errors(include_url=False)[:MOST_PROBLEMS]}
+    return Invalid(joined(problems), **problems)
+
+
+def _place(error: ErrorDetails) -> str:
+    return ".".join(str(part)[:60] for part in error["loc"]) or "body"
+
+
+def _words(error: ErrorDetails) -> str:
+    said = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return said if said.endswith((".", "…")) else f"{said}."
+
+
+def joined(problems: Mapping[str, object]) -> str:
+    """Return problems as one line, since many clients show nothing but the message."""
+    return " ".join(f"{field}: {words}" for field, words in problems.items())
+
+
+@contextmanager
+def fields_named(model: type[Body] | None) -> Iterator[None]:
+    """Let errors of the services name their fields as the wire does."""
+    try:
+        yield
+    except (Invalid, Conflict) as error:
+        if not error.details:
+            raise
+        names = names_on_wire(model) if model else {}
+        details = {_renamed(name, names): words for name, words in error.details.items()}
+        message = joined(details) if isinstance(error, Invalid) else error.message
+        raise type(error)(message, **details) from error
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    """Return a field's name on the wire; questions-2 is the third of a list."""
+    base, _, index = name.partition("-")
+    known = names.get(name) or names.get(base) if index.isdigit() else names.get(name)
+    if known is None:
+        return name if "." in name else to_camel(name)
+    return f"{known}.{index}" if known and index.isdigit() else known
+
+
+@lru_cache
+def names_on_wire(model: type[BaseModel]) -> dict[str, str]:
+    """Return Python name → name on the wire (attendee.name) of a model's fields and those inside them."""
+    found: dict[str, str] = {}
+    inner: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        found[name] = alias = field.alias or name
+        for one in (field.annotation, *get_args(field.annotation)):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                inner |= {key: f"{alias}.{path}" for key, path in names_on_wire(one).items()}
+    return inner | found
+
 
 BY_KEY = "300/minute"
 BY_ADDRESS = "600/minute"

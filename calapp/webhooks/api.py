@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from calapp.accounts.keys import READ, WRITE, api_host, api_key, has_scope
+from calapp.accounts.guards import READ, WRITE, api_host, api_key, has_scope
 from calapp.accounts.models import Scope
 from calapp.addresses import AddressGuard
 from calapp.config import settings
@@ -10,12 +10,19 @@ from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.service import find_own as find_own_event_type
 from calapp.rest.routes import Api, Page
-from calapp.rest.wire import PageInfo, Paging, page_info
+from calapp.rest.schemas import PageInfo, Paging, page_info
 from calapp.urls import same_origin, trimmed
 from calapp.webhooks import service
-from calapp.webhooks.forms import WebhookInput, checked
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.wire import WebhookAnswer, WebhookBody, WebhookPatch, saved, shown
+from calapp.webhooks.schemas import (
+    WebhookAnswer,
+    WebhookBody,
+    WebhookInput,
+    WebhookPatch,
+    checked,
+    saved,
+    shown,
+)
 
 blueprint = Api("webhooks_api", tag="Webhooks")
 of_event_type = Api("event_type_webhooks_api", tag="Webhooks of an event type")

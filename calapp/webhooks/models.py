@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, false, text
@@ -11,7 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from calapp.clock import now
 from calapp.db import SealedText, UTCDateTime, db
 from calapp.encryption import open_sealed, seal
+from calapp.errors import KeyDoesNotFit
 from calapp.event_types.models import EventType
+
+SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
 
 
 class OffReason(StrEnum):
@@ -166,3 +169,22 @@ def sealed(value: str | None) -> str | None:
 def opened_headers(stored: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return custom headers with their values; raise KeyDoesNotFit."""
     return [[name, open_sealed(value)] for name, value in stored]
+
+
+def is_saved_secret(webhook: Webhook, secret: str) -> bool:
+    """Return whether a secret is the one that is saved; an empty one stands for none."""
+    return secret == (readable(webhook.sealed_secret) or "")
+
+
+def overlap_until(webhook: Webhook) -> datetime | None:
+    """Return until when the old secret signs beside the new one, or None when it does not any more."""
+    until = webhook.old_secret_until
+    return until if until is not None and until > now() else None
+
+
+def readable(stored: str | None) -> str | None:
+    """Return a saved secret, or None when there is none or it cannot be read: then it is only replaced."""
+    try:
+        return None if stored is None else open_sealed(stored)
+    except KeyDoesNotFit:
+        return None

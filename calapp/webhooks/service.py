@@ -9,17 +9,26 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp import limits
+from calapp.accounts.guards import current_host
 from calapp.accounts.service import lock_user
 from calapp.clock import now
 from calapp.config import settings
+from calapp.db import db
 from calapp.encryption import open_sealed
-from calapp.errors import Conflict, Invalid, KeyDoesNotFit
+from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.urls import key_of, same_origin
-from calapp.webhooks.forms import Header, WebhookInput
-from calapp.webhooks.models import OffReason, Settling, Webhook
+from calapp.webhooks.models import (
+    SECRET_OVERLAP,
+    OffReason,
+    Settling,
+    Webhook,
+    is_saved_secret,
+    overlap_until,
+    readable,
+)
+from calapp.webhooks.schemas import Header, WebhookInput
 
-SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
 DUPLICATE = "You already have a webhook with this URL."
 
 
@@ -148,8 +157,8 @@ def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
 
 def _sent_with(webhook: Webhook) -> tuple[object, ...]:
     """Return what an attempt may have failed for."""
-    headers = [(name, _readable(value)) for name, value in webhook.sealed_headers]
-    return webhook.subscriber_url, _readable(webhook.sealed_secret), headers, webhook.payload_template
+    headers = [(name, readable(value)) for name, value in webhook.sealed_headers]
+    return webhook.subscriber_url, readable(webhook.sealed_secret), headers, webhook.payload_template
 
 
 def _apply(webhook: Webhook, wanted: WebhookInput) -> None:
@@ -176,15 +185,10 @@ def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[Header]) -> 
     ]
 
 
-def is_saved_secret(webhook: Webhook, secret: str) -> bool:
-    """Return whether a secret is the one that is saved; an empty one stands for none."""
-    return secret == (_readable(webhook.sealed_secret) or "")
-
-
 def change_secret(webhook: Webhook, secret: str | None, overlap: int | None = None) -> None:
     """Set a new secret; the old one stays valid beside it for `overlap` seconds, or a day."""
     # A second change within the overlap keeps the one that receivers are sure to have.
-    old = _valid_old_secret(webhook) or _readable(webhook.sealed_secret)
+    old = _valid_old_secret(webhook) or readable(webhook.sealed_secret)
     if old and secret:
         webhook.old_secret = old
         webhook.old_secret_until = now() + (SECRET_OVERLAP if overlap is None else timedelta(seconds=overlap))
@@ -205,22 +209,8 @@ def shorten_overlap(webhook: Webhook, seconds: int) -> None:
         webhook.old_secret_until = min(webhook.old_secret_until or until, until)
 
 
-def overlap_until(webhook: Webhook) -> datetime | None:
-    """Return until when the old secret signs beside the new one, or None when it does not any more."""
-    until = webhook.old_secret_until
-    return until if until is not None and until > now() else None
-
-
 def _valid_old_secret(webhook: Webhook) -> str | None:
-    return _readable(webhook.sealed_old_secret) if overlap_until(webhook) else None
-
-
-def _readable(stored: str | None) -> str | None:
-    """Return a saved secret, or None when there is none or it cannot be read: then it is only replaced."""
-    try:
-        return None if stored is None else open_sealed(stored)
-    except KeyDoesNotFit:
-        return None
+    return readable(webhook.sealed_old_secret) if overlap_until(webhook) else None
 
 
 def use_only_new_secret(webhook: Webhook) -> None:
@@ -296,3 +286,11 @@ def _flush(session: Session) -> None:
         session.flush()
     except IntegrityError:
         raise Conflict(DUPLICATE, subscriber_url=DUPLICATE) from None
+
+
+def own_webhook(webhook_id: int) -> Webhook:
+    """Return the signed-in host's webhook with this id; raise NotFound for a stranger's or a deleted one."""
+    webhook = db.session().get(Webhook, webhook_id)
+    if webhook is None or webhook.user_id != current_host().id or webhook.deleted_at is not None:
+        raise NotFound
+    return webhook

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts import service
 from calapp.accounts.models import ApiKey, User
-from calapp.accounts.zones import grouped, is_zone
+from calapp.accounts.schemas import grouped, is_zone
 from calapp.db import transaction
 from calapp.errors import Invalid, NotFound
 

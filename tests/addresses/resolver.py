@@ -13,7 +13,8 @@ from pathlib import Path
 
 from calapp.addresses import AddressGuard, check_url
 from calapp.config import _networks
-from calapp.deliveries.sender import Answer, Parcel, Sender
+from calapp.deliveries.client import Sender
+from calapp.deliveries.exchange import Answer, Parcel
 from calapp.errors import Invalid
 from tests.receiver import Receiver
 

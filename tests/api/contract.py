@@ -8,7 +8,7 @@ import jsonschema_rs
 from flask import Flask
 
 from calapp.config import settings
-from calapp.rest.views import made_document
+from calapp.rest.reference import made_document
 
 Document = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import fuzz, served
+from tools.fuzz import fuzz, served
 
 
 def test_no_request_gives_an_answer_outside_the_document(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from statistics import median
 
-from tests.bench.__main__ import measure
-from tests.bench.figures import FIGURES, REASONS, Results
-from tests.bench.picture import picture
-from tests.bench.report import missed, table
-from tests.bench.sizes import TINY
+from tools.bench.__main__ import measure
+from tools.bench.figures import FIGURES, REASONS, Results
+from tools.bench.picture import picture
+from tools.bench.report import missed, table
+from tools.bench.sizes import TINY
 
 
 def test_a_tiny_run_writes_the_table_and_the_picture() -> None:

@@ -9,9 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings import service
-from calapp.bookings.forms import BookingRequest
-from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import BookingRequest, Metadata
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType

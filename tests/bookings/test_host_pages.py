@@ -7,8 +7,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from calapp.bookings import service
-from calapp.bookings.jobs import tell_meetings
-from calapp.bookings.metadata import Metadata
+from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.schemas import Metadata
 from calapp.db import transaction
 from calapp.webhooks.models import Webhook
 from tests.bookings.conftest import TUESDAY_TEN

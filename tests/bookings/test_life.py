@@ -8,10 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from calapp.bookings import service
-from calapp.bookings.forms import MoveRequest
-from calapp.bookings.jobs import tell_meetings
-from calapp.bookings.metadata import Metadata
+from calapp.bookings.maintenance import tell_meetings
 from calapp.bookings.models import BusySlot, Status
+from calapp.bookings.schemas import Metadata, MoveRequest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.errors import Conflict, Invalid, SlotTaken

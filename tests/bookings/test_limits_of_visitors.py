@@ -15,7 +15,7 @@ from calapp.bookings import service, visitors
 from calapp.bookings.models import Booking, Status, VisitorAct
 from calapp.config import Settings, use
 from calapp.db import transaction
-from calapp.deliveries.body import instant
+from calapp.deliveries.outbox import instant
 from calapp.event_types.models import EventType
 from calapp.mail import Mail
 from calapp.privacy.service import erase_visitor

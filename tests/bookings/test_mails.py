@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings import service
-from calapp.bookings.forms import MoveRequest
+from calapp.bookings.schemas import MoveRequest
 from calapp.db import transaction
 from calapp.mail import Mail
 from tests.bookings.conftest import TUESDAY_TEN

@@ -18,7 +18,7 @@ from calapp.bookings import times
 from calapp.bookings.models import Attendee, Booking, BusySlot
 from calapp.config import Settings
 from calapp.db import db, transaction
-from calapp.deliveries.body import instant
+from calapp.deliveries.outbox import instant
 from calapp.event_types.models import EventType
 from calapp.local_time import spoken_date
 from tests.availability.test_slots import CHANGES, ZONES, ranges

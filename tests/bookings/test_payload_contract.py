@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.bookings import service
-from calapp.bookings.forms import MoveRequest
-from calapp.bookings.jobs import tell_meetings
+from calapp.bookings.maintenance import tell_meetings
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import MoveRequest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
-from calapp.integrations.sample import sample_envelope
+from calapp.integrations.samples import sample_envelope
 from calapp.webhooks.triggers import SUBSCRIBABLE
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.bookings.contract import check

@@ -11,11 +11,11 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp.bookings.jobs import tell_meetings
+from calapp.bookings.maintenance import tell_meetings
 from calapp.bookings.models import Booking
 from calapp.config import Settings
-from calapp.deliveries.body import instant
 from calapp.deliveries.models import Event
+from calapp.deliveries.outbox import instant
 from calapp.mail import Mail
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.conftest import on_both_databases, signed_in

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from icalendar import Calendar
 
 from calapp.bookings import service
-from calapp.bookings.jobs import tell_meetings
+from calapp.bookings.maintenance import tell_meetings
 from calapp.db import transaction
-from calapp.deliveries.body import instant
+from calapp.deliveries.outbox import instant
 from tests.bookings.conftest import TUESDAY_TEN
 
 NOON = TUESDAY_TEN + timedelta(hours=2)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from calapp.bookings.web_addresses import has_web_address
+from calapp.bookings.visitors import has_web_address
 
 ADDRESSES = [
     "http://evil.example",

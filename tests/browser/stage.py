@@ -19,11 +19,11 @@ from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.clock import now
 from calapp.db import db, transaction
-from calapp.deliveries import body, signing
+from calapp.deliveries import outbox, signing
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
-from calapp.integrations.sample import sample_envelope
+from calapp.integrations.samples import sample_envelope
 from calapp.mail import Mail
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE
@@ -251,7 +251,7 @@ def add_inspector(session: Session, user: User) -> None:
     inspector = Inspector(user_id=user.id, fail_next=2)
     session.add(inspector)
     session.flush()
-    text = body.encoded(sample_envelope(user, "http://127.0.0.1:5000", "BOOKING_CREATED"))
+    text = outbox.encoded(sample_envelope(user, "http://127.0.0.1:5000", "BOOKING_CREATED"))
     headers = [
         ["Content-Type", "application/json"],
         ["X-Cal-Signature-256", "f" * 64],
@@ -366,7 +366,7 @@ def add_delivery(
     trigger = ALL[user.last_event_number % 4]
     uid = secrets.token_hex(10)
     event = Event(
-        uid=body.new_event_id(),
+        uid=outbox.new_event_id(),
         user_id=user.id,
         number=user.last_event_number,
         trigger=trigger,
@@ -374,7 +374,7 @@ def add_delivery(
         sequence=1,
         subject=uid,
         search="bob builder bob@example.com user_id 123",
-        body=body.encoded(sample_envelope(user, "http://127.0.0.1:5000", trigger)),
+        body=outbox.encoded(sample_envelope(user, "http://127.0.0.1:5000", trigger)),
         created_at=at,
     )
     ended = at if state not in {State.WAITING, State.PARKED} else None

@@ -12,7 +12,7 @@ from calapp.accounts.service import lock_user
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries import outbox
-from calapp.deliveries.jobs import Engine
+from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook

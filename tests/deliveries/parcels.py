@@ -7,8 +7,9 @@ import pytest
 
 from calapp.addresses import AddressGuard
 from calapp.config import _networks
-from calapp.deliveries import names
-from calapp.deliveries.sender import Answer, Parcel, Sender
+from calapp.deliveries import resolver
+from calapp.deliveries.client import Sender
+from calapp.deliveries.exchange import Answer, Parcel
 
 LOOPBACK = AddressGuard(_networks("127.0.0.0/8,::1/128"))
 HOST = "hooks.example.com"
@@ -22,7 +23,7 @@ class NameServer:
         self.addresses: dict[str, list[str]] = {}
         self.seconds: dict[str, float] = {}
         self.asked: list[str] = []
-        monkeypatch.setattr(names.socket, "getaddrinfo", self.getaddrinfo)
+        monkeypatch.setattr(resolver.socket, "getaddrinfo", self.getaddrinfo)
 
     def getaddrinfo(self, host: str, *_args: object, **_options: object) -> list[tuple]:
         self.asked.append(host)

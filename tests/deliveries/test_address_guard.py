@@ -7,7 +7,8 @@ import pytest
 
 from calapp.addresses import CLOSED_PORTS, AddressGuard
 from calapp.config import _networks
-from calapp.deliveries.sender import Answer, Sender
+from calapp.deliveries.client import Sender
+from calapp.deliveries.exchange import Answer
 from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, NameServer, parcel, send, send_one
 from tests.receiver import Receiver, answer
 

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.clock import now
-from calapp.deliveries import jobs
+from calapp.deliveries import engine
 from calapp.deliveries.models import Event
-from calapp.rest.wire import written
+from calapp.rest.schemas import written
 from calapp.webhooks.models import Webhook
 from tests.api.conftest import Client, KeyMaker, details, message
 from tests.receiver import Receiver, answer
@@ -200,7 +200,7 @@ def test_a_replay_sends_a_window_once_more(
         happen(f"chain {number}")
     deliver()
     started = rick_api.post(f"/v2/webhooks/{webhook.uid}/replay", window(onlyFailed=False))
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     shown = rick_api.data(f"/v2/webhooks/{webhook.uid}/replay")
     assert (started.status_code, started.get_json()["data"]["state"]) == (202, "running")
@@ -214,7 +214,7 @@ def test_a_dry_run_only_counts(
     happen()
     deliver()
     counted = rick_api.post(f"/v2/webhooks/{webhook.uid}/replay", window(onlyFailed=False, dryRun=True))
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     assert counted.get_json()["data"] | {"from": "", "to": ""} == {
         "id": None,
@@ -256,7 +256,7 @@ def test_a_stopped_replay_sends_nothing_more(
     deliver()
     rick_api.post(f"/v2/webhooks/{webhook.uid}/replay", window(onlyFailed=False))
     stopped = rick_api.delete(f"/v2/webhooks/{webhook.uid}/replay")
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     assert stopped.get_json()["data"]["state"] == "stopped"
     assert len(ids(receiver)) == 1
@@ -318,7 +318,7 @@ def test_d5_parked_events_are_released_or_discarded(
     assert rick_api.data(f"{path}/parked") == {"webhookId": webhook.uid, "parked": 1, "decision": None}
     made = rick_api.post(f"{path}/parked/{verb}")
     assert (made.status_code, made.get_json()["data"]["parked"]) == (202, 0)
-    jobs.free_left_behind()
+    engine.free_left_behind()
     deliver()
     assert len(receiver.requests) == count
     assert rick_api.post(f"{path}/parked/{verb}").status_code == 202  # a second time there is nothing left

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import transaction
-from calapp.deliveries import jobs, release
-from calapp.deliveries.jobs import Engine
+from calapp.deliveries import engine as jobs
+from calapp.deliveries import store
+from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Delivery
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -197,8 +198,8 @@ def test_d3_a_dead_endpoint_costs_one_probe_for_each_step(
 def test_d3_waiting_retries_come_due_in_steps(
     fail, answers, happen, deliver, session, clock, monkeypatch, change
 ) -> None:
-    monkeypatch.setattr(release, "STEP", 2)
-    monkeypatch.setattr("calapp.deliveries.record.STEP", 2)
+    monkeypatch.setattr(store, "STEP", 2)
+    monkeypatch.setattr("calapp.deliveries.store.STEP", 2)
     webhook = fail(4, AWAY)
     answers.clear()
     happen("good")
@@ -214,8 +215,8 @@ def test_d3_waiting_retries_come_due_in_steps(
 def test_d3_what_was_released_and_fails_again_keeps_to_its_schedule(
     fail, receiver, happen, deliver, session, monkeypatch
 ) -> None:
-    monkeypatch.setattr(release, "STEP", 2)
-    monkeypatch.setattr("calapp.deliveries.record.STEP", 2)
+    monkeypatch.setattr(store, "STEP", 2)
+    monkeypatch.setattr("calapp.deliveries.store.STEP", 2)
     fail(4, AWAY)
     happen("good")
     deliver()

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from calapp.deliveries.words import Request, as_curl
+from calapp.deliveries.formatting import Request, as_curl
 from calapp.urls import sent_form
 from tests.receiver import Receiver
 

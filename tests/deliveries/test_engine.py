@@ -7,8 +7,8 @@ from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 
 from calapp.clock import now
+from calapp.deliveries.maintenance import anything_due
 from calapp.deliveries.models import Attempt, Delivery, State
-from calapp.deliveries.upkeep import anything_due
 from calapp.webhooks.models import OffReason
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import record_all, subscribed

@@ -12,8 +12,9 @@ from pathlib import Path
 import pycurl
 import pytest
 
+from calapp.deliveries.client import Sender
+from calapp.deliveries.exchange import Answer
 from calapp.deliveries.failures import TEXTS, TIMEOUTS, Trouble, of_status, of_trouble
-from calapp.deliveries.sender import Answer, Sender
 from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, parcel, send, send_one
 from tests.receiver import (
     Authority,

@@ -14,13 +14,13 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from calapp import stopping
+from calapp import shutdown
 from calapp.accounts import service as accounts
 from calapp.accounts.models import ApiKey, User
 from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
-from calapp.deliveries import upkeep, waiting
+from calapp.deliveries import feed, maintenance
 from calapp.deliveries.models import Event
 from tests.api.conftest import Client, KeyMaker, details
 from tests.conftest import on_both_databases
@@ -139,7 +139,7 @@ def test_the_feed_reaches_back_as_far_as_bodies_are_kept(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("calapp.config._current", [stopping_at])
         with transaction() as writing:
-            upkeep.prune(writing)
+            maintenance.prune(writing)
         assert rick_api.get("/v2/events?after=0").status_code == 410
         assert page(rick_api) == ([], {"next": page(rick_api)[1]["next"], "hasMore": False})
 
@@ -154,9 +154,9 @@ def test_an_erased_event_keeps_its_place_without_a_body(
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> waiting.Places:
-    places = waiting.Places(3, 2)
-    monkeypatch.setattr(waiting, "places", places)
+def places(monkeypatch: pytest.MonkeyPatch) -> feed.Places:
+    places = feed.Places(3, 2)
+    monkeypatch.setattr(feed, "places", places)
     return places
 
 
@@ -192,7 +192,7 @@ def poll(app: Flask) -> Iterator[Callable[[Client, str], Poll]]:
         one.thread.join(25)
 
 
-def wait_for_taken(places: waiting.Places, count: int) -> None:
+def wait_for_taken(places: feed.Places, count: int) -> None:
     until = time.monotonic() + 5
     while places._taken.total() < count and time.monotonic() < until:
         time.sleep(0.01)
@@ -201,7 +201,7 @@ def wait_for_taken(places: waiting.Places, count: int) -> None:
 
 @on_both_databases
 def test_who_waits_is_answered_when_something_happens(
-    rick_api: Client, happen: Happen, places: waiting.Places, poll: Callable
+    rick_api: Client, happen: Happen, places: feed.Places, poll: Callable
 ) -> None:
     waits = poll(rick_api, "after=0&wait=15")
     wait_for_taken(places, 1)
@@ -213,7 +213,7 @@ def test_who_waits_is_answered_when_something_happens(
 
 @on_both_databases
 def test_who_waits_holds_no_connection(
-    app: Flask, rick_api: Client, places: waiting.Places, poll: Callable, session: Session
+    app: Flask, rick_api: Client, places: feed.Places, poll: Callable, session: Session
 ) -> None:
     session.rollback()
     polls = [poll(rick_api, "after=0&wait=1") for _ in range(2)]
@@ -232,7 +232,7 @@ def test_nothing_in_time_is_an_empty_page(rick_api: Client) -> None:
     assert 1 <= time.monotonic() - begun < 3
 
 
-def test_a_third_request_of_a_key_does_not_wait(rick_api: Client, places: waiting.Places) -> None:
+def test_a_third_request_of_a_key_does_not_wait(rick_api: Client, places: feed.Places) -> None:
     number = db.session().query(ApiKey.id).scalar()
     with places.taken(number), places.taken(number):
         begun = time.monotonic()
@@ -241,7 +241,7 @@ def test_a_third_request_of_a_key_does_not_wait(rick_api: Client, places: waitin
     assert places._taken.total() == 0
 
 
-def test_all_keys_together_hold_few_threads(rick_api: Client, places: waiting.Places) -> None:
+def test_all_keys_together_hold_few_threads(rick_api: Client, places: feed.Places) -> None:
     with ExitStack() as stack:
         held = [stack.enter_context(places.taken(key)) for key in (901, 902, 903, 904)]
         begun = time.monotonic()
@@ -251,7 +251,7 @@ def test_all_keys_together_hold_few_threads(rick_api: Client, places: waiting.Pl
 
 
 def test_a_key_revoked_meanwhile_is_told_nothing(
-    rick_api: Client, rick: User, happen: Happen, places: waiting.Places, poll: Callable
+    rick_api: Client, rick: User, happen: Happen, places: feed.Places, poll: Callable
 ) -> None:
     waits = poll(rick_api, "after=0&wait=15")
     wait_for_taken(places, 1)
@@ -262,11 +262,11 @@ def test_a_key_revoked_meanwhile_is_told_nothing(
 
 
 def test_a_server_that_stops_answers_who_waits(
-    rick_api: Client, places: waiting.Places, poll: Callable, monkeypatch: pytest.MonkeyPatch
+    rick_api: Client, places: feed.Places, poll: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = poll(rick_api, "after=0&wait=15")
     wait_for_taken(places, 1)
-    monkeypatch.setattr(stopping, "_asked_at", [1.0])
+    monkeypatch.setattr(shutdown, "_asked_at", [1.0])
     answer, seconds = waits.answer()
     assert (answer.status_code, answer.get_json()["data"]) == (200, [])
     assert seconds < 5

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from calapp.deliveries.sender import Answer, Sender
-from calapp.deliveries.transfer import MAX_KEPT, MAX_READ
+from calapp.deliveries.client import MAX_KEPT, MAX_READ, Sender
+from calapp.deliveries.exchange import Answer
 from tests.deliveries.parcels import LOOPBACK, parcel, send, send_one
 from tests.receiver import Behaviour, Receiver, answer, pouring, sending, silent
 

@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from calapp import chores
+from calapp import maintenance
 from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import transaction
-from calapp.deliveries import upkeep
-from calapp.deliveries.claim import claim
-from calapp.deliveries.jobs import Engine
+from calapp.deliveries import maintenance as delivery_maintenance
+from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Attempt, Delivery
+from calapp.deliveries.store import claim
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -164,7 +164,7 @@ def test_an_answer_counts_though_the_webhook_was_switched_off_meanwhile(
     parcels = engine.claim()
     with transaction() as writing:
         writing.get_one(Webhook, webhook.id).active = False
-    chores.repeat(upkeep.park_waiting)
+    maintenance.repeat(delivery_maintenance.park_waiting)
     engine.sender.start(parcels)
     record_all(engine)
     assert states(session) == [state]
@@ -181,7 +181,7 @@ def test_the_answer_of_a_webhook_deleted_meanwhile_falls_away(
         with transaction() as writing:
             webhooks.delete(writing.get_one(Webhook, webhook.id))
         for _ in range(2):
-            chores.repeat(upkeep.remove_deleted)
+            maintenance.repeat(delivery_maintenance.remove_deleted)
         engine.sender.start(parcels)
         record_all(engine)
     assert states(session) == ["delivered"]

@@ -9,11 +9,11 @@ from sqlalchemy import select, update
 
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries import jobs
+from calapp.deliveries import engine as jobs
 from calapp.deliveries.models import Delivery
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import OffReason, Webhook
-from calapp.webhooks.wire import saved as as_saved
+from calapp.webhooks.schemas import saved as as_saved
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import record_all
 from tests.receiver import Receiver, answer

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from calapp.deliveries import names
-from calapp.deliveries.sender import Sender
+from calapp.deliveries import resolver
+from calapp.deliveries.client import Sender
 from tests.deliveries.parcels import LOOPBACK, NameServer, parcel, send
 from tests.receiver import Receiver, silent
 
@@ -75,7 +75,7 @@ def test_many_parcels_of_one_name_ask_once(name_server: NameServer, sender: Send
 def test_a_name_is_asked_for_again_after_a_minute(
     name_server: NameServer, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(resolver, "KEPT_SECONDS", 0.0)
     name_server.addresses["good.example.com"] = ["127.0.0.1"]
     with Receiver() as receiver:
         send(sender, parcel(receiver.url(host="good.example.com")))
@@ -106,7 +106,7 @@ def test_closing_does_not_wait_for_names(name_server: NameServer) -> None:
 def test_more_names_than_threads_wait_their_turn(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "MIN_THREADS", 2)
+    monkeypatch.setattr(resolver, "MIN_THREADS", 2)
     name_server.addresses = {f"n{number}.example.com": ["127.0.0.1"] for number in range(9)}
     name_server.seconds = dict.fromkeys(name_server.addresses, 0.02)
     sender = Sender(slots=2, timeout=2, guard=LOOPBACK)
@@ -133,4 +133,4 @@ def test_more_names_than_threads_wait_their_turn(
     ],
 )
 def test_only_names_are_looked_up(url: str, place: tuple[str, int] | None) -> None:
-    assert names.name_of(url) == place
+    assert resolver.name_of(url) == place

@@ -7,11 +7,11 @@ from sqlalchemy import select
 
 from calapp.clock import now
 from calapp.db import database_now, transaction
-from calapp.deliveries import service
+from calapp.deliveries import resend
+from calapp.deliveries.formatting import next_step
 from calapp.deliveries.models import Delivery
-from calapp.deliveries.words import next_step
 from calapp.monitoring.service import oldest_waiting
-from calapp.rest.wire import written
+from calapp.rest.schemas import written
 from tests.receiver import answer
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -68,7 +68,7 @@ def test_d4_one_in_flight_one_pressed_and_one_of_a_webhook_that_is_off(
     happen()
     change(webhook, hold_until=now() + HOUR)
     with transaction() as writing:
-        service.resend(writing, writing.scalars(select(Delivery)).one())
+        resend.resend(writing, writing.scalars(select(Delivery)).one())
     assert shown()[1:] == ("due", "next attempt now")
     engine.claim()
     assert shown() == (None, "in_flight", "being sent")

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp import chores
+from calapp import maintenance
 from calapp.db import transaction
-from calapp.deliveries import jobs, parked, upkeep
+from calapp.deliveries import engine, resend
+from calapp.deliveries import maintenance as delivery_maintenance
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Conflict
 from calapp.webhooks import service as webhooks
@@ -28,12 +29,12 @@ GONE = answer("410 Gone")
 @pytest.fixture
 def settle(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that decides what becomes of the parked; a step is two, four may be due."""
-    monkeypatch.setattr(parked, "STEP", 2)
-    monkeypatch.setattr(parked, "MOST_DUE", 4)
+    monkeypatch.setattr(resend, "STEP", 2)
+    monkeypatch.setattr(resend, "MOST_DUE", 4)
 
     def decide(choice: str) -> None:
         with transaction() as session:
-            parked.decide(session, session.get_one(Webhook, webhook.id), parked.read_choice(choice))
+            resend.decide(session, session.get_one(Webhook, webhook.id), resend.read_choice(choice))
 
     return decide
 
@@ -73,7 +74,7 @@ def received(receiver: Receiver, chain: str) -> list[int]:
 def go_on(deliver: Callable[[], None]) -> None:
     """Let the sweep and the engine work by turns until all is done."""
     for _ in range(5):
-        chores.continue_parked()
+        maintenance.continue_parked()
         deliver()
 
 
@@ -89,7 +90,7 @@ def test_parked_events_are_sent_in_order(parked_events, settle, receiver, delive
 def test_a_step_leaves_the_rest_to_the_next(parked_events, settle, session, webhook) -> None:
     settle("send")
     with transaction() as writing:
-        assert parked.take_step(writing, webhook.id) == 2
+        assert resend.take_step(writing, webhook.id) == 2
     assert states(session) == ["waiting"] * 2 + ["parked"] * 4
 
 
@@ -100,7 +101,7 @@ def test_no_more_is_sent_than_the_receiver_keeps_up_with(happen, switch, settle,
     switch(on=True)
     settle("send")
     for _ in range(3):  # nothing is delivered in between
-        chores.continue_parked()
+        maintenance.continue_parked()
     assert states(session) == ["waiting"] * 4 + ["parked"] * 2
 
 
@@ -123,7 +124,7 @@ def test_an_event_that_comes_in_the_last_step_waits_behind_it(
     def last_step() -> None:
         with app.app_context(), transaction() as writing:
             for _ in range(3):
-                parked.take_step(writing, webhook.id)
+                resend.take_step(writing, webhook.id)
             writing.flush()
             taken.set()
             time.sleep(0.2)
@@ -150,7 +151,7 @@ def test_what_came_before_the_decision_goes_behind_what_is_parked(
     happen("chain 0", sequence=4)
     settle("send")
     for _ in range(2):
-        chores.continue_parked()
+        maintenance.continue_parked()
     deliver()
     assert received(receiver, "chain 0") == [1, 2, 3, 4]
 
@@ -161,10 +162,10 @@ def test_switched_off_in_the_middle_the_rest_stays_parked(
 ) -> None:
     settle("send")
     with transaction() as writing:
-        parked.take_step(writing, webhook.id)
+        resend.take_step(writing, webhook.id)
     receiver.behave = GONE
     switch(on=False) if how == "host" else deliver()
-    chores.repeat(upkeep.park_waiting)
+    maintenance.repeat(delivery_maintenance.park_waiting)
     receiver.behave = answer()
     switch(on=True)
     go_on(deliver)
@@ -177,9 +178,9 @@ def test_switched_off_in_the_middle_the_rest_stays_parked(
 def test_a_decision_that_was_stopped_leaves_the_rest_parked(parked_events, settle, session, webhook) -> None:
     settle("send")
     with transaction() as writing:
-        parked.take_step(writing, webhook.id)
+        resend.take_step(writing, webhook.id)
     settle("stop")
-    chores.continue_parked()
+    maintenance.continue_parked()
     assert states(session) == ["waiting"] * 2 + ["parked"] * 4
 
 
@@ -228,9 +229,9 @@ def undecided(happen: Callable[..., Event], switch: Callable[..., None]) -> None
 def sweep(deliver: Callable[[], None]) -> None:
     """Let everything work that works by itself."""
     for _ in range(4):
-        chores.continue_parked()
-        jobs.continue_releases()
-        jobs.free_left_behind()
+        maintenance.continue_parked()
+        engine.continue_releases()
+        engine.free_left_behind()
         deliver()
 
 

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from calapp.clock import now
 from calapp.db import db, transaction
-from calapp.deliveries import jobs, replays, service
+from calapp.deliveries import engine, resend
 from calapp.deliveries.models import Delivery, Replay, ReplayState, waiting_at
-from calapp.deliveries.replays import Window
+from calapp.deliveries.resend import Window
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -24,9 +24,9 @@ def start(webhook: Webhook, *, only_failed: bool = False) -> Replay:
     window = Window(
         from_at=now() - timedelta(hours=1), to_at=now() + timedelta(hours=1), only_failed=only_failed
     )
-    total = replays.count(db.session(), webhook.id, window)
+    total = resend.count(db.session(), webhook.id, window)
     with transaction() as session:
-        return replays.start(session, session.merge(webhook), window, total)
+        return resend.start(session, session.merge(webhook), window, total)
 
 
 def ids(receiver: Receiver) -> list[str]:
@@ -40,7 +40,7 @@ def test_a_replay_sends_the_same_ids_in_order(
         happen(sequence=sequence)
     deliver()
     start(webhook)
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     assert ids(receiver)[3:] == ids(receiver)[:3]
 
@@ -52,7 +52,7 @@ def test_a_finished_replay_sends_nothing_more(
     deliver()
     replay = start(webhook)
     for _ in range(3):
-        jobs.continue_replays()
+        engine.continue_replays()
         deliver()
     session.refresh(replay)
     assert (len(receiver.requests), replay.state, replay.done) == (2, ReplayState.DONE, 1)
@@ -68,10 +68,10 @@ def test_a_replay_goes_on_where_it_was(
     for number in range(5):
         happen(f"chain {number}")
     deliver()
-    monkeypatch.setattr(replays, "MOST_WAITING", 2)
+    monkeypatch.setattr(resend, "MOST_WAITING", 2)
     start(webhook)
     for _ in range(4):  # each as if by another worker: what it needs is in the database
-        jobs.continue_replays()
+        engine.continue_replays()
         deliver()
     assert sorted(ids(receiver)[5:]) == sorted(ids(receiver)[:5])
 
@@ -83,8 +83,8 @@ def test_a_stopped_replay_sends_no_more(
     deliver()
     start(webhook)
     with transaction() as session:
-        replays.stop(session, webhook.id)
-    jobs.continue_replays()
+        resend.stop(session, webhook.id)
+    engine.continue_replays()
     deliver()
     assert len(receiver.requests) == 1
 
@@ -117,7 +117,7 @@ def test_an_event_that_is_on_its_way_again_is_not_sent_twice(
     happen()
     deliver()
     with transaction() as writing:
-        service.resend(writing, writing.scalars(select(Delivery)).one())
+        resend.resend(writing, writing.scalars(select(Delivery)).one())
     with pytest.raises(Invalid, match="nothing to send"):
         start(webhook)
     deliver()
@@ -130,11 +130,11 @@ def test_two_workers_with_one_plan_send_it_once(
     happen()
     deliver()
     start(webhook)
-    plans = [replays.plan(session) for _ in range(2)]
+    plans = [resend.plan(session) for _ in range(2)]
     session.rollback()
     for [step] in plans:
         with transaction() as writing:
-            replays.take(writing, step)
+            resend.take(writing, step)
     deliver()
     assert len(receiver.requests) == 2
 
@@ -145,11 +145,11 @@ def test_a_replay_that_was_stopped_after_it_was_planned_sends_nothing(
     happen()
     deliver()
     start(webhook)
-    [step] = replays.plan(session)
+    [step] = resend.plan(session)
     with transaction() as writing:
-        replays.stop(writing, webhook.id)
+        resend.stop(writing, webhook.id)
     with transaction() as writing:
-        replays.take(writing, step)
+        resend.take(writing, step)
     deliver()
     assert len(receiver.requests) == 1
 
@@ -161,7 +161,7 @@ def test_a_replay_ends_when_its_webhook_is_switched_off(
     deliver()
     replay = start(webhook)
     change(webhook, active=False)
-    jobs.continue_replays()
+    engine.continue_replays()
     session.refresh(replay)
     assert (replay.state, replay.done) == (ReplayState.STOPPED, 0)
 
@@ -177,10 +177,10 @@ def test_a_replay_waits_while_the_receiver_is_slow(
     for number in range(5):
         happen(f"chain {number}")
     deliver()
-    monkeypatch.setattr(replays, "MOST_WAITING", 2)
+    monkeypatch.setattr(resend, "MOST_WAITING", 2)
     replay = start(webhook)
     for _ in range(3):  # nothing is delivered in between
-        jobs.continue_replays()
+        engine.continue_replays()
     session.refresh(replay)
     assert (replay.state, replay.done) == (ReplayState.RUNNING, 2)
 
@@ -194,7 +194,7 @@ def test_a_window_is_begun_behind_what_is_older(
     with transaction() as writing:
         writing.execute(update(Delivery).where(Delivery.event_id == old.id).values(created_at=hours_ago))
     start(webhook)
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     assert ids(receiver)[2:] == [new.uid]
 
@@ -203,7 +203,7 @@ def test_a_long_log_is_walked_once_and_not_for_each_of_its_rows(
     webhook: Webhook, session: Session, database: str
 ) -> None:
     window = Window(from_at=now() - timedelta(days=1), to_at=now(), only_failed=False)
-    wanted = replays._wanted(webhook.id, window).compile(session.bind, compile_kwargs={"literal_binds": True})
+    wanted = resend._wanted(webhook.id, window).compile(session.bind, compile_kwargs={"literal_binds": True})
     plan = "\n".join(
         str(row) for row in session.execute(text(f"EXPLAIN {'' if database else 'QUERY PLAN '}{wanted}"))
     )
@@ -246,7 +246,7 @@ def test_d7_what_still_waits_is_offered_and_goes_at_once(
     waiting: Webhook, receiver: Receiver, deliver: Callable[[], None], session: Session
 ) -> None:
     replay = start(waiting, only_failed=True)
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     session.refresh(replay)
     assert (replay.total, replay.done, replay.state) == (5, 5, ReplayState.DONE)
@@ -256,10 +256,10 @@ def test_d7_what_still_waits_is_offered_and_goes_at_once(
 def test_d7_what_waits_takes_no_room_from_what_is_sent_again(
     waiting: Webhook, monkeypatch: pytest.MonkeyPatch, session: Session
 ) -> None:
-    monkeypatch.setattr(replays, "MOST_WAITING", 2)
+    monkeypatch.setattr(resend, "MOST_WAITING", 2)
     replay = start(waiting, only_failed=True)
     for _ in range(4):
-        jobs.continue_replays()
+        engine.continue_replays()
     session.refresh(replay)
     assert (replay.done, replay.state) == (5, ReplayState.DONE)
 
@@ -269,6 +269,6 @@ def test_d7_what_fails_again_keeps_its_place_in_the_schedule(
 ) -> None:
     receiver.behave = answer("422 Unprocessable Content")
     start(waiting, only_failed=True)
-    jobs.continue_replays()
+    engine.continue_replays()
     session.rollback()
     assert set(session.scalars(select(Delivery.tries))) == {7}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from calapp.config import DEFAULT_SCHEDULE
-from calapp.deliveries.retries import (
+from calapp.deliveries.policy import (
     MAX_HOLD,
     MAX_WEBHOOK_DELAY,
     About,

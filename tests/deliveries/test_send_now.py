@@ -9,10 +9,11 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp import chores
+from calapp import maintenance
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries import service, upkeep
+from calapp.deliveries import maintenance as delivery_maintenance
+from calapp.deliveries import resend
 from calapp.deliveries.models import Delivery
 from calapp.errors import Conflict
 from calapp.webhooks import service as webhooks
@@ -48,7 +49,7 @@ def press(session: Session) -> Callable[[int], int]:
 
     def run(delivery_id: int) -> int:
         with transaction() as writing:
-            return service.resend(writing, writing.get_one(Delivery, delivery_id)).id
+            return resend.resend(writing, writing.get_one(Delivery, delivery_id)).id
 
     return run
 
@@ -134,16 +135,16 @@ def test_d1_the_press_outlives_a_worker_that_dies(waiting, press, receiver, engi
 
 
 def test_d1_it_is_found_due_by_the_sweep(waiting, press, session) -> None:
-    assert not upkeep.anything_due(session)
+    assert not delivery_maintenance.anything_due(session)
     press(waiting[1])
-    assert upkeep.anything_due(session)
+    assert delivery_maintenance.anything_due(session)
 
 
 def test_d1_nothing_is_sent_while_the_webhook_is_off(waiting, press, receiver, deliver, change, webhook):
     press(waiting[1])
     change(webhook, active=False)
     deliver()
-    chores.repeat(upkeep.park_waiting)
+    maintenance.repeat(delivery_maintenance.park_waiting)
     with pytest.raises(Conflict, match="is off"):
         press(waiting[2])
     assert receiver.requests == []

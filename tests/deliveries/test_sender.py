@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from calapp import clock
-from calapp.deliveries.sender import Sender
+from calapp.deliveries.client import Sender
 from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, parcel, send
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.deliveries import jobs
+from calapp.deliveries import engine
 from calapp.deliveries.models import Delivery, Event, Notice
 from calapp.webhooks import template
 from calapp.webhooks.models import Webhook
@@ -121,7 +121,7 @@ def test_t3_a_replay_never_sends_the_default_body_in_its_place(
     happen()
     change(broken, payload_template=text)
     start(broken, only_failed=True)
-    jobs.continue_replays()
+    engine.continue_replays()
     deliver()
     assert [request.body for request in receiver.requests] == sent
 

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from calapp import chores
+from calapp import maintenance
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries import jobs, upkeep
+from calapp.deliveries import engine
+from calapp.deliveries import maintenance as delivery_maintenance
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State
 from calapp.mail import Mail
 from calapp.webhooks import service as webhooks
@@ -26,7 +27,7 @@ GONE = answer("410 Gone")
 
 def watch(session: Session) -> list[str]:
     """Let the chores look; return the kinds of the notices that stand, oldest first."""
-    chores.repeat(upkeep.watch_failing, whole=2)
+    maintenance.repeat(delivery_maintenance.watch_failing, whole=2)
     session.rollback()
     return list(session.scalars(select(Notice.kind).order_by(Notice.id)))
 
@@ -77,7 +78,7 @@ def test_a_success_ends_the_warnings(failing, change, clock, happen, deliver, se
 
 def test_many_failing_webhooks_are_looked_at_once(failing, clock, session) -> None:
     clock.shift(1.3 * DAY)
-    assert chores.repeat(upkeep.watch_failing, whole=1) == 1
+    assert maintenance.repeat(delivery_maintenance.watch_failing, whole=1) == 1
     assert watch(session) == ["warning"]
 
 
@@ -87,7 +88,7 @@ def test_the_owner_of_a_webhook_that_is_gone_is_told_once(webhook, receiver, hap
     deliver()
     clock.shift(-3600)  # the clock is set back meanwhile
     for _ in range(3):
-        chores.repeat(upkeep.tell_gone)
+        maintenance.repeat(delivery_maintenance.tell_gone)
     assert "410 Gone" in session.scalars(select(Notice)).one().text
     assert "410 Gone" in session.scalars(select(Mail)).one().body
 
@@ -96,7 +97,7 @@ def test_what_waits_for_a_webhook_that_is_off_is_parked(webhook, happen, session
     happen(sequence=1)
     happen(sequence=2)
     change(webhook, active=False)
-    chores.repeat(upkeep.park_waiting)
+    maintenance.repeat(delivery_maintenance.park_waiting)
     session.rollback()
     assert set(session.scalars(select(Delivery.state))) == {State.PARKED}
 
@@ -104,16 +105,16 @@ def test_what_waits_for_a_webhook_that_is_off_is_parked(webhook, happen, session
 def test_parked_events_expire_after_90_days_with_one_notice(
     webhook, happen, change, clock, session, monkeypatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "STEP", 2)
+    monkeypatch.setattr(delivery_maintenance, "STEP", 2)
     change(webhook, active=False)
     for number in range(5):
         happen(f"chain {number}")
     clock.shift(89 * DAY)
-    chores.repeat(upkeep.expire_parked)
+    maintenance.repeat(delivery_maintenance.expire_parked)
     session.rollback()
     assert set(session.scalars(select(Delivery.state))) == {State.PARKED}
     clock.shift(2 * DAY)
-    chores.repeat(upkeep.expire_parked, whole=2)
+    maintenance.repeat(delivery_maintenance.expire_parked, whole=2)
     session.rollback()
     assert set(session.scalars(select(Delivery.state))) == {State.EXPIRED}
     assert "5 events" in session.scalars(select(Notice)).one().text
@@ -125,7 +126,7 @@ def test_an_old_event_that_is_parked_anew_has_its_90_days(webhook, receiver, hap
         writing.execute(update(Delivery).values(created_at=event.created_at - timedelta(days=100)))
     receiver.behave = GONE
     deliver()
-    chores.repeat(upkeep.expire_parked)
+    maintenance.repeat(delivery_maintenance.expire_parked)
     session.rollback()
     assert list(session.scalars(select(Delivery.state))) == [State.PARKED]
 
@@ -134,7 +135,7 @@ def test_what_is_old_and_done_is_pruned(webhook, happen, deliver, clock, session
     happen()
     deliver()
     clock.shift(31 * DAY)
-    chores.repeat(upkeep.prune)
+    maintenance.repeat(delivery_maintenance.prune)
     session.rollback()
     assert session.scalars(select(Event.body)).all() == [None]
     assert session.scalars(select(Attempt)).all() == []
@@ -150,7 +151,7 @@ def test_what_waits_or_is_parked_is_never_pruned(
     with transaction() as writing:
         writing.execute(update(Delivery).values(state=state))
     clock.shift(31 * DAY)
-    chores.repeat(upkeep.prune)
+    maintenance.repeat(delivery_maintenance.prune)
     session.rollback()
     assert session.scalars(select(Event.body)).one()
     assert session.scalars(select(Attempt)).one()
@@ -175,7 +176,7 @@ def test_what_was_left_behind_is_freed(webhook, receiver, happen, deliver, sessi
     with transaction() as writing:  # as if it had been written while the earlier one ended
         later = update(Delivery).where(Delivery.id > earlier)
         writing.execute(later.values(after_id=earlier, due_at=None))
-    jobs.free_left_behind()
+    engine.free_left_behind()
     deliver()
     assert len(receiver.requests) == 2
 
@@ -190,7 +191,7 @@ def test_what_waits_is_brought_forward_when_the_clock_was_set_back(
     change(webhook, hold_until=now() + timedelta(seconds=30), asked_until=now() + timedelta(seconds=2))
     clock.shift(-3600)
     with transaction() as writing:
-        upkeep.bring_forward(writing, timedelta(seconds=3600))
+        delivery_maintenance.bring_forward(writing, timedelta(seconds=3600))
     session.refresh(webhook)
     delivery = session.scalars(select(Delivery)).one()
     assert timedelta() < delivery.due_at - now() < timedelta(seconds=8)
@@ -199,14 +200,14 @@ def test_what_waits_is_brought_forward_when_the_clock_was_set_back(
 
 
 def test_the_rows_of_a_deleted_webhook_go_in_steps(webhook, happen, deliver, session, monkeypatch) -> None:
-    monkeypatch.setattr(upkeep, "STEP", 2)
+    monkeypatch.setattr(delivery_maintenance, "STEP", 2)
     for number in range(5):
         happen(f"chain {number}")
     deliver()
     with transaction() as writing:
         webhooks.delete(writing.get_one(Webhook, webhook.id))
     for _ in range(5):
-        chores.repeat(upkeep.remove_deleted)
+        maintenance.repeat(delivery_maintenance.remove_deleted)
     session.rollback()
     assert [session.scalars(select(table)).all() for table in (Attempt, Delivery, Webhook)] == [[], [], []]
     assert len(session.scalars(select(Event)).all()) == 5

@@ -11,15 +11,14 @@ import pytest
 
 from calapp.accounts.models import User
 from calapp.bookings import service
-from calapp.bookings.forms import BookingRequest
-from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import BookingRequest, Metadata
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.event_types.models import EventType
 from tests.deliveries.conftest import deliver, engine, receiver, subscribed  # noqa: F401  # fixtures
-from tests.docs.texts import snippet
 from tests.receiver import Receiver, Request
+from tools.docs.texts import snippet
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_ASDFQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAA"

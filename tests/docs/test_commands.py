@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from tests.docs.test_texts import DOCUMENTS
-from tests.docs.texts import ROOT, blocks
+from tools.docs.texts import ROOT, blocks
 
 SHELLS = {"sh", "bash", "console"}
 PREFIXES = re.compile(r"^(?:\$ |sudo |exec |env |[A-Z_]+=(?:'[^']*'|\"[^\"]*\"|\S)*\s+)+")

@@ -19,8 +19,8 @@ from calapp.clock import now
 from calapp.deliveries.models import Delivery
 from tests.deliveries.conftest import subscribed
 from tests.docs.conftest import OTHER_SECRET, SECRET
-from tests.docs.texts import snippet
 from tests.running import free_port, wait_until
+from tools.docs.texts import snippet
 
 COMMANDS = {
     "receiver.py": [sys.executable, "-m", "flask", "--app", "receiver", "run", "--port", "{port}"],

@@ -14,9 +14,9 @@ import standardwebhooks
 import time_machine
 
 from calapp.accounts.models import User
-from calapp.bookings import metadata, service
-from calapp.bookings.forms import MoveRequest
+from calapp.bookings import schemas, service
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import MoveRequest
 from calapp.clock import now
 from calapp.db import transaction
 from tests.deliveries.conftest import subscribed
@@ -95,7 +95,7 @@ def test_doubles_and_crossings_leave_the_last_word(
 def test_signed_metadata_names_the_user(module: Load, book: Callable, sent: Send, receiver: Receiver) -> None:
     signed = module("signed_metadata.py")
     link = signed.booking_link("https://cal.example.com/rick/quick-chat", "cust.42")
-    taken = metadata.of_pairs(parse_qsl(urlsplit(link).query))
+    taken = schemas.of_pairs(parse_qsl(urlsplit(link).query))
     event = json.loads(sent().body)
     event["payload"]["metadata"] = dict(taken.values)
     assert not taken.left_out

@@ -8,8 +8,8 @@ import pytest
 
 from calapp.config import Settings, variable
 from calapp.integrations.guide import slug
-from tests.docs import texts
-from tests.docs.texts import README, ROOT
+from tools.docs import texts
+from tools.docs.texts import README, ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -24,7 +24,7 @@ def without_code(text: str) -> str:
 
 
 def test_nothing_generated_is_stale() -> None:
-    assert not texts.stale(), "Write it anew with: python -m tests.docs --texts"
+    assert not texts.stale(), "Write it anew with: python -m tools.docs --texts"
 
 
 def test_the_settings_table_has_every_setting() -> None:

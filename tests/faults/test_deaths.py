@@ -1,7 +1,7 @@
 """The short forms of the experiments in which a process dies, hangs or is asked to stop."""
 
-from tests.faults import deaths
-from tests.faults.report import held
+from tools.faults import deaths
+from tools.faults.report import held
 
 
 def test_a_killed_worker_loses_no_delivery() -> None:

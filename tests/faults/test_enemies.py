@@ -1,7 +1,7 @@
 """The short forms of the experiments in which receivers, name servers and visitors do their worst."""
 
-from tests.faults import booking, hostile, states
-from tests.faults.report import held
+from tools.faults import booking, hostile, states
+from tools.faults.report import held
 
 
 def test_a_conflict_after_the_event_leaves_no_ghost() -> None:

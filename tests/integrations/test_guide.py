@@ -12,7 +12,7 @@ from calapp import config
 from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.integrations.guide import duration, guide_html, guide_text, tries
-from calapp.integrations.life import compact, sample_life
+from calapp.integrations.samples import compact, sample_life
 from calapp.webhooks.triggers import Trigger
 from tests.bookings.contract import check
 from tests.integrations.conftest import HTMX

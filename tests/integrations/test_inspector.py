@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries.parcels import request_headers
+from calapp.deliveries.signing import request_headers
 from calapp.integrations import service
 from calapp.integrations.models import InspectorRequest
 from tests.integrations.conftest import HTMX

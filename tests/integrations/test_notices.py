@@ -8,13 +8,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp import chores
+from calapp import maintenance
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries import outbox, upkeep
-from calapp.deliveries import parked as settling
+from calapp.deliveries import maintenance as delivery_maintenance
+from calapp.deliveries import outbox
+from calapp.deliveries import resend as settling
 from calapp.deliveries.models import Delivery, State
 from calapp.event_types.models import EventType
 from calapp.mail import Mail
@@ -31,7 +32,7 @@ def fails(webhook: Webhook, change: Callable[..., None]) -> Callable[[float], No
     def set_back(days: float) -> None:
         change(webhook, failing_since=now() - timedelta(days=days), failures=40)
         with transaction() as session:
-            upkeep.watch_failing(session)
+            delivery_maintenance.watch_failing(session)
 
     return set_back
 
@@ -167,7 +168,7 @@ def test_many_parked_events_are_settled_in_steps_that_the_pages_count(
         in rick_client.get(f"/integrations/webhooks/{many.id}/deliveries").text
     )
     for _ in range(3):
-        chores.continue_parked()
+        maintenance.continue_parked()
     assert set(session.scalars(select(Delivery.state))) == {state}
     assert "still to go" not in page(rick_client)
 
@@ -186,7 +187,7 @@ def test_what_goes_on_can_be_stopped(rick_client: FlaskClient, many: Webhook) ->
     address = f"/integrations/webhooks/{many.id}/parked"
     rick_client.post(address, data={"parked": "drop"})
     stopped = rick_client.post(address, data={"parked": "stop"}, follow_redirects=True)
-    chores.continue_parked()
+    maintenance.continue_parked()
     assert "What is left stays parked." in stopped.text
     assert "3 parked" in page(rick_client)
 
@@ -206,7 +207,7 @@ def test_a_410_is_told_once(
     change(webhook, active=False, off_reason=OffReason.GONE, off_at=now())
     for _ in range(2):
         with transaction() as writing:
-            upkeep.tell_gone(writing)
+            delivery_maintenance.tell_gone(writing)
     assert page(rick_client).count("410 Gone") == 1
     assert len(session.scalars(select(Mail)).all()) == 1
 

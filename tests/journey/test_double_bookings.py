@@ -15,8 +15,8 @@ from calapp.accounts.models import User
 from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.config import Settings
-from calapp.deliveries.body import instant
 from calapp.deliveries.models import Event
+from calapp.deliveries.outbox import instant
 from calapp.event_types.models import EventType
 from tests.conftest import on_both_databases
 from tests.journey.rivals import Wish, race

@@ -13,11 +13,11 @@ from click.testing import Result
 from flask import Flask
 from standardwebhooks import Webhook
 
+from calapp import listen
+from calapp import listen as feeds
 from calapp.config import settings
 from calapp.deliveries import signing
-from calapp.listening import command, forward
-from calapp.listening import feed as feeds
-from calapp.listening.place import Place, Taken
+from calapp.listen import Place, Taken
 from tests.receiver import Behaviour, Receiver, answer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -82,7 +82,7 @@ def listen(app: Flask, server: Receiver, receiver: Receiver) -> Iterator[Listen]
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "LEAST_BETWEEN", 0.0)
-    monkeypatch.setattr(command, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(listen, "FIRST_PAUSE", 0.05)
 
 
 def asked(server: Receiver) -> list[str]:
@@ -138,7 +138,7 @@ def test_an_error_is_an_answer(listen: Listen, server: Receiver, receiver: Recei
 def test_no_answer_in_time_is_not_sent_again(
     listen: Listen, server: Receiver, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward, "PATIENCE", 0.2)
+    monkeypatch.setattr(listen, "PATIENCE", 0.2)
     server.behave = saying(page((1, "{}")), END)
     receiver.behave = lambda own, connection: (own.read(connection), time.sleep(0.5))
     result = listen()

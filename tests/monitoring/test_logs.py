@@ -16,7 +16,7 @@ from calapp import logs
 from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.db import db, transaction
-from calapp.deliveries.jobs import Engine
+from calapp.deliveries.engine import Engine
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE

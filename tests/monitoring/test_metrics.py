@@ -15,8 +15,8 @@ from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.models import Attempt
-from calapp.monitoring import tally
-from calapp.monitoring.collector import readings
+from calapp.monitoring import service
+from calapp.monitoring.metrics import readings
 from tests.conftest import on_both_databases
 from tests.monitoring.rows import deliveries, tries
 
@@ -35,7 +35,7 @@ def counted() -> None:
     """Count as the worker's sweep does: what one look has seen, the next one counts."""
     for _ in range(2):
         with transaction() as session:
-            tally.count_new(session)
+            service.count_new(session)
 
 
 def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -97,7 +97,7 @@ class TestWhatIsCounted:
     def test_more_rows_than_a_step_are_counted_in_steps(
         self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(tally, "STEP", 2)
+        monkeypatch.setattr(service, "STEP", 2)
         tries(deliveries("delivered", 5), status=200)
         for _ in range(3):
             counted()
@@ -108,7 +108,7 @@ def test_nothing_new_is_known_without_a_write(app: Flask) -> None:
     tries(deliveries("delivered"), status=200)
     counted()
     with transaction() as session:
-        assert not tally.anything_new(session)
+        assert not service.anything_new(session)
 
 
 def test_requests_are_counted_by_their_rule_not_their_address(client: FlaskClient) -> None:

@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.bookings import service
-from calapp.bookings.forms import MoveRequest
-from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
+from calapp.bookings.schemas import Metadata, MoveRequest
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.models import Attempt, Delivery, Event

@@ -12,10 +12,10 @@ from calapp import config
 from calapp.accounts.models import User
 from calapp.bookings import service
 from calapp.bookings.models import Booking, Status
-from calapp.chores import repeat
 from calapp.db import transaction
 from calapp.deliveries.models import Attempt, Delivery, Event, State
 from calapp.event_types.models import EventType
+from calapp.maintenance import repeat
 from calapp.privacy import service as privacy
 from tests.conftest import on_both_databases
 from tests.privacy.traces import ADA, TRACES, dump, flask, request, traces

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from calapp import config, encryption, production
+from calapp import config, encryption, startup_checks
 from calapp.accounts.models import User
 from calapp.config import BadSetting, Settings
 from calapp.db import transaction
@@ -120,8 +120,10 @@ def test_a_key_that_does_not_fit_stops_start_and_commands(
     result = app.test_cli_runner().invoke(args=[word])
     assert (result.exit_code, "flask forget-secrets" in result.output) == (1, True)
     with pytest.raises(BadSetting, match="SECRET_KEY_FALLBACKS"):
-        production.refuse_wrong_key(wrong)
-    assert production.refuse_wrong_key(replace(wrong, secret_key_fallbacks=(settings.secret_key,))) is None
+        startup_checks.refuse_wrong_key(wrong)
+    assert (
+        startup_checks.refuse_wrong_key(replace(wrong, secret_key_fallbacks=(settings.secret_key,))) is None
+    )
 
 
 def test_forget_secrets_clears_what_cannot_be_read_and_lists_the_webhooks(
@@ -133,7 +135,7 @@ def test_forget_secrets_clears_what_cannot_be_read_and_lists_the_webhooks(
     assert "header Authorization" in run(app, "forget-secrets", "--dry-run")
     said = run(app, "forget-secrets")
     assert f"Webhook {webhook.id} of rick, https://example.com/hook: secret and header Authorization" in said
-    assert production.refuse_wrong_key(wrong) is None
+    assert startup_checks.refuse_wrong_key(wrong) is None
     session.expire_all()
     assert (webhook.secret, webhook.headers) == (None, [])
     page = rick_client.get("/integrations").text

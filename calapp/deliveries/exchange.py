@@ -1,0 +1,41 @@
+"""One attempt over HTTP: the request that is sent, and the response that came back."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from calapp.deliveries.failures import Failure
+
+
+class Parcel(NamedTuple):
+    """One try of a delivery, ready to be sent: the exact bytes and every header; `number` is the attempt."""
+
+    delivery_id: int
+    claim: str
+    webhook_id: int
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    number: int
+
+
+class Timings(NamedTuple):
+    """Milliseconds, each phase alone; `first_byte` is the wait between request and answer."""
+
+    name: float
+    connect: float
+    tls: float
+    first_byte: float
+    total: float
+
+
+class Answer(NamedTuple):
+    """What became of a parcel; `failure` is None when the receiver took it, `retry_after` is in seconds."""
+
+    parcel: Parcel
+    at: datetime
+    status: int | None
+    failure: Failure | None
+    timings: Timings
+    headers: str
+    body: str
+    retry_after: int | None

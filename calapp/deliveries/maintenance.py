@@ -1,0 +1,224 @@
+"""What the worker does besides delivering: steps, each a short transaction, that put things right."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from calapp.config import settings
+from calapp.db import database_now
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
+from calapp.deliveries.notices import tell
+from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.deliveries.policy import FAILURES_BEFORE_HOLD
+from calapp.deliveries.store import ready
+from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.service import switch_off
+
+STEP = 1000  # rows that one step changes
+KEEP_PARKED = timedelta(days=90)
+GIVE_UP = timedelta(days=5)  # after which a webhook whose every try failed is switched off
+ENOUGH_TRIES = 20
+FINISHED = (State.DELIVERED, State.FAILED, State.EXPIRED)
+
+
+def anything_due(session: Session) -> bool:
+    """Say whether there is something to claim just now."""
+    return bool(ready(session, database_now(session)))
+
+
+def park_waiting(session: Session) -> int:
+    """Park a step of what still waits for webhooks that are off; return how many."""
+    some = exists().where(waiting_at(Webhook.id))
+    off = session.scalars(
+        select(Webhook.id).where(Webhook.active.is_(False), Webhook.deleted_at.is_(None), some)
+    ).all()
+    return sum(_park(session, webhook_id) for webhook_id in off)
+
+
+def _park(session: Session, webhook_id: int) -> int:
+    ids = _ids(session, waiting_at(webhook_id))
+    values: dict[str, object] = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
+    values["pressed_at"] = None
+    reason = "The webhook was off before this could be delivered."
+    _change(session, ids, values | {"reason": reason, "parked_at": database_now(session)})
+    return len(ids)
+
+
+def free_left_behind(session: Session) -> int:
+    """Make due what waits behind a delivery that is final, gone, or has failed often enough."""
+    ids = left_behind(session)
+    _change(session, ids, {"due_at": database_now(session), "after_id": None})
+    return len(ids)
+
+
+def left_behind(session: Session) -> Sequence[int]:
+    """Return a step of what waits behind a delivery that holds nothing up any more."""
+    earlier = aliased(Delivery)
+    waits = and_(earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD)
+    undecided = and_(earlier.state == State.PARKED, Delivery.due_at.is_not(None))  # until then at the latest
+    holding = exists().where(earlier.id == Delivery.after_id, or_(waits, undecided))
+    return _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
+
+
+def bring_forward(session: Session, by: timedelta) -> None:
+    """Bring what is still to come forward by so much: retries, leases, and the pauses of webhooks."""
+    at = database_now(session)
+    for column, where in (
+        (Delivery.due_at, Delivery.state == State.WAITING),
+        (Webhook.hold_until, Webhook.deleted_at.is_(None)),
+        (Webhook.asked_until, Webhook.deleted_at.is_(None)),
+    ):
+        table, name = column.class_, column.key
+        rows = session.execute(select(table.id, column).where(where, column > at)).all()
+        values = [{"id": key, name: max(at, moment - by)} for key, moment in rows]
+        if values:
+            session.execute(update(table), values)
+
+
+def remove_deleted(session: Session) -> int:
+    """Remove a step of the rows of deleted webhooks, and in the end the webhook itself; return how many."""
+    webhook_id = session.scalar(select(Webhook.id).where(Webhook.deleted_at.is_not(None)).limit(1))
+    if webhook_id is None:
+        return 0
+    ids = _ids(session, Delivery.webhook_id == webhook_id)
+    if ids:
+        session.execute(delete(Attempt).where(Attempt.delivery_id.in_(ids)))
+        session.execute(delete(Delivery).where(Delivery.id.in_(ids)))
+        return len(ids)
+    for table in (Notice, Replay):
+        session.execute(delete(table).where(table.webhook_id == webhook_id))
+    session.execute(delete(Webhook).where(Webhook.id == webhook_id))
+    return 1
+
+
+def expire_parked(session: Session) -> int:
+    """Let go a step of what has been parked for 90 days, with a notice a day at most.
+
+    Returns STEP while there may be more, of this webhook or another, and then 0.
+    """
+    at = database_now(session)
+    old = (stands(State.PARKED), Delivery.parked_at < at - KEEP_PARKED)
+    webhook_id = session.scalar(select(Delivery.webhook_id).where(*old).limit(1))
+    if webhook_id is None:
+        return 0
+    _tell_expired(session, session.get_one(Webhook, webhook_id), at, *old)
+    ids = _ids(session, Delivery.webhook_id == webhook_id, *old)
+    reason = "It was parked for 90 days while the webhook was off."
+    _change(session, ids, {"state": State.EXPIRED, "reason": reason, "finished_at": at})
+    return STEP
+
+
+def _tell_expired(session: Session, webhook: Webhook, at: datetime, *old: ColumnElement[bool]) -> None:
+    told = select(Notice.id).where(
+        Notice.webhook_id == webhook.id, Notice.kind == "expired", Notice.created_at > at - timedelta(days=1)
+    )
+    if session.scalar(told.limit(1)) is None:
+        query = select(func.count()).select_from(Delivery).where(Delivery.webhook_id == webhook.id, *old)
+        count = session.scalar(query) or 0
+        events = "1 event that was" if count == 1 else f"{count:,} events that were"
+        tell(
+            session, webhook, "expired", f"{events} parked for 90 days expired; more follow while it is off."
+        )
+
+
+def watch_failing(session: Session) -> int:
+    """Warn the owners of webhooks that keep failing, and switch off those that have for five days.
+
+    Returns how many were told. To be switched off takes at least 20 tries; a warning comes before those, too.
+    """
+    at = database_now(session)
+    failing = session.scalars(
+        select(Webhook).where(
+            Webhook.active,
+            Webhook.deleted_at.is_(None),
+            Webhook.failures >= FAILURES_BEFORE_HOLD,
+            Webhook.failing_since < at - GIVE_UP / 4,
+        )
+    ).all()
+    return sum(_watch(session, webhook, at) for webhook in failing)
+
+
+def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
+    since = webhook.failing_since or at
+    if at - since >= GIVE_UP and webhook.failures >= ENOUGH_TRIES:
+        switch_off(webhook, OffReason.FAILING)
+        tell(session, webhook, "switched_off", "Every try has failed for five days; it is switched off.")
+        return True
+    quarters = min(3, int((at - since) / (GIVE_UP / 4)))
+    if quarters <= webhook.warnings:
+        return False
+    webhook.warnings = quarters
+    date = f"{max(at, since + GIVE_UP):%d %B %Y, %H:%M} UTC"
+    begun = f"{since:%d %B %Y, %H:%M} UTC"
+    text = f"Every try since {begun} has failed; unless one succeeds, it will be switched off on {date}."
+    tell(session, webhook, "warning", text, date)
+    return True
+
+
+def tell_gone(session: Session) -> int:
+    """Tell the owners of webhooks that were switched off by a 410; return how many were told."""
+    told = exists().where(
+        Notice.webhook_id == Webhook.id, Notice.kind == "switched_off", Notice.created_at >= Webhook.off_at
+    )
+    gone = session.scalars(
+        select(Webhook).where(Webhook.off_reason == OffReason.GONE, Webhook.deleted_at.is_(None), ~told)
+    ).all()
+    for webhook in gone:
+        text = "It answered 410 Gone, which means that it wants no more events; it is switched off."
+        tell(session, webhook, "switched_off", text)
+    return len(gone)
+
+
+def prune(session: Session) -> int:
+    """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs."""
+    before = _kept_since(session)
+    old = session.scalars(
+        select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(STEP)
+    ).all()
+    session.execute(delete(Attempt).where(Attempt.id.in_(old)))
+    events = session.scalars(select(Event.id).where(*_unneeded(before)).limit(STEP)).all()
+    session.execute(update(Event).where(Event.id.in_(events)).values(body=None))
+    session.execute(
+        update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
+    )
+    return len(old) + len(events)
+
+
+def count_prunable(session: Session) -> tuple[int, int]:
+    """Return how many attempts and how many bodies of events `prune` would remove."""
+    before = _kept_since(session)
+    attempts = session.scalar(select(func.count(Attempt.id)).where(*_old_attempts(before)))
+    events = session.scalar(select(func.count(Event.id)).where(*_unneeded(before)))
+    return attempts or 0, events or 0
+
+
+def _kept_since(session: Session) -> datetime:
+    return database_now(session) - timedelta(days=settings().retention_days)
+
+
+def _old_attempts(before: datetime) -> list[ColumnElement[bool]]:
+    needed = exists().where(
+        Delivery.id == Attempt.delivery_id, Delivery.state.in_((State.WAITING, State.PARKED))
+    )
+    return [Attempt.at < before, ~needed]
+
+
+def _unneeded(before: datetime) -> list[ColumnElement[bool]]:
+    needed = exists().where(Delivery.event_id == Event.id, Delivery.state.in_((State.WAITING, State.PARKED)))
+    return [Event.created_at < before, Event.body.is_not(None), ~needed]
+
+
+def _ids(session: Session, *conditions: object) -> Sequence[int]:
+    return session.scalars(select(Delivery.id).where(*conditions).limit(STEP)).all()  # type: ignore[arg-type]
+
+
+def _change(session: Session, ids: Sequence[int], values: dict[str, object]) -> None:
+    if ids:
+        session.execute(
+            update(Delivery)
+            .where(Delivery.id.in_(ids))
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )

@@ -1,0 +1,284 @@
+"""Deliveries, replays and the feed as the API writes them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from calapp.db import LARGEST
+from calapp.deliveries import models
+from calapp.deliveries.feed import LATEST, FeedPage, cursor
+from calapp.deliveries.log import STATES, Filter
+from calapp.deliveries.models import ReplayState, State
+from calapp.deliveries.outbox import TemplateChoice
+from calapp.deliveries.outlook import Because, outlook
+from calapp.rest.schemas import MOST, Answer, Body, Instant, Query
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.triggers import Trigger
+
+Take = Annotated[int, Field(ge=1, le=MOST, description="At most so many.")]
+
+
+class DeliveryQuery(Query):
+    """Which deliveries of a webhook, newest first."""
+
+    take: Take = MOST
+    before: Annotated[
+        int | None, Field(ge=1, le=LARGEST, description="`pagination.next` of the page before.")
+    ] = None
+    state: Annotated[
+        Literal[STATES] | None,  # type: ignore[valid-type]
+        Field(description="Only those; failing are those that wait after a failed try."),
+    ] = None
+    trigger_event: Trigger | None = None
+    booking_uid: Annotated[str | None, Field(max_length=40)] = None
+
+    def filter(self) -> Filter:
+        """Return what the log is asked for."""
+        return Filter(
+            state=self.state or "",
+            trigger=self.trigger_event or "",
+            booking=self.booking_uid or "",
+            before=self.before,
+        )
+
+
+class DeliveryInfo(Answer):
+    """Where in the log a page stands."""
+
+    next: Annotated[int | None, Field(description="`before` of the next page.")]
+    has_more: bool
+
+
+class Delivery(Answer):
+    """One event on its way to one webhook."""
+
+    id: int
+    webhook_id: str
+    event_id: Annotated[str, Field(description="The `webhook-id` of every try.")]
+    trigger_event: str
+    booking_uid: str
+    state: State
+    attempt_count: int
+    manual: Annotated[bool, Field(description="Resent or replayed by hand.")]
+    last_status: int | None
+    reason: Annotated[str | None, Field(description="Why it failed, was parked or expired.")]
+    created_at: Instant
+    next_attempt_at: Annotated[
+        Instant | None,
+        Field(
+            description="The earliest instant of the next attempt: the later of its own schedule and of its "
+            "webhook's backoff or `Retry-After`. null while it is being sent, has ended, or waits for others."
+        ),
+    ]
+    waiting_for: Annotated[
+        Because | None, Field(description="What it waits for; null when it does not wait.")
+    ]
+    finished_at: Instant | None
+
+
+class Timings(Answer):
+    """How long each part of a try took, in milliseconds."""
+
+    name: float | None
+    connect: float | None
+    tls: float | None
+    first_byte: float | None
+    total: float | None
+
+
+class Attempt(Answer):
+    """One try and what came of it."""
+
+    number: int
+    at: Instant
+    manual: bool
+    status: int | None
+    failure_code: Annotated[str | None, Field(description="Why it failed, in a word for programs.")]
+    failure: Annotated[str | None, Field(description="Why it failed and what to do, for people.")]
+    milliseconds: Timings
+    response_headers: str
+    response_body: Annotated[str, Field(description="At most the first 16 KB.")]
+
+
+class DeliveryWithAttempts(Delivery):
+    """A delivery with what is sent and every try that is kept."""
+
+    subscriber_url: Annotated[str, Field(description="Where the next try goes.")]
+    body: Annotated[
+        str | None,
+        Field(description="The exact body; null once it is no longer kept, or when its template failed."),
+    ]
+    attempts: Annotated[list[Attempt], Field(description="Newest first.")]
+
+
+class ResendWanted(Body):
+    """How an event is sent once more."""
+
+    template: Annotated[
+        TemplateChoice | None,
+        Field(
+            description="`original` sends the body as it was, `current` renders it with the webhook's "
+            "current template. Left out, it is `original`, or `current` where the template of that time "
+            "could not be rendered."
+        ),
+    ] = None
+
+
+class ReplayWanted(Body):
+    """Which events are sent once more: those that happened from one instant to another."""
+
+    from_: Annotated[Instant, Field(alias="from")]
+    to: Instant
+    only_failed: Annotated[bool, Field(description="Leave out what was delivered.")] = True
+    dry_run: Annotated[bool, Field(description="Only count.")] = False
+
+
+class Replay(Answer):
+    """A replay and how far it is; one that was only counted has no id."""
+
+    id: int | None
+    webhook_id: str
+    from_: Annotated[Instant, Field(alias="from")]
+    to: Instant
+    only_failed: bool
+    state: ReplayState | Literal["dry_run"]
+    total: int
+    done: Annotated[int, Field(description="How many are on their way or have arrived.")]
+    created_at: Instant | None
+    finished_at: Instant | None
+
+
+class Parked(Answer):
+    """What is parked at a webhook, and what becomes of it."""
+
+    webhook_id: str
+    parked: Annotated[int, Field(description="How many events are still parked.")]
+    decision: Annotated[
+        Literal["release", "discard"] | None,
+        Field(description="What is being done with them, in steps; null when nothing is, or all is done."),
+    ]
+
+
+class EventQuery(Query):
+    """From where the feed is read, and whether to wait for news."""
+
+    after: Annotated[
+        str | None,
+        Field(
+            max_length=60,
+            description=f"A cursor. Without it the oldest event that is kept comes first; `{LATEST}` leaves "
+            "out what has happened so far.",
+        ),
+    ] = None
+    take: Take = 100
+    wait: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=20,
+            description="Seconds to wait when there is nothing yet. At most two requests of a key wait at "
+            "once; others are answered at once.",
+        ),
+    ] = 0
+
+
+class FeedEvent(Answer):
+    """Something that happened, whether or not a webhook was told."""
+
+    cursor: str
+    id: Annotated[str, Field(description="The `webhook-id` of its deliveries.")]
+    trigger_event: str
+    created_at: Instant
+    body: Annotated[
+        str | None,
+        Field(description="The exact body; null when it is no longer kept: its visitor was erased."),
+    ]
+
+
+class FeedInfo(Answer):
+    """Where in the feed a page ends."""
+
+    next: Annotated[str, Field(description="`after` of the next page; also when this one is empty.")]
+    has_more: bool
+
+
+def delivery_fields(row: Any, webhook: Webhook, at: datetime) -> dict[str, Any]:
+    """Return the fields of a delivery from a row of the log and its webhook, as they are at an instant."""
+    waits = outlook(row, webhook, at)
+    return {
+        "id": row.id,
+        "webhook_id": webhook.uid,
+        "event_id": row.uid,
+        "trigger_event": row.trigger,
+        "booking_uid": row.subject,
+        "state": row.state,
+        "attempt_count": row.attempts,
+        "manual": row.manual,
+        "last_status": row.last_status,
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "next_attempt_at": waits.at if waits else None,
+        "waiting_for": waits.because if waits else None,
+        "finished_at": row.finished_at,
+    }
+
+
+def attempt(made: models.Attempt) -> Attempt:
+    """Write a try."""
+    timings = Timings(
+        name=made.name_ms,
+        connect=made.connect_ms,
+        tls=made.tls_ms,
+        first_byte=made.first_byte_ms,
+        total=made.total_ms,
+    )
+    return Attempt(
+        number=made.number,
+        at=made.at,
+        manual=made.manual,
+        status=made.status,
+        failure_code=made.failure_code,
+        failure=made.failure,
+        milliseconds=timings,
+        response_headers=made.response_headers,
+        response_body=made.response_body,
+    )
+
+
+def replay(made: models.Replay, webhook_id: str) -> Replay:
+    """Write a replay."""
+    return Replay(
+        id=made.id,
+        webhook_id=webhook_id,
+        from_=made.from_at,
+        to=made.to_at,
+        only_failed=made.only_failed,
+        state=made.state,
+        total=made.total,
+        done=made.done,
+        created_at=made.created_at,
+        finished_at=made.finished_at,
+    )
+
+
+def parked(webhook: Webhook, count: int) -> Parked:
+    """Write what is parked at a webhook."""
+    decisions: dict[str, Literal["release", "discard"]] = {"send": "release", "drop": "discard"}
+    decision = decisions[webhook.settling] if webhook.settling and count else None
+    return Parked(webhook_id=webhook.uid, parked=count, decision=decision)
+
+
+def events(page: FeedPage) -> Sequence[FeedEvent]:
+    """Write a page of the feed."""
+    return [
+        FeedEvent(
+            cursor=cursor(row.number, row.uid),
+            id=row.uid,
+            trigger_event=row.trigger,
+            created_at=row.created_at,
+            body=row.body,
+        )
+        for row in page.events
+    ]

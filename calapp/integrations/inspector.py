@@ -1,0 +1,158 @@
+"""What needs no sign-in, because the address itself is the secret: the inspector's ear, the calendar feed."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+
+from calapp.accounts.guards import current_host, require_host
+from calapp.bookings.calendar import feed
+from calapp.config import settings
+from calapp.db import db, transaction
+from calapp.deliveries import formatting
+from calapp.htmx import is_htmx, redirect_to
+from calapp.integrations import service
+from calapp.integrations.models import Inspector
+from calapp.integrations.service import Incoming
+from calapp.rate_limits import csrf
+from calapp.webhooks.triggers import Trigger
+
+blueprint = Blueprint("inspector", __name__)
+blueprint.before_request(require_host)
+
+hooks = Blueprint("hooks", __name__)
+
+# A slow answer holds a thread of the web server, so only so many are slow at once.
+_slow = threading.BoundedSemaphore(3)
+
+
+@hooks.post("/hooks/in/<token>")
+@csrf.exempt
+def receive(token: str) -> Response:
+    """Take in what a webhook sends to the built-in inspector, and answer as its host wants."""
+    incoming = Incoming(list(request.headers.items()), request.get_data())
+    trigger = service.trigger_in(_decoded(incoming.body))
+    with transaction() as session:
+        verdict = service.receive(session, token, incoming, trigger)
+    _wait(verdict.delay)
+    words = "received" if verdict.status == 200 else "told to fail"
+    return Response(f"{words}\n", verdict.status, mimetype="text/plain")
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _wait(seconds: int) -> None:
+    if seconds and _slow.acquire(blocking=False):
+        try:
+            time.sleep(seconds)
+        finally:
+            _slow.release()
+
+
+@hooks.get("/calendar/<token>.ics")
+def calendar(token: str) -> Response:
+    """Serve a host's bookings to calendar programs."""
+    user, bookings = service.feed_of(db.session(), token)
+    response = make_response(feed(user, bookings, settings().base_url))
+    response.headers["Content-Type"] = "text/calendar; charset=utf-8"
+    response.headers["Content-Disposition"] = 'inline; filename="bookings.ics"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+PAUSES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 10, 10, 20, 30)  # seconds between looks, ever slower while nothing comes
+
+
+def _number(text: str | None, otherwise: int = 0) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else otherwise
+
+
+@blueprint.get("/integrations/inspector")
+def inspector() -> str:
+    """Show what the inspector got."""
+    host = current_host()
+    if db.session().get(Inspector, host.id) is None:
+        with transaction() as session:
+            service.inspector_for(session, host.id)
+    found = service.inspector_for(db.session(), host.id)
+    return _page(found, {"fail_next": found.fail_next, "delay_seconds": found.delay_seconds}, {})
+
+
+def _page(found: Inspector, answers: Mapping[str, object], errors: Mapping[str, str]) -> str:
+    return render_template(
+        "integrations/inspector.html",
+        inspector=found,
+        answers=answers,
+        errors=errors,
+        url=service.inspector_url(found),
+        listening=service.leading_to(db.session(), found),
+        **_requests(0, 0),
+    )
+
+
+def _requests(after: int, look: int) -> dict[str, object]:
+    requests = service.received(db.session(), current_host().id, after)
+    return {
+        "requests": requests,
+        "after": after,
+        "newest": requests[0].id if requests else after,
+        "look": look,
+        "pause": PAUSES[min(look, len(PAUSES) - 1)],
+        "words": formatting,
+        "zone": current_host().time_zone,
+        "Trigger": Trigger,
+        "metadata_in": service.metadata_in,
+    }
+
+
+@blueprint.get("/integrations/inspector/requests")
+def inspector_requests() -> Response:
+    """Show what came after a request; while nothing comes the page looks ever more slowly."""
+    if not is_htmx():
+        return redirect_to(url_for(".inspector"))
+    after, look = _number(request.args.get("after")), min(_number(request.args.get("look")), 1000)
+    found = _requests(after, look + 1)
+    if found["requests"]:
+        found |= {"look": 0, "pause": PAUSES[0]}
+    inspector = db.session().get(Inspector, current_host().id)
+    return make_response(
+        render_template("integrations/_inspector_news.html", first=after == 0, inspector=inspector, **found)
+    )
+
+
+@blueprint.post("/integrations/inspector")
+def set_inspector() -> Response:
+    """Say how the inspector answers from now on."""
+    typed = {name: request.form.get(name, "").strip() for name in service.HIGHEST}
+    errors = {name: problem for name, text in typed.items() if (problem := _problem(name, text))}
+    with transaction() as session:
+        found = service.inspector_for(session, current_host().id)
+        if not errors:
+            service.set_answers(found, **{name: _number(text) for name, text in typed.items()})
+    if errors:
+        return make_response(_page(found, typed, errors), 422)
+    return redirect_to(url_for(".inspector"), "Saved.")
+
+
+def _problem(name: str, text: str) -> str:
+    highest = service.HIGHEST[name]
+    good = not text or _number(text, highest + 1) <= highest
+    return "" if good else f"Please give a whole number from 0 to {highest:,}."
+
+
+@blueprint.post("/integrations/inspector/clear")
+def clear_inspector() -> Response:
+    """Forget what the inspector got."""
+    with transaction() as session:
+        service.clear_received(session, current_host().id)
+    return redirect_to(url_for(".inspector"), "Cleared.")

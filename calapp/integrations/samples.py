@@ -1,0 +1,275 @@
+"""The sample booking that a ping carries, in the very shape of a real one."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from calapp.accounts.models import User
+from calapp.bookings.models import Attendee, Booking, Status
+from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
+from calapp.clock import now
+from calapp.deliveries import outbox
+from calapp.deliveries.formatting import pretty
+from calapp.errors import Invalid
+from calapp.event_types.models import EventType, LocationKind
+from calapp.webhooks import template
+from calapp.webhooks.triggers import Trigger
+
+UID = "ping-sample-booking"
+
+
+def sample_envelope(
+    host: User, base_url: str, trigger: str = Trigger.PING, *, at: datetime | None = None
+) -> dict[str, Any]:
+    """Return the envelope of a ping: a full booking of this host that was never made."""
+    at = at or now()
+    return outbox.envelope(outbox.new_event_id(), trigger, at, booking_payload(_booking(host, at), base_url))
+
+
+def _booking(host: User, at: datetime) -> Booking:
+    starts_at = (at + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+    return Booking(
+        id=0,
+        uid=UID,
+        chain=UID,
+        sequence=1,
+        ical_sequence=0,
+        status=Status.ACCEPTED,
+        title=f"Sample meeting between {host.name} and Ada Lovelace",
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(minutes=15),
+        time_zone="Europe/London",
+        location="https://example.com/meet",
+        notes="This is what a ping looks like.",
+        answers={},
+        link_metadata={"user_id": "123"},
+        host=copy_of(host),
+        event_type=_sample_event_type(),
+        attendees=[
+            Attendee(position=0, name="Ada Lovelace", email="ada@example.com", time_zone="Europe/London")
+        ],
+    )
+
+
+def copy_of(host: User) -> User:
+    """Return a user beside the session, so that the sample cannot be saved with the real one."""
+    return User(
+        id=host.id, name=host.name, email=host.email, username=host.username, time_zone=host.time_zone
+    )
+
+
+def _sample_event_type() -> EventType:
+    return EventType(
+        id=0,
+        title="Sample meeting",
+        slug="sample-meeting",
+        description="",
+        length=15,
+        requires_confirmation=False,
+        location_kind=LocationKind.LINK,
+    )
+
+
+MINUTE = timedelta(minutes=1)
+VISITOR = "ada@example.com"
+
+# When an event is sent, in a first sentence, and what it adds.
+WHEN = {
+    Trigger.BOOKING_CREATED: "A visitor has booked, or you have confirmed a request.",
+    Trigger.BOOKING_RESCHEDULED: """A booking has moved. It goes on under a new `uid`: `rescheduleUid` and the
+other `reschedule…` fields say which booking it was before, and `originalUid` stays what it was from the
+start. A move that you have to confirm comes as `BOOKING_REQUESTED` first. Later events of the same booking
+keep these fields.""",
+    Trigger.BOOKING_CANCELLED: """The visitor or the host has cancelled. `cancelledBy` is the e-mail address
+of who did, and `cancellationReason` may be empty.""",
+    Trigger.BOOKING_REQUESTED: """A visitor has asked for a time of an event type that needs confirmation.
+It is followed by `BOOKING_CREATED` (or `BOOKING_RESCHEDULED`, when it was a move), by `BOOKING_REJECTED`, or
+by `BOOKING_CANCELLED`.""",
+    Trigger.BOOKING_REJECTED: """You have declined a request, or its start has passed without your
+response: `rejectionReason` is then `Not answered in time.` Otherwise it is what you wrote, or empty.""",
+    Trigger.BOOKING_NO_SHOW_UPDATED: """You have marked an attendee as absent, or taken it back. `noShow` on
+each attendee says how it stands now, and `message` says it in words.""",
+    Trigger.MEETING_STARTED: "The start of a confirmed booking has come.",
+    Trigger.MEETING_ENDED: "The end of a confirmed booking has come.",
+    Trigger.PING: "You have pressed *Ping test*. Nobody has booked anything.",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event of the sample life."""
+
+    trigger: Trigger
+    envelope: dict[str, Any]
+
+    @property
+    def when(self) -> str:
+        """When such an event is sent, and what it adds."""
+        return " ".join(WHEN[self.trigger].split())
+
+    @property
+    def in_short(self) -> str:
+        """When such an event is sent."""
+        return self.when.partition(". ")[0].rstrip(".")
+
+    @property
+    def json(self) -> str:
+        """The body as people read it."""
+        return compact(self.envelope)
+
+
+class Life:
+    """Bookings of a host that were never made, and what was told of them."""
+
+    def __init__(self, host: User, base_url: str, at: datetime) -> None:
+        self.host = copy_of(host)
+        self.base_url = base_url
+        self.at = at
+        self.told: list[Told] = []
+        self.quick = _event_type(1, "Quick chat", "quick-chat", 15)
+        self.longer = _event_type(2, "30 minutes", "30min", 30)
+        self.longer.requires_confirmation = True
+
+    def booking(self, number: int, event_type: EventType, days: int, **more: Any) -> Booking:
+        """Make a booking of an event type, some days from now at ten."""
+        start = (self.at + timedelta(days=days)).replace(hour=10, minute=0, second=0, microsecond=0)
+        values = {
+            "id": number,
+            "uid": _random(f"booking {number}", 22),
+            "sequence": 0,
+            "ical_sequence": 0,
+            "status": Status.ACCEPTED,
+            "title": f"{event_type.title} between {self.host.name} and Ada Byron",
+            "starts_at": start,
+            "ends_at": start + event_type.length * MINUTE,
+            "time_zone": "Europe/London",
+            "location": "",
+            "notes": "I have two questions about my account.",
+            "answers": {},
+            "link_metadata": {"user_id": "123"},
+            "host": self.host,
+            "event_type": event_type,
+            "attendees": [
+                Attendee(
+                    position=0, name="Ada Byron", email=VISITOR, time_zone="Europe/London", no_show=False
+                )
+            ],
+        } | more
+        values.setdefault("chain", values["uid"])
+        return Booking(**values)
+
+    def tell(self, booking: Booking, trigger: Trigger, at: datetime, **added: Any) -> None:
+        """Write an event of a booking: the next of its chain."""
+        booking.sequence += 1
+        payload = booking_payload(booking, self.base_url) | added
+        event_id = f"evt_{hashlib.sha256(f'{booking.uid} {booking.sequence}'.encode()).hexdigest()[:24]}"
+        self.told.append(Told(trigger, outbox.envelope(event_id, trigger, at, payload)))
+
+
+def sample_life(host: User, base_url: str, at: datetime) -> list[Told]:
+    """Return every event that a receiver can get, each with a body in the very shape of a real one."""
+    life = Life(host, base_url, at)
+    first = life.booking(101, life.quick, 1)
+    life.tell(first, Trigger.BOOKING_CREATED, at)
+    moved = _moved(life, first)
+    _cancelled(life)
+    _asked(life)
+    _held(life, moved)
+    ping = sample_envelope(host, base_url, at=at)
+    ping["id"] = f"evt_{_random('ping', 24)}"
+    life.told.append(Told(Trigger.PING, ping))
+    return life.told
+
+
+def _moved(life: Life, first: Booking) -> Booking:
+    first.status = Status.CANCELLED
+    first.rescheduled_by = VISITOR
+    first.rescheduling_reason = "My train is late"
+    moved = life.booking(102, life.quick, 2, chain=first.uid, sequence=1, rescheduled_from=first)
+    moved.ical_sequence = 1
+    life.tell(moved, Trigger.BOOKING_RESCHEDULED, life.at + 90 * MINUTE)
+    return moved
+
+
+def _cancelled(life: Life) -> None:
+    booking = life.booking(103, life.quick, 3, status=Status.CANCELLED, ical_sequence=1, sequence=1)
+    booking.cancellation_reason, booking.cancelled_by = "I am ill", VISITOR
+    life.tell(booking, Trigger.BOOKING_CANCELLED, life.at + 120 * MINUTE, **cancelled(booking))
+
+
+def _asked(life: Life) -> None:
+    at = life.at + 180 * MINUTE
+    booking = life.booking(104, life.longer, 4, status=Status.PENDING)
+    life.tell(booking, Trigger.BOOKING_REQUESTED, at)
+    booking.status, booking.rejection_reason, booking.ical_sequence = Status.REJECTED, "I am on holiday", 1
+    life.tell(booking, Trigger.BOOKING_REJECTED, at + 10 * MINUTE, **rejected(booking))
+
+
+def _held(life: Life, booking: Booking) -> None:
+    life.tell(booking, Trigger.MEETING_STARTED, booking.starts_at)
+    life.tell(booking, Trigger.MEETING_ENDED, booking.ends_at)
+    booking.visitor.no_show = True
+    at, added = booking.ends_at + 5 * MINUTE, no_show(booking, booking.visitor)
+    life.tell(booking, Trigger.BOOKING_NO_SHOW_UPDATED, at, **added)
+
+
+def _event_type(number: int, title: str, slug: str, length: int) -> EventType:
+    return EventType(
+        id=number, title=title, slug=slug, description="", length=length, requires_confirmation=False
+    )
+
+
+def _random(seed: str, length: int) -> str:
+    """Return letters that look random and are the same every time, so that the documents stay as they are."""
+    return hashlib.sha256(seed.encode()).hexdigest()[:length]
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def compact(value: Any, indent: int = 0, width: int = 108) -> str:
+    """Write JSON with line breaks only where a value does not fit on a line."""
+    flat = _line(value)
+    if len(flat) + indent <= width or not isinstance(value, dict | list) or not value:
+        return flat
+    deeper = indent + 2
+    if isinstance(value, dict):
+        inner = [f"{_line(key)}: {compact(item, deeper, width)}" for key, item in value.items()]
+    else:
+        inner = [compact(item, deeper, width) for item in value]
+    ends = "{}" if isinstance(value, dict) else "[]"
+    lines = f",\n{' ' * deeper}".join(inner)
+    return f"{ends[0]}\n{' ' * deeper}{lines}\n{' ' * indent}{ends[1]}"
+
+
+UNPICKABLE = ("responses", "userFieldsResponses", "customInputs")  # long, and said better by other paths
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The body and its type, or what is wrong with the template; and the paths that lead nowhere."""
+
+    body: str = ""
+    content_type: str = ""
+    problem: str = ""
+    unknown: list[str] = field(default_factory=list)
+
+
+def preview_of(text: str, envelope: Mapping[str, Any]) -> Preview:
+    """Render a template with a sample event."""
+    try:
+        template.check(text)
+        body, content_type = template.render(text, envelope)
+    except Invalid as error:
+        return Preview(problem=error.message)
+    shown = pretty(body) if content_type == template.JSON_TYPE else body
+    return Preview(shown, content_type, "", template.unknown_paths(text))
+
+
+def variables_of(envelope: Mapping[str, Any]) -> list[str]:
+    """Return the paths that a person would pick from."""
+    return [path for path in template.variables(envelope) if path.partition(".")[0] not in UNPICKABLE]

@@ -1,0 +1,369 @@
+"""Where a listener stands in the feed of a server, kept in a small file across restarts."""
+
+import fcntl
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+import requests
+from urllib3.exceptions import MaxRetryError
+
+from calapp.clock import now
+from calapp.config import settings
+from calapp.deliveries.feed import LATEST
+from calapp.deliveries.signing import JSON_TYPE, new_secret, request_headers
+from calapp.webhooks.schemas import SECRET_PREFIX, secret_problem
+
+TAKEN = (
+    "Another listener follows this server with this key already. "
+    "Please stop it, or make a key for each with: flask create-api-key NAME"
+)
+
+
+class Taken(Exception):
+    """Another process has this place; the message is a sentence."""
+
+
+class Place:
+    """A listener's cursor, and the secret that was made for it; by server and key, never the key itself."""
+
+    def __init__(self, folder: Path, server: str, key: str) -> None:
+        name = hashlib.sha256(f"{server}\n{key}".encode()).hexdigest()[:16]
+        self.server = server
+        self.file = folder / f"{name}.json"
+        self.lock: IO[str] | None = None
+        self.cursor: str | None = None
+        self.secret = new_secret()
+
+    def open(self) -> None:
+        """Take the place for this process and read where it is; raise Taken when another has it."""
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.lock = self.file.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise Taken(TAKEN) from None
+        self._read()
+
+    def close(self) -> None:
+        """Leave the place to the next process."""
+        if self.lock is not None:
+            self.lock.close()
+
+    def move(self, cursor: str) -> None:
+        """Note that everything up to this cursor has been forwarded."""
+        if cursor == self.cursor:
+            return
+        self.cursor = cursor
+        draft = self.file.with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps({"server": self.server, "cursor": cursor, "secret": self.secret}))
+        draft.replace(self.file)  # whole or not at all, whenever this process ends
+
+    def _read(self) -> None:
+        try:
+            kept = json.loads(self.file.read_text())
+            self.cursor, self.secret = str(kept["cursor"]), str(kept["secret"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # the first start, or a file that somebody has changed
+
+
+TAKE = 100  # events in one answer
+WAIT = 20  # seconds for which the server holds an answer back until there is one
+FEED_PATIENCE = (10, WAIT + 20)  # seconds to connect and to read
+# Between two empty answers: the server answers at once when too many others wait.
+LEAST_BETWEEN = 2.0
+BEGIN_ANEW = "Begin anew with --from beginning (the oldest that is kept) or --from now."
+REFUSALS = {
+    400: f"This is no cursor of the server’s feed. Was the server restored from a back-up? {BEGIN_ANEW}",
+    401: (
+        "The server does not know this key, or it was revoked. "
+        "On the server, flask create-api-key NAME makes one; so does its integrations page."
+    ),
+    404: "At {address} is no API of Calapp. Please check --server.",
+    410: f"Events behind this place are no longer kept by the server. {BEGIN_ANEW}",
+}
+
+
+class Away(Exception):
+    """The other side could not be reached, or cannot answer now; the message says why in a few words."""
+
+    def __init__(self, why: str, retry_after: float = 0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after  # seconds
+
+
+class Refused(Exception):
+    """The server says no, and will say it again; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; without a body when it is no longer kept."""
+
+    cursor: str
+    id: str
+    trigger: str
+    body: str | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events in order, and the cursor to go on from."""
+
+    events: Sequence[Event]
+    next: str
+
+
+class Feed:
+    """The events of a key's host."""
+
+    def __init__(self, server: str, key: str) -> None:
+        self.address = f"{server}/v2/events"
+        self.headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
+
+    def read(self, after: str | None, wait: int = WAIT) -> Batch:
+        """Return what came behind a cursor, after `wait` seconds at most; raise Away or Refused."""
+        asked = {"take": TAKE, "wait": wait} | ({} if after is None else {"after": after})
+        begun = time.monotonic()
+        try:
+            answer = requests.get(self.address, params=asked, headers=self.headers, timeout=FEED_PATIENCE)
+        except requests.RequestException as error:
+            raise Away(reason(error)) from None
+        batch = self._batch(answer)
+        if wait and not batch.events and time.monotonic() - begun < LEAST_BETWEEN:
+            time.sleep(LEAST_BETWEEN)
+        return batch
+
+    def _batch(self, answer: requests.Response) -> Batch:
+        if answer.status_code in {408, 429} or answer.status_code >= 500:
+            raise Away(f"it answers {answer.status_code}", _retry_after(answer))
+        if answer.status_code != 200:
+            raise Refused(self._refusal(answer))
+        try:
+            made = answer.json()
+            return Batch([_event(one) for one in made["data"]], str(made["pagination"]["next"]))
+        except (ValueError, KeyError, TypeError):
+            raise Away("its answer is not one of Calapp") from None
+
+    def _refusal(self, answer: requests.Response) -> str:
+        if known := REFUSALS.get(answer.status_code):
+            return known.format(address=self.address)
+        return f"The server answers {answer.status_code}: {_message(answer)}"
+
+
+def _event(made: Any) -> Event:
+    body = made["body"]
+    if not isinstance(body, str | None):
+        raise TypeError
+    return Event(str(made["cursor"]), str(made["id"]), str(made["triggerEvent"]), body)
+
+
+def reason(error: requests.RequestException) -> str:
+    """Return in a few words why a request came to nothing."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    deepest: BaseException | None = error
+    words = ""
+    while deepest is not None:
+        words = getattr(deepest, "verify_message", "") or getattr(deepest, "strerror", "") or words
+        deepest = deepest.__cause__ or deepest.__context__
+    return printable(words) or "the connection broke"
+
+
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return printable(str(answer.json()["error"]["message"]))
+    except (ValueError, KeyError, TypeError):
+        return answer.reason
+
+
+def _retry_after(answer: requests.Response) -> float:
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), 300) if text.isascii() and text.isdigit() else 0
+
+
+PATIENCE = 30.0  # seconds for an answer; people stop in debuggers
+
+
+class Receiver:
+    """Where events are forwarded to: the developer's own wish, so no address is refused."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self.url, self.secret = url, secret
+        self.session = requests.Session()
+        self.session.trust_env = False  # a proxy of the environment is not for one's own machine
+
+    def forward(self, event_id: str, body: str) -> str:
+        """Send an event and return in words what was answered; raise Away when nothing was reached.
+
+        Whatever is reached is an answer, even an error or none in time: it is not sent again.
+        """
+        raw = body.encode()
+        begun = time.monotonic()
+        try:
+            with self.session.post(
+                self.url,
+                data=raw,
+                headers=self._headers(event_id, raw),
+                timeout=(5, PATIENCE),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return f"{answer.status_code} in {1000 * (time.monotonic() - begun):.0f} ms"
+        except requests.RequestException as error:
+            if _not_reached(error):
+                raise Away(reason(error)) from None
+            if isinstance(error, requests.Timeout):
+                return f"no answer within {PATIENCE:.0f} s"
+            return f"no answer: {reason(error)}"
+
+    def _headers(self, event_id: str, raw: bytes) -> dict[str, str]:
+        made = request_headers(
+            event_id, raw, at=now(), secrets=[self.secret], own=[], number=1, content_type=JSON_TYPE
+        )
+        return dict(made) | {"Connection": "close"}
+
+
+def _not_reached(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    return isinstance(error, requests.ConnectionError) and isinstance(error.args[0], MaxRetryError)
+
+
+Answer = TypeVar("Answer")
+
+FIRST_PAUSE = 0.5  # seconds; doubled from try to try
+LONGEST_PAUSE = {"server": 30.0, "receiver": 5.0}
+FROM = {"now": LATEST, "beginning": None}
+
+
+def _address(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """Read an address; http:// may be left out, as in localhost:3000/hook."""
+    url = value if "://" in value else f"http://{value}"
+    try:
+        requests.Request("POST", url).prepare()
+    except (requests.RequestException, UnicodeError):
+        raise click.BadParameter(f"{value} is not an address such as http://127.0.0.1:3000/hook.") from None
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("Please give an address that begins with http:// or https://.")
+    return url
+
+
+def _server(context: click.Context, option: click.Parameter, value: str) -> str:
+    return _address(context, option, value).rstrip("/")
+
+
+def _secret(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    problem = secret_problem(value) if value and value.startswith(SECRET_PREFIX) else None
+    if problem:
+        raise click.BadParameter(problem)
+    return value
+
+
+@click.command("listen")
+@click.option("--server", required=True, callback=_server, help="The Calapp server, https://cal.example.com.")
+@click.option("--key", required=True, envvar="CALAPP_KEY", help="An API key, cal_…; or set CALAPP_KEY.")
+@click.option(
+    "--forward-to", required=True, callback=_address, help="Your receiver: http://127.0.0.1:3000/hook."
+)
+@click.option(
+    "--secret",
+    callback=_secret,
+    help="What signs; without it one is made, kept for the next time, and printed.",
+)
+@click.option(
+    "--from",
+    "begin",
+    metavar="now|beginning|CURSOR",
+    help="Where to begin. Default: where the last run with this server and key ended, the first time now.",
+)
+def listen(server: str, key: str, forward_to: str, secret: str | None, begin: str | None) -> None:
+    """Forward the events of a server, signed, to a receiver on your own machine.
+
+    Each event is sent in order, and printed with the answer. An answer is an answer, even an error: it is
+    not sent again. While the receiver cannot be reached, events wait. An event whose answer was cut off by
+    Ctrl-C comes once more at the next start, with the same webhook-id.
+    """
+    place = Place(settings().data_dir / "listen", server, key)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        place.open()
+        receiver = Receiver(forward_to, secret or place.secret)
+        Listener(Feed(server, key), place, receiver).run(begin)
+    except (Refused, Taken) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        say("Stopped.")
+    finally:
+        place.close()
+
+
+def say(words: str) -> None:
+    """Print a line with the time of this machine's clock."""
+    click.echo(f"{now().astimezone():%H:%M:%S}  {words}")
+
+
+class Listener:
+    """Follows a feed and forwards what comes, one event after the other, until it is interrupted."""
+
+    def __init__(self, feed: Feed, place: Place, receiver: Receiver) -> None:
+        self.feed, self.place, self.receiver = feed, place, receiver
+
+    def run(self, begin: str | None) -> None:
+        """Begin at `now`, `beginning`, a cursor, or where the last run ended; raise Refused."""
+        after = FROM.get(begin, begin) if begin else self.place.cursor or LATEST
+        batch = self._read(after, 0)  # settles where now is, before anything can be lost
+        if self.receiver.secret == self.place.secret:
+            click.echo(f"Signing secret, made for this server and key: {self.receiver.secret}")
+        say(f"Following {self.feed.address}, forwarding to {self.receiver.url}. Ctrl-C stops.")
+        while True:
+            self._forward_all(batch)
+            batch = self._read(self.place.cursor)
+
+    def _read(self, after: str | None, *wait: int) -> Batch:
+        return patiently("server", lambda: self.feed.read(after, *wait))
+
+    def _forward_all(self, batch: Batch) -> None:
+        for event in batch.events:
+            came = self._forward(event)
+            self.place.move(event.cursor)
+            say(f"{printable(event.trigger)}  {printable(event.id)}  {came}")
+        self.place.move(batch.next)
+
+    def _forward(self, event: Event) -> str:
+        body = event.body
+        if body is None:
+            return "not forwarded: its visitor was erased, and the body with it"
+        return patiently("receiver", lambda: self.receiver.forward(event.id, body))
+
+
+def patiently(who: str, call: Callable[[], Answer]) -> Answer:
+    """Call until the other side is there; say once that it is away, and once that it is back."""
+    pause, away = FIRST_PAUSE, False
+    while True:
+        try:
+            answer = call()
+        except Away as error:
+            if not away:
+                say(f"The {who} is away: {error}. Waiting until it is back.")
+            away = True
+            time.sleep(max(pause, error.retry_after))
+            pause = min(2 * pause, LONGEST_PAUSE[who])
+        else:
+            if away:
+                say(f"The {who} is back.")
+            return answer

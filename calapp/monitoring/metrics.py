@@ -1,0 +1,229 @@
+"""Each request: an id, a line of the log, and the counters of this web process."""
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from flask import Flask, current_app, g, request
+from flask_login import current_user
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from calapp import broker, logs
+from calapp.config import settings
+from calapp.monitoring import service
+from calapp.monitoring.models import Tally
+
+log = logging.getLogger(__name__)
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+QUIET = frozenset(("static", "monitoring.healthz", "monitoring.metrics"))  # too many, and they tell nothing
+PROXYS_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+# What an address may tell of a page that was found: numbers, and the names that are public anyway.
+NAMES = frozenset(("user", "slug"))
+
+REQUESTS = Counter("calapp_requests", "Requests answered", ["method", "route", "status"])
+SECONDS = Histogram("calapp_request_seconds", "How long requests took", ["method"])
+
+
+def prepare_requests(app: Flask) -> None:
+    """Watch every request of this app."""
+    app.before_request_funcs.setdefault(None, []).insert(0, _begin)
+    app.after_request(_end)
+    app.teardown_request(_forget)
+    app.log_exception = _log_exception  # type: ignore[method-assign]
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "") if settings().trusted_proxies else ""
+    g.request_id = given if PROXYS_ID.fullmatch(given) else secrets.token_hex(8)
+    logs.REQUEST.set(g.request_id)
+
+
+def _end(response: Response) -> Response:
+    if "began" not in g:
+        return response
+    response.headers["X-Request-ID"] = g.request_id
+    seconds = time.perf_counter() - g.began
+    method = request.method if request.method in METHODS else "other"
+    REQUESTS.labels(method, route(), response.status_code).inc()
+    SECONDS.labels(method).observe(seconds)
+    if request.endpoint not in QUIET:
+        _say(response, method, seconds)
+    return response
+
+
+def _forget(_error: BaseException | None) -> None:
+    logs.REQUEST.set("")
+
+
+def _say(response: Response, method: str, seconds: float) -> None:
+    logs.say(
+        log,
+        "request",
+        method=method,
+        route=route(),
+        status=response.status_code,
+        ms=round(1000 * seconds, 1),
+        client=request.remote_addr,
+        host=_signed_in(),
+        **_named(response),
+    )
+
+
+def route() -> str:
+    """Return the rule of the address that is asked for, never the address: it may hold a secret."""
+    return request.url_rule.rule if request.url_rule is not None else "none"
+
+
+def _named(response: Response) -> dict[str, object]:
+    """Return what the address names that is no secret; an address that leads nowhere names nothing."""
+    values = request.view_args or {}
+    if response.status_code == 404:
+        return {}
+    named = {name: value for name, value in values.items() if name in NAMES or isinstance(value, int)}
+    if request.endpoint is not None and request.endpoint.startswith("bookings.") and "uid" in values:
+        named["booking"] = logs.shortened(str(values["uid"]))
+    return named
+
+
+def _signed_in() -> int | None:
+    """Return the host's id when this request has looked for it anyway."""
+    if "_login_user" not in g:
+        return None
+    try:
+        return current_user.id if current_user.is_authenticated else None
+    except SQLAlchemyError:
+        return None
+
+
+def _log_exception(exc_info: object) -> None:
+    """Log what went wrong without the address, which may hold a secret."""
+    current_app.logger.error("A request failed: %s %s", request.method, route(), exc_info=exc_info)  # type: ignore[arg-type]
+
+
+def of_this_server() -> CollectorRegistry:
+    """Return the counters of every process of this web server; gunicorn.conf.py says where they are kept."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+KEPT = 5.0  # seconds for which one reading is given again, however many ask
+
+
+class Readings:
+    """The last reading of one process, so that many scrapes at once count the rows once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.metrics: list[Metric] = []
+        self.until = 0.0
+
+    def get(self, read: Callable[[], list[Metric]]) -> list[Metric]:
+        """Return the last reading, or read anew."""
+        with self.lock:
+            if time.monotonic() >= self.until:
+                self.metrics = read()
+                self.until = time.monotonic() + KEPT
+            return self.metrics
+
+    def forget(self) -> None:
+        """Read anew the next time."""
+        self.until = 0.0
+
+
+readings = Readings()
+
+
+class Database(Collector):
+    """The metrics that are the same whichever process is asked."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the last reading of the database, and ask Valkey for its workers."""
+        yield from readings.get(self._read)
+        yield from _parts()
+
+    def _read(self) -> list[Metric]:
+        session = self.session
+        return [_standing(session), _oldest(session), *_counters(session)]
+
+
+def _standing(session: Session) -> Metric:
+    standing = GaugeMetricFamily(
+        "calapp_deliveries", "Deliveries that stand in a state, by age", labels=["state", "age"]
+    )
+    for (state, age), number in service.waiting_by_age(session).items():
+        standing.add_metric([state, age], number)
+    for state, number in service.ended(session).items():
+        standing.add_metric([state, ""], number)
+    return standing
+
+
+def _oldest(session: Session) -> Metric:
+    return GaugeMetricFamily(
+        "calapp_oldest_waiting_seconds",
+        "For how long the delivery that nothing holds back has waited",
+        value=service.oldest_waiting(session),
+    )
+
+
+def _parts() -> Iterator[Metric]:
+    alive = broker.alive()
+    yield GaugeMetricFamily("calapp_broker_up", "Whether Valkey answers", value=int(alive))
+    workers = GaugeMetricFamily("calapp_workers", "Worker processes that are alive", labels=["queue"])
+    for name in (broker.DELIVERIES, broker.CHORES):
+        workers.add_metric([name], broker.workers_alive(name) if alive else 0)
+    yield workers
+
+
+def _counters(session: Session) -> list[Metric]:
+    values: dict[str, dict[tuple[str, str], float]] = {}
+    for row in session.execute(select(Tally.metric, Tally.event, Tally.outcome, Tally.value)):
+        values.setdefault(row.metric, {})[row.event, row.outcome] = row.value
+    families = [
+        _family(values, service.EVENTS, "calapp_events", "Events written, by trigger", ["event"]),
+        _family(values, service.BOOKINGS, "calapp_bookings", "Bookings made; a move is not another", []),
+        _family(values, service.TRIES, "calapp_delivery_tries", "Tries, by what came of them", _LABELS),
+        _family(values, service.FINISHED, "calapp_deliveries_finished", "Deliveries that ended", _LABELS),
+    ]
+    return [*families, _histogram(values)]
+
+
+_LABELS = ["event", "outcome"]
+
+
+def _family(
+    values: dict[str, dict[tuple[str, str], float]], metric: str, name: str, meaning: str, labels: list[str]
+) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=labels)
+    for key, value in values.get(metric, {}).items():
+        family.add_metric(key[: len(labels)], value)
+    return family
+
+
+def _histogram(values: dict[str, dict[tuple[str, str], float]]) -> Metric:
+    counts, total, buckets = values.get(service.BUCKET, {}), 0.0, []
+    for most in service.BUCKETS:
+        total += counts.get(("", str(most)), 0.0)
+        buckets.append((str(most), total))
+    seconds = values.get(service.SECONDS, {}).get(("", ""), 0.0)
+    family = HistogramMetricFamily("calapp_delivery_seconds", "How long tries took")
+    family.add_metric([], [*buckets, ("+Inf", total)], seconds)
+    return family

@@ -1,0 +1,387 @@
+"""What a host or a client says about a webhook, checked, as one frozen value."""
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from calapp.addresses import AddressGuard, check_url
+from calapp.errors import Invalid
+from calapp.limits import URL_LENGTH
+from calapp.rest.schemas import Answer, Body, Instant, Patch
+from calapp.webhooks import template
+from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, is_saved_secret, overlap_until
+from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
+
+HIDDEN = "••••"  # stands for a value that is saved and never shown
+MAX_HEADERS = 10
+MIN_SECRET, MAX_SECRET = 16, 500  # characters
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110
+# What we send ourselves, what belongs to one connection and not to the message, and what tracing sets.
+RESERVED_HEADERS = frozenset((
+    "accept-encoding", "connection", "content-encoding", "content-length", "content-range", "content-type",
+    "expect", "host", "http2-settings", "keep-alive", "te", "trailer", "traceparent", "tracestate",
+    "transfer-encoding", "upgrade", "user-agent",
+))  # fmt: skip
+RESERVED_STARTS = ("webhook-", "x-cal-", "x-calapp-", "proxy-")
+ODD_IN_NAMES = re.compile(r"[^a-z0-9]")
+SECRET_PREFIX = "whsec_"  # noqa: S105  # of Standard Webhooks; base64 of the key follows
+SECRET_BYTES = range(24, 65)  # that its specification allows behind the prefix
+
+Header = tuple[str, str | None]  # name and value; None keeps the value that is saved
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookInput:
+    """A webhook as it is to be saved; `secret` None keeps the saved one, an empty one removes it."""
+
+    subscriber_url: str
+    triggers: tuple[str, ...]
+    active: bool = True
+    event_type_id: int | None = None
+    secret: str | None = None
+    secret_overlap: int | None = None  # seconds in which the old secret signs, too; None: a day
+    payload_template: str | None = None
+    headers: tuple[Header, ...] = ()
+    warning: str | None = None  # about the address, when it was accepted all the same
+
+
+def checked(raw: WebhookInput, guard: AddressGuard) -> WebhookInput:
+    """Check every field and return the clean value; raise Invalid whose details name each bad field."""
+    problems: dict[str, str] = {}
+    url, warning = raw.subscriber_url, None
+    try:
+        found = check_url(raw.subscriber_url, guard)
+        url, warning = found.url, found.warning
+    except Invalid as error:
+        problems["subscriber_url"] = error.message
+    _note(problems, "triggers", _triggers_problem(raw.triggers))
+    _note(problems, "secret", secret_problem(raw.secret))
+    _note(problems, "payload_template", _template_problem(raw.payload_template))
+    _note(problems, "headers", headers_problem(raw.headers))
+    if problems:
+        raise Invalid("Please correct what is marked.", **problems)
+    wanted = set(raw.triggers)
+    return WebhookInput(
+        subscriber_url=url,
+        triggers=tuple(trigger.value for trigger in SUBSCRIBABLE if trigger in wanted),
+        active=raw.active,
+        event_type_id=raw.event_type_id,
+        secret=raw.secret,
+        secret_overlap=raw.secret_overlap,
+        payload_template=raw.payload_template or None,
+        headers=raw.headers,
+        warning=warning,
+    )
+
+
+def _note(problems: dict[str, str], field: str, problem: str | None) -> None:
+    if problem:
+        problems[field] = problem
+
+
+def _triggers_problem(triggers: Iterable[str]) -> str | None:
+    unknown = sorted(set(triggers) - {str(trigger) for trigger in SUBSCRIBABLE})
+    if unknown:
+        names = ", ".join(name[:60] for name in unknown[:3])
+        hint = " PING comes from the ping test alone." if Trigger.PING in unknown else ""
+        return f"There is no such trigger: {names}.{hint}"
+    if not set(triggers):
+        return "Please choose at least one trigger."
+    return None
+
+
+def secret_problem(secret: str | None) -> str | None:
+    """Return what is wrong with a secret, or None; an empty one removes it."""
+    if not secret:
+        return None
+    if len(secret) > MAX_SECRET or not secret.isprintable():
+        return f"Please give a secret of {MIN_SECRET} to {MAX_SECRET} printable characters."
+    if secret.startswith(SECRET_PREFIX):
+        least, most = SECRET_BYTES[0], SECRET_BYTES[-1]
+        fine = _is_key(secret.removeprefix(SECRET_PREFIX))
+        return None if fine else f"What follows {SECRET_PREFIX} must be base64 of {least} to {most} bytes."
+    return None if len(secret.strip()) >= MIN_SECRET else f"Please give at least {MIN_SECRET} characters."
+
+
+def _is_key(text: str) -> bool:
+    """Return whether a text is base64 as every strict decoder reads it."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return len(key) in SECRET_BYTES and base64.b64encode(key).decode() == text
+
+
+def _template_problem(text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        template.check(text)
+    except Invalid as error:
+        return error.message
+    return None
+
+
+def headers_problem(headers: Sequence[Header]) -> str | None:
+    """Return what is wrong with a webhook's custom headers, or None."""
+    if len(headers) > MAX_HEADERS:
+        return f"Please give at most {MAX_HEADERS} headers."
+    seen: set[str] = set()
+    for name, value in headers:
+        if not HEADER_NAME.fullmatch(name):
+            return f"“{name[:60]}” cannot be the name of a header."
+        if is_reserved(name):
+            return f"The header {name} is set by Calapp or by HTTP itself."
+        if plain_name(name) in seen:
+            return f"Header {name} is listed twice."
+        if value is not None and (len(value) > 1000 or not value.isprintable()):
+            return f"The value of {name} must be one line of at most 1,000 printable characters."
+        seen.add(plain_name(name))
+    return None
+
+
+def plain_name(name: str) -> str:
+    """Return a header's name as CGI, WSGI and PHP see it: case and the kind of hyphen do not count."""
+    return ODD_IN_NAMES.sub("-", name.lower())
+
+
+@lru_cache(maxsize=1024)
+def is_reserved(name: str) -> bool:
+    """Return whether a receiver could take a header of this name for one of ours, or of HTTP's own."""
+    plain = plain_name(name)
+    return plain in RESERVED_HEADERS or plain.startswith(RESERVED_STARTS)
+
+
+# What is refused, rather than changed, for a character that does not belong there.
+VERBATIM = frozenset(("subscriberUrl", "secret", "payloadTemplate", "headers"))
+VERSION = "2021-10-20"  # of the body, as X-Cal-Webhook-Version says
+
+# Checked with the other fields, in words; the document has the names.
+TriggerName = Annotated[
+    str, WithJsonSchema({"type": "string", "enum": [trigger.value for trigger in SUBSCRIBABLE]})
+]
+Url = Annotated[
+    str,
+    Field(
+        description="Where events are sent; a private address is refused.",
+        examples=["https://example.com/hook"],
+        json_schema_extra={"format": "uri", "maxLength": URL_LENGTH},
+    ),
+]
+Triggers = Annotated[
+    list[TriggerName],
+    Field(
+        description="Which events.",
+        examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]],
+        json_schema_extra={"minItems": 1},
+    ),
+]
+Active = Annotated[bool, Field(description="While it is off its events are kept, not dropped.")]
+Template = Annotated[
+    str | None,
+    Field(
+        description="A body of your own, JSON or form text, with {{path.to.value}} in it; null: all of it."
+    ),
+]
+Secret = Annotated[
+    str | None,
+    Field(
+        description=f"Signs every delivery: at least {MIN_SECRET} characters, or whsec_ and base64 of 24 to "
+        "64 bytes. null leaves it as it is, an empty text removes it."
+    ),
+]
+MOST_OVERLAP = round(SECRET_OVERLAP.total_seconds())
+Overlap = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=MOST_OVERLAP,
+        description="For how long the old secret signs beside the new one; 0: not at all. Without it "
+        f"{MOST_OVERLAP}. Without a new secret it shortens an overlap.",
+    ),
+]
+Version = Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")]
+
+
+class HeaderBody(Body):
+    """A header of your own."""
+
+    name: str
+    value: Annotated[str | None, Field(description="null or •••• keeps the value that is saved.")] = None
+
+    def value_or_kept(self) -> Header:
+        """Return the header as forms take it."""
+        return self.name, None if self.value == HIDDEN else self.value
+
+
+Headers = Annotated[
+    list[HeaderBody],
+    Field(description=f"Sent with every delivery; at most {MAX_HEADERS}. Values are never shown."),
+]
+
+
+class WebhookBody(Body):
+    """A webhook to be made."""
+
+    verbatim = VERBATIM
+
+    subscriber_url: Url
+    triggers: Triggers
+    active: Active = True
+    payload_template: Template = None
+    secret: Secret = None
+    headers: Headers = []
+    version: Version = None
+
+    def wanted(self, event_type_id: int | None) -> WebhookInput:
+        """Return the webhook to be made, not yet checked."""
+        return WebhookInput(
+            subscriber_url=self.subscriber_url,
+            triggers=tuple(self.triggers),
+            active=self.active,
+            event_type_id=event_type_id,
+            secret=self.secret,
+            payload_template=self.payload_template,
+            headers=tuple(header.value_or_kept() for header in self.headers),
+        )
+
+
+class WebhookPatch(Patch):
+    """What is to be changed of a webhook; what is left out stays."""
+
+    verbatim = VERBATIM
+
+    subscriber_url: Url = ""
+    triggers: Triggers = []
+    active: Active = True
+    payload_template: Template = None
+    secret: Secret = None
+    secret_overlap_seconds: Overlap = None
+    headers: Headers = []
+    version: Version = None
+
+    def given(self) -> set[str]:
+        """Return the names of the fields of a WebhookInput that this changes."""
+        names = {"secret_overlap_seconds": "secret_overlap"}
+        return {names.get(name, name) for name in self.model_fields_set - {"version"}}
+
+    def wanted(self, webhook: Webhook, *, secret_known: bool) -> WebhookInput:
+        """Return the webhook as it is to be, not yet checked; what is kept is not checked again.
+
+        `secret_known` is whether the client may read the saved secret; sent back, it is kept, however short.
+        """
+        given = {name: getattr(self, name) for name in self.model_fields_set & PLAIN}
+        if secret_known and self.secret and is_saved_secret(webhook, self.secret):
+            given["secret"] = None
+        headers = tuple(header.value_or_kept() for header in self.headers)
+        return replace(saved(webhook), **given, headers=headers, secret_overlap=self.secret_overlap_seconds)
+
+    def changed(self, wanted: WebhookInput) -> dict[str, Any]:
+        """Return of a checked webhook what this changes; the rest may have changed in the meantime."""
+        return {name: getattr(wanted, name) for name in self.given()}
+
+    def moving_problems(self, webhook: Webhook) -> dict[str, str]:
+        """Return, by field, what has to be sent again before this webhook may lead to another receiver."""
+        problems = {}
+        if webhook.header_names and ("headers" not in self.model_fields_set or self._keeps_values()):
+            problems["headers"] = f"{MOVING} all custom headers with their values again, or an empty list."
+        if webhook.has_secret and self.secret is None:
+            problems["secret"] = f"{MOVING} the secret again, or an empty text."
+        return problems
+
+    def _keeps_values(self) -> bool:
+        return any(header.value_or_kept()[1] is None for header in self.headers)
+
+
+PLAIN = frozenset(("subscriber_url", "triggers", "active", "payload_template", "secret"))
+MOVING = "This URL leads to another receiver, and this key may not read secrets: send"
+
+
+def saved(webhook: Webhook) -> WebhookInput:
+    """Return a webhook as it is, as forms take it; its secret stays."""
+    return WebhookInput(
+        subscriber_url=webhook.subscriber_url,
+        triggers=tuple(webhook.triggers),
+        active=webhook.active,
+        event_type_id=webhook.event_type_id,
+        payload_template=webhook.payload_template,
+        headers=tuple((name, None) for name in webhook.header_names),
+    )
+
+
+def template_warnings(text: str | None) -> list[str]:
+    """Say which variables of a template lead nowhere, or why an older one can no longer be rendered."""
+    if text is None:
+        return []
+    try:
+        unknown = template.unknown_paths(text)
+    except Invalid as error:
+        return [f"The payload template cannot be rendered: {error.message}"]
+    return [f"{{{{{path[:100]}}}}} leads nowhere and is sent as empty." for path in unknown]
+
+
+class HeaderAnswer(Answer):
+    """A header of your own; its value is never shown."""
+
+    name: str
+    value: Literal["••••"] = "••••"
+
+
+class WebhookAnswer(Answer):
+    """A webhook."""
+
+    id: Annotated[str, Field(description="A UUID.")]
+    user_id: int
+    event_type_id: Annotated[int | None, Field(description="null: all event types.")]
+    subscriber_url: str
+    triggers: list[TriggerName]
+    active: bool
+    off_reason: Annotated[
+        OffReason | None,
+        Field(description="Why it is off: by hand, it answered 410, or every try failed for five days."),
+    ]
+    payload_template: str | None
+    secret: Annotated[
+        str | None,
+        Field(
+            description="For the key that made the webhook, if it may write, and for keys with read secrets."
+        ),
+    ]
+    secret_overlap_until: Annotated[
+        Instant | None, Field(description="Until when the old secret signs beside the new one.")
+    ]
+    headers: list[HeaderAnswer]
+    version: Literal["2021-10-20"] = "2021-10-20"
+    warnings: Annotated[
+        list[str],
+        Field(
+            description="What was saved and may not be meant: variables of the template that lead nowhere."
+        ),
+    ]
+    created_at: Instant
+    updated_at: Instant
+
+
+def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) -> WebhookAnswer:
+    """Return a webhook as the API shows it, with a warning about its address when it was just saved."""
+    return WebhookAnswer(
+        id=webhook.uid,
+        user_id=webhook.user_id,
+        event_type_id=webhook.event_type_id,
+        subscriber_url=webhook.subscriber_url,
+        triggers=webhook.triggers,
+        active=webhook.active,
+        off_reason=OffReason(webhook.off_reason) if webhook.off_reason else None,
+        payload_template=webhook.payload_template,
+        secret=webhook.secret if with_secret else None,
+        secret_overlap_until=overlap_until(webhook),
+        headers=[HeaderAnswer(name=name) for name in webhook.header_names],
+        warnings=[*template_warnings(webhook.payload_template), *([warning] if warning else [])],
+        created_at=webhook.created_at,
+        updated_at=webhook.updated_at,
+    )

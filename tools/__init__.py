@@ -1,0 +1,1 @@
+"""Programs for developers: benchmark, fault experiments, fuzzing, documents, figures of the source."""

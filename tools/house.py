@@ -1,0 +1,151 @@
+"""Print figures of the source: how long it is, how finely it is cut, and what one booking runs through.
+
+    python -m tools.house [CHECKOUT] [--engine MODULE:FUNCTION]
+
+Without --engine: the figures that can be read from the source. With it, the way of one booking is traced too: the
+checkout's own Python must run it, and FUNCTION (no arguments) must deliver what is due and return.
+"""
+
+import argparse
+import ast
+import collections
+import datetime
+import os
+import pathlib
+import re
+import statistics
+import sys
+import tempfile
+
+SHORT = 6  # lines of a body
+
+
+def modules(root: pathlib.Path) -> dict[pathlib.Path, ast.Module]:
+    """Return the parsed modules of calapp/, migrations aside."""
+    found = [p for p in sorted((root / "calapp").rglob("*.py")) if "migrations" not in p.parts]
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in found}
+
+
+def functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def references(trees: list[ast.Module]) -> collections.Counter[str]:
+    """Count how often each name is read, as a name or as an attribute."""
+    count: collections.Counter[str] = collections.Counter()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                count[node.id] += 1
+            elif isinstance(node, ast.Attribute):
+                count[node.attr] += 1
+    return count
+
+
+def source_figures(root: pathlib.Path) -> None:
+    trees = modules(root)
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in trees}
+    all_functions = [node for tree in trees.values() for node in functions(tree)]
+    count = references([*trees.values(), ast.parse((root / "app.py").read_text(encoding="utf-8"))])
+    named = [node for node in all_functions if not node.name.startswith("__") and not node.decorator_list]
+    once = [node for node in named if count[node.name] == 1]
+    crumbs = [node for node in once if body_lines(node) <= SHORT]
+    private = [node for node in all_functions if re.match(r"_[^_]", node.name)]
+    homes: dict[str, set[pathlib.Path]] = collections.defaultdict(set)
+    for path, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].add(path)
+    double = sorted(name for name, paths in homes.items() if len(paths) > 1)
+    lengths = [body_lines(node) for node in all_functions]
+    print(
+        f"lines {sum(lines.values())}, modules {len(trees)} (median {statistics.median(lines.values()):.0f} lines)"
+    )
+    print(
+        f"functions {len(lengths)}, lines per function {sum(lines.values()) / len(lengths):.1f}, body median {statistics.median(lengths):.0f}, longest {max(lengths)}"
+    )
+    print(
+        f"private {100 * len(private) / len(lengths):.0f} %, used exactly once {100 * len(once) / len(lengths):.0f} %, of these at most {SHORT} lines {len(crumbs)}"
+    )
+    print(f"class names in two modules {len(double)}: {' '.join(double)}")
+
+
+def booking_way(root: pathlib.Path, engine: str) -> None:
+    """Trace one booking through the test client and its delivery through the engine's own function."""
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ |= {
+        "CALAPP_DATA_DIR": tempfile.mkdtemp(),
+        "RATE_LIMITS": "off",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "LOG_LEVEL": "warning",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    import importlib
+    import logging
+    import time
+
+    from flask_migrate import upgrade
+
+    from app import create_app
+
+    app = create_app()
+    with app.app_context():
+        upgrade()
+        logging.disable(logging.CRITICAL)
+        app.test_cli_runner().invoke(args=["seed-demo"])
+    client = app.test_client()
+    address = "/rick/quick-chat?metadata[user_id]=123&tz=UTC"
+    page = client.get(address).get_data(as_text=True)
+    slot = (
+        re.search(r'(?:slot=|value=")(\d{4}-\d\d-\d\dT\d\d(?::|%3A)\d\d[^"&]*)', page)
+        .group(1)
+        .replace("%3A", ":")
+    )
+    form = client.get(f"{address}&slot={slot}").get_data(as_text=True)
+    fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form))
+    fields |= {"start": slot, "name": "Ada", "email": "ada@example.com", "time_zone": "UTC"}
+    time.sleep(2.5)  # faster is taken for a machine
+    seen: list[tuple[str, str]] = []
+
+    def note(frame, event, _argument):
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith(str(root)) and "site-packages" not in name:
+            seen.append((os.path.relpath(name, root), frame.f_code.co_name))
+
+    sys.setprofile(note)
+    answer = client.post("/rick/quick-chat?metadata[user_id]=123", data=fields)
+    sys.setprofile(None)
+    assert answer.status_code == 303, f"the booking answered {answer.status_code} on {datetime.date.today()}"
+    module, function = engine.split(":")
+    with app.app_context():
+        run = getattr(importlib.import_module(module), function)
+        sys.setprofile(note)
+        run()
+        sys.setprofile(None)
+    files = [file for file, _ in seen]
+    changes = sum(a != b for a, b in zip(files, files[1:], strict=False))
+    print(
+        f"one booking and its delivery: {len(set(seen))} functions in {len(set(files))} files, {changes} changes of file"
+    )
+    print("  " + " ".join(dict.fromkeys(files)))
+    sys.stdout.flush()
+    os._exit(0)  # the engine's threads are not waited for
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkout", nargs="?", default=".")
+    parser.add_argument("--engine", help="e.g. calapp.deliveries.jobs:deliver_due")
+    chosen = parser.parse_args()
+    top = pathlib.Path(chosen.checkout).resolve()
+    source_figures(top)
+    if chosen.engine:
+        booking_way(top, chosen.engine)
