@@ -2,14 +2,14 @@
 
     python -m tools.house [CHECKOUT] [--engine MODULE:FUNCTION]
 
-Without --engine: the figures that can be read from the source. With it, the way of one booking is traced too: the
-checkout's own Python must run it, and FUNCTION (no arguments) must deliver what is due and return.
+Without --engine: the figures that can be read from the source. With it, the way of one booking is traced too:
+the checkout's own Python must run it, and FUNCTION (no arguments) must deliver what is due and return.
 """
 
 import argparse
 import ast
 import collections
-import datetime
+import itertools
 import os
 import pathlib
 import re
@@ -63,14 +63,16 @@ def source_figures(root: pathlib.Path) -> None:
                 homes[node.name].add(path)
     double = sorted(name for name, paths in homes.items() if len(paths) > 1)
     lengths = [body_lines(node) for node in all_functions]
+    total = sum(lines.values())
+    print(f"lines {total}, modules {len(trees)} (median {statistics.median(lines.values()):.0f} lines)")
     print(
-        f"lines {sum(lines.values())}, modules {len(trees)} (median {statistics.median(lines.values()):.0f} lines)"
+        f"functions {len(lengths)}, lines per function {total / len(lengths):.1f}, "
+        f"body median {statistics.median(lengths):.0f}, longest {max(lengths)}"
     )
     print(
-        f"functions {len(lengths)}, lines per function {sum(lines.values()) / len(lengths):.1f}, body median {statistics.median(lengths):.0f}, longest {max(lengths)}"
-    )
-    print(
-        f"private {100 * len(private) / len(lengths):.0f} %, used exactly once {100 * len(once) / len(lengths):.0f} %, of these at most {SHORT} lines {len(crumbs)}"
+        f"private {100 * len(private) / len(lengths):.0f} %, "
+        f"used exactly once {100 * len(once) / len(lengths):.0f} %, "
+        f"of these at most {SHORT} lines {len(crumbs)}"
     )
     print(f"class names in two modules {len(double)}: {' '.join(double)}")
 
@@ -119,9 +121,9 @@ def booking_way(root: pathlib.Path, engine: str) -> None:
             seen.append((os.path.relpath(name, root), frame.f_code.co_name))
 
     sys.setprofile(note)
-    answer = client.post("/rick/quick-chat?metadata[user_id]=123", data=fields)
+    response = client.post("/rick/quick-chat?metadata[user_id]=123", data=fields)
     sys.setprofile(None)
-    assert answer.status_code == 303, f"the booking answered {answer.status_code} on {datetime.date.today()}"
+    assert response.status_code == 303, f"the booking got {response.status_code}"
     module, function = engine.split(":")
     with app.app_context():
         run = getattr(importlib.import_module(module), function)
@@ -129,9 +131,10 @@ def booking_way(root: pathlib.Path, engine: str) -> None:
         run()
         sys.setprofile(None)
     files = [file for file, _ in seen]
-    changes = sum(a != b for a, b in zip(files, files[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(files))
     print(
-        f"one booking and its delivery: {len(set(seen))} functions in {len(set(files))} files, {changes} changes of file"
+        f"one booking and its delivery: {len(set(seen))} functions in {len(set(files))} files, "
+        f"{changes} changes of file"
     )
     print("  " + " ".join(dict.fromkeys(files)))
     sys.stdout.flush()
