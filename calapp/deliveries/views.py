@@ -89,7 +89,7 @@ def _common() -> dict[str, object]:
     }
 
 
-@blueprint.post(f"{PATH}/<int:delivery_id>/resend")
+@blueprint.post(f"{PATH}/<int:delivery_id>/resend", endpoint="resend")
 def resend_delivery(webhook_id: int, delivery_id: int) -> Response:
     """Send a delivery once more, with the body that it had or with the webhook's current template."""
     given = request.form.get("template", "")

@@ -93,7 +93,11 @@ def _named(response: Response) -> dict[str, object]:
     if response.status_code == 404:
         return {}
     named = {name: value for name, value in values.items() if name in NAMES or isinstance(value, int)}
-    if request.endpoint is not None and request.endpoint.startswith("bookings.") and "uid" in values:
+    if (
+        request.endpoint is not None
+        and request.endpoint.startswith(("bookings.", "host_bookings."))
+        and "uid" in values
+    ):
         named["booking"] = logs.shortened(str(values["uid"]))
     return named
 

@@ -198,8 +198,7 @@ def test_d3_a_dead_endpoint_costs_one_probe_for_each_step(
 def test_d3_waiting_retries_come_due_in_steps(
     fail, answers, happen, deliver, session, clock, monkeypatch, change
 ) -> None:
-    monkeypatch.setattr(store, "STEP", 2)
-    monkeypatch.setattr("calapp.deliveries.store.STEP", 2)
+    monkeypatch.setattr(store, "RELEASE_STEP", 2)
     webhook = fail(4, AWAY)
     answers.clear()
     happen("good")
@@ -215,8 +214,7 @@ def test_d3_waiting_retries_come_due_in_steps(
 def test_d3_what_was_released_and_fails_again_keeps_to_its_schedule(
     fail, receiver, happen, deliver, session, monkeypatch
 ) -> None:
-    monkeypatch.setattr(store, "STEP", 2)
-    monkeypatch.setattr("calapp.deliveries.store.STEP", 2)
+    monkeypatch.setattr(store, "RELEASE_STEP", 2)
     fail(4, AWAY)
     happen("good")
     deliver()

@@ -82,7 +82,7 @@ def listen(app: Flask, server: Receiver, receiver: Receiver) -> Iterator[Listen]
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "LEAST_BETWEEN", 0.0)
-    monkeypatch.setattr(listen, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(feeds, "FIRST_PAUSE", 0.05)
 
 
 def asked(server: Receiver) -> list[str]:
