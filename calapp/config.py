@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from click import ClickException
 
 from calapp import limits
+from calapp.text import whole_number
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -31,8 +32,8 @@ class BadSetting(ClickException):
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else low - 1
-        if not low <= number <= high:
+        number = whole_number(text)
+        if number is None or not low <= number <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return number
 

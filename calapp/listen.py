@@ -18,6 +18,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries.feed import LATEST
 from calapp.deliveries.signing import JSON_TYPE, new_secret, request_headers
+from calapp.text import whole_number
 from calapp.webhooks.schemas import SECRET_PREFIX, secret_problem
 
 TAKEN = (
@@ -191,8 +192,7 @@ def _message(answer: requests.Response) -> str:
 
 
 def _retry_after(answer: requests.Response) -> float:
-    text = answer.headers.get("Retry-After", "")
-    return min(float(text), 300) if text.isascii() and text.isdigit() else 0
+    return min(whole_number(answer.headers.get("Retry-After", "")) or 0, 300)
 
 
 PATIENCE = 30.0  # seconds for an answer; people stop in debuggers

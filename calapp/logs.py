@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from calapp.clock import iso_milliseconds
 from calapp.config import Settings
 from calapp.text import clean
 
@@ -49,9 +50,8 @@ class Objects(Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record, with what it was told to carry and the traceback of an error."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         made = {
-            "time": at.replace("+00:00", "Z"),
+            "time": iso_milliseconds(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "process": self.process,
             "logger": record.name,

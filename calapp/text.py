@@ -49,6 +49,14 @@ def is_storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
+def whole_number(text: str, *, digits: int = 18) -> int | None:
+    """Return the number that a text of ASCII digits writes; None for all else, and for more than `digits`.
+
+    Eighteen are what both databases hold. `str.isdigit` alone is true for "²" too, which `int` does not read.
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
 def clean_tree(tree: Any) -> Any:
     """Return parsed JSON with each of its texts clean, the keys of objects too."""
     if isinstance(tree, str):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calapp.incoming import Fields
-from calapp.text import clean, clean_tree, line
+from calapp.text import clean, clean_tree, line, whole_number
 
 ANYTHING = st.text(st.characters())  # surrogates too
 
@@ -56,3 +56,19 @@ def test_v3_names_and_values_of_fields_are_clean_but_for_secrets() -> None:
 
 def test_v3_a_tree_is_clean_at_every_depth() -> None:
     assert clean_tree({"a\0": ["b\x1b", {"c": "\x7fd"}], "n": 1.5}) == {"a": ["b", {"c": "d"}], "n": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ("007", 7),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, None),
+        ("²", None),
+        ("٣", None),
+        ("-1", None),
+        ("", None),
+    ],
+)
+def test_a_whole_number_is_a_few_ascii_digits(given: str, number: int | None) -> None:
+    assert whole_number(given) == number

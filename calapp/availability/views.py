@@ -15,6 +15,7 @@ from calapp.db import db, transaction
 from calapp.errors import Invalid
 from calapp.htmx import redirect_to
 from calapp.local_time import known_zone, zone_note
+from calapp.text import whole_number
 
 blueprint = Blueprint("availability", __name__)
 blueprint.before_request(require_host)
@@ -92,8 +93,8 @@ def edited(week: dict[int, list[Typed]], action: str, form: MultiDict[str, str])
     if match := COPY.fullmatch(action):
         day = int(match[1])
         for to in form.getlist(f"copy-{day}-to"):
-            if to.isdigit() and int(to) < 7:
-                week[int(to)] = list(week[day])
+            if (other := whole_number(to)) is not None and other < 7:
+                week[other] = list(week[day])
     return week
 
 

@@ -16,8 +16,7 @@ from calapp.availability.slots import by_local_date, labels
 from calapp.bookings import times
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import Metadata, carried, of_pairs, read_instant
-from calapp.clock import now
-from calapp.deliveries.outbox import instant as written
+from calapp.clock import iso_seconds, now
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
 from calapp.local_time import known_zone
@@ -198,7 +197,7 @@ def _weeks(
 
 def _times(free: Sequence[datetime], state: State) -> list[Time]:
     texts = labels(free, state.zone, twelve=state.twelve)
-    return [Time(text, written(start)) for start, text in zip(free, texts, strict=True)]
+    return [Time(text, iso_seconds(start)) for start, text in zip(free, texts, strict=True)]
 
 
 def _next_free(session: Session, event_type: EventType, zone: ZoneInfo, first: date) -> date | None:

@@ -19,6 +19,7 @@ from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.mail import count_parked, parked_about
+from calapp.text import whole_number
 
 blueprint = Blueprint("host_bookings", __name__)
 
@@ -100,9 +101,8 @@ def no_show(uid: str) -> ResponseReturnValue:
 def _list(tab: Tab) -> Response:
     host = current_host()
     search = request.args.get("q", "")[:100]
-    page = request.args.get("page", "1")
-    number = min(max(int(page), 1), 10_000) if page.isascii() and page.isdigit() and len(page) < 6 else 1
-    found = lists.listing(db.session(), host.id, tab, search=search, page=number)
+    page = min(whole_number(request.args.get("page", ""), digits=5) or 1, 10_000)
+    found = lists.listing(db.session(), host.id, tab, search=search, page=page)
     return page_or_fragment(
         "bookings/host/list.html",
         "bookings/host/_list.html",

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from calapp.bookings.models import Attendee, Booking
-from calapp.deliveries.outbox import instant
+from calapp.clock import iso_seconds
 from calapp.local_time import known_zone, zone_of
 
 LANGUAGE = {"locale": "en"}
@@ -21,8 +21,8 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "eventDescription": event_type.description,
         "description": booking.notes,
         "additionalNotes": booking.notes,
-        "startTime": instant(booking.starts_at),
-        "endTime": instant(booking.ends_at),
+        "startTime": iso_seconds(booking.starts_at),
+        "endTime": iso_seconds(booking.ends_at),
         "length": int((booking.ends_at - booking.starts_at).total_seconds() // 60),
         "uid": booking.uid,
         "bookingId": booking.id,
@@ -74,8 +74,8 @@ def _former(booking: Booking) -> dict[str, Any]:
     return {
         "rescheduleUid": former.uid,
         "rescheduleId": former.id,
-        "rescheduleStartTime": instant(former.starts_at),
-        "rescheduleEndTime": instant(former.ends_at),
+        "rescheduleStartTime": iso_seconds(former.starts_at),
+        "rescheduleEndTime": iso_seconds(former.ends_at),
         "rescheduledBy": former.rescheduled_by,
         "reschedulingReason": former.rescheduling_reason or "",
     }

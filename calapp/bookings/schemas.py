@@ -22,9 +22,8 @@ from calapp.accounts.schemas import is_zone
 from calapp.bookings.lists import Order, Tab, Wanted
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, Status
 from calapp.bookings.visitors import has_web_address, mailbox_of
-from calapp.clock import now
+from calapp.clock import iso_seconds, now
 from calapp.config import settings
-from calapp.deliveries.outbox import instant
 from calapp.errors import Invalid
 from calapp.local_time import known_zone
 from calapp.rate_limits import client_network
@@ -446,7 +445,7 @@ class BookingBody(Body):
         """Return the booking as forms check it; `address` is a visitor's."""
         notes = self.booking_fields_responses.get("notes", "")
         return RawBooking(
-            start=instant(self.start) if self.start.microsecond == 0 else "",
+            start=iso_seconds(self.start) if self.start.microsecond == 0 else "",
             name=self.attendee.name,
             email=self.attendee.email,
             time_zone=self.attendee.time_zone,

@@ -16,10 +16,9 @@ from calapp.bookings import calendar, formatting, schemas, service, times
 from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import LEFT_OUT, MoveRequest, checked, checked_move, long_text
-from calapp.clock import now
+from calapp.clock import iso_seconds, now
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.deliveries.outbox import instant
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken, TooMany
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
@@ -370,7 +369,7 @@ FILTERS = {
     "zone_label": zone_label,
     "line": line,
     "minutes": formatting.length,
-    "instant": instant,
+    "instant": iso_seconds,
 }
 for name, function in FILTERS.items():
     blueprint.add_app_template_filter(function, name)

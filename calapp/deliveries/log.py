@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from calapp.db import database_now
 from calapp.deliveries.models import Attempt, Delivery, Event, State
+from calapp.text import whole_number
 from calapp.webhooks.triggers import Trigger
 
 NEWEST = 200  # tries of one webhook that are looked at
@@ -172,13 +173,9 @@ def read_filter(given: Mapping[str, str]) -> Filter:
         trigger=trigger if trigger in {str(one) for one in Trigger} else "",
         booking=given.get("booking", "").strip()[:40],
         text=given.get("text", "").strip()[:200],
-        before=_number(given.get("before", "")),
-        after=_number(given.get("after", "")),
+        before=whole_number(given.get("before", "")),
+        after=whole_number(given.get("after", "")),
     )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def row_of(session: Session, delivery_id: int) -> Row[Any]:

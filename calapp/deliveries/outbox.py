@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from calapp import limits, logs
 from calapp.accounts.models import User
 from calapp.broker import nudge
+from calapp.clock import iso_milliseconds
 from calapp.db import AfterCommit, after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
 from calapp.deliveries.models import Delivery, Event, State, stands
@@ -29,21 +30,11 @@ def new_event_id() -> str:
     return f"evt_{secrets.token_hex(12)}"
 
 
-def instant(moment: datetime) -> str:
-    """Write an instant as payloads do: 2027-01-05T10:00:00Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def instant_ms(moment: datetime) -> str:
-    """Write an instant with milliseconds, as createdAt does: 2027-01-04T09:30:00.000Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def envelope(event_id: str, trigger: str, created_at: datetime, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Wrap a payload as Cal.com does, with our `id` beside it."""
     return {
         "triggerEvent": trigger,
-        "createdAt": instant_ms(created_at),
+        "createdAt": iso_milliseconds(created_at),
         "id": event_id,
         "payload": dict(payload),
     }

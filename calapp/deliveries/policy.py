@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
+from calapp.text import whole_number
+
 MAX_HOLD = 24 * 3600  # seconds that a Retry-After is honoured for at most
 MAX_WEBHOOK_DELAY = 30 * 60  # seconds between the tries of a webhook that keeps failing
 FAILURES_BEFORE_HOLD = 5  # of the endpoint, in a row; from then on only one delivery is tried in a while
@@ -62,8 +64,8 @@ def spread(seconds: float) -> float:
 def retry_after(value: str, at: datetime) -> int | None:
     """Read a Retry-After header, seconds or an HTTP date; None for nonsense, capped at 24 hours."""
     value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(int(value[:12]), MAX_HOLD)
+    if (asked := whole_number(value, digits=1000)) is not None:
+        return min(asked, MAX_HOLD)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError, IndexError):

@@ -14,6 +14,7 @@ from calapp import __version__
 from calapp.deliveries.exchange import Parcel
 from calapp.deliveries.store import Claim, Due, Target
 from calapp.errors import KeyDoesNotFit
+from calapp.text import whole_number
 from calapp.urls import sent_form
 from calapp.webhooks.schemas import is_reserved
 
@@ -61,10 +62,10 @@ def verify(secret: str, body: bytes, headers: dict[str, str]) -> bool:
     cal = headers.get("x-cal-signature-256", "")
     if hmac.compare_digest(cal.encode(), sign(secret, body).encode()):
         return True
-    timestamp = headers.get("webhook-timestamp", "")
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16):
+    timestamp = whole_number(headers.get("webhook-timestamp", ""))
+    if timestamp is None:
         return False
-    made = standard_signature(headers.get("webhook-id", ""), int(timestamp), body, [secret])
+    made = standard_signature(headers.get("webhook-id", ""), timestamp, body, [secret])
     given = headers.get("webhook-signature", "").split(" ")
     return any(hmac.compare_digest(one.encode(), made.encode()) for one in given)
 

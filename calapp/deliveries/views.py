@@ -15,6 +15,7 @@ from calapp.deliveries.resend import Window
 from calapp.errors import AppError, Conflict, Invalid, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import instant_of, zone_label, zone_of
+from calapp.text import whole_number
 from calapp.webhooks.service import own_webhook
 from calapp.webhooks.triggers import Trigger
 
@@ -35,8 +36,7 @@ def pause(look: int) -> int:
 
 def look_number() -> int:
     """Return how often the page has looked already, as it says itself."""
-    text = request.args.get("look", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    return whole_number(request.args.get("look", ""), digits=5) or 0
 
 
 @blueprint.get(PATH, endpoint="index")

@@ -18,6 +18,7 @@ from calapp.integrations import service
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import Incoming
 from calapp.rate_limits import csrf
+from calapp.text import whole_number
 from calapp.webhooks.triggers import Trigger
 
 blueprint = Blueprint("inspector", __name__)
@@ -73,10 +74,6 @@ def calendar(token: str) -> Response:
 PAUSES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 10, 10, 20, 30)  # seconds between looks, ever slower while nothing comes
 
 
-def _number(text: str | None, otherwise: int = 0) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else otherwise
-
-
 @blueprint.get("/integrations/inspector")
 def inspector() -> str:
     """Show what the inspector got."""
@@ -120,7 +117,8 @@ def inspector_requests() -> Response:
     """Show what came after a request; while nothing comes the page looks ever more slowly."""
     if not is_htmx():
         return redirect_to(url_for(".inspector"))
-    after, look = _number(request.args.get("after")), min(_number(request.args.get("look")), 1000)
+    after = whole_number(request.args.get("after", "")) or 0
+    look = whole_number(request.args.get("look", ""), digits=3) or 0
     found = _requests(after, look + 1)
     if found["requests"]:
         found |= {"look": 0, "pause": PAUSES[0]}
@@ -138,15 +136,15 @@ def set_inspector() -> Response:
     with transaction() as session:
         found = service.inspector_for(session, current_host().id)
         if not errors:
-            service.set_answers(found, **{name: _number(text) for name, text in typed.items()})
+            service.set_answers(found, **{name: whole_number(text) or 0 for name, text in typed.items()})
     if errors:
         return make_response(_page(found, typed, errors), 422)
     return redirect_to(url_for(".inspector"), "Saved.")
 
 
 def _problem(name: str, text: str) -> str:
-    highest = service.HIGHEST[name]
-    good = not text or _number(text, highest + 1) <= highest
+    highest, number = service.HIGHEST[name], whole_number(text or "0")
+    good = number is not None and number <= highest
     return "" if good else f"Please give a whole number from 0 to {highest:,}."
 
 

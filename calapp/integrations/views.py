@@ -25,7 +25,7 @@ from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, page_or_frag
 from calapp.integrations import service
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
-from calapp.text import line
+from calapp.text import line, whole_number
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
@@ -81,8 +81,8 @@ class Listing:
 def read_wanted(given: Mapping[str, str]) -> Wanted:
     """Read what is wanted from an address; what cannot be read lets everything through."""
     state, page = given.get("state", ""), given.get("page", "")
-    number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
-    return Wanted(given.get("find", "").strip()[:200], state if state in STATES else "", max(1, number))
+    number = whole_number(page, digits=5) or 1
+    return Wanted(given.get("find", "").strip()[:200], state if state in STATES else "", number)
 
 
 def listing_of(webhooks: Sequence[Webhook], wanted: Wanted) -> Listing:

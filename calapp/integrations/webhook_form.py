@@ -27,6 +27,7 @@ from calapp.integrations import service
 from calapp.integrations.ping import PingResult, PingTarget, ping
 from calapp.integrations.samples import preview_of, sample_envelope, variables_of
 from calapp.integrations.views import list_address, list_answer, webhooks_html
+from calapp.text import whole_number
 from calapp.urls import trimmed
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Settling, Webhook, overlap_until
@@ -133,7 +134,8 @@ def _header(row: HeaderRow) -> Header:
 def _event_type_id(text: str) -> int | None:
     if not text:
         return None
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else NO_EVENT_TYPE
+    number = whole_number(text, digits=9)
+    return NO_EVENT_TYPE if number is None else number
 
 
 def box_of(webhook: Webhook) -> Box:
@@ -286,7 +288,9 @@ def create_inspector_webhook() -> Response:
     """Make a webhook that leads to the built-in inspector."""
     with transaction() as session:
         service.add_inspector_webhook(session, current_host().id)
-    return redirect_to(url_for(".inspector"), "The inspector listens. Book a meeting and watch it arrive.")
+    return redirect_to(
+        url_for("inspector.inspector"), "The inspector listens. Book a meeting and watch it arrive."
+    )
 
 
 @blueprint.get(f"{WEBHOOK}/edit")
@@ -419,8 +423,8 @@ def ping_webhook(webhook_id: int) -> Response:
 @blueprint.post("/integrations/webhooks/ping")
 def ping_box() -> Response:
     """Send a ping with what stands in the box, saved or not."""
-    number = request.form.get("webhook_id", "")
-    webhook = own_webhook(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else None
+    number = whole_number(request.form.get("webhook_id", ""))
+    webhook = own_webhook(number) if number is not None else None
     box = read_box(request.form, webhook)
     # What a ping needs is the address; which triggers are chosen, it does not care.
     draft = replace(box.wanted(), triggers=box.triggers or ("BOOKING_CREATED",))

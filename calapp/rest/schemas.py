@@ -7,14 +7,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
+from calapp.clock import iso_milliseconds
 from calapp.db import LARGEST
 
 MOST = 250  # rows of one page
-
-
-def written(moment: datetime) -> str:
-    """Write an instant as Cal.com's API does: 2027-01-05T10:00:00.000Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _sensible(moment: datetime) -> datetime:
@@ -24,7 +20,9 @@ def _sensible(moment: datetime) -> datetime:
 
 
 Instant = Annotated[
-    AwareDatetime, AfterValidator(_sensible), PlainSerializer(written, return_type=str, when_used="json")
+    AwareDatetime,
+    AfterValidator(_sensible),
+    PlainSerializer(iso_milliseconds, return_type=str, when_used="json"),
 ]
 
 

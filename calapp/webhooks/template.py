@@ -16,6 +16,7 @@ from urllib.parse import quote_plus
 
 from calapp import limits
 from calapp.errors import Invalid
+from calapp.text import whole_number
 
 JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -297,8 +298,9 @@ def _walked(values: Any, path: str) -> Any:
                 return _walked(values[path[:cut]], path[cut + 1 :])
         return MISSING
     head, _, rest = path.partition(".")
-    if isinstance(values, list) and head.isascii() and head.isdigit() and int(head[:6]) < len(values):
-        item = values[int(head[:6])]
+    at = whole_number(head)
+    if isinstance(values, list) and at is not None and at < len(values):
+        item = values[at]
         return _walked(item, rest) if rest else item
     return MISSING
 

@@ -131,7 +131,7 @@ def test_the_range_whose_button_was_pressed_is_removed(rick_client: FlaskClient)
 
 @pytest.mark.parametrize("action", ["add-7", "remove-0-99", "copy-0", "x", "remove-0-"])
 def test_an_odd_button_changes_nothing(rick_client: FlaskClient, hours, action: str) -> None:
-    answer = rick_client.post(PAGE, data=OFFICE | {"action": action, "copy-0-to": ["9", "x"]})
+    answer = rick_client.post(PAGE, data=OFFICE | {"action": action, "copy-0-to": ["9", "x", "²"]})
     assert rows(answer.text, 0) == [("09:00", "17:00")]
     assert hours().weekly[0] == [Range(540, 1020)]
 

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from calapp.availability.models import WeeklyHours
 from calapp.bookings import service, visitors
 from calapp.bookings.models import Booking, Status, VisitorAct
+from calapp.clock import iso_seconds
 from calapp.config import Settings, use
 from calapp.db import transaction
-from calapp.deliveries.outbox import instant
 from calapp.event_types.models import EventType
 from calapp.mail import Mail
 from calapp.privacy.service import erase_visitor
@@ -45,7 +45,7 @@ def limited(app):
 
 
 def quarter(number: int) -> str:
-    return instant(TUESDAY_TEN + timedelta(minutes=15 * number))
+    return iso_seconds(TUESDAY_TEN + timedelta(minutes=15 * number))
 
 
 def send(client: FlaskClient, number: int = 0, *, address: str = ONE, path: str = "/rick/quick-chat", **form):

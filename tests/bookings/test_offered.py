@@ -16,9 +16,9 @@ from sqlalchemy import delete
 from calapp.availability import service as availability
 from calapp.bookings import times
 from calapp.bookings.models import Attendee, Booking, BusySlot
+from calapp.clock import iso_seconds
 from calapp.config import Settings
 from calapp.db import db, transaction
-from calapp.deliveries.outbox import instant
 from calapp.event_types.models import EventType
 from calapp.local_time import spoken_date
 from tests.availability.test_slots import CHANGES, ZONES, ranges
@@ -111,7 +111,7 @@ def test_a_start_is_free_exactly_when_it_is_shown(client, week_of, quick_chat, w
     for cell in cells:
         start = midnight + timedelta(minutes=5 * cell)
         if start.astimezone(ZoneInfo(visitor)).date() == day:
-            assert times.is_free(db.session(), quick_chat, start) == (instant(start) in shown)
+            assert times.is_free(db.session(), quick_chat, start) == (iso_seconds(start) in shown)
 
 
 @around_changes
@@ -139,7 +139,7 @@ def test_a_time_that_is_not_shown_is_refused(client, week_of, week, cell) -> Non
     week_of(*hours_and_rules, present)
     midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(visitor)).astimezone(UTC)
     start = midnight + timedelta(minutes=5 * cell)
-    form = FORM | {"start": instant(start), "time_zone": visitor}
+    form = FORM | {"start": iso_seconds(start), "time_zone": visitor}
     local = start.astimezone(ZoneInfo(visitor)).date()
-    expected = 303 if instant(start) in slots_of(client, local, visitor) else 409
+    expected = 303 if iso_seconds(start) in slots_of(client, local, visitor) else 409
     assert client.post("/rick/quick-chat", data=form).status_code == expected

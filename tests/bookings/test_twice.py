@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from calapp.bookings.maintenance import tell_meetings
 from calapp.bookings.models import Booking
+from calapp.clock import iso_seconds
 from calapp.config import Settings
 from calapp.deliveries.models import Event
-from calapp.deliveries.outbox import instant
 from calapp.mail import Mail
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.conftest import on_both_databases, signed_in
@@ -58,7 +58,7 @@ def asking(quick_chat, change):
 
 
 def move_to(start: datetime, **more: str) -> dict[str, str]:
-    return {"start": instant(start), "reason": "Train is late", **more}
+    return {"start": iso_seconds(start), "reason": "Train is late", **more}
 
 
 def test_two_confirmations_at_once_tell_it_once(asking, book, at_once, triggers) -> None:
@@ -123,7 +123,7 @@ def test_two_bookings_move_into_each_others_time(book, at_once, session, trigger
 
 def test_a_double_click_moves_once(client, book, monday, triggers) -> None:
     path = f"/booking/{book().uid}/reschedule"
-    page = client.get(f"{path}?slot={instant(NOON)}").text
+    page = client.get(f"{path}?slot={iso_seconds(NOON)}").text
     attempt = page.split('name="attempt" value="')[1].split('"')[0]
     monday.shift(5)
     answers = [client.post(path, data=move_to(NOON, attempt=attempt)) for _ in range(2)]
@@ -133,7 +133,7 @@ def test_a_double_click_moves_once(client, book, monday, triggers) -> None:
 
 def test_v9_a_move_form_sent_again_with_another_time_moves_again(client, book, monday, session) -> None:
     path = f"/booking/{book().uid}/reschedule"
-    page = client.get(f"{path}?slot={instant(NOON)}").text
+    page = client.get(f"{path}?slot={iso_seconds(NOON)}").text
     attempt = page.split('name="attempt" value="')[1].split('"')[0]
     monday.shift(5)
     wanted = [NOON, NOON + timedelta(hours=1), NOON]
@@ -148,7 +148,7 @@ def test_the_same_form_at_once_books_once(quick_chat, client, at_once, monday, s
     page = client.get("/rick/quick-chat?slot=2027-01-05T10:00:00Z").text
     form = {
         "attempt": page.split('name="attempt" value="')[1].split('"')[0],
-        "start": instant(TUESDAY_TEN),
+        "start": iso_seconds(TUESDAY_TEN),
         "name": "Ada",
         "email": "ada@example.com",
         "time_zone": "UTC",

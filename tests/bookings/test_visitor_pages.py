@@ -10,8 +10,8 @@ from icalendar import Calendar
 
 from calapp.bookings import service
 from calapp.bookings.maintenance import tell_meetings
+from calapp.clock import iso_seconds
 from calapp.db import transaction
-from calapp.deliveries.outbox import instant
 from tests.bookings.conftest import TUESDAY_TEN
 
 NOON = TUESDAY_TEN + timedelta(hours=2)
@@ -29,7 +29,7 @@ def text_of(client: FlaskClient, path: str, **form: str) -> str:
 
 def move(client: FlaskClient, uid: str, **more: str) -> str:
     """Move a booking to noon; return the path of the new one."""
-    form = {"start": instant(NOON), "reason": "Train is late", **more}
+    form = {"start": iso_seconds(NOON), "reason": "Train is late", **more}
     answer = client.post(f"/booking/{uid}/reschedule", data=form)
     assert answer.status_code == 303
     return answer.location
@@ -131,7 +131,7 @@ def test_a_host_who_moves_leaves_the_visitor_their_zone(rick_client: FlaskClient
 def test_a_time_that_is_taken_meanwhile_keeps_the_reason(client: FlaskClient, book) -> None:
     booking = book()
     book(NOON)
-    form = {"start": instant(NOON), "reason": "Train & strike"}
+    form = {"start": iso_seconds(NOON), "reason": "Train & strike"}
     answer = client.post(f"/booking/{booking.uid}/reschedule", data=form)
     assert answer.status_code == 409
     assert 'name="reason" value="Train &amp; strike"' in answer.text
@@ -140,7 +140,7 @@ def test_a_time_that_is_taken_meanwhile_keeps_the_reason(client: FlaskClient, bo
 def test_a_move_of_what_was_cancelled_meanwhile_says_so(client: FlaskClient, book) -> None:
     booking = book()
     text_of(client, f"/booking/{booking.uid}/cancel", reason="Ill")
-    answer = client.post(f"/booking/{booking.uid}/reschedule", data={"start": instant(NOON)})
+    answer = client.post(f"/booking/{booking.uid}/reschedule", data={"start": iso_seconds(NOON)})
     assert answer.status_code == 409
     assert "This booking is cancelled already." in answer.text
 
@@ -173,7 +173,7 @@ def test_a_meeting_that_has_begun_cannot_be_moved(client: FlaskClient, book, mon
     path = f"/booking/{book().uid}"
     monday.move_to(TUESDAY_TEN)
     assert client.get(f"{path}/reschedule").location == path
-    assert client.post(f"{path}/reschedule", data={"start": instant(NOON)}).status_code == 409
+    assert client.post(f"{path}/reschedule", data={"start": iso_seconds(NOON)}).status_code == 409
 
 
 def test_a_booking_that_waits_for_the_host_says_so(client, book, quick_chat, change) -> None:
@@ -240,7 +240,7 @@ def test_a_deleted_event_type_is_not_offered_again(client, book, quick_chat, cha
 def test_a_reschedule_link_adds_metadata(client, book, session) -> None:
     old = book().uid
     path = f"/booking/{old}/reschedule?metadata[user_id]=666&metadata[campaign]=spring"
-    answer = client.post(path, data={"start": instant(NOON)})
+    answer = client.post(path, data={"start": iso_seconds(NOON)})
     moved = service.find(session, answer.location.rpartition("/")[2])
     assert moved.link_metadata == {"user_id": "123", "campaign": "spring"}
 

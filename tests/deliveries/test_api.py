@@ -8,10 +8,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.clock import now
+from calapp.clock import iso_milliseconds, now
 from calapp.deliveries import engine
 from calapp.deliveries.models import Event
-from calapp.rest.schemas import written
 from calapp.webhooks.models import Webhook
 from tests.api.conftest import Client, KeyMaker, details, message
 from tests.receiver import Receiver, answer
@@ -29,7 +28,7 @@ def log_of(client: Client, webhook: Webhook, query: str = "") -> tuple[list[Any]
 
 
 def window(**more: object) -> dict[str, object]:
-    return {"from": written(now() - DAY), "to": written(now() + DAY), **more}
+    return {"from": iso_milliseconds(now() - DAY), "to": iso_milliseconds(now() + DAY), **more}
 
 
 def ids(receiver: Receiver) -> list[str]:

@@ -5,13 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from calapp.clock import now
+from calapp.clock import iso_milliseconds, now
 from calapp.db import database_now, transaction
 from calapp.deliveries import resend
 from calapp.deliveries.formatting import next_step
 from calapp.deliveries.models import Delivery
 from calapp.monitoring.service import oldest_waiting
-from calapp.rest.schemas import written
 from tests.receiver import answer
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -47,7 +46,7 @@ def test_d4_the_later_of_row_and_webhook_is_shown_and_why(
     at = now().replace(microsecond=0)
     change(webhook, failures=7, **{name: at + delay for name, delay in values.items()})
     moment, reason, text = shown()
-    assert (moment, reason) == (written(at + HOUR), because)
+    assert (moment, reason) == (iso_milliseconds(at + HOUR), because)
     assert words in text
     assert f"{at + HOUR:%H:%M:%S}" in text
 

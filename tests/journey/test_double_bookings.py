@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Booking
-from calapp.clock import now
+from calapp.clock import iso_seconds, now
 from calapp.config import Settings
 from calapp.deliveries.models import Event
-from calapp.deliveries.outbox import instant
 from calapp.event_types.models import EventType
 from tests.conftest import on_both_databases
 from tests.journey.rivals import Wish, race
@@ -53,7 +52,7 @@ def monday_in_berlin(hour: int, minute: int = 0) -> datetime:
 
 
 def wish(length: int, start: datetime) -> Wish:
-    return f"/rick/{length}min", instant(start)
+    return f"/rick/{length}min", iso_seconds(start)
 
 
 def test_overlapping_wishes_have_one_winner(settings: Settings, lengths: list[int], session: Session) -> None:

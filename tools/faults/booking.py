@@ -9,9 +9,9 @@ from sqlalchemy import func, select, text
 
 from calapp import config
 from calapp.bookings.models import Booking, BusySlot
+from calapp.clock import iso_seconds
 from calapp.db import transaction
 from calapp.deliveries.models import Delivery, Event
-from calapp.deliveries.outbox import instant
 from tests.journey.rivals import race
 from tools.faults.report import Finding, experiment
 from tools.faults.world import Posted, World
@@ -88,7 +88,7 @@ def overlap(finding: Finding, world: World, rounds: int) -> None:
     noon = world.first + timedelta(hours=12)
     wishes = [
         [
-            ("/rick/chat", instant(noon + timedelta(hours=turn, minutes=5 * (number % 5))))
+            ("/rick/chat", iso_seconds(noon + timedelta(hours=turn, minutes=5 * (number % 5))))
             for turn in range(rounds)
         ]
         for number in range(20)
