@@ -151,6 +151,9 @@ POST    /v2/webhooks/<webhook_id>/ping                                       own
 POST    /v2/webhooks/<webhook_id>/replay                                     own-key
 GET     /v2/webhooks/<webhook_id>/replay                                     own-key
 DELETE  /v2/webhooks/<webhook_id>/replay                                     own-key
+GET     /v2/webhooks/<webhook_id>/parked                                     own-key
+POST    /v2/webhooks/<webhook_id>/parked/release                             own-key
+POST    /v2/webhooks/<webhook_id>/parked/discard                             own-key
 """
 # What a request needs to get as far as the row that it is about.
 JSON_BODIES = {

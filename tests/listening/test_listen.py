@@ -138,7 +138,7 @@ def test_an_error_is_an_answer(listen: Listen, server: Receiver, receiver: Recei
 def test_no_answer_in_time_is_not_sent_again(
     listen: Listen, server: Receiver, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "PATIENCE", 0.2)
+    monkeypatch.setattr(feeds, "PATIENCE", 0.2)
     server.behave = saying(page((1, "{}")), END)
     receiver.behave = lambda own, connection: (own.read(connection), time.sleep(0.5))
     result = listen()

@@ -18,7 +18,7 @@ from calapp.integrations.samples import sample_life
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-RESULTS = ROOT / "tests" / "bench" / "RESULTS.md"
+RESULTS = ROOT / "tools" / "bench" / "RESULTS.md"
 GUIDE = ROOT / "docs" / "webhooks.md"
 AT = datetime(2027, 1, 4, 9, 30, tzinfo=UTC)
 HOST = {
