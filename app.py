@@ -134,4 +134,3 @@ def register_pages(app: Flask) -> None:
     ):  # fmt: skip
         app.register_blueprint(views.blueprint)
     app.register_blueprint(inspector.hooks)
-    app.jinja_env.globals["endpoint_exists"] = app.view_functions.__contains__

@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import User
 from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_user, find_user, password_fits
-from calapp.availability.models import WeeklyHours
-from calapp.config import settings
 from calapp.deliveries.signing import new_secret
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector
+from calapp.integrations.service import inspector_url
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 
@@ -22,18 +21,18 @@ PASSWORD = "demo"  # noqa: S105 (known to everybody, so the demo host is made on
 
 
 def is_empty(session: Session) -> bool:
-    """Say whether nobody has signed up yet."""
+    """Return whether nobody has signed up yet."""
     return not session.scalar(select(func.count()).select_from(User))
 
 
 def demo_stands(session: Session) -> bool:
-    """Say whether the demo host is there with the password that is printed."""
+    """Return whether the demo host exists with the password that is printed."""
     host = find_user(session, USERNAME)
     return host is not None and password_fits(host.password_hash, PASSWORD)
 
 
 def seed_demo(session: Session) -> User:
-    """Make the demo host, its event types and its webhook to the inspector; raise Invalid when it stands."""
+    """Make the demo host, its event types and its webhook to the inspector; raise Invalid when it exists."""
     host = create_user(
         session,
         username=USERNAME,
@@ -42,21 +41,19 @@ def seed_demo(session: Session) -> User:
         email="rick@example.com",
         time_zone=server_zone(),
     )
-    _give_hours(session, host)
     session.add_all(_event_types(host))
     inspector = Inspector(user_id=host.id)
     session.add(inspector)
     session.flush()  # gives the inspector its token, which the webhook's address carries
-    session.add(_webhook(inspector))
+    session.add(
+        Webhook(
+            user_id=host.id,
+            subscriber_url=inspector_url(inspector),
+            triggers=[trigger.value for trigger in SUBSCRIBABLE],
+            secret=new_secret(),
+        )
+    )
     return host
-
-
-def _give_hours(session: Session, host: User) -> None:
-    """Set Monday to Friday, 9 to 17, unless a newcomer has hours already."""
-    if session.scalar(select(WeeklyHours.id).where(WeeklyHours.user_id == host.id).limit(1)) is not None:
-        return
-    for day in range(5):
-        session.add(WeeklyHours(user_id=host.id, weekday=day, start_minute=9 * 60, end_minute=17 * 60))
 
 
 def _event_types(host: User) -> list[EventType]:
@@ -73,28 +70,15 @@ def _event_types(host: User) -> list[EventType]:
     ]
 
 
-def _webhook(inspector: Inspector) -> Webhook:
-    return Webhook(
-        user_id=inspector.user_id,
-        subscriber_url=_address(inspector),
-        triggers=[trigger.value for trigger in SUBSCRIBABLE],
-        secret=new_secret(),
-    )
-
-
-def _address(inspector: Inspector) -> str:
-    return f"{settings().base_url}/hooks/in/{inspector.token}"
-
-
 def move_inspectors(session: Session) -> None:
-    """Give webhooks to the built-in inspector the present address: the port may be another than last time."""
+    """Point the webhooks to the built-in inspector at its current address: the port may have changed."""
     for inspector in session.scalars(select(Inspector)):
         path = f"/hooks/in/{inspector.token}"
         webhooks = select(Webhook).where(
             Webhook.user_id == inspector.user_id, Webhook.subscriber_url.endswith(path, autoescape=True)
         )
         for webhook in session.scalars(webhooks):
-            webhook.subscriber_url = _address(inspector)
+            webhook.subscriber_url = inspector_url(inspector)
 
 
 def server_zone() -> str:

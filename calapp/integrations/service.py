@@ -55,7 +55,6 @@ class Verdict:
 class Checklist:
     """The first steps, each done or not."""
 
-    opened: bool
     booked: bool
     listening: bool  # a webhook leads to the inspector
 
@@ -189,7 +188,7 @@ def checklist(session: Session, user: User) -> Checklist | None:
         return None
     booked = bool(session.scalar(select(exists().where(Booking.host_id == user.id))))
     inspector = session.get(Inspector, user.id)
-    return Checklist(booked, booked, bool(inspector and leading_to(session, inspector)))
+    return Checklist(booked, bool(inspector and leading_to(session, inspector)))
 
 
 def finish_checklist(session: Session, user_id: int) -> None:
