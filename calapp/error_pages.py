@@ -1,4 +1,4 @@
-"""What went wrong, translated once into a page, a toast or the API's JSON; every answer's headers."""
+"""What went wrong, translated once into a page, a toast or the API's JSON; every response's headers."""
 
 import re
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ SENTENCES = {
     405: "This address cannot be used in this way.",
     413: "This is more than the server takes.",
     415: "Please send JSON, with the header Content-Type: application/json.",
-    500: "The fault is on our side and was noted. Nothing was saved; please try again.",
+    500: "The error is on our side and was noted. Nothing was saved; please try again.",
 }
 CODES = {
     400: "bad_request",
@@ -74,7 +74,7 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class ErrorResponse:
     """What to tell: the status, a word for programs, a sentence for people."""
 
     status: int
@@ -96,7 +96,7 @@ class Number(IntegerConverter):
 
 
 def register_error_pages(app: Flask) -> None:
-    """Answer every error of this app, and put the security headers on every answer."""
+    """Turn every error of this app into a response, and put the security headers on every response."""
     app.url_map.converters["int"] = Number
     app.register_error_handler(errors.AppError, _app_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -126,12 +126,13 @@ def _app_error(error: errors.AppError) -> AnyResponse:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     details = {name: value for name, value in error.details.items() if value is not None}
-    fault = Fault(status=status, code=error.code, message=error.message, details=details, headers=headers)
-    return answer(fault)
+    return respond(
+        ErrorResponse(status=status, code=error.code, message=error.message, details=details, headers=headers)
+    )
 
 
 def _unreadable(_error: ParseException) -> AnyResponse:
-    """Answer a body in pieces (Transfer-Encoding: chunked) that are not such."""
+    """Return 400 for a body in pieces (Transfer-Encoding: chunked) that are not such."""
     return _http_error(BadRequest())
 
 
@@ -146,44 +147,44 @@ def _http_error(error: HTTPException) -> AnyResponse:
         message = STALE_PAGE
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
     code = CODES.get(status, "error")
-    return answer(Fault(status=status, code=code, message=message, headers=headers))
+    return respond(ErrorResponse(status=status, code=code, message=message, headers=headers))
 
 
 def _database_away(error: OperationalError) -> AnyResponse:
-    current_app.logger.warning("The database did not answer: %s", error.orig)
+    current_app.logger.warning("The database did not respond: %s", error.orig)
     return _app_error(errors.Busy())
 
 
 def _beyond_a_column(error: DataError) -> AnyResponse:
-    """Answer what asked PostgreSQL for a number larger than any id; other bad data is a fault of ours."""
+    """Return 404 for what asked PostgreSQL for a number larger than any id; other bad data is our fault."""
     if not isinstance(error.orig, NumericValueOutOfRange):
         raise error
     return _app_error(errors.NotFound())
 
 
-def answer(fault: Fault) -> AnyResponse:
-    """Tell a fault in the form that was asked for."""
+def respond(error: ErrorResponse) -> AnyResponse:
+    """Show an error in the form that was asked for."""
     if is_api():
-        body = {"code": fault.code, "message": fault.message, "details": fault.details}
+        body = {"code": error.code, "message": error.message, "details": error.details}
         response = jsonify(status="error", error=body)
     elif is_htmx():
-        response = _fragment(fault)
+        response = _fragment(error)
     else:
-        title = TITLES.get(fault.status, "That did not work")
-        response = make_response(render_template("error.html", title=title, message=_whole_message(fault)))
-    response.status_code = fault.status
-    response.headers.update(fault.headers)
+        title = TITLES.get(error.status, "That did not work")
+        response = make_response(render_template("error.html", title=title, message=_whole_message(error)))
+    response.status_code = error.status
+    response.headers.update(error.headers)
     return response
 
 
-def _whole_message(fault: Fault) -> str:
+def _whole_message(error: ErrorResponse) -> str:
     """Return the sentence and those of the fields."""
-    return " ".join([fault.message, *(text for text in fault.details.values() if isinstance(text, str))])
+    return " ".join([error.message, *(text for text in error.details.values() if isinstance(text, str))])
 
 
-def _fragment(fault: Fault) -> Response:
+def _fragment(error: ErrorResponse) -> Response:
     """Leave the page as it is, so that nothing typed is lost, and say what happened in a toast."""
-    message = _whole_message(fault)
+    message = _whole_message(error)
     response = make_response(render_template("_error.html", message=message))
     response.headers["HX-Reswap"] = "none"
     return toast(response, message, "bad")

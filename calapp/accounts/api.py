@@ -6,12 +6,12 @@ from pydantic import Field
 
 from calapp.accounts.guards import READ, api_host
 from calapp.rest.routes import Api
-from calapp.rest.schemas import Answer
+from calapp.rest.schemas import ResponseSchema
 
 blueprint = Api("accounts_api", tag="Me")
 
 
-class Me(Answer):
+class Me(ResponseSchema):
     """The host whose key is used."""
 
     id: int
@@ -21,7 +21,7 @@ class Me(Answer):
     time_zone: Annotated[str, Field(description="IANA name of the zone that the host's hours are in.")]
 
 
-@blueprint.operation("GET", "/v2/me", access=READ, answer=Me)
+@blueprint.operation("GET", "/v2/me", access=READ, response=Me)
 def me() -> Me:
     """Show whose key this is."""
     host = api_host()

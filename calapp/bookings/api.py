@@ -73,7 +73,7 @@ keyless_limit = limiter.limit("20/minute", key_func=_booked_page, exempt_when=la
 
 
 @slots.operation(
-    "GET", "/v2/slots", access=OPEN, answer=dict[str, list[Slot]], query=SlotsQuery, errors=(409,)
+    "GET", "/v2/slots", access=OPEN, response=dict[str, list[Slot]], query=SlotsQuery, errors=(409,)
 )
 def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
     """List the free times of an event type, by date."""
@@ -93,7 +93,7 @@ def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
     "POST",
     "/v2/bookings",
     access=OPEN,
-    answer=BookingAnswer,
+    response=BookingAnswer,
     status=201,
     body=BookingBody,
     errors=(409,),
@@ -120,7 +120,7 @@ def create(body: BookingBody) -> BookingAnswer:
     "GET",
     "/v2/bookings",
     access=READ,
-    answer=list[BookingAnswer],
+    response=list[BookingAnswer],
     pagination=BookingsPage,
     query=BookingsQuery,
 )
@@ -134,7 +134,7 @@ def index(query: BookingsQuery) -> Page:
     return Page([shown(booking) for booking in found], page)
 
 
-@blueprint.operation("GET", ONE, access=OPEN, answer=BookingAnswer)
+@blueprint.operation("GET", ONE, access=OPEN, response=BookingAnswer)
 def show(uid: str) -> BookingAnswer:
     """Show a booking.
 
@@ -147,7 +147,7 @@ def show(uid: str) -> BookingAnswer:
     "POST",
     f"{ONE}/cancel",
     access=OPEN,
-    answer=BookingAnswer,
+    response=BookingAnswer,
     body=CancelBody,
     errors=(409,),
     limits=(keyless_limit,),
@@ -169,7 +169,7 @@ def cancel(uid: str, body: CancelBody) -> BookingAnswer:
     "POST",
     f"{ONE}/reschedule",
     access=OPEN,
-    answer=BookingAnswer,
+    response=BookingAnswer,
     status=201,
     body=MoveBody,
     errors=(409,),
@@ -194,7 +194,7 @@ def reschedule(uid: str, body: MoveBody) -> BookingAnswer:
     return shown(moved)
 
 
-@blueprint.operation("POST", f"{ONE}/confirm", access=WRITE, answer=BookingAnswer, errors=(409,))
+@blueprint.operation("POST", f"{ONE}/confirm", access=WRITE, response=BookingAnswer, errors=(409,))
 def confirm(uid: str) -> BookingAnswer:
     """Confirm a booking that waits for it."""
     booking = own_booking(uid)
@@ -202,7 +202,7 @@ def confirm(uid: str) -> BookingAnswer:
 
 
 @blueprint.operation(
-    "POST", f"{ONE}/decline", access=WRITE, answer=BookingAnswer, body=DeclineBody, errors=(409,)
+    "POST", f"{ONE}/decline", access=WRITE, response=BookingAnswer, body=DeclineBody, errors=(409,)
 )
 def decline(uid: str, body: DeclineBody) -> BookingAnswer:
     """Turn down a booking that waits for confirmation."""
@@ -211,7 +211,7 @@ def decline(uid: str, body: DeclineBody) -> BookingAnswer:
 
 
 @blueprint.operation(
-    "POST", f"{ONE}/mark-absent", access=WRITE, answer=BookingAnswer, body=AbsentBody, errors=(409,)
+    "POST", f"{ONE}/mark-absent", access=WRITE, response=BookingAnswer, body=AbsentBody, errors=(409,)
 )
 def mark_absent(uid: str, body: AbsentBody) -> BookingAnswer:
     """Note who was not there, or take it back; only after the start."""

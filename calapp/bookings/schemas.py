@@ -27,7 +27,16 @@ from calapp.config import settings
 from calapp.errors import Invalid
 from calapp.local_time import known_zone
 from calapp.rate_limits import client_network
-from calapp.rest.schemas import MOST, Answer, Body, Id, Instant, PageInfo, Paging, Query
+from calapp.rest.schemas import (
+    MOST,
+    Id,
+    Instant,
+    PageInfo,
+    Paging,
+    QuerySchema,
+    RequestSchema,
+    ResponseSchema,
+)
 from calapp.text import clean, line, spaced
 
 MAX_KEYS = 50
@@ -407,7 +416,7 @@ Text = Annotated[
 ]
 
 
-class AttendeeBody(Body):
+class AttendeeBody(RequestSchema):
     """Who books."""
 
     name: Annotated[str, Field(examples=["Ada Byron"], json_schema_extra={"minLength": 1, "maxLength": 200})]
@@ -416,7 +425,7 @@ class AttendeeBody(Body):
     language: Annotated[str, Field(description="Accepted; everything is in English.")] = "en"
 
 
-class BookingBody(Body):
+class BookingBody(RequestSchema):
     """A booking to be made: of an event type by its id, or by username and slug."""
 
     start: Instant
@@ -465,33 +474,33 @@ def _answer(given: object) -> object:
     return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else given
 
 
-class CancelBody(Body):
+class CancelBody(RequestSchema):
     """Why a booking is cancelled."""
 
     cancellation_reason: Text | None = None
 
 
-class MoveBody(Body):
+class MoveBody(RequestSchema):
     """Where a booking is moved to."""
 
     start: Instant
     rescheduling_reason: Text | None = None
 
 
-class DeclineBody(Body):
+class DeclineBody(RequestSchema):
     """Why a booking is turned down."""
 
     reason: Text | None = None
 
 
-class AbsentAttendee(Body):
+class AbsentAttendee(RequestSchema):
     """Somebody who was there or not."""
 
     email: Annotated[str, Field(examples=["ada@example.com"])]
     absent: Annotated[bool, Field(examples=[True])]
 
 
-class AbsentBody(Body):
+class AbsentBody(RequestSchema):
     """Who was there and who was not."""
 
     attendee: Annotated[list[AbsentAttendee], Field(alias="attendees", min_length=1, max_length=30)]
@@ -507,7 +516,7 @@ def _last_moment(value: object) -> object:
     return f"{value}T23:59:59.999999Z" if isinstance(value, str) and DATE.fullmatch(value) else value
 
 
-class SlotsQuery(Query):
+class SlotsQuery(QuerySchema):
     """Which free times are asked for: of an event type by its id, or by username and slug."""
 
     event_type_id: Annotated[Id | None, Field(description="This, or username and eventTypeSlug.")] = None
@@ -587,7 +596,7 @@ class BookingsPage(PageInfo):
     next_cursor: str | None
 
 
-class Host(Answer):
+class Host(ResponseSchema):
     """Whose time is booked."""
 
     id: int
@@ -597,7 +606,7 @@ class Host(Answer):
     time_zone: str
 
 
-class Person(Answer):
+class Person(ResponseSchema):
     """Somebody who takes part."""
 
     name: str
@@ -607,14 +616,14 @@ class Person(Answer):
     absent: bool
 
 
-class EventTypeName(Answer):
+class EventTypeName(ResponseSchema):
     """What was booked."""
 
     id: int
     slug: str
 
 
-class BookingAnswer(Answer):
+class BookingAnswer(ResponseSchema):
     """A booking."""
 
     id: int
@@ -646,7 +655,7 @@ class BookingAnswer(Answer):
     updated_at: Instant
 
 
-class Slot(Answer):
+class Slot(ResponseSchema):
     """A free time, in the zone that was asked for."""
 
     start: Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -22,7 +22,7 @@ DELIVERY = "/v2/deliveries/<int:delivery_id>"
     f"{WEBHOOK}/deliveries",
     access=READ,
     query=schemas.DeliveryQuery,
-    answer=list[schemas.Delivery],
+    response=list[schemas.Delivery],
     pagination=schemas.DeliveryInfo,
 )
 def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
@@ -35,7 +35,7 @@ def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
     return Page(rows, schemas.DeliveryInfo(next=older, has_more=older is not None))
 
 
-@blueprint.operation("GET", DELIVERY, access=READ, answer=schemas.DeliveryWithAttempts)
+@blueprint.operation("GET", DELIVERY, access=READ, response=schemas.DeliveryWithAttempts)
 def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
     """Show a delivery with its body and every try."""
     session = db.session()
@@ -53,7 +53,7 @@ def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
     f"{DELIVERY}/resend",
     access=WRITE,
     body=schemas.ResendWanted,
-    answer=schemas.Delivery,
+    response=schemas.Delivery,
     status=202,
     errors=(409, 410),
 )
@@ -75,7 +75,7 @@ def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Del
     f"{WEBHOOK}/replay",
     access=WRITE,
     body=schemas.ReplayWanted,
-    answer=schemas.Replay,
+    response=schemas.Replay,
     status=202,
     errors=(409,),
 )
@@ -108,13 +108,13 @@ def _counted(webhook: Webhook, window: Window, total: int) -> schemas.Replay:
     )
 
 
-@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, answer=schemas.Replay)
+@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, response=schemas.Replay)
 def show_replay(webhook_id: str) -> schemas.Replay:
     """Show the latest replay of a webhook and how far it is."""
     return _latest(own_webhook(webhook_id))
 
 
-@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, answer=schemas.Replay)
+@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, response=schemas.Replay)
 def stop_replay(webhook_id: str) -> schemas.Replay:
     """Stop the replay of a webhook; what is on its way already is still sent."""
     with transaction() as session:
@@ -130,14 +130,14 @@ def _latest(webhook: Webhook) -> schemas.Replay:
     return schemas.replay(found, webhook.uid)
 
 
-@blueprint.operation("GET", f"{WEBHOOK}/parked", access=READ, answer=schemas.Parked)
+@blueprint.operation("GET", f"{WEBHOOK}/parked", access=READ, response=schemas.Parked)
 def show_parked(webhook_id: str) -> schemas.Parked:
     """Show how many events are parked at a webhook, and what becomes of them."""
     return _parked(own_webhook(webhook_id))
 
 
 @blueprint.operation(
-    "POST", f"{WEBHOOK}/parked/release", access=WRITE, answer=schemas.Parked, status=202, errors=(409,)
+    "POST", f"{WEBHOOK}/parked/release", access=WRITE, response=schemas.Parked, status=202, errors=(409,)
 )
 def release_parked(webhook_id: str) -> schemas.Parked:
     """Send the parked events of a webhook that is on, in the order in which they happened.
@@ -148,7 +148,7 @@ def release_parked(webhook_id: str) -> schemas.Parked:
     return _decide(webhook_id, Settling.SEND)
 
 
-@blueprint.operation("POST", f"{WEBHOOK}/parked/discard", access=WRITE, answer=schemas.Parked, status=202)
+@blueprint.operation("POST", f"{WEBHOOK}/parked/discard", access=WRITE, response=schemas.Parked, status=202)
 def discard_parked(webhook_id: str) -> schemas.Parked:
     """Discard the parked events of a webhook; they stay in its log and can be resent."""
     return _decide(webhook_id, Settling.DROP)
@@ -174,7 +174,7 @@ def _parked(webhook: Webhook) -> schemas.Parked:
     "/v2/events",
     access=READ,
     query=schemas.EventQuery,
-    answer=list[schemas.FeedEvent],
+    response=list[schemas.FeedEvent],
     pagination=schemas.FeedInfo,
     errors=(410,),
 )

@@ -13,14 +13,14 @@ from calapp.deliveries.log import STATES, Filter
 from calapp.deliveries.models import ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice
 from calapp.deliveries.outlook import Because, outlook
-from calapp.rest.schemas import MOST, Answer, Body, Instant, Query
+from calapp.rest.schemas import MOST, Instant, QuerySchema, RequestSchema, ResponseSchema
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
 Take = Annotated[int, Field(ge=1, le=MOST, description="At most so many.")]
 
 
-class DeliveryQuery(Query):
+class DeliveryQuery(QuerySchema):
     """Which deliveries of a webhook, newest first."""
 
     take: Take = MOST
@@ -44,14 +44,14 @@ class DeliveryQuery(Query):
         )
 
 
-class DeliveryInfo(Answer):
+class DeliveryInfo(ResponseSchema):
     """Where in the log a page stands."""
 
     next: Annotated[int | None, Field(description="`before` of the next page.")]
     has_more: bool
 
 
-class Delivery(Answer):
+class Delivery(ResponseSchema):
     """One event on its way to one webhook."""
 
     id: int
@@ -78,7 +78,7 @@ class Delivery(Answer):
     finished_at: Instant | None
 
 
-class Timings(Answer):
+class Timings(ResponseSchema):
     """How long each part of a try took, in milliseconds."""
 
     name: float | None
@@ -88,7 +88,7 @@ class Timings(Answer):
     total: float | None
 
 
-class Attempt(Answer):
+class Attempt(ResponseSchema):
     """One try and what came of it."""
 
     number: int
@@ -113,7 +113,7 @@ class DeliveryWithAttempts(Delivery):
     attempts: Annotated[list[Attempt], Field(description="Newest first.")]
 
 
-class ResendWanted(Body):
+class ResendWanted(RequestSchema):
     """How an event is sent once more."""
 
     template: Annotated[
@@ -126,7 +126,7 @@ class ResendWanted(Body):
     ] = None
 
 
-class ReplayWanted(Body):
+class ReplayWanted(RequestSchema):
     """Which events are sent once more: those that happened from one instant to another."""
 
     from_: Annotated[Instant, Field(alias="from")]
@@ -135,7 +135,7 @@ class ReplayWanted(Body):
     dry_run: Annotated[bool, Field(description="Only count.")] = False
 
 
-class Replay(Answer):
+class Replay(ResponseSchema):
     """A replay and how far it is; one that was only counted has no id."""
 
     id: int | None
@@ -150,7 +150,7 @@ class Replay(Answer):
     finished_at: Instant | None
 
 
-class Parked(Answer):
+class Parked(ResponseSchema):
     """What is parked at a webhook, and what becomes of it."""
 
     webhook_id: str
@@ -161,7 +161,7 @@ class Parked(Answer):
     ]
 
 
-class EventQuery(Query):
+class EventQuery(QuerySchema):
     """From where the feed is read, and whether to wait for news."""
 
     after: Annotated[
@@ -184,7 +184,7 @@ class EventQuery(Query):
     ] = 0
 
 
-class FeedEvent(Answer):
+class FeedEvent(ResponseSchema):
     """Something that happened, whether or not a webhook was told."""
 
     cursor: str
@@ -197,7 +197,7 @@ class FeedEvent(Answer):
     ]
 
 
-class FeedInfo(Answer):
+class FeedInfo(ResponseSchema):
     """Where in the feed a page ends."""
 
     next: Annotated[str, Field(description="`after` of the next page; also when this one is empty.")]

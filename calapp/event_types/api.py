@@ -22,7 +22,7 @@ blueprint = Api("event_types_api", tag="Event types")
 ONE = "/v2/event-types/<int:event_type_id>"
 
 
-@blueprint.operation("GET", "/v2/event-types", access=READ, answer=list[EventTypeAnswer])
+@blueprint.operation("GET", "/v2/event-types", access=READ, response=list[EventTypeAnswer])
 def index() -> list[EventTypeAnswer]:
     """List your event types in their order, hidden ones included."""
     return [_shown(one) for one in service.of_user(db.session(), api_host().id)]
@@ -32,7 +32,7 @@ def index() -> list[EventTypeAnswer]:
     "POST",
     "/v2/event-types",
     access=WRITE,
-    answer=EventTypeAnswer,
+    response=EventTypeAnswer,
     status=201,
     body=EventTypeBody,
     errors=(409,),
@@ -46,13 +46,13 @@ def create(body: EventTypeBody) -> EventTypeAnswer:
     return _shown(made)
 
 
-@blueprint.operation("GET", ONE, access=READ, answer=EventTypeAnswer)
+@blueprint.operation("GET", ONE, access=READ, response=EventTypeAnswer)
 def show(event_type_id: int) -> EventTypeAnswer:
     """Show an event type."""
     return _shown(own(event_type_id))
 
 
-@blueprint.operation("PATCH", ONE, access=WRITE, answer=EventTypeAnswer, body=EventTypePatch, errors=(409,))
+@blueprint.operation("PATCH", ONE, access=WRITE, response=EventTypeAnswer, body=EventTypePatch, errors=(409,))
 def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
     """Change an event type; what is left out stays, and so do bookings."""
     with transaction() as session:
@@ -62,7 +62,7 @@ def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
     return _shown(event_type)
 
 
-@blueprint.operation("DELETE", ONE, access=WRITE, answer=EventTypeGone)
+@blueprint.operation("DELETE", ONE, access=WRITE, response=EventTypeGone)
 def delete(event_type_id: int) -> EventTypeGone:
     """Delete an event type; its bookings and their events stay."""
     with transaction():

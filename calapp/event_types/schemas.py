@@ -11,7 +11,7 @@ from pydantic import Field
 
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType, LocationKind
-from calapp.rest.schemas import Answer, Body, Instant, Patch
+from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.text import clean, line
 
 CELL = 5  # minutes; starts, lengths, steps and buffers are multiples of it
@@ -268,28 +268,28 @@ LOCATIONS = {
 }
 
 
-class ConfirmationPolicy(Body):
+class ConfirmationPolicy(RequestSchema):
     """Whether the host confirms every booking."""
 
     type: Literal["always"] = "always"
     disabled: bool = False
 
 
-class BookingWindow(Body):
+class BookingWindow(RequestSchema):
     """How far ahead it can be booked."""
 
     type: Literal["calendarDays"] = "calendarDays"
     max_days: Annotated[int, Field(alias="value", description="Days from today.")]
 
 
-class BookingLimitsCount(Body):
+class BookingLimitsCount(RequestSchema):
     """How often it can be booked."""
 
     max_per_day: Annotated[int | None, Field(alias="day", description="Bookings of one day.")] = None
     disabled: bool = False
 
 
-class Location(Body):
+class Location(RequestSchema):
     """Where it takes place."""
 
     type: Literal["link", "address", "phone", "attendeePhone"]
@@ -303,7 +303,7 @@ class Location(Body):
         return {"link": self.link, "address": self.address, "phone": self.phone}.get(self.type, "")
 
 
-class BookingField(Body):
+class BookingField(RequestSchema):
     """A question of the booking form."""
 
     type: Literal["text", "textarea", "select", "boolean"] = "text"
@@ -323,7 +323,7 @@ class BookingField(Body):
         }
 
 
-class _Settings(Body):
+class _Settings(RequestSchema):
     """What may be left out, of a new event type and of a change."""
 
     description: str = ""
@@ -362,7 +362,7 @@ class EventTypeBody(_Settings):
     length: Annotated[Minutes, Field(alias="lengthInMinutes")]
 
 
-class EventTypePatch(_Settings, Patch):
+class EventTypePatch(_Settings, PatchSchema):
     """What is to be changed of an event type; what is left out stays."""
 
     title: Title = ""
@@ -382,26 +382,26 @@ FLATTEN: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-class Window(Answer):
+class Window(ResponseSchema):
     """How far ahead it can be booked."""
 
     type: Literal["calendarDays"] = "calendarDays"
     value: Annotated[int, Field(description="Days from today.")]
 
 
-class Limits(Answer):
+class Limits(ResponseSchema):
     """How often it can be booked."""
 
     day: Annotated[int, Field(description="Bookings of one day.")]
 
 
-class Confirmation(Answer):
+class Confirmation(ResponseSchema):
     """The host confirms every booking."""
 
     type: Literal["always"] = "always"
 
 
-class Place(Answer):
+class Place(ResponseSchema):
     """Where it takes place; one of the three texts fits the type."""
 
     type: Literal["link", "address", "phone", "attendeePhone"]
@@ -410,7 +410,7 @@ class Place(Answer):
     phone: str | None = None
 
 
-class QuestionSchema(Answer):
+class QuestionSchema(ResponseSchema):
     """A question of the booking form."""
 
     type: Literal["text", "textarea", "select", "boolean"]
@@ -420,7 +420,7 @@ class QuestionSchema(Answer):
     options: list[str]
 
 
-class EventTypeAnswer(Answer):
+class EventTypeAnswer(ResponseSchema):
     """An event type."""
 
     id: int
@@ -444,7 +444,7 @@ class EventTypeAnswer(Answer):
     created_at: Instant
 
 
-class EventTypeGone(Answer):
+class EventTypeGone(ResponseSchema):
     """An event type that was deleted."""
 
     id: int

@@ -11,13 +11,13 @@ from calapp.integrations.ping import ping as send_ping
 from calapp.integrations.samples import sample_envelope
 from calapp.integrations.webhook_form import box_of, target_of
 from calapp.rest.routes import Api
-from calapp.rest.schemas import Answer
+from calapp.rest.schemas import ResponseSchema
 from calapp.webhooks.api import own_webhook
 
 blueprint = Api("integrations_api", tag="Webhooks")
 
 
-class Pinged(Answer):
+class Pinged(ResponseSchema):
     """What came of a ping."""
 
     status: Annotated[int | None, Field(description="The receiver's answer, if there was one.")]
@@ -26,7 +26,7 @@ class Pinged(Answer):
     response_body: Annotated[str, Field(description="At most the first 500 characters.")]
 
 
-@blueprint.operation("POST", "/v2/webhooks/<webhook_id>/ping", access=WRITE, answer=Pinged)
+@blueprint.operation("POST", "/v2/webhooks/<webhook_id>/ping", access=WRITE, response=Pinged)
 def ping(webhook_id: str) -> Pinged:
     """Send a sample booking to a webhook, signed, and wait for its answer."""
     webhook = own_webhook(webhook_id)

@@ -1,10 +1,10 @@
-"""The API's own machinery: shapes on the wire, checked requests, the envelope of answers, the document.
+"""The API's own machinery: schemas, checked requests, the envelope of responses, the document.
 
 A package's routes stand in `calapp/<package>/api.py`, on an `Api` blueprint:
 
     blueprint = Api("webhooks_api", tag="Webhooks")
 
-    @blueprint.operation("POST", "/v2/webhooks", access=WRITE, body=Wanted, answer=Shown, status=201)
+    @blueprint.operation("POST", "/v2/webhooks", access=WRITE, body=Wanted, response=Shown, status=201)
     def create(body: Wanted) -> Shown:
 
 The function gets what was checked (`body`, `query`, the parts of the path) and returns what is wrapped and

@@ -10,11 +10,11 @@ from pydantic.json_schema import JsonSchemaMode
 
 from calapp import __version__
 from calapp.rest.routes import Operation
-from calapp.rest.schemas import Answer
+from calapp.rest.schemas import ResponseSchema
 
 PART = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
 REF = "#/components/schemas/{model}"
-# What every route may answer besides its success; a route adds its own.
+# What every route may return besides its success; a route adds its own.
 COMMON = (400, 404, 413, 415, 429, 500, 503)
 WITH_KEY = (401, 403)
 MEANINGS = {
@@ -41,7 +41,7 @@ Schemas = Mapping[tuple[str, JsonSchemaMode], Schema]  # by name and direction
 Input = tuple[str, JsonSchemaMode, TypeAdapter[Any]]
 
 
-class Fault(Answer):
+class Fault(ResponseSchema):
     """What went wrong."""
 
     code: str = Field(description="A word for programs.")
@@ -106,7 +106,7 @@ VERSION = {
 def _inputs(operations: Iterable[Operation]) -> Iterator[Input]:
     yield "fault", "serialization", TypeAdapter(Fault)
     for one in operations:
-        yield f"{one.name}.answer", "serialization", one.adapter
+        yield f"{one.name}.response", "serialization", one.adapter
         if one.pagination:
             yield f"{one.name}.pagination", "serialization", one.page_adapter
         if one.body:
@@ -150,7 +150,7 @@ def _request_body(one: Operation, schemas: Schemas) -> Schema:
 
 
 def _responses(one: Operation, schemas: Schemas) -> Schema:
-    properties = {"status": {"const": "success"}, "data": schemas[f"{one.name}.answer", "serialization"]}
+    properties = {"status": {"const": "success"}, "data": schemas[f"{one.name}.response", "serialization"]}
     if one.pagination:
         properties["pagination"] = schemas[f"{one.name}.pagination", "serialization"]
     success = {"type": "object", "properties": properties, "required": list(properties)}

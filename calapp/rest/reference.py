@@ -59,8 +59,8 @@ class Route:
     parameters: Sequence[Field]
     body: Sequence[Field]
     status: str
-    answer: Sequence[Field]
-    answer_is_list: bool
+    response: Sequence[Field]
+    response_is_list: bool
     errors: Sequence[tuple[str, str]]
     curl: str
 
@@ -97,13 +97,13 @@ def _route(document: Schema, method: str, path: str, operation: Schema) -> Route
         parameters=[_parameter(document, one) for one in operation["parameters"] if one["in"] != "header"],
         body=list(_fields(document, body)),
         status=status,
-        answer=[
+        response=[
             field
             for name in properties
             if name != "status"
             for field in _fields(document, properties[name], name)
         ],
-        answer_is_list=properties["data"].get("type") == "array",
+        response_is_list=properties["data"].get("type") == "array",
         errors=[
             (code, one["description"])
             for code, one in operation["responses"].items()
@@ -178,7 +178,7 @@ def _type(document: Schema, schema: Schema) -> str:
         return f"list of {_type(document, whole['items'])}"
     if isinstance(kind, list):
         return " or ".join(TYPES[one] for one in kind)
-    return FORMATS.get(whole.get("format", ""), TYPES.get(kind, kind))
+    return FORMATS.get(whole.get("format", "")) or TYPES.get(kind) or str(kind)
 
 
 def _sample(document: Schema, schema: Schema) -> Any:
@@ -230,7 +230,7 @@ METHODS = ("GET", "POST", "PATCH", "DELETE")
 
 @blueprint.before_app_request
 def refuse_pages() -> None:
-    """Keep pages that answer to any two parts, /<user>/<slug>, away from the API's addresses."""
+    """Keep pages at any two parts, /<user>/<slug>, away from the API's addresses."""
     if not is_api() or request.url_rule is None or _of_api(request.url_rule):
         return
     allowed = [method for method in METHODS if _of_api(_rule(method))]
@@ -242,7 +242,7 @@ def _of_api(rule: Rule | None) -> bool:
 
 
 def _rule(method: str) -> Rule | None:
-    """Return what would answer at this request's address to another method."""
+    """Return what would respond at this request's address to another method."""
     adapter = current_app.create_url_adapter(request)
     try:
         return adapter.match(method=method, return_rule=True)[0] if adapter else None

@@ -18,14 +18,14 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from calapp.errors import Conflict, Invalid
 from calapp.rate_limits import client_network, csrf, limiter
-from calapp.rest.schemas import Answer, Body, Query
+from calapp.rest.schemas import QuerySchema, RequestSchema, ResponseSchema
 from calapp.text import clean, clean_tree, is_storable
 
-AnyBody = TypeVar("AnyBody", bound=Body)
-AnyQuery = TypeVar("AnyQuery", bound=Query)
+AnyBody = TypeVar("AnyBody", bound=RequestSchema)
+AnyQuery = TypeVar("AnyQuery", bound=QuerySchema)
 
 HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # of a character that JSON escapes in two
-MOST_PROBLEMS = 20  # that one answer names
+MOST_PROBLEMS = 20  # that one response names
 # pydantic's types of errors, in our words; others keep pydantic's.
 WORDS = {
     "missing": "This field is needed.",
@@ -102,7 +102,7 @@ def _with_halves(data: bytes) -> Any:
     return json.loads(data)
 
 
-def _readable(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
+def _readable(model: type[RequestSchema], tree: dict[str, Any]) -> dict[str, Any]:
     """Return the body with its texts clean; raise Invalid for what stays as it is and cannot be kept."""
     kept = {name: value for name, value in tree.items() if name in model.verbatim}
     for path in _unstorable(kept, ""):
@@ -111,7 +111,7 @@ def _readable(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
     return {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
 
 
-def _without_nulls(model: type[Body], tree: dict[str, Any]) -> dict[str, Any]:
+def _without_nulls(model: type[RequestSchema], tree: dict[str, Any]) -> dict[str, Any]:
     """Leave out nulls where there is a default that is none: to Cal.com's API they mean the same."""
     defaults = {
         field.alias: field.default for field in model.model_fields.values() if not field.is_required()
@@ -156,7 +156,7 @@ def joined(problems: Mapping[str, object]) -> str:
 
 
 @contextmanager
-def fields_named(model: type[Body] | None) -> Iterator[None]:
+def fields_named(model: type[RequestSchema] | None) -> Iterator[None]:
     """Let errors of the services name their fields as the wire does."""
     try:
         yield
@@ -211,12 +211,12 @@ class Page:
     """A part of a list, and where it stands."""
 
     items: Sequence[Any]
-    pagination: Answer
+    pagination: ResponseSchema
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A route as it is declared; `answer` is any type that pydantic knows."""
+    """A route as it is declared; `response` is any type that pydantic knows."""
 
     method: Method
     path: str  # as Flask writes it
@@ -224,24 +224,24 @@ class Operation:
     tag: str
     doc: str
     access: Access
-    answer: Any
+    response: Any
     status: int
-    pagination: type[Answer] | None
-    body: type[Body] | None
-    query: type[Query] | None
+    pagination: type[ResponseSchema] | None
+    body: type[RequestSchema] | None
+    query: type[QuerySchema] | None
     errors: tuple[int, ...]
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """What writes the answer's data."""
-        return TypeAdapter(self.answer)
+        """What writes the response's data."""
+        return TypeAdapter(self.response)
 
     @cached_property
     def page_adapter(self) -> TypeAdapter[Any]:
-        """What writes the answer's pagination."""
-        return TypeAdapter(self.pagination or Answer)
+        """What writes the response's pagination."""
+        return TypeAdapter(self.pagination or ResponseSchema)
 
-    def answered(self, value: Any) -> Response:
+    def respond(self, value: Any) -> Response:
         """Wrap what a function returned in the envelope."""
         end = b"}"
         if isinstance(value, Page):
@@ -269,15 +269,15 @@ class Api(Blueprint):
         path: str,
         *,
         access: Access,
-        answer: Any,
+        response: Any,
         status: int = 200,
-        pagination: type[Answer] | None = None,
-        body: type[Body] | None = None,
-        query: type[Query] | None = None,
+        pagination: type[ResponseSchema] | None = None,
+        body: type[RequestSchema] | None = None,
+        query: type[QuerySchema] | None = None,
         errors: tuple[int, ...] = (),
         limits: tuple[Limit, ...] = (),
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a function as a route; `errors` are statuses besides those that every route may answer."""
+        """Declare a function as a route; `errors` are statuses besides those that every route may return."""
 
         def declare(function: Callable[..., Any]) -> Callable[..., Any]:
             declared = Operation(
@@ -287,7 +287,7 @@ class Api(Blueprint):
                 tag=self.tag,
                 doc=getdoc(function) or "",
                 access=access,
-                answer=answer,
+                response=response,
                 status=status,
                 pagination=pagination,
                 body=body,
@@ -314,7 +314,7 @@ def _view(declared: Operation, function: Callable[..., Any]) -> Callable[..., Re
                 given["query"] = read_query(declared.query)
             if declared.body:
                 given["body"] = read_body(declared.body)
-            return declared.answered(function(**given))
+            return declared.respond(function(**given))
 
     return view
 

@@ -1,4 +1,4 @@
-"""What all shapes on the wire share: their names, instants, paging."""
+"""What all schemas of the API share: their names, instants, paging."""
 
 import math
 from datetime import UTC, datetime
@@ -29,13 +29,13 @@ Instant = Annotated[
 Id = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
-class Wire(BaseModel):
-    """A shape on the wire: snake_case here, camelCase there."""
+class ApiSchema(BaseModel):
+    """A schema of the API: snake_case here, camelCase on the wire."""
 
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class Body(Wire):
+class RequestSchema(ApiSchema):
     """What a request's body holds: no other types than those named; fields that nobody knows are ignored.
 
     Its texts come clean (`calapp/text.py`), but for the fields of `verbatim`, by their names on the wire.
@@ -51,33 +51,33 @@ def _without_defaults(schema: dict[str, Any]) -> None:
         one.pop("default", None)
 
 
-class Patch(Body):
+class PatchSchema(RequestSchema):
     """What is to be changed: what is left out stays, whatever default the model has."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
-class Query(Wire):
+class QuerySchema(ApiSchema):
     """What a request's query holds: all text, read into the types that are named."""
 
 
-class Answer(Wire):
-    """What an answer holds; made by its Python names."""
+class ResponseSchema(ApiSchema):
+    """What a response holds; made by its Python names."""
 
     model_config = ConfigDict(
         validate_by_name=True, validate_by_alias=False, json_schema_serialization_defaults_required=True
     )
 
 
-class Paging(Query):
+class Paging(QuerySchema):
     """Which part of a list."""
 
-    take: Annotated[int, Field(ge=1, le=MOST, description="At most so many.")] = MOST
-    skip: Annotated[int, Field(ge=0, le=10_000_000, description="Leave out so many first.")] = 0
+    take: Annotated[int, Field(ge=1, le=MOST, description="At most this many.")] = MOST
+    skip: Annotated[int, Field(ge=0, le=10_000_000, description="Skip this many first.")] = 0
 
 
-class PageInfo(Answer):
-    """Where in a list a page stands."""
+class PageInfo(ResponseSchema):
+    """Where in a list a page is."""
 
     total_items: int
     remaining_items: Annotated[int, Field(description="How many come after this page.")]
@@ -90,7 +90,7 @@ class PageInfo(Answer):
 
 
 def page_info(paging: Paging, *, total: int, returned: int) -> PageInfo:
-    """Say where a page stands in a list of so many."""
+    """Return where a page is in a list of `total` rows."""
     remaining = max(0, total - paging.skip - returned)
     return PageInfo(
         total_items=total,

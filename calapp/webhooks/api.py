@@ -31,7 +31,9 @@ LIST, ONE = "/v2/webhooks", "/v2/webhooks/<webhook_id>"
 EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
 
 
-@blueprint.operation("GET", LIST, access=READ, answer=list[WebhookAnswer], pagination=PageInfo, query=Paging)
+@blueprint.operation(
+    "GET", LIST, access=READ, response=list[WebhookAnswer], pagination=PageInfo, query=Paging
+)
 def index(query: Paging) -> Page:
     """List the webhooks that are told about all event types.
 
@@ -41,7 +43,7 @@ def index(query: Paging) -> Page:
 
 
 @blueprint.operation(
-    "POST", LIST, access=WRITE, answer=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
+    "POST", LIST, access=WRITE, response=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
 )
 def create(body: WebhookBody) -> WebhookAnswer:
     """Make a webhook that is told about all event types.
@@ -51,13 +53,13 @@ def create(body: WebhookBody) -> WebhookAnswer:
     return _create(body, None)
 
 
-@blueprint.operation("GET", ONE, access=READ, answer=WebhookAnswer)
+@blueprint.operation("GET", ONE, access=READ, response=WebhookAnswer)
 def show(webhook_id: str) -> WebhookAnswer:
     """Show a webhook."""
     return _shown(own_webhook(webhook_id))
 
 
-@blueprint.operation("PATCH", ONE, access=WRITE, answer=WebhookAnswer, body=WebhookPatch, errors=(409,))
+@blueprint.operation("PATCH", ONE, access=WRITE, response=WebhookAnswer, body=WebhookPatch, errors=(409,))
 def update(webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
     """Change a webhook; what is left out stays.
 
@@ -68,14 +70,14 @@ def update(webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
     return _update(body, webhook_id)
 
 
-@blueprint.operation("DELETE", ONE, access=WRITE, answer=WebhookAnswer)
+@blueprint.operation("DELETE", ONE, access=WRITE, response=WebhookAnswer)
 def delete(webhook_id: str) -> WebhookAnswer:
     """Delete a webhook; it receives nothing more."""
     return _delete(webhook_id)
 
 
 @of_event_type.operation(
-    "GET", EVENT_TYPE, access=READ, answer=list[WebhookAnswer], pagination=PageInfo, query=Paging
+    "GET", EVENT_TYPE, access=READ, response=list[WebhookAnswer], pagination=PageInfo, query=Paging
 )
 def index_of_event_type(event_type_id: int, query: Paging) -> Page:
     """List the webhooks of an event type."""
@@ -83,14 +85,14 @@ def index_of_event_type(event_type_id: int, query: Paging) -> Page:
 
 
 @of_event_type.operation(
-    "POST", EVENT_TYPE, access=WRITE, answer=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
+    "POST", EVENT_TYPE, access=WRITE, response=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
 )
 def create_for_event_type(event_type_id: int, body: WebhookBody) -> WebhookAnswer:
     """Make a webhook that is told about one event type."""
     return _create(body, own_event_type_id(event_type_id))
 
 
-@of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, answer=WebhookAnswer)
+@of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, response=WebhookAnswer)
 def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     """Show a webhook of an event type."""
     return _shown(own_webhook(webhook_id, own_scope(event_type_id)))
@@ -100,7 +102,7 @@ def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     "PATCH",
     f"{EVENT_TYPE}/<webhook_id>",
     access=WRITE,
-    answer=WebhookAnswer,
+    response=WebhookAnswer,
     body=WebhookPatch,
     errors=(409,),
 )
@@ -109,7 +111,7 @@ def update_of_event_type(event_type_id: int, webhook_id: str, body: WebhookPatch
     return _update(body, webhook_id, own_scope(event_type_id))
 
 
-@of_event_type.operation("DELETE", f"{EVENT_TYPE}/<webhook_id>", access=WRITE, answer=WebhookAnswer)
+@of_event_type.operation("DELETE", f"{EVENT_TYPE}/<webhook_id>", access=WRITE, response=WebhookAnswer)
 def delete_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     """Delete a webhook of an event type."""
     return _delete(webhook_id, own_scope(event_type_id))

@@ -12,7 +12,7 @@ from pydantic import Field, WithJsonSchema
 from calapp.addresses import AddressGuard, check_url
 from calapp.errors import Invalid
 from calapp.limits import URL_LENGTH
-from calapp.rest.schemas import Answer, Body, Instant, Patch
+from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.webhooks import template
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, is_saved_secret, overlap_until
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
@@ -208,7 +208,7 @@ Overlap = Annotated[
 Version = Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")]
 
 
-class HeaderBody(Body):
+class HeaderBody(RequestSchema):
     """A header of your own."""
 
     name: str
@@ -225,7 +225,7 @@ Headers = Annotated[
 ]
 
 
-class WebhookBody(Body):
+class WebhookBody(RequestSchema):
     """A webhook to be made."""
 
     verbatim = VERBATIM
@@ -251,7 +251,7 @@ class WebhookBody(Body):
         )
 
 
-class WebhookPatch(Patch):
+class WebhookPatch(PatchSchema):
     """What is to be changed of a webhook; what is left out stays."""
 
     verbatim = VERBATIM
@@ -325,14 +325,14 @@ def template_warnings(text: str | None) -> list[str]:
     return [f"{{{{{path[:100]}}}}} leads nowhere and is sent as empty." for path in unknown]
 
 
-class HeaderAnswer(Answer):
+class HeaderAnswer(ResponseSchema):
     """A header of your own; its value is never shown."""
 
     name: str
     value: Literal["••••"] = "••••"
 
 
-class WebhookAnswer(Answer):
+class WebhookAnswer(ResponseSchema):
     """A webhook."""
 
     id: Annotated[str, Field(description="A UUID.")]
