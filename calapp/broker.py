@@ -37,7 +37,7 @@ CHORES = "chores"
 JOBS = {DELIVERIES: "calapp.deliveries.engine.deliver_due", CHORES: "calapp.maintenance.do_chores"}
 
 WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
-LISTENS = 1.0  # seconds between two looks of who waits for nudges, and before it connects again
+LISTENS = 1.0  # seconds between two looks of who waits for wakes, and before it connects again
 WORKER_PATIENCE = 3.0  # seconds; longer than a worker blocks on its queue
 LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
 BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as alive
@@ -94,7 +94,7 @@ def queue(name: str = DELIVERIES, client: Redis | None = None) -> Queue:
     return Queue(name, connection=client or web_client(), serializer=JSONSerializer)
 
 
-def nudge(name: str = DELIVERIES) -> None:
+def wake_workers(name: str = DELIVERIES) -> None:
     """Have the job of a queue run soon, unless one waits in it already.
 
     Best effort: never raises, never waits long; the worker's sweep finds what this missed.
@@ -105,7 +105,7 @@ def nudge(name: str = DELIVERIES) -> None:
 def _enqueue_if_empty(wanted: Queue) -> None:
     # A job that still waits will start later than now and see our rows; one that is running is told.
     with wanted.connection.pipeline(transaction=False) as pipe:  # one round trip rather than three
-        pipe.publish(_nudges(wanted.name), "")
+        pipe.publish(_wake_channel(wanted.name), "")
         if pipe.llen(wanted.key).execute()[1]:
             return
     with wanted.connection.pipeline() as pipe:
@@ -113,13 +113,15 @@ def _enqueue_if_empty(wanted: Queue) -> None:
         pipe.execute()
 
 
-def on_nudge(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], None]:
-    """Make a call at each nudge of a queue's job, in a thread; return what ends it before the process ends.
+def on_wake(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], None]:
+    """Make a call at each wake of a queue's job, in a thread; return what ends it before the process ends.
 
     For a job that is running, and would else see new rows only when it looks again by itself.
     """
     over = threading.Event()
-    thread = threading.Thread(target=_hear, args=(call, _nudges(name), over), name="ears", daemon=True)
+    thread = threading.Thread(
+        target=_listen, args=(call, _wake_channel(name), over), name="wakes", daemon=True
+    )
     thread.start()
 
     def end() -> None:
@@ -129,7 +131,7 @@ def on_nudge(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], N
     return end
 
 
-def _hear(call: Callable[[], None], channel: str, over: threading.Event) -> None:
+def _listen(call: Callable[[], None], channel: str, over: threading.Event) -> None:
     while not over.is_set():
         try:
             with worker_client().pubsub(ignore_subscribe_messages=True) as ears:
@@ -143,12 +145,12 @@ def _hear(call: Callable[[], None], channel: str, over: threading.Event) -> None
             over.wait(LISTENS)
 
 
-def _nudges(name: str) -> str:
-    return f"calapp:nudges:{name}"
+def _wake_channel(name: str) -> str:
+    return f"calapp:wakes:{name}"
 
 
 def alive() -> bool:
-    """Say whether Valkey answers."""
+    """Return whether Valkey answers."""
     return _asked(lambda client: bool(client.ping()), otherwise=False)
 
 
@@ -226,7 +228,7 @@ class EmbeddedValkey:
         self._warden = _warden(self.server.pid)
 
     def running(self) -> bool:
-        """Say whether the server's process is there."""
+        """Return whether the server's process is there."""
         return self.server is not None and self.server.poll() is None
 
     def stop(self) -> None:

@@ -153,7 +153,7 @@ def one_at_a_time(session: Session, name: str) -> None:
 
 
 def is_sqlite(session: Session) -> bool:
-    """Say whether this session's database is SQLite."""
+    """Return whether this session's database is SQLite."""
     return session.get_bind().dialect.name == "sqlite"
 
 

@@ -110,7 +110,7 @@ SECRETS = frozenset(("uid", "token"))  # parts of an address that let whoever kn
 
 
 def is_api() -> bool:
-    """Say whether this request is one of the API's."""
+    """Return whether this request is one of the API's."""
     return request.path == API or request.path.startswith(f"{API}/")
 
 

@@ -7,7 +7,7 @@ from flask import Response, flash, make_response, redirect, render_template, req
 
 
 def is_htmx() -> bool:
-    """Say whether htmx asks for a fragment; a boosted link and Back want the whole page."""
+    """Return whether htmx asks for a fragment; a boosted link and Back want the whole page."""
     headers = request.headers
     whole_page = "HX-Boosted" in headers or "HX-History-Restore-Request" in headers
     return headers.get("HX-Request") == "true" and not whole_page
@@ -22,7 +22,7 @@ def named_by(header: str) -> SplitResult:
 
 
 def asked_from(address: str) -> bool:
-    """Say whether htmx asks for a fragment of the page at this path.
+    """Return whether htmx asks for a fragment of the page at this path.
 
     A form of the dialog can stand on a page of its own, too; then there is nothing to put a fragment into.
     """

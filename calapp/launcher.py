@@ -212,7 +212,7 @@ def _seeded(chosen: Settings) -> Welcome:
 
 
 def answers(chosen: Settings) -> bool:
-    """Say whether the web server answers, whatever it says."""
+    """Return whether the web server answers, whatever it says."""
     host = EVERYWHERE.get(chosen.host, chosen.host)
     connection = http.client.HTTPConnection(host, chosen.port, timeout=5)
     try:

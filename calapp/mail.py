@@ -19,7 +19,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ForeignKey, Index, String, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from calapp.broker import CHORES, nudge
+from calapp.broker import CHORES, wake_workers
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import UTCDateTime, after_commit, database_now, db
@@ -106,7 +106,7 @@ def post(session: Session, mails: Sequence[Mail]) -> None:
         mail.due_at = None if mail.parked_at else due_at
     session.add_all(mails)
     if due_at is not None:
-        after_commit(session, "nudge chores", lambda: nudge(CHORES))
+        after_commit(session, "wake for chores", lambda: wake_workers(CHORES))
 
 
 def count_parked(session: Session, user_id: int) -> tuple[int, int]:
@@ -191,7 +191,7 @@ def _try(server: smtplib.SMTP, letter: Letter) -> Outcome:
 
 
 def _final(error: Exception) -> bool:
-    """Say whether a mail server's no is meant for this mail alone and for good."""
+    """Return whether a mail server's no is meant for this mail alone and for good."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
     if isinstance(error, smtplib.SMTPDataError):

@@ -18,7 +18,7 @@ def request_stop() -> None:
 
 
 def stop_requested() -> bool:
-    """Say whether this process was asked to stop."""
+    """Return whether this process was asked to stop."""
     return bool(_asked_at)
 
 

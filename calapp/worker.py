@@ -166,7 +166,7 @@ class QueueWorker(SimpleWorker):
         return found[1] if found else None
 
     def _is_the_known_job(self, job_id: bytes) -> bool:
-        """Remove a job; return whether it is, byte for byte, what `broker.nudge` puts into this queue."""
+        """Remove a job; return whether it is, byte for byte, what `wake_workers` puts into this queue."""
         key = Job.redis_job_namespace_prefix.encode() + job_id
         try:
             data = self.connection.hget(key, "data")
@@ -267,7 +267,7 @@ def _kill(children: list[Kept]) -> None:
 
 
 def sweep(make_app: Callable[..., Flask]) -> None:
-    """Find once a second what is due, whatever became of nudges, queues and processes."""
+    """Find once a second what is due, whatever became of wakes, queues and processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     follow_forker(GRACE)
     stop_on(signal.SIGTERM)
@@ -293,17 +293,17 @@ def sweep_once(app: Flask, step: Callable[[], None], trouble: Trouble) -> None:
         trouble.over()
 
 
-def nudge_deliveries() -> None:
+def wake_for_deliveries() -> None:
     """Have what is due delivered: new events, retries, and what a killed worker left."""
     if anything_due(db.session()):
-        broker.nudge(broker.DELIVERIES)
+        broker.wake_workers(broker.DELIVERIES)
 
 
 _next: dict[str, float] = {}
 
 
 def _again(name: str, every: float) -> bool:
-    """Say whether something that is done every so many seconds is to be done now."""
+    """Return whether something that is done every so many seconds is to be done now."""
     if time.monotonic() < _next.get(name, 0.0):
         return False
     _next[name] = time.monotonic() + every
@@ -327,10 +327,10 @@ def mind_the_clock() -> None:
     _began[:] = [began]
 
 
-def nudge_chores() -> None:
+def wake_for_chores() -> None:
     """Have the chores done every ten seconds."""
     if _again("chores", CHORES_EVERY):
-        broker.nudge(broker.CHORES)
+        broker.wake_workers(broker.CHORES)
 
 
 def free_waiting() -> None:
@@ -358,7 +358,7 @@ SWEEPS: list[Callable[[], None]] = [
     continue_parked,
     continue_releases,
     free_waiting,
-    nudge_deliveries,
-    nudge_chores,
+    wake_for_deliveries,
+    wake_for_chores,
     count_rows,
 ]

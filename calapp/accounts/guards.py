@@ -43,7 +43,7 @@ def api_user_id() -> int | None:
 
 
 def has_scope(scope: Scope) -> bool:
-    """Say whether the key of this request has a scope."""
+    """Return whether the key of this request has a scope."""
     key = api_key()
     return key is not None and scope in key.scopes
 

@@ -73,7 +73,7 @@ def zone_names() -> tuple[str, ...]:
 
 
 def is_zone(name: str) -> bool:
-    """Say whether this is the name of a zone; old names such as US/Eastern count."""
+    """Return whether this is the name of a zone; old names such as US/Eastern count."""
     return name in _names()
 
 

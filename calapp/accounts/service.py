@@ -65,7 +65,7 @@ def create_user(
 
 
 def signup_open(session: Session) -> bool:
-    """Say whether somebody may sign up now, by the setting SIGNUP."""
+    """Return whether somebody may sign up now, by the setting SIGNUP."""
     if settings().signup == "first":
         return not session.scalar(select(func.count()).select_from(User))
     return settings().signup == "open"

@@ -102,7 +102,7 @@ def is_open(
     now: datetime,
     day_counts: Mapping[date, int] | None = None,
 ) -> bool:
-    """Say whether a start is free, by the very function that lists the free ones."""
+    """Return whether a start is free, by the very function that lists the free ones."""
     last = start + timedelta(microseconds=1)
     return bool(open_slots(hours, rules, busy, first=start, last=last, now=now, day_counts=day_counts))
 
@@ -185,7 +185,7 @@ def _apart(spans: Sequence[Span]) -> list[Span]:
 
 
 def _meets(start: datetime, rules: Rules, taken: Sequence[Span]) -> bool:
-    """Say whether a meeting with its buffers meets a busy time; `taken` is in order and apart."""
+    """Return whether a meeting with its buffers meets a busy time; `taken` is in order and apart."""
     begin = start - timedelta(minutes=rules.buffer_before)
     end = start + timedelta(minutes=rules.length + rules.buffer_after)
     at = bisect_left(taken, end, key=lambda one: one.start)  # those before it begin before the end

@@ -176,7 +176,7 @@ def month_view(session: Session, event_type: EventType, state: State, moving: Bo
 
 
 def stands_at(moving: Booking | None, start: datetime) -> bool:
-    """Say whether a booking that is being moved stands at this time already."""
+    """Return whether a booking that is being moved stands at this time already."""
     return moving is not None and moving.starts_at == start
 
 

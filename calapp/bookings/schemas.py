@@ -317,7 +317,7 @@ def known_attempt(token: str) -> str | None:
 
 
 def by_robot(form: MultiDict[str, str]) -> bool:
-    """Say whether a form was filled in by a robot: the trap holds something, or it came back too fast."""
+    """Return whether a form was filled in by a robot: the trap holds something, or it came back too fast."""
     if form.get(TRAP):
         return True
     try:

@@ -306,7 +306,7 @@ def booking_at(uid: str) -> Booking:
 
 
 def movable(booking: Booking) -> bool:
-    """Say whether a booking can still be moved."""
+    """Return whether a booking can still be moved."""
     return booking.current_status in times.ACTIVE and booking.starts_at > now()
 
 

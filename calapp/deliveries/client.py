@@ -20,7 +20,7 @@ import pycurl
 
 from calapp import clock
 from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
-from calapp.deliveries.exchange import Answer, Parcel, Timings
+from calapp.deliveries.exchange import Timings, WebhookRequest, WebhookResponse
 from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
 from calapp.deliveries.policy import retry_after
 from calapp.deliveries.resolver import Found, Names, Waiting, name_of
@@ -45,11 +45,11 @@ class Transfer(pycurl.Curl):
     """An easy handle with everything set that does not change, and the state of the try that it is on."""
 
     __slots__ = (
-        "at", "began", "blocked", "body", "body_size", "guard", "head", "interim", "no_socket", "parcel",
+        "at", "began", "blocked", "body", "body_size", "guard", "head", "interim", "no_socket", "request",
         "resolved", "timeout", "url", "waited",
     )  # fmt: skip
 
-    parcel: Parcel
+    request: WebhookRequest
     at: datetime
     began: float
 
@@ -99,13 +99,19 @@ class Transfer(pycurl.Curl):
         )  # a file alone: libcurl reads it once, a folder at every handshake
 
     def load(
-        self, parcel: Parcel, at: datetime, began: float, *, resolved: str | None = None, waited: float = 0.0
+        self,
+        request: WebhookRequest,
+        at: datetime,
+        began: float,
+        *,
+        resolved: str | None = None,
+        waited: float = 0.0,
     ) -> None:
-        """Take the next parcel; raise pycurl.error or ValueError when libcurl does not take it.
+        """Take the next request; raise pycurl.error or ValueError when libcurl does not take it.
 
         `resolved` is its name's entry for RESOLVE, for which it has waited so many seconds of its deadline.
         """
-        self.parcel, self.at, self.began = parcel, at, began
+        self.request, self.at, self.began = request, at, began
         if resolved != self.resolved:
             self.setopt(pycurl.RESOLVE, [resolved] if resolved else [])
             self.resolved = resolved
@@ -117,12 +123,12 @@ class Transfer(pycurl.Curl):
         self.head.clear()
         self.body.clear()
         self.interim = self.body_size = 0
-        if parcel.url != self.url:
+        if request.url != self.url:
             self.url = ""  # until this one is taken
-            self.setopt(pycurl.URL, parcel.url.encode("utf-8", "replace"))
-            self.url = parcel.url
-        self.setopt(pycurl.POSTFIELDS, parcel.body)
-        self.setopt(pycurl.HTTPHEADER, _header_lines(parcel.headers))
+            self.setopt(pycurl.URL, request.url.encode("utf-8", "replace"))
+            self.url = request.url
+        self.setopt(pycurl.POSTFIELDS, request.body)
+        self.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
 
     def _on_connect(self, _purpose: int, address: Any) -> Any:
         """Make the socket for an address, unless the guard refuses it."""
@@ -140,12 +146,12 @@ class Transfer(pycurl.Curl):
     def _told(self, reason: str) -> str:
         """Return what a host may know of why an address is refused; where a name leads is not said."""
         try:
-            host = urlsplit(self.parcel.url).hostname or ""
+            host = urlsplit(self.request.url).hostname or ""
         except ValueError:
             host = ""
         if literal(host):
             return reason
-        log.info("A name is refused: %s", reason, extra={"said": {"webhook": self.parcel.webhook_id}})
+        log.info("A name is refused: %s", reason, extra={"said": {"webhook": self.request.webhook_id}})
         return BLOCKED_NAME
 
     def _on_head(self, line: bytes) -> int | None:
@@ -162,14 +168,14 @@ class Transfer(pycurl.Curl):
             self.body += data[:room]
         return None if self.body_size <= MAX_READ else 0
 
-    def answer(self, error: int = 0, text: str = "") -> Answer:
-        """Say what became of the parcel; `error` and `text` are libcurl's."""
+    def answer(self, error: int = 0, text: str = "") -> WebhookResponse:
+        """Say what became of the request; `error` and `text` are libcurl's."""
         status = self.getinfo(pycurl.RESPONSE_CODE) or None
         asked = None
         if status in {429, 503}:
             asked = retry_after(self._header(b"retry-after") or "", clock.now())
-        return Answer(
-            parcel=self.parcel,
+        return WebhookResponse(
+            request=self.request,
             at=self.at,
             status=status,
             failure=self._failure(status, error, text),
@@ -193,7 +199,7 @@ class Transfer(pycurl.Curl):
         return Trouble(
             error=error,
             text=text,
-            url=self.parcel.url,
+            url=self.request.url,
             reached=self._reached(),
             seconds=self.timeout,
             blocked=self.blocked if unconnected else None,
@@ -246,10 +252,10 @@ class Transfer(pycurl.Curl):
         )
 
 
-def unsent(parcel: Parcel, at: datetime, trouble: Trouble, waited: float = 0.0) -> Answer:
-    """Answer a parcel that did not even get to libcurl, after so many seconds."""
+def unsent(request: WebhookRequest, at: datetime, trouble: Trouble, waited: float = 0.0) -> WebhookResponse:
+    """WebhookResponse a request that did not even get to libcurl, after so many seconds."""
     times = Timings(waited * 1000, 0, 0, 0, waited * 1000)
-    return Answer(parcel, at, None, of_trouble(trouble), times, "", "", None)
+    return WebhookResponse(request, at, None, of_trouble(trouble), times, "", "", None)
 
 
 def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str | bytes]:
@@ -267,7 +273,7 @@ def _text(data: bytes | bytearray) -> str:
     return data[:MAX_KEPT].decode("utf-8", "replace").replace("\0", "")
 
 
-__all__ = ["Answer", "Parcel", "Sender", "Timings"]
+__all__ = ["Sender", "Timings", "WebhookRequest", "WebhookResponse"]
 
 # Where systems keep the certificate authorities that they trust: Debian and Alpine, Red Hat, SUSE.
 CA_FILES = (
@@ -296,7 +302,7 @@ MASKS = tuple(_curl_mask(event) for event in range(32))
 
 
 class Sender:
-    """Sends parcels side by side and gathers their answers; not for more than one thread.
+    """Sends requests side by side and gathers their answers; not for more than one thread.
 
     `timeout` is the deadline of one whole transfer in seconds, the lookup of the name included. `connect_to`
     are libcurl's entries (host:port:host:port), with which tests stand in for name servers.
@@ -320,7 +326,7 @@ class Sender:
         )
         self.idle: list[Transfer] = []
         self.out: set[Transfer] = set()
-        self.done: list[Answer] = []
+        self.done: list[WebhookResponse] = []
         self.watched: set[int] = set()
         self.names = Names(timeout=timeout, most=slots)
         self.direct = bool(connect_to)
@@ -328,7 +334,7 @@ class Sender:
         self.epoll.register(self.names.wake, select.EPOLLIN)
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.epoll.register(self.bell, select.EPOLLIN)
-        self.rung = False
+        self.woken = False
         self.timer: float | None = None
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, connections_for(slots))
@@ -336,88 +342,88 @@ class Sender:
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
     def busy(self) -> bool:
-        """Say whether anything is out or answered but not yet taken."""
+        """Return whether anything is out or answered but not yet taken."""
         return bool(self.out or self.done or self.names.waiting)
 
     def expects(self, seconds: float) -> bool:
-        """Say whether anything is out that was sent within the last so many seconds."""
+        """Return whether anything is out that was sent within the last so many seconds."""
         since = time.monotonic() - seconds
         return any(one.began > since for one in (*self.out, *self.names))
 
     def held(self) -> set[int]:
         """Return the ids of the deliveries that are out or answered but not yet taken."""
-        out = {one.parcel.delivery_id for one in (*self.out, *self.names)}
-        return out | {answer.parcel.delivery_id for answer in self.done}
+        out = {one.request.delivery_id for one in (*self.out, *self.names)}
+        return out | {answer.request.delivery_id for answer in self.done}
 
     def in_flight(self) -> dict[int, list[float]]:
         """Return, for each webhook, the ages in seconds of its transfers that are out."""
         now = time.monotonic()
         ages: dict[int, list[float]] = {}
         for one in (*self.out, *self.names):
-            ages.setdefault(one.parcel.webhook_id, []).append(now - one.began)
+            ages.setdefault(one.request.webhook_id, []).append(now - one.began)
         return ages
 
-    def start(self, parcels: Sequence[Parcel]) -> bool:
-        """Send parcels off; return whether any was given. One that cannot be sent is answered as failed."""
-        if not parcels:
+    def start(self, requests: Sequence[WebhookRequest]) -> bool:
+        """Send requests off; return whether any was given. One that cannot be sent is answered as failed."""
+        if not requests:
             return False
         at, began = clock.now(), time.monotonic()
-        for parcel in parcels:
-            self._start_one(parcel, at, began)
+        for request in requests:
+            self._start_one(request, at, began)
         self._act(pycurl.SOCKET_TIMEOUT, 0)
         return True
 
-    def _start_one(self, parcel: Parcel, at: datetime, began: float) -> None:
-        """Hand a parcel to libcurl, unless its name has to be looked up first."""
-        place = None if self.direct else name_of(parcel.url)
+    def _start_one(self, request: WebhookRequest, at: datetime, began: float) -> None:
+        """Hand a request to libcurl, unless its name has to be looked up first."""
+        place = None if self.direct else name_of(request.url)
         if place is None:
-            self._send(parcel, at, began)
+            self._send(request, at, began)
             return
         found = self.names.known(place[0])
         if found is None:
-            self.names.ask(Waiting(parcel, at, began, *place))
+            self.names.ask(Waiting(request, at, began, *place))
             return
-        self._send(parcel, at, began, resolved=found.entry(*place))
+        self._send(request, at, began, resolved=found.entry(*place))
 
     def _go_on(self, one: Waiting, found: Found) -> None:
-        """Send a parcel whose name has been looked up, or say why it has no address."""
+        """Send a request whose name has been looked up, or say why it has no address."""
         waited = time.monotonic() - one.began
         if found.addresses and waited < self.timeout:
             entry = found.entry(one.host, one.port)
-            self._send(one.parcel, one.at, one.began, resolved=entry, waited=waited)
+            self._send(one.request, one.at, one.began, resolved=entry, waited=waited)
             return
         error = pycurl.E_COULDNT_RESOLVE_HOST if found.problem else pycurl.E_OPERATION_TIMEDOUT
-        trouble = Trouble(error, found.problem, one.parcel.url, "name", self.timeout)
-        self.done.append(unsent(one.parcel, one.at, trouble, waited))
+        trouble = Trouble(error, found.problem, one.request.url, "name", self.timeout)
+        self.done.append(unsent(one.request, one.at, trouble, waited))
 
-    def _send(self, parcel: Parcel, at: datetime, began: float, **known: Any) -> None:
+    def _send(self, request: WebhookRequest, at: datetime, began: float, **known: Any) -> None:
         transfer = self.idle.pop() if self.idle else self.new_transfer()
         try:
-            transfer.load(parcel, at, began, **known)
+            transfer.load(request, at, began, **known)
             self.multi.add_handle(transfer)
         except (pycurl.error, ValueError, TypeError):
-            trouble = Trouble(pycurl.E_URL_MALFORMAT, "", parcel.url, "name", self.timeout)
-            self.done.append(unsent(parcel, at, trouble))
+            trouble = Trouble(pycurl.E_URL_MALFORMAT, "", request.url, "name", self.timeout)
+            self.done.append(unsent(request, at, trouble))
             transfer.close()
             return
         self.out.add(transfer)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """End the wait for answers, from any thread."""
         os.eventfd_write(self.bell, 1)
 
-    def was_rung(self) -> bool:
-        """Say whether it rang since this was last asked."""
-        rung, self.rung = self.rung, False
-        return rung
+    def was_woken(self) -> bool:
+        """Return whether it rang since this was last asked."""
+        woken, self.woken = self.woken, False
+        return woken
 
-    def answers(self, wait: float) -> list[Answer]:
+    def answers(self, wait: float) -> list[WebhookResponse]:
         """Return the answers that have come, at once when there are any, at most `wait` seconds later.
 
-        A ring ends the wait without any.
+        A wake ends the wait without any.
         """
         until = time.monotonic() + wait
-        while (self.out or self.names.waiting) and not (self.done or self.rung):
+        while (self.out or self.names.waiting) and not (self.done or self.woken):
             now = time.monotonic()
             rest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
             self._turn(max(0.0, rest - now))
@@ -432,7 +438,7 @@ class Sender:
             if fd == self.names.wake:
                 self.names.clear_wake()
             elif fd == self.bell:
-                self.rung = bool(os.eventfd_read(fd))
+                self.woken = bool(os.eventfd_read(fd))
             else:
                 self._act(fd, MASKS[event & 31])
         for one, found in self.names.finished():

@@ -17,9 +17,9 @@ from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
 from calapp.deliveries import store as recording
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Answer, Parcel
+from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, Ready, Windows, about
-from calapp.deliveries.signing import parcels
+from calapp.deliveries.signing import signed_requests
 from calapp.deliveries.store import Claim, Due, Outcome, Sent, claim, fresh, judge, last_tries, ready
 from calapp.errors import Busy
 from calapp.shutdown import stop_requested
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 def deliver_due() -> None:
     """Deliver everything that is due, then stop."""
     engine = process_engine()
-    answers: list[Answer] = []
+    answers: list[WebhookResponse] = []
     began = time.monotonic()
     while engine.turn(answers) or engine.busy():
         answers = engine.answers(patience(time.monotonic() - began))
@@ -50,7 +50,7 @@ def deliver_due() -> None:
 def patience(worked: float) -> float:
     """Return for how many seconds to gather answers after so many seconds of recording and claiming.
 
-    A retry that comes due meanwhile waits so long, and what is new when Valkey is away; else a nudge tells of
+    A retry that comes due meanwhile waits so long, and what is new when Valkey is away; else a wake tells of
     it. So new work is looked for often, but where the database is slow or much is out, no oftener than can be
     afforded.
     """
@@ -91,7 +91,7 @@ def free_left_behind() -> None:
 def process_engine() -> "Engine":
     """Return the engine of this process, which outlives a job, so that connections are kept."""
     engine = Engine(settings())
-    broker.on_nudge(engine.sender.ring)
+    broker.on_wake(engine.sender.wake)
     return engine
 
 
@@ -108,23 +108,23 @@ class Engine:
             guard=AddressGuard(chosen.webhook_allowed_networks),
         )
         self.out: dict[int, Sent] = {}
-        self.gathered: list[Answer] = []  # what came since the last recording
-        self.unwritten: list[Answer] = []  # what could not be recorded yet
+        self.gathered: list[WebhookResponse] = []  # what came since the last recording
+        self.unwritten: list[WebhookResponse] = []  # what could not be recorded yet
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
         self.pressed: list[int] = []  # deliveries that were sent by hand, as the last look found them
         self.looked = 0.0
 
     def busy(self) -> bool:
-        """Say whether anything is out, or answered and not yet written down."""
+        """Return whether anything is out, or answered and not yet written down."""
         return self.sender.busy() or bool(self.gathered or self.unwritten)
 
-    def turn(self, answers: Sequence[Answer]) -> bool:
+    def turn(self, answers: Sequence[WebhookResponse]) -> bool:
         """Write down what came, claim what has room, and send it; return whether anything was sent."""
         if not (answers or self.unwritten):
             return self.sender.start(self.claim())
         return self.sender.start(self.record(answers, more=True))
 
-    def claim(self) -> list[Parcel]:
+    def claim(self) -> list[WebhookRequest]:
         """Claim what is due and has room, and make it ready to send.
 
         While something is out, a database that is away only means that there is nothing new.
@@ -141,7 +141,7 @@ class Engine:
     def _room(self) -> int:
         return 0 if stop_requested() else min(self.windows.free(self.sender.in_flight()), BATCH)
 
-    def _claim(self) -> list[Parcel]:
+    def _claim(self) -> list[WebhookRequest]:
         """Look and claim; on SQLite with a plain read first, which does not hold its one writer up."""
         session = db.session()
         quotas: dict[int, int] | None = None
@@ -154,8 +154,8 @@ class Engine:
             taken = self._take(writing, quotas, database_now(writing))
         return self._made(taken)
 
-    def _made(self, taken: Claim | None) -> list[Parcel]:
-        return parcels(replace(taken, rows=self._note(taken))) if taken else []
+    def _made(self, taken: Claim | None) -> list[WebhookRequest]:
+        return signed_requests(replace(taken, rows=self._note(taken))) if taken else []
 
     def _quotas(self, session: Session, at: datetime) -> dict[int, int]:
         """Say how many of which webhook's deliveries are to be claimed."""
@@ -207,7 +207,7 @@ class Engine:
             webhook, pressed = taken.webhooks[row.webhook_id], row.pressed_at is not None
             probe = webhook.failures >= FAILURES_TO_ONE and not pressed
             self.out[row.id] = Sent(
-                row.tries,
+                row.attempts_on_schedule,
                 bool(row.manual) or pressed,
                 probe,
                 row.event_uid,
@@ -222,26 +222,26 @@ class Engine:
 
     def _held(self) -> set[int]:
         answered = (*self.gathered, *self.unwritten)
-        return self.sender.held() | {answer.parcel.delivery_id for answer in answered}
+        return self.sender.held() | {answer.request.delivery_id for answer in answered}
 
-    def answers(self, seconds: float = GATHER) -> list[Answer]:
+    def answers(self, seconds: float = GATHER) -> list[WebhookResponse]:
         """Gather answers until a batch is full, the time is up, or all have come that are likely to soon.
 
         What has been out for long is not waited for: one receiver that hangs would slow all others down. What
-        a nudge tells of goes out meanwhile: it does not wait until what came is written down.
+        a wake tells of goes out meanwhile: it does not wait until what came is written down.
         """
         until = time.monotonic() + seconds
-        gathered: list[Answer] = []
+        gathered: list[WebhookResponse] = []
         self.gathered = gathered
         while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
             gathered.extend(self.sender.answers(left))
-            if self.sender.was_rung():
+            if self.sender.was_woken():
                 self.sender.start(self.claim())
             if gathered and not self.sender.expects(GATHER):
                 break
         return gathered
 
-    def record(self, answers: Sequence[Answer], *, more: bool = False) -> list[Parcel]:
+    def record(self, answers: Sequence[WebhookResponse], *, more: bool = False) -> list[WebhookRequest]:
         """Write down what came; while the database is away, keep it for as long as its lease lasts.
 
         With `more` the next deliveries are claimed in the same transaction, and returned ready to send.
@@ -259,12 +259,12 @@ class Engine:
             return []
         self.unwritten.clear()
         for answer in batch:
-            self.out.pop(answer.parcel.delivery_id, None)
+            self.out.pop(answer.request.delivery_id, None)
         return self._made(taken)
 
-    def _see(self, answer: Answer) -> None:
+    def _see(self, answer: WebhookResponse) -> None:
         """Note how an endpoint does; what was sent by hand says nothing of it when it fails."""
-        webhook_id, seconds = answer.parcel.webhook_id, answer.timings.total / 1000
+        webhook_id, seconds = answer.request.webhook_id, answer.timings.total / 1000
         success = answer.failure is None
         if success or about(answer.status, seconds) is About.ENDPOINT:
             if success or not self._sent(answer).pressed:
@@ -272,7 +272,7 @@ class Engine:
             return
         self.windows.refused(webhook_id, seconds=seconds)
 
-    def _keep(self, answers: Sequence[Answer], error: Exception) -> None:
+    def _keep(self, answers: Sequence[WebhookResponse], error: Exception) -> None:
         """Keep answers until the database is back; beyond its lease each is another process's to send."""
         if not self.unwritten:
             log.warning("Answers cannot be recorded, trying again: %s", str(error).partition("\n")[0])
@@ -280,10 +280,10 @@ class Engine:
         self.unwritten = [one for one in answers if self._sent(one).until > now]
         for answer in answers:
             if self._sent(answer).until <= now:
-                self.out.pop(answer.parcel.delivery_id, None)
+                self.out.pop(answer.request.delivery_id, None)
         time.sleep(GATHER)
 
-    def _write_all(self, answers: Sequence[Answer], *, more: bool) -> Claim | None:
+    def _write_all(self, answers: Sequence[WebhookResponse], *, more: bool) -> Claim | None:
         """Write a batch; when one of it cannot be written, each by itself. Raises what AWAY names."""
         try:
             return self._write(answers, more=more)
@@ -295,16 +295,16 @@ class Engine:
                 self._write_one(answer)
         return None
 
-    def _write_one(self, answer: Answer) -> None:
+    def _write_one(self, answer: WebhookResponse) -> None:
         try:
             self._write([answer])
         except AWAY:
             raise
         except SQLAlchemyError:
             # Its lease ends by itself and it is tried again: a double for the receiver, never a loss.
-            log.exception("The answer of delivery %d could not be recorded", answer.parcel.delivery_id)
+            log.exception("The answer of delivery %d could not be recorded", answer.request.delivery_id)
 
-    def _write(self, answers: Sequence[Answer], *, more: bool = False) -> Claim | None:
+    def _write(self, answers: Sequence[WebhookResponse], *, more: bool = False) -> Claim | None:
         with transaction() as session:
             at = database_now(session)
             outcomes = self._judged(session, answers, at)
@@ -313,32 +313,32 @@ class Engine:
         logs.say_each(log, "delivery", [_told(outcome) for outcome in outcomes])
         return taken
 
-    def _judged(self, session: Session, answers: Sequence[Answer], at: datetime) -> list[Outcome]:
+    def _judged(self, session: Session, answers: Sequence[WebhookResponse], at: datetime) -> list[Outcome]:
         """Judge answers; a failure counts only for the webhook as it still is."""
-        failed = {answer.parcel.webhook_id for answer in answers if answer.failure is not None}
+        failed = {answer.request.webhook_id for answer in answers if answer.failure is not None}
         revisions = recording.revisions(session, failed)
         outcomes = []
         for answer in answers:
             sent = self._sent(answer)
-            known = sent.revision is not None and answer.parcel.webhook_id in revisions
-            outdated = known and revisions[answer.parcel.webhook_id] != sent.revision
+            known = sent.revision is not None and answer.request.webhook_id in revisions
+            outdated = known and revisions[answer.request.webhook_id] != sent.revision
             outcomes.append(judge(answer, sent, self.schedule, at, outdated=outdated))
         return outcomes
 
-    def _sent(self, answer: Answer) -> Sent:
-        return self.out.get(answer.parcel.delivery_id, UNKNOWN)
+    def _sent(self, answer: WebhookResponse) -> Sent:
+        return self.out.get(answer.request.delivery_id, UNKNOWN)
 
 
 def _told(outcome: Outcome) -> dict[str, object]:
     """Tell a try: ids, numbers and the failure's code; never an address, a body or a receiver's words."""
     answer, sent = outcome.answer, outcome.sent
     return {
-        "delivery": answer.parcel.delivery_id,
+        "delivery": answer.request.delivery_id,
         "event": sent.event,
         "trigger": sent.trigger,
         "booking": logs.shortened(sent.subject),
-        "webhook": answer.parcel.webhook_id,
-        "attempt": answer.parcel.number,
+        "webhook": answer.request.webhook_id,
+        "attempt": answer.request.number,
         "state": outcome.state.value,
         "status": answer.status,
         "failure": answer.failure.code if answer.failure else None,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from calapp.deliveries.failures import Failure
 
 
-class Parcel(NamedTuple):
+class WebhookRequest(NamedTuple):
     """One try of a delivery, ready to be sent: the exact bytes and every header; `number` is the attempt."""
 
     delivery_id: int
@@ -28,10 +28,10 @@ class Timings(NamedTuple):
     total: float
 
 
-class Answer(NamedTuple):
-    """What became of a parcel; `failure` is None when the receiver took it, `retry_after` is in seconds."""
+class WebhookResponse(NamedTuple):
+    """What became of a request; `failure` is None when the receiver took it, `retry_after` is in seconds."""
 
-    parcel: Parcel
+    request: WebhookRequest
     at: datetime
     status: int | None
     failure: Failure | None

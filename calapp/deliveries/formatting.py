@@ -48,12 +48,18 @@ def tone(row: Any) -> str:
     """Return the tone of a state's pill: good, bad, or nothing."""
     if row.state == State.DELIVERED:
         return "good"
-    return "bad" if row.state == State.FAILED or (row.state == State.WAITING and row.tries) else ""
+    return (
+        "bad"
+        if row.state == State.FAILED or (row.state == State.WAITING and row.attempts_on_schedule)
+        else ""
+    )
 
 
 def state_name(row: Any) -> str:
     """Return a state in one word; a delivery that waits after a failed try is failing."""
-    return "Failing" if row.state == State.WAITING and row.tries else str(row.state).capitalize()
+    return (
+        "Failing" if row.state == State.WAITING and row.attempts_on_schedule else str(row.state).capitalize()
+    )
 
 
 NEXT = {

@@ -112,7 +112,7 @@ COLUMNS = (
     Delivery.after_id,
     Delivery.claim,
     Delivery.attempts,
-    Delivery.tries,
+    Delivery.attempts_on_schedule,
     Delivery.manual,
     Delivery.last_status,
     Delivery.reason,
@@ -214,7 +214,7 @@ def _before(wanted: Filter) -> list[ColumnElement[bool]]:
 def _conditions(webhook_id: int, wanted: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [Delivery.webhook_id == webhook_id]
     if wanted.state == FAILING:
-        conditions += [Delivery.state == State.WAITING, Delivery.tries > 0]
+        conditions += [Delivery.state == State.WAITING, Delivery.attempts_on_schedule > 0]
     elif wanted.state:
         conditions.append(Delivery.state == wanted.state)
     if wanted.trigger:

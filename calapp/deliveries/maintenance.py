@@ -24,7 +24,7 @@ FINISHED = (State.DELIVERED, State.FAILED, State.EXPIRED)
 
 
 def anything_due(session: Session) -> bool:
-    """Say whether there is something to claim just now."""
+    """Return whether there is something to claim just now."""
     return bool(ready(session, database_now(session)))
 
 
@@ -56,7 +56,7 @@ def free_left_behind(session: Session) -> int:
 def left_behind(session: Session) -> Sequence[int]:
     """Return a step of what waits behind a delivery that holds nothing up any more."""
     earlier = aliased(Delivery)
-    waits = and_(earlier.state == State.WAITING, earlier.tries < TRIES_THAT_HOLD)
+    waits = and_(earlier.state == State.WAITING, earlier.attempts_on_schedule < TRIES_THAT_HOLD)
     undecided = and_(earlier.state == State.PARKED, Delivery.due_at.is_not(None))  # until then at the latest
     holding = exists().where(earlier.id == Delivery.after_id, or_(waits, undecided))
     return _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)
@@ -67,8 +67,8 @@ def bring_forward(session: Session, by: timedelta) -> None:
     at = database_now(session)
     for column, where in (
         (Delivery.due_at, Delivery.state == State.WAITING),
-        (Webhook.hold_until, Webhook.deleted_at.is_(None)),
-        (Webhook.asked_until, Webhook.deleted_at.is_(None)),
+        (Webhook.backoff_until, Webhook.deleted_at.is_(None)),
+        (Webhook.retry_after_until, Webhook.deleted_at.is_(None)),
     ):
         table, name = column.class_, column.key
         rows = session.execute(select(table.id, column).where(where, column > at)).all()

@@ -151,7 +151,9 @@ class Delivery(db.Model):
     after_id: Mapped[int | None]  # the earlier delivery of its chain that it waits behind
     claim: Mapped[str | None] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)  # claims: what X-Calapp-Attempt says
-    tries: Mapped[int] = mapped_column(default=0)  # recorded tries of the present schedule
+    attempts_on_schedule: Mapped[int] = mapped_column(
+        "tries", default=0
+    )  # recorded tries of the present schedule
     manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed by hand
     # When Send now was pressed: the next attempt asks neither the backoff nor Retry-After.
     pressed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from calapp import limits, logs
 from calapp.accounts.models import User
-from calapp.broker import nudge
+from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds
 from calapp.db import AfterCommit, after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
@@ -158,7 +158,7 @@ def record(
     expires_at: datetime | None = None,
     search: str = "",
 ) -> Event:
-    """Write an event and a delivery for each webhook that asked for it, and nudge the worker afterwards.
+    """Write an event and a delivery for each webhook that asked for it, and wake the worker afterwards.
 
     `user` must be locked (accounts.service.lock_user): the event's number is taken from it.
     """
@@ -193,7 +193,7 @@ def record(
         problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
         if problems:
             notices.tell_template_failures(session, problems)
-    after_commit(session, "nudge", nudge)
+    after_commit(session, "wake", wake_workers)
     after_commit(session, f"say {event_id}", _said(event_id, user.id, trigger, subject))
     return event
 
@@ -270,7 +270,7 @@ def _earlier_waiting(session: Session, webhook_ids: Sequence[int], chain: str) -
             Delivery.webhook_id.in_(webhook_ids),
             Delivery.chain == chain,
             stands(State.WAITING),
-            Delivery.tries < TRIES_THAT_HOLD,
+            Delivery.attempts_on_schedule < TRIES_THAT_HOLD,
         )
         .group_by(Delivery.webhook_id)
     )

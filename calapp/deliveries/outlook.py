@@ -46,6 +46,6 @@ def outlook(row: Any, webhook: Webhook, at: datetime) -> Outlook | None:
 
 def held_until(webhook: Webhook, at: datetime) -> Outlook | None:
     """Return until when nothing is attempted at a webhook, and why; None when nothing holds it back."""
-    ends = [(webhook.hold_until, Because.BACKOFF), (webhook.asked_until, Because.RETRY_AFTER)]
+    ends = [(webhook.backoff_until, Because.BACKOFF), (webhook.retry_after_until, Because.RETRY_AFTER)]
     coming = [Outlook(end, because) for end, because in ends if end is not None and end > at]
     return max(coming, key=lambda one: one.at or at, default=None)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from calapp.broker import CHORES, nudge
+from calapp.broker import CHORES, wake_workers
 from calapp.db import UTCDateTime, after_commit, database_now
 from calapp.deliveries import outbox
 from calapp.deliveries.models import (
@@ -53,7 +53,7 @@ STAND_BEHIND = ByRows(
 
 
 def queue_up(session: Session, webhook_id: int, rows: Sequence[tuple[int, str]], statement: ByRows) -> None:
-    """Make deliveries (id, chain; oldest first) wait, the k-th of a chain behind the (k-1)-th; and nudge.
+    """Make deliveries (id, chain; oldest first) wait, the k-th of a chain behind the (k-1)-th; wake workers.
 
     `statement` is WAIT or WAIT_AGAIN.
     """
@@ -73,7 +73,7 @@ def queue_up(session: Session, webhook_id: int, rows: Sequence[tuple[int, str]],
     behind = [(min(ids), last[chain]) for chain, ids in later.items() if ids]
     if behind:
         STAND_BEHIND.run(session, behind)
-    after_commit(session, "nudge", nudge)
+    after_commit(session, "wake", wake_workers)
 
 
 def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[str, list[int]]:
@@ -82,7 +82,7 @@ def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[st
     query = select(Delivery.chain, Delivery.id).where(
         Delivery.webhook_id == webhook_id,
         stands(State.WAITING),
-        Delivery.tries < TRIES_THAT_HOLD,
+        Delivery.attempts_on_schedule < TRIES_THAT_HOLD,
         Delivery.chain.in_(set(rows.values())),
     )
     for chain, delivery_id in session.execute(query):
@@ -143,13 +143,13 @@ def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None =
     elif delivery.state == State.WAITING:
         _step_out_of_line(session, delivery)
     else:
-        delivery.state, delivery.tries = State.WAITING, 0
+        delivery.state, delivery.attempts_on_schedule = State.WAITING, 0
     if made:
         made.give(delivery)
     delivery.due_at = delivery.pressed_at = at
     delivery.manual = True
     delivery.claim = delivery.reason = delivery.finished_at = delivery.expires_at = None
-    after_commit(session, "nudge", nudge)
+    after_commit(session, "wake", wake_workers)
     return delivery
 
 
@@ -267,7 +267,7 @@ def start(session: Session, webhook: Webhook, window: Window, total: int) -> Rep
     )
     if not total:
         raise Invalid("There is nothing to send in this window.")
-    webhook.hold_until = None  # its host says that it is worth an attempt now; Retry-After stands
+    webhook.backoff_until = None  # its host says that it is worth an attempt now; Retry-After stands
     replay = Replay(
         webhook_id=webhook.id,
         from_at=window.from_at,
@@ -277,7 +277,7 @@ def start(session: Session, webhook: Webhook, window: Window, total: int) -> Rep
     )
     session.add(replay)
     session.flush()
-    after_commit(session, "nudge chores", lambda: nudge(CHORES))
+    after_commit(session, "wake for chores", lambda: wake_workers(CHORES))
     return replay
 
 
@@ -410,7 +410,7 @@ def _send_replay(
     waiting = sorted(set(waiting) - {row.id for row in found})
     if waiting:
         HASTEN.run(session, waiting, at=database_now(session))
-        after_commit(session, "nudge", nudge)
+        after_commit(session, "wake", wake_workers)
     return len(found) + len(waiting)
 
 

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 from calapp.addresses import LOOPBACK, is_loopback_name, is_unreachable_name
-from calapp.deliveries.exchange import Parcel
+from calapp.deliveries.exchange import WebhookRequest
 from calapp.urls import literal
 
 KEPT_SECONDS = 60.0
@@ -43,9 +43,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A parcel whose name is being looked up since `began` (monotonic seconds)."""
+    """A request whose name is being looked up since `began` (monotonic seconds)."""
 
-    parcel: Parcel
+    request: WebhookRequest
     at: datetime
     began: float
     host: str
@@ -65,7 +65,7 @@ def name_of(url: str) -> tuple[str, int] | None:
 
 
 class Names:
-    """The addresses that are known, and the parcels that wait for some; `timeout` seconds at most.
+    """The addresses that are known, and the requests that wait for some; `timeout` seconds at most.
 
     `wake` is a file descriptor that can be read when a lookup has ended.
     """
@@ -94,13 +94,13 @@ class Names:
         found = self.kept.get(host)
         return found if found is not None and found.until > time.monotonic() else None
 
-    def ask(self, parcel: Waiting) -> None:
-        """Let a parcel wait for its name."""
-        self.waiting.setdefault(parcel.host, []).append(parcel)
-        late = parcel.began + self.timeout
+    def ask(self, request: Waiting) -> None:
+        """Let a request wait for its name."""
+        self.waiting.setdefault(request.host, []).append(request)
+        late = request.began + self.timeout
         self.due = late if self.due is None else min(self.due, late)
-        if parcel.host not in self.running and parcel.host not in self.queued:
-            self.queued.append(parcel.host)
+        if request.host not in self.running and request.host not in self.queued:
+            self.queued.append(request.host)
             self._run_queued()
 
     def _run_queued(self) -> None:
@@ -128,7 +128,7 @@ class Names:
             host, found = self.ended.get()
             self.running.discard(host)
             self._keep(host, found)
-            ready.extend((parcel, found) for parcel in self.waiting.pop(host, ()))
+            ready.extend((request, found) for request in self.waiting.pop(host, ()))
         self._run_queued()
         if self.due is not None and self.due <= time.monotonic():
             ready.extend(self._late())
@@ -146,12 +146,12 @@ class Names:
 
     def _late(self) -> list[tuple[Waiting, Found]]:
         latest = time.monotonic() - self.timeout
-        late = [one for parcels in self.waiting.values() for one in parcels if one.began <= latest]
+        late = [one for requests in self.waiting.values() for one in requests if one.began <= latest]
         for host in {one.host for one in late}:
             rest = [one for one in self.waiting.pop(host) if one.began > latest]
             if rest:
                 self.waiting[host] = rest
-        starts = [parcels[0].began for parcels in self.waiting.values()]
+        starts = [requests[0].began for requests in self.waiting.values()]
         self.due = min(starts) + self.timeout if starts else None
         return [(one, Found(())) for one in late]
 

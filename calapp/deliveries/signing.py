@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from calapp import __version__
-from calapp.deliveries.exchange import Parcel
+from calapp.deliveries.exchange import WebhookRequest
 from calapp.deliveries.store import Claim, Due, Target
 from calapp.errors import KeyDoesNotFit
 from calapp.text import whole_number
@@ -58,7 +58,7 @@ def standard_key(secret: str) -> bytes:
 
 
 def verify(secret: str, body: bytes, headers: dict[str, str]) -> bool:
-    """Say whether a request that came in carries a signature of this secret; header names in lower case."""
+    """Return whether a request that came in carries a signature of this secret; names in lower case."""
     cal = headers.get("x-cal-signature-256", "")
     if hmac.compare_digest(cal.encode(), sign(secret, body).encode()):
         return True
@@ -79,18 +79,18 @@ log = logging.getLogger(__name__)
 Headers = tuple[tuple[str, str], ...]
 
 
-def parcels(claim: Claim) -> list[Parcel]:
-    """Make the parcels of what was claimed, with each webhook's present URL, headers and secrets.
+def signed_requests(claim: Claim) -> list[WebhookRequest]:
+    """Make the requests of what was claimed, with each webhook's present URL, headers and secrets.
 
     One that cannot be made is left to the end of its lease, so that it holds no other up.
     """
     made = (_tried(row, claim) for row in claim.rows)
-    return [parcel for parcel in made if parcel is not None]
+    return [request for request in made if request is not None]
 
 
-def _tried(row: Due, claim: Claim) -> Parcel | None:
+def _tried(row: Due, claim: Claim) -> WebhookRequest | None:
     try:
-        return _parcel(row, claim.webhooks[row.webhook_id], claim)
+        return _signed_request(row, claim.webhooks[row.webhook_id], claim)
     except KeyDoesNotFit:
         log.error(  # noqa: TRY400 (a sentence says it all)
             "Delivery %d waits: the secret of its webhook cannot be read with this process's SECRET_KEY. "
@@ -103,7 +103,7 @@ def _tried(row: Due, claim: Claim) -> Parcel | None:
         return None
 
 
-def _parcel(row: Due, webhook: Target, claim: Claim) -> Parcel:
+def _signed_request(row: Due, webhook: Target, claim: Claim) -> WebhookRequest:
     body = (row.body if row.body is not None else row.event_body or "").encode()
     number = row.attempts + 1
     headers = request_headers(
@@ -116,7 +116,7 @@ def _parcel(row: Due, webhook: Target, claim: Claim) -> Parcel:
         content_type=row.content_type or JSON_TYPE,
     )
     url = sent_form(webhook.subscriber_url)
-    return Parcel(row.id, claim.token, row.webhook_id, url, headers, body, number)
+    return WebhookRequest(row.id, claim.token, row.webhook_id, url, headers, body, number)
 
 
 def valid_secrets(webhook: Any, at: datetime) -> list[str]:

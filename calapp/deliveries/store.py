@@ -16,7 +16,7 @@ from sqlalchemy import String, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from calapp.db import UTCDateTime, database_now, is_sqlite
-from calapp.deliveries.exchange import Answer
+from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.policy import (
@@ -235,7 +235,7 @@ class Due(NamedTuple):
     id: int
     webhook_id: int
     attempts: int
-    tries: int
+    attempts_on_schedule: int
     manual: bool
     body: str | None
     content_type: str | None
@@ -477,14 +477,14 @@ GONE = 410
 class Sent(NamedTuple):
     """What recording must know of a delivery that is out: its recorded tries, and how it was taken."""
 
-    tries: int
+    attempts_on_schedule: int
     manual: bool
     probe: bool  # its webhook was failing, and this is the one try in a while
     event: str = ""  # the event's uid, its trigger and what it is about: for the log
     trigger: str = ""
     subject: str = ""
     until: float = 0.0  # when its lease ends, in monotonic seconds
-    renewed: str | None = None  # the claim that took the place of its parcel's
+    renewed: str | None = None  # the claim that took the place of its request's
     event_id: int = 0
     pressed: bool = False  # sent by Send now: its failure says nothing of the webhook
     revision: int | None = None  # of the webhook with whose URL, headers and secrets it was sent
@@ -493,7 +493,7 @@ class Sent(NamedTuple):
 class Outcome(NamedTuple):
     """An answer, judged: the state that follows and when it is tried next."""
 
-    answer: Answer
+    answer: WebhookResponse
     sent: Sent
     state: State
     due_at: datetime | None
@@ -601,7 +601,7 @@ WHERE id IN :ids AND active""").bindparams(
 
 
 def judge(
-    answer: Answer, sent: Sent, schedule: Sequence[int], at: datetime, *, outdated: bool = False
+    answer: WebhookResponse, sent: Sent, schedule: Sequence[int], at: datetime, *, outdated: bool = False
 ) -> Outcome:
     """Say what follows from an answer: delivered, another try, failed for good, or parked by a 410.
 
@@ -615,8 +615,8 @@ def judge(
         return Outcome(answer, sent, State.WAITING, at, failure.words, counted=0, outdated=True)
     if answer.status == GONE:
         return Outcome(answer, sent, State.PARKED, None, failure.words)
-    counted = 0 if sent.pressed and sent.tries else 1
-    delay = next_delay(schedule, sent.tries + counted)
+    counted = 0 if sent.pressed and sent.attempts_on_schedule else 1
+    delay = next_delay(schedule, sent.attempts_on_schedule + counted)
     if delay is None:
         return Outcome(answer, sent, State.FAILED, None, failure.words, counted)
     delay = max(delay, answer.retry_after or 0)
@@ -640,10 +640,10 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     if matched != len(outcomes):
         _record_late(session, outcomes, at)
     ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
-    ended = [one.answer.parcel.delivery_id for one in outcomes if _frees_next(one)]
+    ended = [one.answer.request.delivery_id for one in outcomes if _frees_next(one)]
     if ended:
         UNBLOCK.run(session, ended, at=at)
-    gone = {one.answer.parcel.webhook_id for one in outcomes if one.state is State.PARKED}
+    gone = {one.answer.request.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
         session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
     _record_successes(session, outcomes, at)
@@ -657,10 +657,10 @@ Write = Callable[[datetime], str]  # as the database reads an instant
 
 def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
     """Return the values of DELIVERY's columns; the id stands first."""
-    state, parcel = outcome.state, outcome.answer.parcel
+    state, request = outcome.state, outcome.answer.request
     return (
-        parcel.delivery_id,
-        outcome.sent.renewed or parcel.claim,
+        request.delivery_id,
+        outcome.sent.renewed or request.claim,
         state.value,
         write(outcome.due_at) if outcome.due_at else None,
         outcome.answer.status,
@@ -673,7 +673,7 @@ def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
 
 def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
     late = [
-        {"id": one.answer.parcel.delivery_id, "status": one.answer.status, "finished_at": at}
+        {"id": one.answer.request.delivery_id, "status": one.answer.status, "finished_at": at}
         for one in outcomes
         if one.success
     ]
@@ -684,11 +684,11 @@ def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) ->
 def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
     """Return the values of the columns of ATTEMPTS."""
     answer = outcome.answer
-    parcel, failure, times = answer.parcel, answer.failure, answer.timings
+    request, failure, times = answer.request, answer.failure, answer.timings
     return (
-        parcel.delivery_id,
-        parcel.webhook_id,
-        parcel.number,
+        request.delivery_id,
+        request.webhook_id,
+        request.number,
         write(answer.at),
         outcome.sent.manual,
         answer.status,
@@ -705,13 +705,16 @@ def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
 
 
 def _frees_next(outcome: Outcome) -> bool:
-    """Say whether what waits behind this delivery may go: it is final, or has failed often enough."""
-    return outcome.state is not State.WAITING or outcome.sent.tries + outcome.counted >= TRIES_THAT_HOLD
+    """Return whether what waits behind this delivery may go: it is final, or has failed often enough."""
+    return (
+        outcome.state is not State.WAITING
+        or outcome.sent.attempts_on_schedule + outcome.counted >= TRIES_THAT_HOLD
+    )
 
 
 def _record_successes(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
     """End the backoff of the webhooks that answer again, and release what waits there."""
-    succeeded = {one.answer.parcel.webhook_id for one in outcomes if one.success}
+    succeeded = {one.answer.request.webhook_id for one in outcomes if one.success}
     found = RECOVERED.run(session, succeeded).all() if succeeded else ()
     for webhook_id, failures, refused, denied in sorted(found):  # in one order, as above
         everything = len(_ids(refused)) >= REFUSED_BEFORE_HOLD or len(_ids(denied)) >= DENIED_BEFORE_HOLD
@@ -735,7 +738,7 @@ class Run:
 def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, Run]:
     runs: dict[int, Run] = {}
     for outcome in outcomes:
-        webhook_id = outcome.answer.parcel.webhook_id
+        webhook_id = outcome.answer.request.webhook_id
         if outcome.success:
             runs.pop(webhook_id, None)
         elif not outcome.says_nothing:
@@ -798,4 +801,4 @@ def _leave_alone(session: Session, outcomes: Sequence[Outcome], at: datetime) ->
         asked = outcome.answer.retry_after
         if asked and not outcome.outdated:
             until = at + timedelta(seconds=asked)
-            session.execute(ASKED, {"id": outcome.answer.parcel.webhook_id, "until": until})
+            session.execute(ASKED, {"id": outcome.answer.request.webhook_id, "until": until})

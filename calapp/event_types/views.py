@@ -64,7 +64,7 @@ def of_form(form: MultiDict[str, str]) -> Editor:
 
 
 def only_rows(form: MultiDict[str, str]) -> bool:
-    """Say whether the form was sent to add or remove a question, not to save."""
+    """Return whether the form was sent to add or remove a question, not to save."""
     action = form.get("action", "")
     return action == "add-question" or REMOVE.fullmatch(action) is not None
 

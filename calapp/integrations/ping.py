@@ -9,7 +9,7 @@ from calapp.addresses import AddressGuard
 from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Answer, Parcel
+from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.deliveries.outbox import encoded
 from calapp.deliveries.signing import JSON_TYPE, request_headers
 from calapp.errors import Busy
@@ -46,12 +46,12 @@ def ping(target: PingTarget, envelope: Mapping[str, Any]) -> PingResult:
     if not _places.acquire(blocking=False):
         raise Busy("Several pings are waiting for their answers just now. Please try again in a moment.")
     try:
-        return _result(_answer(_parcel(target, envelope)))
+        return _result(_answer(_signed_request(target, envelope)))
     finally:
         _places.release()
 
 
-def _parcel(target: PingTarget, envelope: Mapping[str, Any]) -> Parcel:
+def _signed_request(target: PingTarget, envelope: Mapping[str, Any]) -> WebhookRequest:
     text, content_type = encoded(envelope), JSON_TYPE
     if target.payload_template:
         text, content_type = template.render(target.payload_template, envelope)
@@ -65,10 +65,10 @@ def _parcel(target: PingTarget, envelope: Mapping[str, Any]) -> Parcel:
         number=1,
         content_type=content_type,
     )
-    return Parcel(0, "", 0, sent_form(target.url), headers, body, 1)
+    return WebhookRequest(0, "", 0, sent_form(target.url), headers, body, 1)
 
 
-def _answer(parcel: Parcel) -> Answer:
+def _answer(request: WebhookRequest) -> WebhookResponse:
     chosen = settings()
     sender = Sender(
         slots=1,
@@ -76,8 +76,8 @@ def _answer(parcel: Parcel) -> Answer:
         guard=AddressGuard(chosen.webhook_allowed_networks),
     )
     try:
-        sender.start([parcel])
-        answers: list[Answer] = []
+        sender.start([request])
+        answers: list[WebhookResponse] = []
         while not answers:
             answers = sender.answers(1.0)
         return answers[0]
@@ -85,7 +85,7 @@ def _answer(parcel: Parcel) -> Answer:
         sender.close()
 
 
-def _result(answer: Answer) -> PingResult:
+def _result(answer: WebhookResponse) -> PingResult:
     return PingResult(
         status=answer.status,
         milliseconds=round(answer.timings.total),

@@ -134,7 +134,7 @@ def _secrets(session: Session, inspector: Inspector) -> list[str]:
 
 
 def _judge(incoming: Incoming, secrets: Iterable[str]) -> str:
-    """Say whether a request is signed by one of these secrets: good, bad, or none when it is not signed."""
+    """Return whether a request is signed by one of these secrets: good, bad, or none when unsigned."""
     headers = {name.lower(): value for name, value in incoming.headers}
     given = [headers[name] for name in SIGNATURES if name in headers]
     if not given or given == [signing.NO_SECRET]:

@@ -56,7 +56,7 @@ class Wanted:
         return urlencode({name: value for name, value in given.items() if value})
 
     def lets_through(self, webhook: Webhook) -> bool:
-        """Say whether a webhook is among what is wanted."""
+        """Return whether a webhook is among what is wanted."""
         scope = webhook.event_type.title if webhook.event_type else ""
         found = self.find.lower() in f"{webhook.subscriber_url} {scope}".lower()
         return found and (not self.state or STATES[self.state](webhook))

@@ -46,7 +46,7 @@ def count_new(session: Session) -> int:
 
 
 def anything_new(session: Session) -> bool:
-    """Say whether there are rows that are not counted yet."""
+    """Return whether there are rows that are not counted yet."""
     counted = {row.source: row.counted for row in session.scalars(select(TallyCursor))}
     return any(_last(session, model) != counted.get(name, 0) for name, (model, _) in SOURCES.items())
 

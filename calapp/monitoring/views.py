@@ -65,7 +65,7 @@ def _check_reader() -> None:
 
 
 def _from_this_machine() -> bool:
-    """Say whether a program of this machine asks, and neither a proxy nor a page in a browser on it."""
+    """Return whether a program of this machine asks, and neither a proxy nor a page in a browser on it."""
     host = urlsplit(f"//{request.host}").hostname or ""
     return (
         not settings().public

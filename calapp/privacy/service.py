@@ -32,7 +32,7 @@ def pattern_of(address: str) -> Pattern:
 
 
 def mentions(values: Any, address: Pattern) -> bool:
-    """Say whether an address stands in one of these texts, lists or dicts of texts."""
+    """Return whether an address stands in one of these texts, lists or dicts of texts."""
     return any(redacted(value, address, "") != value for value in values)
 
 
@@ -77,13 +77,13 @@ def erase_visitor(session: Session, email: str) -> Counts:
 
 
 def is_host(session: Session, email: str) -> bool:
-    """Say whether a host has this address; letters in either case are the same."""
+    """Return whether a host has this address; letters in either case are the same."""
     addresses = session.scalars(select(User.email))
     return any(same(address, email) for address in addresses)
 
 
 def same(one: str, other: str) -> bool:
-    """Say whether two addresses are the same to people."""
+    """Return whether two addresses are the same to people."""
     return one.casefold() == other.casefold()
 
 

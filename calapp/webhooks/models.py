@@ -101,9 +101,13 @@ class Webhook(db.Model):
     refused_events: Mapped[str] = mapped_column(Text, default="", server_default="")
     denied_events: Mapped[str] = mapped_column(Text, default="", server_default="")  # those with 401, 403 …
     failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    hold_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the end of the backoff
+    backoff_until: Mapped[datetime | None] = mapped_column(
+        "hold_until", UTCDateTime
+    )  # the end of the backoff
     probes: Mapped[int] = mapped_column(default=0, server_default="0")  # made in this backoff
-    asked_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by its Retry-After
+    retry_after_until: Mapped[datetime | None] = mapped_column(
+        "asked_until", UTCDateTime
+    )  # by its Retry-After
     # Its waiting retries come due at once, in steps: since when, and which (None: all).
     releasing: Mapped[bool] = mapped_column(default=False, server_default=false())
     released_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -250,7 +250,7 @@ def forget_failures(webhook: Webhook) -> None:
     """
     webhook.failures = webhook.warnings = webhook.probes = 0
     webhook.refused_events = webhook.denied_events = ""
-    webhook.failing_since = webhook.hold_until = webhook.asked_until = None
+    webhook.failing_since = webhook.backoff_until = webhook.retry_after_until = None
     webhook.revision += 1
     webhook.releasing, webhook.released_at, webhook.releasing_tries = True, now(), None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from calapp.addresses import AddressGuard, check_url
 from calapp.config import _networks
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Answer, Parcel
+from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.errors import Invalid
 from tests.receiver import Receiver
 
@@ -40,7 +40,7 @@ def enter() -> None:
 
 
 def serve(server: socket.socket, looks: dict[str, int]) -> None:
-    """Answer questions for addresses of version 4; the names have no others."""
+    """WebhookResponse questions for addresses of version 4; the names have no others."""
     while True:
         question, sender = server.recvfrom(512)
         labels, at = [], 12
@@ -63,18 +63,18 @@ def addresses(name: str, looks: dict[str, int]) -> list[str]:
 
 
 def saved(url: str) -> bool:
-    """Say whether a URL can be saved; it is looked up once."""
+    """Return whether a URL can be saved; it is looked up once."""
     try:
         return check_url(url, GUARD).warning is None
     except Invalid:
         return False
 
 
-def sent(url: str) -> Answer:
+def sent(url: str) -> WebhookResponse:
     """Send to a URL as the worker does; it is looked up once more."""
     sender = Sender(slots=1, timeout=5, guard=GUARD)
-    sender.start([Parcel(1, "claim", 1, url, (), b"{}", 1)])
-    found: list[Answer] = []
+    sender.start([WebhookRequest(1, "claim", 1, url, (), b"{}", 1)])
+    found: list[WebhookResponse] = []
     while not found:
         found = sender.answers(0.1)
     sender.close()
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def knocked(listener: socket.socket) -> bool:
-    """Say whether anybody has connected."""
+    """Return whether anybody has connected."""
     try:
         listener.accept()
     except BlockingIOError:

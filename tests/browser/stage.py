@@ -322,7 +322,7 @@ def add_failing(session: Session, user: User, stage: Stage) -> None:
         "https://down.example.com/hook",
         failures=9,
         failing_since=at - timedelta(hours=60),
-        hold_until=at + timedelta(minutes=20),
+        backoff_until=at + timedelta(minutes=20),
     )
     for number in range(200):
         delivery = add_delivery(
@@ -334,7 +334,7 @@ def add_failing(session: Session, user: User, stage: Stage) -> None:
             due_at=at + timedelta(hours=3),
             reason=REFUSED,
             attempts=1,
-            tries=1,
+            attempts_on_schedule=1,
         )
         session.add(attempt_of(delivery, (None, 500, 404)[number % 3]))
     delivery = add_delivery(session, user, failing, State.FAILED, at - timedelta(hours=9), reason=REFUSED)
@@ -385,7 +385,7 @@ def add_delivery(
         state=state,
         created_at=at,
         finished_at=ended,
-        **{"attempts": 1 if ended else 0, "tries": 1 if ended else 0, **more},
+        **{"attempts": 1 if ended else 0, "attempts_on_schedule": 1 if ended else 0, **more},
     )
     session.add(delivery)
     session.flush()

@@ -124,7 +124,7 @@ def test_a_window_is_replayed_with_count_and_progress(
 def test_a_replay_is_stopped_and_says_how_far_it_came(
     open_window: Callable[..., Window], calapp: Running, host: Host, webhook: Maker, javascript: bool
 ) -> None:
-    held = webhook("https://hooks.example.com/", hold_until=now() + timedelta(hours=1))
+    held = webhook("https://hooks.example.com/", backoff_until=now() + timedelta(hours=1))
     with connected(calapp.data_dir), transaction() as session:
         user, hook = host.user(session), session.get_one(Webhook, held)
         for _ in range(MOST_WAITING + 1):

@@ -8,8 +8,16 @@ import pytest
 from calapp.addresses import CLOSED_PORTS, AddressGuard
 from calapp.config import _networks
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Answer
-from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, NameServer, parcel, send, send_one
+from calapp.deliveries.exchange import WebhookResponse
+from tests.deliveries.requests_made import (
+    HOST,
+    LOOPBACK,
+    TO_LOOPBACK,
+    NameServer,
+    send,
+    send_one,
+    webhook_request,
+)
 from tests.receiver import Receiver, answer
 
 PUBLIC_ONLY = AddressGuard()
@@ -38,14 +46,14 @@ def strict() -> Iterator[Sender]:
     sender.close()
 
 
-def blocked(answer: Answer) -> bool:
+def blocked(answer: WebhookResponse) -> bool:
     return answer.status is None and answer.failure is not None and answer.failure.code == "blocked_address"
 
 
 @pytest.mark.parametrize("host", ODD_FORMS)
 def test_no_odd_form_reaches_a_private_address(host: str, strict: Sender) -> None:
     with Receiver() as receiver:
-        (got,) = send(strict, parcel(f"http://{host}:{receiver.port}/"))
+        (got,) = send(strict, webhook_request(f"http://{host}:{receiver.port}/"))
     assert got.failure is not None
     assert got.failure.code in {"blocked_address", "bad_url", "no_such_name"}
     assert (got.status, receiver.connections) == (None, 0)
@@ -53,7 +61,7 @@ def test_no_odd_form_reaches_a_private_address(host: str, strict: Sender) -> Non
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "localhost"])
 def test_what_is_refused_is_told_with_the_cure(host: str, strict: Sender) -> None:
-    (got,) = send(strict, parcel(f"http://{host}/"))
+    (got,) = send(strict, webhook_request(f"http://{host}/"))
     assert blocked(got)
     assert "WEBHOOK_ALLOWED_NETWORKS" in got.failure.words
 
@@ -88,7 +96,7 @@ def test_what_is_refused_is_told_with_the_cure(host: str, strict: Sender) -> Non
 )
 def test_no_trick_in_a_url_gets_past_the_guard(url: str, strict: Sender) -> None:
     with Receiver() as receiver:
-        (got,) = send(strict, parcel(url.format(port=receiver.port)))
+        (got,) = send(strict, webhook_request(url.format(port=receiver.port)))
     assert got.failure is not None
     assert (got.status, receiver.connections) == (None, 0)
 
@@ -153,10 +161,10 @@ def test_a_name_that_moves_between_two_parcels_is_judged_again(name_server: Name
     sender = Sender(slots=1, timeout=0.5, guard=AddressGuard(_networks("127.0.0.2/32")))
     with Receiver(host="127.0.0.2") as good, Receiver() as bad:
         name_server.addresses[HOST] = ["127.0.0.2"]
-        (first,) = send(sender, parcel(good.url(host=HOST)))
+        (first,) = send(sender, webhook_request(good.url(host=HOST)))
         name_server.addresses[HOST] = ["127.0.0.1"]
         sender.names.kept.clear()  # as if a minute had passed
-        (second,) = send(sender, parcel(bad.url(host=HOST)))
+        (second,) = send(sender, webhook_request(bad.url(host=HOST)))
     assert first.failure is None
     assert blocked(second)
     assert bad.connections == 0
@@ -191,7 +199,7 @@ def test_no_header_of_an_answer_leads_anywhere(header: str) -> None:
         }.get(header, inner.url())
         once = answer("200 OK", b"", f"{header}: {value}", "Connection: close")
         with Receiver(once, host="127.0.0.2") as outer:
-            answers = [send(sender, parcel(outer.url()))[0] for _ in range(3)]
+            answers = [send(sender, webhook_request(outer.url()))[0] for _ in range(3)]
     sender.close()
     assert [one.failure for one in answers] == [None] * 3
     assert (inner.connections, outer.connections) == (0, 3)

@@ -68,7 +68,7 @@ def test_d3_six_refused_events_hold_no_good_one_up(fail, webhook, happen, delive
     deliver()
     session.refresh(webhook)
     assert states(session)[-1] == "delivered"
-    assert (webhook.failures, webhook.hold_until) == (0, None)
+    assert (webhook.failures, webhook.backoff_until) == (0, None)
 
 
 def test_d3_a_refused_event_keeps_to_its_schedule_whatever_else_succeeds(
@@ -89,16 +89,16 @@ def test_d3_a_refused_event_keeps_to_its_schedule_whatever_else_succeeds(
 def test_d3_five_failures_of_the_endpoint_back_it_off(fail, session) -> None:
     webhook = fail(4, AWAY)
     session.refresh(webhook)
-    assert webhook.hold_until is None
+    assert webhook.backoff_until is None
     fail(1, AWAY, "more")
     session.refresh(webhook)
-    assert (webhook.failures, webhook.hold_until > now()) == (5, True)
+    assert (webhook.failures, webhook.backoff_until > now()) == (5, True)
 
 
 def test_d3_a_redirect_is_a_failure_of_the_endpoint(fail, session) -> None:
     webhook = fail(5, answer("302 Found", b"", "Location: https://example.com/"))
     session.refresh(webhook)
-    assert webhook.hold_until > now()
+    assert webhook.backoff_until > now()
 
 
 def test_d3_denials_count_after_five_different_events(fail, receiver, deliver, session, clock) -> None:
@@ -110,7 +110,7 @@ def test_d3_denials_count_after_five_different_events(fail, receiver, deliver, s
     assert (webhook.failures, len(receiver.requests)) == (0, 12)
     fail(1, DENIED, "more")
     session.refresh(webhook)
-    assert (webhook.failures, webhook.hold_until > now()) == (5, True)
+    assert (webhook.failures, webhook.backoff_until > now()) == (5, True)
 
 
 def test_d3_twenty_different_refused_events_back_the_endpoint_off(
@@ -120,7 +120,7 @@ def test_d3_twenty_different_refused_events_back_the_endpoint_off(
     clock.shift(8)
     deliver()  # retries of the same
     session.refresh(webhook)
-    assert webhook.hold_until is None
+    assert webhook.backoff_until is None
     answers[b"more"] = REFUSED
     other = Engine(settings)  # a process that was just started
     happen("more")
@@ -128,7 +128,7 @@ def test_d3_twenty_different_refused_events_back_the_endpoint_off(
     record_all(other)
     other.sender.close()
     session.refresh(webhook)
-    assert (webhook.failures, webhook.hold_until > now()) == (20, True)
+    assert (webhook.failures, webhook.backoff_until > now()) == (20, True)
 
 
 def test_d3_a_success_begins_the_count_of_different_events_anew(
@@ -139,7 +139,7 @@ def test_d3_a_success_begins_the_count_of_different_events_anew(
     deliver()
     fail(19, REFUSED, "again")
     session.refresh(webhook)
-    assert (webhook.failures, webhook.hold_until) == (0, None)
+    assert (webhook.failures, webhook.backoff_until) == (0, None)
 
 
 def test_d3_probes_alternate_between_the_oldest_and_the_newest_not_yet_tried(
@@ -150,10 +150,14 @@ def test_d3_probes_alternate_between_the_oldest_and_the_newest_not_yet_tried(
     for number in range(6):
         happen(f"new {number}")
     with transaction() as writing:
-        writing.execute(update(Delivery).where(Delivery.tries > 0).values(due_at=now() - timedelta(hours=1)))
+        writing.execute(
+            update(Delivery)
+            .where(Delivery.attempts_on_schedule > 0)
+            .values(due_at=now() - timedelta(hours=1))
+        )
     receiver.requests.clear()
     for _ in range(4):
-        change(webhook, hold_until=now())
+        change(webhook, backoff_until=now())
         deliver()
     assert chains(receiver) == ["bad 0", "new 5", "bad 1", "new 4"]
 
@@ -169,7 +173,7 @@ def test_d3_a_probe_that_is_refused_is_followed_soon_by_another(
         deliver()
     session.refresh(webhook)
     assert states(session)[-1] == "delivered"
-    assert webhook.hold_until is None
+    assert webhook.backoff_until is None
 
 
 def test_d3_when_all_were_refused_a_success_makes_all_due(fail, answers, deliver, session, clock) -> None:

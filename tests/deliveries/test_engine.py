@@ -150,7 +150,7 @@ def test_after_five_failures_one_delivery_at_a_time_is_tried(
     session.refresh(webhook)
     assert tried <= 12
     assert len(receiver.requests) == tried + 1
-    assert webhook.hold_until > now()
+    assert webhook.backoff_until > now()
 
 
 def test_a_receiver_that_comes_back_gets_everything_at_once(
@@ -253,7 +253,7 @@ def test_a_nudge_lets_new_work_out_beside_a_receiver_that_hangs(
         happen()
         engine.sender.start(engine.claim())
         happen("other", trigger="BOOKING_CANCELLED")
-        engine.sender.ring()
+        engine.sender.wake()
         assert [answer.status for answer in engine.answers(0.9)] == [200]
 
 

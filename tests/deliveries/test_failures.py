@@ -13,9 +13,9 @@ import pycurl
 import pytest
 
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Answer
+from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.failures import TEXTS, TIMEOUTS, Trouble, of_status, of_trouble
-from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, parcel, send, send_one
+from tests.deliveries.requests_made import HOST, LOOPBACK, TO_LOOPBACK, send, send_one, webhook_request
 from tests.receiver import (
     Authority,
     Behaviour,
@@ -50,17 +50,17 @@ def full_port() -> Iterator[int]:
             one.close()
 
 
-def over_tls(context: ssl.SSLContext) -> Answer:
+def over_tls(context: ssl.SSLContext) -> WebhookResponse:
     with Receiver(tls=context) as receiver:
         return send_one(receiver.url(host=HOST), connect_to=TO_LOOPBACK)
 
 
-def plain(behave: Behaviour | bytes, scheme: str = "http") -> Answer:
+def plain(behave: Behaviour | bytes, scheme: str = "http") -> WebhookResponse:
     with Receiver(behave) as receiver:
         return send_one(receiver.url().replace("http", scheme, 1))
 
 
-def reason(answer: Answer) -> str:
+def reason(answer: WebhookResponse) -> str:
     """Return the code of a failure, having seen that its words name the host and read like a sentence."""
     assert answer.failure is not None
     assert answer.failure.words.endswith((".", "?"))
@@ -203,8 +203,8 @@ def test_no_answer_is_an_answer_time_out() -> None:
 def test_no_answer_on_a_kept_connection_is_an_answer_time_out() -> None:
     sender = Sender(slots=1, timeout=0.3, guard=LOOPBACK)
     with Receiver(sending(answer(), hold=True)) as receiver:
-        assert send(sender, parcel(receiver.url()))[0].failure is None
-        (got,) = send(sender, parcel(receiver.url()))
+        assert send(sender, webhook_request(receiver.url()))[0].failure is None
+        (got,) = send(sender, webhook_request(receiver.url()))
     assert (reason(got), receiver.connections) == ("timeout_answer", 1)
     sender.close()
 

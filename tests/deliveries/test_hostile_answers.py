@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from calapp.deliveries.client import MAX_KEPT, MAX_READ, Sender
-from calapp.deliveries.exchange import Answer
-from tests.deliveries.parcels import LOOPBACK, parcel, send, send_one
+from calapp.deliveries.exchange import WebhookResponse
+from tests.deliveries.requests_made import LOOPBACK, send, send_one, webhook_request
 from tests.receiver import Behaviour, Receiver, answer, pouring, sending, silent
 
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -23,7 +23,7 @@ def sender() -> Iterator[Sender]:
     sender.close()
 
 
-def got(behave: Behaviour | bytes, timeout: float = 0.5) -> Answer:
+def got(behave: Behaviour | bytes, timeout: float = 0.5) -> WebhookResponse:
     with Receiver(behave) as receiver:
         return send_one(receiver.url(), timeout=timeout)
 
@@ -69,7 +69,7 @@ def test_a_receiver_that_never_reads_ends_at_the_deadline(sender: Sender) -> Non
         receiver.ended.wait(5)
 
     with Receiver(deaf) as receiver:
-        (one,) = send(sender, parcel(receiver.url(), body=b"x" * 20_000_000))
+        (one,) = send(sender, webhook_request(receiver.url(), body=b"x" * 20_000_000))
     assert one.failure.code == "timeout_answer"
     assert one.timings.total < 1000
 
@@ -81,7 +81,7 @@ def test_an_answer_before_the_body_was_read_counts(sender: Sender) -> None:
         receiver.ended.wait(5)
 
     with Receiver(hasty) as receiver:
-        (one,) = send(sender, parcel(receiver.url(), body=b"x" * 5_000_000))
+        (one,) = send(sender, webhook_request(receiver.url(), body=b"x" * 5_000_000))
     assert (one.status, one.failure.code) == (413, "status")
 
 
@@ -177,31 +177,31 @@ def test_odd_status_lines_are_failures(first: bytes) -> None:
 def test_two_answers_at_once_do_not_reach_the_next_parcel(sender: Sender) -> None:
     smuggled = answer("200 OK", b"first") + answer("200 OK", b"smuggled")
     with Receiver(sending(smuggled, hold=True)) as receiver:
-        (first,) = send(sender, parcel(receiver.url()))
-        (second,) = send(sender, parcel(receiver.url()))
+        (first,) = send(sender, webhook_request(receiver.url()))
+        (second,) = send(sender, webhook_request(receiver.url()))
     assert first.body == "first"
     assert second.body != "smuggled"
 
 
 def test_cookies_are_neither_kept_nor_sent(sender: Sender) -> None:
     with Receiver(answer("200 OK", b"", "Set-Cookie: id=1; Path=/")) as receiver:
-        send(sender, parcel(receiver.url()))
-        send(sender, parcel(receiver.url()))
+        send(sender, webhook_request(receiver.url()))
+        send(sender, webhook_request(receiver.url()))
     assert all("cookie" not in request.headers for request in receiver.requests)
 
 
 def test_a_challenge_is_not_answered(sender: Sender) -> None:
     with Receiver(answer("401 No", b"", 'WWW-Authenticate: Basic realm="x"')) as receiver:
-        (one,) = send(sender, parcel(receiver.url()))
+        (one,) = send(sender, webhook_request(receiver.url()))
     assert (one.status, len(receiver.requests)) == (401, 1)
 
 
 def test_a_hundred_hanging_receivers_hold_up_nobody() -> None:
     sender = Sender(slots=120, timeout=1.0, guard=LOOPBACK)
     with Receiver(silent) as hanging, Receiver() as receiver:
-        sender.start([parcel(hanging.url(), number) for number in range(100)])
+        sender.start([webhook_request(hanging.url(), number) for number in range(100)])
         healthy = []
-        sender.start([parcel(receiver.url(), number) for number in range(100, 120)])
+        sender.start([webhook_request(receiver.url(), number) for number in range(100, 120)])
         until = time.monotonic() + 0.6
         while len(healthy) < 20 and time.monotonic() < until:
             healthy.extend(sender.answers(0.05))
@@ -213,5 +213,5 @@ def test_hostile_answers_harm_no_neighbour(sender: Sender) -> None:
     flood, broken = pouring(ENDLESS, b"x" * 65536), sending(b"\0\0\0\r\n\r\n")
     with Receiver(flood) as one, Receiver(broken) as two, Receiver(silent) as three, Receiver() as good:
         urls = [one.url(), two.url(), three.url(), "http://[::", good.url()]
-        answers = send(sender, *(parcel(url, number) for number, url in enumerate(urls)))
+        answers = send(sender, *(webhook_request(url, number) for number, url in enumerate(urls)))
     assert [bool(each.failure) for each in answers] == [False, True, True, True, False]

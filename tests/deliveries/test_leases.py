@@ -52,13 +52,13 @@ def test_a_success_in_flight_does_not_end_what_retry_after_asked_for(
     receiver.behave = answer("429 Slow", b"", "Retry-After: 60")
     happen()
     deliver()
-    change(webhook, hold_until=None)
+    change(webhook, backoff_until=None)
     session.refresh(webhook)
-    assert webhook.asked_until > now()
+    assert webhook.retry_after_until > now()
     with transaction() as writing:
         webhooks.forget_failures(writing.get_one(Webhook, webhook.id))
     session.refresh(webhook)
-    assert webhook.asked_until is None
+    assert webhook.retry_after_until is None
 
 
 def test_an_event_that_always_fails_keeps_to_its_schedule(
@@ -120,7 +120,7 @@ def test_a_claim_while_the_database_is_away_loses_no_answer(
     engine.sender.start(engine.claim())
     answers = engine.answers()
     rename("delivery", "away")
-    assert engine.claim() == []  # as at a nudge before they are written
+    assert engine.claim() == []  # as at a wake before they are written
     rename("away", "delivery")
     engine.record(answers)
     assert states(session) == ["delivered"]
@@ -143,12 +143,12 @@ def test_the_late_answer_of_another_process_counts_when_good(
     late = engine.claim()
     clock.shift(17)
     other = Engine(settings)
-    parcels = other.claim()
+    requests = other.claim()
     engine.sender.start(late)
     record_all(engine)
     assert states(session) == ["delivered"]
     receiver.behave = ERROR
-    other.sender.start(parcels)
+    other.sender.start(requests)
     record_all(other)
     other.sender.close()
     assert states(session) == ["delivered"]
@@ -161,11 +161,11 @@ def test_an_answer_counts_though_the_webhook_was_switched_off_meanwhile(
 ) -> None:
     receiver.behave = behave
     happen()
-    parcels = engine.claim()
+    requests = engine.claim()
     with transaction() as writing:
         writing.get_one(Webhook, webhook.id).active = False
     maintenance.repeat(delivery_maintenance.park_waiting)
-    engine.sender.start(parcels)
+    engine.sender.start(requests)
     record_all(engine)
     assert states(session) == [state]
     assert len(session.scalars(select(Attempt)).all()) == 1
@@ -177,12 +177,12 @@ def test_the_answer_of_a_webhook_deleted_meanwhile_falls_away(
     with Receiver() as other:
         saved(subscribed(rick, other.url()))
         happen()
-        parcels = engine.claim()
+        requests = engine.claim()
         with transaction() as writing:
             webhooks.delete(writing.get_one(Webhook, webhook.id))
         for _ in range(2):
             maintenance.repeat(delivery_maintenance.remove_deleted)
-        engine.sender.start(parcels)
+        engine.sender.start(requests)
         record_all(engine)
     assert states(session) == ["delivered"]
     assert len(session.scalars(select(Attempt)).all()) == 1

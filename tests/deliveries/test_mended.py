@@ -31,9 +31,9 @@ def stuck(webhook, receiver, happen, deliver, change) -> Webhook:
         happen(f"chain {number}")
     deliver()
     later = now() + timedelta(hours=14)
-    change(webhook, hold_until=later, asked_until=later)
+    change(webhook, backoff_until=later, retry_after_until=later)
     with transaction() as writing:
-        writing.execute(update(Delivery).values(due_at=later, tries=3))
+        writing.execute(update(Delivery).values(due_at=later, attempts_on_schedule=3))
     receiver.requests.clear()
     receiver.behave = answer()
     return webhook
@@ -66,7 +66,7 @@ def test_d2_what_waits_goes_at_once_when_it_was_mended(values, stuck, receiver, 
     go_on(deliver)
     session.refresh(stuck)
     assert len(receiver.requests) == 5
-    assert (stuck.hold_until, stuck.asked_until, stuck.releasing) == (None, None, False)
+    assert (stuck.backoff_until, stuck.retry_after_until, stuck.releasing) == (None, None, False)
 
 
 def test_d2_what_waits_goes_at_once_after_off_and_on(stuck, receiver, deliver) -> None:
@@ -91,10 +91,10 @@ def test_d2_failures_of_the_former_address_count_no_more(
     for number in range(4):
         happen(f"chain {number}")
     receiver.behave = AWAY
-    parcels = engine.claim()
+    requests = engine.claim()
     with Receiver() as other:
         changed(webhook, subscriber_url=other.url())
-        engine.sender.start(parcels)  # to the former one
+        engine.sender.start(requests)  # to the former one
         record_all(engine)
         session.refresh(webhook)
         assert webhook.failures == 0
@@ -107,10 +107,10 @@ def test_d2_a_410_of_the_former_address_does_not_switch_it_off(
 ) -> None:
     happen()
     receiver.behave = answer("410 Gone")
-    parcels = engine.claim()
+    requests = engine.claim()
     with Receiver() as other:
         changed(webhook, subscriber_url=other.url())
-        engine.sender.start(parcels)
+        engine.sender.start(requests)
         record_all(engine)
         deliver()
         session.refresh(webhook)

@@ -7,7 +7,7 @@ import pytest
 
 from calapp.deliveries import resolver
 from calapp.deliveries.client import Sender
-from tests.deliveries.parcels import LOOPBACK, NameServer, parcel, send
+from tests.deliveries.requests_made import LOOPBACK, NameServer, send, webhook_request
 from tests.receiver import Receiver, silent
 
 
@@ -28,15 +28,15 @@ def test_forty_names_that_hang_hold_up_no_other(name_server: NameServer, sender:
     name_server.seconds = dict.fromkeys(hanging, 0.8)
     name_server.addresses["good.example.com"] = ["127.0.0.1"]
     with Receiver() as receiver:
-        sender.start([parcel(f"http://{name}/", number) for number, name in enumerate(hanging)])
-        sender.start([parcel(receiver.url(host="good.example.com"), 100)])
+        sender.start([webhook_request(f"http://{name}/", number) for number, name in enumerate(hanging)])
+        sender.start([webhook_request(receiver.url(host="good.example.com"), 100)])
         (first,) = sender.answers(0.4)
-    assert (first.parcel.delivery_id, first.failure) == (100, None)
+    assert (first.request.delivery_id, first.failure) == (100, None)
 
 
 def test_a_name_that_hangs_is_a_name_time_out(name_server: NameServer, sender: Sender) -> None:
     name_server.seconds["hang.example.com"] = 0.8
-    (got,) = send(sender, parcel("http://hang.example.com/"))
+    (got,) = send(sender, webhook_request("http://hang.example.com/"))
     assert got.failure.code == "timeout_name"
     assert got.timings.name == got.timings.total == pytest.approx(500, abs=150)
 
@@ -45,7 +45,7 @@ def test_the_lookup_counts_towards_the_deadline(name_server: NameServer, sender:
     name_server.addresses["slow.example.com"] = ["127.0.0.1"]
     name_server.seconds["slow.example.com"] = 0.3
     with Receiver(silent) as receiver:
-        (got,) = send(sender, parcel(receiver.url(host="slow.example.com")))
+        (got,) = send(sender, webhook_request(receiver.url(host="slow.example.com")))
     assert got.failure.code == "timeout_answer"
     assert got.timings.name == pytest.approx(300, abs=100)
     assert got.timings.total == pytest.approx(500, abs=150)
@@ -56,7 +56,7 @@ def test_the_next_parcel_has_the_whole_deadline_again(name_server: NameServer, s
     name_server.seconds["slow.example.com"] = 0.3
     with Receiver(silent) as receiver:
         for _ in range(2):
-            (got,) = send(sender, parcel(receiver.url(host="slow.example.com")))
+            (got,) = send(sender, webhook_request(receiver.url(host="slow.example.com")))
     assert got.timings.first_byte == 0
     assert got.timings.name < 50
     assert got.timings.total == pytest.approx(500, abs=150)
@@ -66,8 +66,8 @@ def test_many_parcels_of_one_name_ask_once(name_server: NameServer, sender: Send
     name_server.addresses["good.example.com"] = ["127.0.0.1"]
     with Receiver() as receiver:
         url = receiver.url(host="good.example.com")
-        answers = send(sender, *(parcel(url, number) for number in range(20)))
-        answers += send(sender, parcel(url, 20))
+        answers = send(sender, *(webhook_request(url, number) for number in range(20)))
+        answers += send(sender, webhook_request(url, 20))
     assert [one.failure for one in answers] == [None] * 21
     assert name_server.asked == ["good.example.com"]
 
@@ -78,8 +78,8 @@ def test_a_name_is_asked_for_again_after_a_minute(
     monkeypatch.setattr(resolver, "KEPT_SECONDS", 0.0)
     name_server.addresses["good.example.com"] = ["127.0.0.1"]
     with Receiver() as receiver:
-        send(sender, parcel(receiver.url(host="good.example.com")))
-        send(sender, parcel(receiver.url(host="good.example.com")))
+        send(sender, webhook_request(receiver.url(host="good.example.com")))
+        send(sender, webhook_request(receiver.url(host="good.example.com")))
     assert len(name_server.asked) == 2
 
 
@@ -87,7 +87,7 @@ def test_parcels_that_wait_for_a_name_take_slots_and_have_ages(
     name_server: NameServer, sender: Sender
 ) -> None:
     name_server.seconds["hang.example.com"] = 0.6
-    sender.start([parcel("http://hang.example.com/", 7)])
+    sender.start([webhook_request("http://hang.example.com/", 7)])
     assert sender.answers(0.1) == []
     assert (sum(map(len, sender.in_flight().values())), sender.busy()) == (1, True)
     assert sender.in_flight()[7][0] > 0.09
@@ -96,7 +96,7 @@ def test_parcels_that_wait_for_a_name_take_slots_and_have_ages(
 def test_closing_does_not_wait_for_names(name_server: NameServer) -> None:
     name_server.seconds["hang.example.com"] = 0.5
     sender = Sender(slots=5, timeout=5, guard=LOOPBACK)
-    sender.start([parcel("http://hang.example.com/")])
+    sender.start([webhook_request("http://hang.example.com/")])
     began = time.monotonic()
     sender.close()
     assert time.monotonic() - began < 0.3
@@ -112,7 +112,7 @@ def test_more_names_than_threads_wait_their_turn(
     sender = Sender(slots=2, timeout=2, guard=LOOPBACK)
     with Receiver() as receiver:
         urls = [receiver.url(host=name) for name in name_server.addresses]
-        answers = send(sender, *(parcel(url, number) for number, url in enumerate(urls)))
+        answers = send(sender, *(webhook_request(url, number) for number, url in enumerate(urls)))
     assert [one.failure for one in answers] == [None] * 9
     sender.close()
 

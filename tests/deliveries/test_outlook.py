@@ -33,10 +33,10 @@ def shown(rick_api, webhook, session):
 @pytest.mark.parametrize(
     ("values", "because", "words"),
     [
-        ({"hold_until": HOUR}, "backoff", "backoff"),
-        ({"asked_until": HOUR}, "retry_after", "asked us to wait"),
-        ({"hold_until": MINUTE, "asked_until": HOUR}, "retry_after", "asked us to wait"),
-        ({"hold_until": HOUR, "asked_until": MINUTE}, "backoff", "backoff"),
+        ({"backoff_until": HOUR}, "backoff", "backoff"),
+        ({"retry_after_until": HOUR}, "retry_after", "asked us to wait"),
+        ({"backoff_until": MINUTE, "retry_after_until": HOUR}, "retry_after", "asked us to wait"),
+        ({"backoff_until": HOUR, "retry_after_until": MINUTE}, "backoff", "backoff"),
     ],
 )
 def test_d4_the_later_of_row_and_webhook_is_shown_and_why(
@@ -55,9 +55,9 @@ def test_d4_a_rows_own_schedule_counts_when_it_is_later(shown, happen, deliver, 
     receiver.behave = answer("422 Unprocessable Content")
     happen()
     deliver()
-    change(webhook, asked_until=now() + timedelta(seconds=1))
+    change(webhook, retry_after_until=now() + timedelta(seconds=1))
     assert shown()[1:2] == ("schedule",)
-    change(webhook, asked_until=now() - HOUR, hold_until=now() - HOUR)
+    change(webhook, retry_after_until=now() - HOUR, backoff_until=now() - HOUR)
     assert shown()[1:2] == ("schedule",)
 
 
@@ -65,7 +65,7 @@ def test_d4_one_in_flight_one_pressed_and_one_of_a_webhook_that_is_off(
     shown, happen, engine, webhook, change, session
 ) -> None:
     happen()
-    change(webhook, hold_until=now() + HOUR)
+    change(webhook, backoff_until=now() + HOUR)
     with transaction() as writing:
         resend.resend(writing, writing.scalars(select(Delivery)).one())
     assert shown()[1:] == ("due", "next attempt now")
@@ -82,18 +82,18 @@ def test_d4_what_a_backoff_held_back_is_not_late_when_it_ends(
 ) -> None:
     happen()
     clock.shift(3600)
-    change(webhook, failures=7, hold_until=now() - timedelta(seconds=2))
+    change(webhook, failures=7, backoff_until=now() - timedelta(seconds=2))
     assert 1 < oldest_waiting(session) < 10
-    change(webhook, hold_until=None, released_at=database_now(session))
+    change(webhook, backoff_until=None, released_at=database_now(session))
     assert oldest_waiting(session) < 5
 
 
 def test_d4_the_pages_name_backoff_and_retry_after(happen, webhook, change, rick_client) -> None:
     happen()
-    change(webhook, failures=7, hold_until=now() + HOUR)
+    change(webhook, failures=7, backoff_until=now() + HOUR)
     log = f"/integrations/webhooks/{webhook.id}/deliveries"
     assert "Backoff until" in rick_client.get(log).text
     assert "Backoff until" in rick_client.get("/integrations").text
-    change(webhook, failures=0, hold_until=None, asked_until=now() + HOUR)
+    change(webhook, failures=0, backoff_until=None, retry_after_until=now() + HOUR)
     assert "Retry-After until" in rick_client.get(log).text
     assert "Retry-After until" in rick_client.get("/integrations").text

@@ -235,8 +235,8 @@ def waiting(
         happen(f"chain {number}")
     deliver()
     with transaction() as writing:
-        writing.execute(update(Delivery).values(due_at=now() + timedelta(hours=14), tries=7))
-    change(webhook, hold_until=now() + timedelta(minutes=20), failures=9)
+        writing.execute(update(Delivery).values(due_at=now() + timedelta(hours=14), attempts_on_schedule=7))
+    change(webhook, backoff_until=now() + timedelta(minutes=20), failures=9)
     receiver.requests.clear()
     receiver.behave = answer()
     return webhook
@@ -271,4 +271,4 @@ def test_d7_what_fails_again_keeps_its_place_in_the_schedule(
     start(waiting, only_failed=True)
     engine.continue_replays()
     session.rollback()
-    assert set(session.scalars(select(Delivery.tries))) == {7}
+    assert set(session.scalars(select(Delivery.attempts_on_schedule))) == {7}

@@ -38,7 +38,7 @@ def waiting(webhook, receiver, happen, deliver, change, session) -> list[int]:
     for number in range(8):
         happen(f"chain {number}", sequence=number)
     deliver()
-    change(webhook, hold_until=now() + timedelta(hours=1), failing_since=now() - timedelta(hours=1))
+    change(webhook, backoff_until=now() + timedelta(hours=1), failing_since=now() - timedelta(hours=1))
     receiver.requests.clear()
     return list(session.scalars(select(Delivery.id).order_by(Delivery.id)))
 
@@ -56,16 +56,16 @@ def press(session: Session) -> Callable[[int], int]:
 
 @pytest.mark.parametrize("place", [0, 3, 7])
 def test_d1_the_pressed_one_goes_and_no_other(place, waiting, press, receiver, deliver, webhook, session):
-    before = (webhook.failures, webhook.hold_until, webhook.refused_events)
+    before = (webhook.failures, webhook.backoff_until, webhook.refused_events)
     press(waiting[place])
     deliver()
     session.refresh(webhook)
     assert sequences(receiver) == [place]
-    assert (webhook.failures, webhook.hold_until, webhook.refused_events) == before
+    assert (webhook.failures, webhook.backoff_until, webhook.refused_events) == before
 
 
 def test_d1_a_retry_after_does_not_hold_it(waiting, press, receiver, deliver, change, webhook) -> None:
-    change(webhook, asked_until=now() + timedelta(hours=3))
+    change(webhook, retry_after_until=now() + timedelta(hours=3))
     press(waiting[2])
     deliver()
     assert sequences(receiver) == [2]
@@ -76,16 +76,16 @@ def test_d1_a_success_ends_the_backoff(waiting, press, receiver, deliver, webhoo
     press(waiting[5])
     deliver()
     session.refresh(webhook)
-    assert (sorted(sequences(receiver)), webhook.hold_until) == (list(range(8)), None)
+    assert (sorted(sequences(receiver)), webhook.backoff_until) == (list(range(8)), None)
 
 
 def test_d1_a_failure_leaves_its_place_in_the_schedule(waiting, press, deliver, session) -> None:
-    tries = session.get_one(Delivery, waiting[0]).tries
+    tries = session.get_one(Delivery, waiting[0]).attempts_on_schedule
     for _ in range(5):
         press(waiting[0])
         deliver()
     delivery = session.get_one(Delivery, waiting[0], populate_existing=True)
-    assert (delivery.state, delivery.tries, delivery.pressed_at) == ("waiting", tries, None)
+    assert (delivery.state, delivery.attempts_on_schedule, delivery.pressed_at) == ("waiting", tries, None)
     assert delivery.due_at > now()
 
 
@@ -103,10 +103,10 @@ def test_d1_two_presses_at_once_send_it_once(waiting, press, receiver, deliver, 
 
 def test_d1_pressed_in_flight_it_is_not_sent_twice(webhook, receiver, happen, press, engine, session) -> None:
     happen()
-    parcels = engine.claim()
+    requests = engine.claim()
     with pytest.raises(Conflict, match="just now"):
         press(session.scalars(select(Delivery.id)).one())
-    engine.sender.start(parcels)
+    engine.sender.start(requests)
     record_all(engine)
     assert len(receiver.requests) == 1
 

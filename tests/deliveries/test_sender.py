@@ -8,7 +8,7 @@ import pytest
 
 from calapp import clock
 from calapp.deliveries.client import Sender
-from tests.deliveries.parcels import HOST, LOOPBACK, TO_LOOPBACK, parcel, send
+from tests.deliveries.requests_made import HOST, LOOPBACK, TO_LOOPBACK, send, webhook_request
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
 
 
@@ -22,7 +22,7 @@ def sender() -> Iterator[Sender]:
 def test_a_parcel_arrives_byte_for_byte(sender: Sender) -> None:
     body = '{"name":"Zoë \\u0000 ✓"}\r\n\r\n'.encode()
     with Receiver() as receiver:
-        send(sender, parcel(receiver.url("/a/b?c=d%20e"), body=body))
+        send(sender, webhook_request(receiver.url("/a/b?c=d%20e"), body=body))
     (request,) = receiver.requests
     assert (request.method, request.path, request.body) == ("POST", "/a/b?c=d%20e", body)
 
@@ -30,7 +30,7 @@ def test_a_parcel_arrives_byte_for_byte(sender: Sender) -> None:
 def test_headers_are_sent_as_given_and_none_is_added(sender: Sender) -> None:
     headers = (("Content-Type", "text/x"), ("User-Agent", "Calapp/1"), ("X-Empty", ""), ("X-Name", "Zoë"))
     with Receiver() as receiver:
-        send(sender, parcel(receiver.url(), headers=headers))
+        send(sender, webhook_request(receiver.url(), headers=headers))
     assert receiver.requests[0].headers == {
         "host": f"127.0.0.1:{receiver.port}",
         "accept": "*/*",
@@ -45,14 +45,14 @@ def test_headers_are_sent_as_given_and_none_is_added(sender: Sender) -> None:
 def test_a_line_break_in_a_header_makes_no_second_header(sender: Sender) -> None:
     headers = (("X-One", "1\r\nX-Two: 2"), ("X-Three\r\nX-Four", "3"), ("X-Five", "\0a\nb"))
     with Receiver() as receiver:
-        (got,) = send(sender, parcel(receiver.url(), headers=headers))
+        (got,) = send(sender, webhook_request(receiver.url(), headers=headers))
     assert got.failure is None
     assert {"x-two", "x-four"}.isdisjoint(receiver.requests[0].headers)
 
 
 def test_a_large_body_is_sent_without_asking_first(sender: Sender) -> None:
     with Receiver() as receiver:
-        (got,) = send(sender, parcel(receiver.url(), body=b"x" * 3_000_000))
+        (got,) = send(sender, webhook_request(receiver.url(), body=b"x" * 3_000_000))
     assert got.status == 200
     assert len(receiver.requests[0].body) == 3_000_000
     assert "expect" not in receiver.requests[0].headers
@@ -60,7 +60,7 @@ def test_a_large_body_is_sent_without_asking_first(sender: Sender) -> None:
 
 def test_an_empty_body_is_a_body_too(sender: Sender) -> None:
     with Receiver() as receiver:
-        send(sender, parcel(receiver.url(), body=b""))
+        send(sender, webhook_request(receiver.url(), body=b""))
     assert receiver.requests[0].method == "POST"
     assert receiver.requests[0].headers["content-length"] == "0"
 
@@ -68,7 +68,7 @@ def test_an_empty_body_is_a_body_too(sender: Sender) -> None:
 def test_an_answer_tells_status_headers_and_body(sender: Sender) -> None:
     before = clock.now()
     with Receiver(answer("201 Created", b"thanks", "X-Trace: 7")) as receiver:
-        (got,) = send(sender, parcel(receiver.url()))
+        (got,) = send(sender, webhook_request(receiver.url()))
     assert (got.status, got.failure, got.body, got.retry_after) == (201, None, "thanks", None)
     assert got.headers == "HTTP/1.1 201 Created\nX-Trace: 7\nContent-Length: 6"
     assert before <= got.at <= clock.now()
@@ -81,7 +81,7 @@ def test_an_answer_tells_how_long_each_phase_took(sender: Sender) -> None:
         connection.sendall(answer())
 
     with Receiver(slow) as receiver:
-        (got,) = send(sender, parcel(receiver.url()))
+        (got,) = send(sender, webhook_request(receiver.url()))
     assert 90 < got.timings.first_byte < 400
     assert got.timings.total >= got.timings.first_byte
     assert (got.timings.name + got.timings.connect, got.timings.tls) == (pytest.approx(0, abs=50), 0)
@@ -90,7 +90,7 @@ def test_an_answer_tells_how_long_each_phase_took(sender: Sender) -> None:
 def test_interim_answers_are_not_the_answer(sender: Sender) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     with Receiver(sending(early, answer("204 No Content"))) as receiver:
-        (got,) = send(sender, parcel(receiver.url()))
+        (got,) = send(sender, webhook_request(receiver.url()))
     assert (got.status, got.failure) == (204, None)
     assert "Link" not in got.headers
 
@@ -98,7 +98,7 @@ def test_interim_answers_are_not_the_answer(sender: Sender) -> None:
 def test_connections_are_kept_between_parcels(sender: Sender) -> None:
     with Receiver() as receiver:
         for number in range(5):
-            send(sender, parcel(receiver.url(), number))
+            send(sender, webhook_request(receiver.url(), number))
     assert (len(receiver.requests), receiver.connections) == (5, 1)
 
 
@@ -108,15 +108,15 @@ def test_a_kept_connection_that_died_is_replaced(sender: Sender) -> None:
         connection.sendall(answer())
 
     with Receiver(once) as receiver:
-        answers = [send(sender, parcel(receiver.url(), number))[0] for number in range(3)]
+        answers = [send(sender, webhook_request(receiver.url(), number))[0] for number in range(3)]
     assert [one.status for one in answers] == [200, 200, 200]
     assert receiver.connections == 3
 
 
 def test_nothing_of_one_answer_is_left_in_the_next(sender: Sender) -> None:
     with Receiver(answer("500 Oh", b"long body", "X-A: 1")) as bad, Receiver(answer()) as good:
-        send(sender, parcel(bad.url()))
-        (got,) = send(sender, parcel(good.url()))
+        send(sender, webhook_request(bad.url()))
+        (got,) = send(sender, webhook_request(good.url()))
     assert (got.status, got.failure, got.body) == (200, None, "")
     assert "X-A" not in got.headers
 
@@ -124,15 +124,15 @@ def test_nothing_of_one_answer_is_left_in_the_next(sender: Sender) -> None:
 def test_five_hundred_parcels_all_come_back() -> None:
     sender = Sender(slots=500, timeout=5, guard=LOOPBACK)
     with Receiver() as receiver:
-        answers = send(sender, *(parcel(receiver.url(), number) for number in range(500)))
-    assert [one.parcel.delivery_id for one in answers] == list(range(500))
+        answers = send(sender, *(webhook_request(receiver.url(), number) for number in range(500)))
+    assert [one.request.delivery_id for one in answers] == list(range(500))
     assert {one.status for one in answers} == {200}
     sender.close()
 
 
 def test_what_is_out_is_out_until_it_is_answered(sender: Sender) -> None:
     with Receiver(silent) as receiver:
-        assert sender.start([parcel(receiver.url(), number) for number in range(3)])
+        assert sender.start([webhook_request(receiver.url(), number) for number in range(3)])
         assert (sum(map(len, sender.in_flight().values())), sender.busy()) == (3, True)
         while sender.busy():
             sender.answers(0.1)
@@ -146,16 +146,16 @@ def test_nothing_to_start_is_told(sender: Sender) -> None:
 
 def test_answers_come_at_once_though_others_hang(sender: Sender) -> None:
     with Receiver(silent) as hanging, Receiver() as receiver:
-        sender.start([parcel(hanging.url(), 1), parcel(receiver.url(), 2)])
+        sender.start([webhook_request(hanging.url(), 1), webhook_request(receiver.url(), 2)])
         began = time.monotonic()
         answers = sender.answers(0.4)
-        assert [one.parcel.delivery_id for one in answers] == [2]
+        assert [one.request.delivery_id for one in answers] == [2]
         assert time.monotonic() - began < 0.2
 
 
 def test_waiting_for_answers_ends_in_time(sender: Sender) -> None:
     with Receiver(silent) as receiver:
-        sender.start([parcel(receiver.url())])
+        sender.start([webhook_request(receiver.url())])
         began = time.monotonic()
         assert sender.answers(0.1) == []
         assert 0.09 < time.monotonic() - began < 0.3
@@ -163,8 +163,8 @@ def test_waiting_for_answers_ends_in_time(sender: Sender) -> None:
 
 def test_ages_are_told_for_each_webhook(sender: Sender) -> None:
     with Receiver(silent) as receiver:
-        sender.start([parcel(receiver.url(), 1), parcel(receiver.url(), 2, webhook_id=1)])
-        sender.start([parcel(receiver.url(), 3)])
+        sender.start([webhook_request(receiver.url(), 1), webhook_request(receiver.url(), 2, webhook_id=1)])
+        sender.start([webhook_request(receiver.url(), 3)])
         sender.answers(0.1)
         ages = sender.in_flight()
     assert {key: len(value) for key, value in ages.items()} == {1: 2, 3: 1}
@@ -180,7 +180,7 @@ BAD_URLS = (
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_bad_address_is_a_failure_and_harms_no_other(sender: Sender, url: str) -> None:
     with Receiver() as receiver:
-        bad, good = send(sender, parcel(url, 1), parcel(receiver.url(), 2))
+        bad, good = send(sender, webhook_request(url, 1), webhook_request(receiver.url(), 2))
     assert bad.status is None
     assert bad.failure is not None
     assert bad.failure.words
@@ -190,7 +190,7 @@ def test_a_bad_address_is_a_failure_and_harms_no_other(sender: Sender, url: str)
 def test_an_address_of_four_kilobytes_is_sent(sender: Sender) -> None:
     path = "/" + "x" * 4000
     with Receiver() as receiver:
-        send(sender, parcel(receiver.url(path)))
+        send(sender, webhook_request(receiver.url(path)))
     assert receiver.requests[0].path == path
 
 
@@ -202,7 +202,9 @@ def test_a_busy_receiver_says_when_to_come_back(sender: Sender, status: str) -> 
         Receiver(answer(status, b"", f"Retry-After: {moment}")) as date,
         Receiver(answer(status, b"", "Retry-After: soon")) as nonsense,
     ):
-        answers = send(sender, *(parcel(one.url(), n) for n, one in enumerate((seconds, date, nonsense))))
+        answers = send(
+            sender, *(webhook_request(one.url(), n) for n, one in enumerate((seconds, date, nonsense)))
+        )
     assert answers[0].retry_after == 120
     assert answers[1].retry_after == pytest.approx(300, abs=5)
     assert answers[2].retry_after is None
@@ -210,14 +212,14 @@ def test_a_busy_receiver_says_when_to_come_back(sender: Sender, status: str) -> 
 
 def test_only_busy_receivers_are_asked_when_to_come_back(sender: Sender) -> None:
     with Receiver(answer("500 Oops", b"", "Retry-After: 120")) as receiver:
-        (got,) = send(sender, parcel(receiver.url()))
+        (got,) = send(sender, webhook_request(receiver.url()))
     assert got.retry_after is None
 
 
 def test_closing_breaks_off_what_is_out() -> None:
     sender = Sender(slots=5, timeout=30, guard=LOOPBACK)
     with Receiver(silent) as receiver:
-        sender.start([parcel(receiver.url())])
+        sender.start([webhook_request(receiver.url())])
         sender.answers(0.1)
         sender.close()
     assert sender.busy() is False
@@ -225,7 +227,7 @@ def test_closing_breaks_off_what_is_out() -> None:
 
 def test_no_file_is_left_open_by_many_connections(sender: Sender) -> None:
     with Receiver(closing) as receiver:
-        send(sender, *(parcel(receiver.url(), number) for number in range(40)))
+        send(sender, *(webhook_request(receiver.url(), number) for number in range(40)))
         assert len(sender.watched) == 0
 
 
@@ -235,8 +237,8 @@ def test_tls_connections_are_verified_and_kept(monkeypatch: pytest.MonkeyPatch, 
     sender = Sender(slots=5, timeout=2, guard=LOOPBACK, connect_to=TO_LOOPBACK)
     with Receiver(tls=authority.serving(HOST)) as receiver:
         url = receiver.url(host=HOST)
-        (first,) = send(sender, parcel(url))
-        (second,) = send(sender, parcel(url))
+        (first,) = send(sender, webhook_request(url))
+        (second,) = send(sender, webhook_request(url))
     sender.close()
     assert (first.failure, second.failure, receiver.connections) == (None, None, 1)
     assert first.timings.tls > second.timings.tls == 0
@@ -244,6 +246,6 @@ def test_tls_connections_are_verified_and_kept(monkeypatch: pytest.MonkeyPatch, 
 
 def test_times_are_aware(sender: Sender) -> None:
     with Receiver(pouring(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000)) as receiver:
-        (got,) = send(sender, parcel(receiver.url()))
+        (got,) = send(sender, webhook_request(receiver.url()))
     assert isinstance(got.at, datetime)
     assert got.at.utcoffset() == timedelta(0)

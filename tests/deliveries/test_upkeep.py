@@ -188,15 +188,17 @@ def test_what_waits_is_brought_forward_when_the_clock_was_set_back(
     receiver.behave = answer("500 Internal Server Error")
     happen()
     deliver()
-    change(webhook, hold_until=now() + timedelta(seconds=30), asked_until=now() + timedelta(seconds=2))
+    change(
+        webhook, backoff_until=now() + timedelta(seconds=30), retry_after_until=now() + timedelta(seconds=2)
+    )
     clock.shift(-3600)
     with transaction() as writing:
         delivery_maintenance.bring_forward(writing, timedelta(seconds=3600))
     session.refresh(webhook)
     delivery = session.scalars(select(Delivery)).one()
     assert timedelta() < delivery.due_at - now() < timedelta(seconds=8)
-    assert timedelta(seconds=20) < webhook.hold_until - now() < timedelta(seconds=31)
-    assert webhook.asked_until - now() < timedelta(seconds=3)
+    assert timedelta(seconds=20) < webhook.backoff_until - now() < timedelta(seconds=31)
+    assert webhook.retry_after_until - now() < timedelta(seconds=3)
 
 
 def test_the_rows_of_a_deleted_webhook_go_in_steps(webhook, happen, deliver, session, monkeypatch) -> None:

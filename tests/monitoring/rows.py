@@ -14,7 +14,7 @@ from calapp.webhooks.models import Webhook
 from tests.conftest import make_user
 
 
-def webhook(hold_until: datetime | None = None) -> Webhook:
+def webhook(backoff_until: datetime | None = None) -> Webhook:
     """Return the one webhook of these rows, made on the first call."""
     session = db.session()
     found = session.scalar(select(Webhook))
@@ -24,7 +24,7 @@ def webhook(hold_until: datetime | None = None) -> Webhook:
         session.flush()
         found = Webhook(user_id=user.id, subscriber_url="https://hooks.example/in", triggers=[], headers=[])
         session.add(found)
-    found.hold_until = hold_until
+    found.backoff_until = backoff_until
     session.flush()
     return found
 
@@ -35,11 +35,11 @@ def deliveries(
     *,
     created_at: datetime | None = None,
     due_at: datetime | None = None,
-    hold_until: datetime | None = None,
+    backoff_until: datetime | None = None,
 ) -> list[int]:
     """Store events with a delivery each; return the deliveries' ids."""
     with transaction() as session:
-        hook = webhook(hold_until)
+        hook = webhook(backoff_until)
         made = [_delivery(hook, state, created_at or now(), due_at) for _ in range(number)]
         session.add_all(made)
         session.flush()

@@ -45,7 +45,7 @@ class TestWithEverythingThere:
 
     def test_what_a_failing_endpoint_holds_back_is_no_problem(self, client: FlaskClient) -> None:
         hold = now() + timedelta(minutes=30)
-        deliveries("waiting", due_at=now() - timedelta(hours=1), hold_until=hold)
+        deliveries("waiting", due_at=now() - timedelta(hours=1), backoff_until=hold)
         assert client.get("/healthz").json["oldest_waiting_seconds"] == 0
 
 

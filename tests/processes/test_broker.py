@@ -26,35 +26,35 @@ def valkey(app: Flask, settings: Settings) -> Iterator[EmbeddedValkey]:
 
 
 def test_a_nudge_enqueues_one_job(valkey: EmbeddedValkey) -> None:
-    broker.nudge()
+    broker.wake_workers()
     assert [job.func_name for job in broker.queue().jobs] == ["calapp.deliveries.engine.deliver_due"]
 
 
 def test_a_second_nudge_adds_no_second_job(valkey: EmbeddedValkey) -> None:
-    broker.nudge()
-    broker.nudge()
+    broker.wake_workers()
+    broker.wake_workers()
     assert broker.queue().count == 1
 
 
 def test_a_nudge_is_heard_by_who_is_at_work_already(valkey: EmbeddedValkey) -> None:
     heard = threading.Event()
-    end = broker.on_nudge(heard.set)
+    end = broker.on_wake(heard.set)
     until = time.monotonic() + 10
     while not heard.wait(0.05) and time.monotonic() < until:  # until it has connected
-        broker.nudge()
+        broker.wake_workers()
     end()
     assert heard.is_set()
 
 
 def test_a_job_is_json_and_no_pickle(valkey: EmbeddedValkey) -> None:
-    broker.nudge()
+    broker.wake_workers()
     stored = broker.web_client().hgetall(broker.queue().jobs[0].key)
     assert "calapp.deliveries.engine.deliver_due" in json.loads(zlib.decompress(stored[b"data"]))
 
 
 def test_a_nudge_without_valkey_returns_at_once(app: Flask) -> None:
     before = time.monotonic()
-    broker.nudge()
+    broker.wake_workers()
     assert time.monotonic() - before < 2
 
 
@@ -67,14 +67,14 @@ def test_a_stopped_valkey_is_not_asked_again_at_once(valkey: EmbeddedValkey) -> 
 
 
 def test_what_was_queued_survives_a_restart(valkey: EmbeddedValkey) -> None:
-    broker.nudge()
+    broker.wake_workers()
     valkey.stop()
     valkey.start()
     assert broker.queue().count == 1
 
 
 def test_what_was_queued_survives_a_killed_server(valkey: EmbeddedValkey) -> None:
-    broker.nudge()
+    broker.wake_workers()
     time.sleep(1.2)  # the append-only file is written to disk once a second
     valkey.server.kill()
     valkey.server.wait()

@@ -74,16 +74,16 @@ def test_o1_an_embedded_valkey_that_cannot_be_started_says_so_and_starts_later(t
 
 def test_o1_names_are_looked_up_once_threads_are_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(timeout=5.0, most=4)
-    parcel = type("Parcel", (), {"host": "localhost", "began": time.monotonic(), "parcel": None})()
+    request = type("WebhookRequest", (), {"host": "localhost", "began": time.monotonic(), "request": None})()
     with monkeypatch.context() as starved:
         starved.setattr("threading.Thread.start", refused)
-        names.ask(parcel)
+        names.ask(request)
         assert names.finished() == []
     names.finished()  # the next look, in the engine at the latest after 50 ms
     wait_until(lambda: not names.ended.empty())
     [(waiting, found)] = names.finished()
     names.close()
-    assert waiting is parcel
+    assert waiting is request
     assert found.addresses
 
 

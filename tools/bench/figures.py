@@ -27,7 +27,7 @@ class Figure:
         return f"{'≤' if self.at_most else '≥'} {shown(self.aim)}"
 
     def reached(self, value: float) -> bool:
-        """Say whether a value is good enough."""
+        """Return whether a value is good enough."""
         return value <= self.aim if self.at_most else value >= self.aim
 
     def missed_by(self, value: float) -> str:

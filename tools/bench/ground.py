@@ -174,13 +174,13 @@ class Ground:
             session.execute(statement, {"until": until, "first": first, "last": first + webhooks})
 
     def release(self, first: int, webhooks: int) -> None:
-        """Take webhooks off their hold, and nudge the worker."""
+        """Take webhooks off their hold, and wake the worker."""
         with self.here():
             self.hold(first, webhooks, None)
-            broker.nudge()
+            broker.wake_workers()
 
     def drained(self, first: int = 0, last: int = 1 << 30) -> bool:
-        """Say whether nothing waits for the webhooks from `first` to before `last`."""
+        """Return whether nothing waits for the webhooks from `first` to before `last`."""
         query = text(WAITING.format(more=" AND webhook_id >= :first AND webhook_id < :last"))
         with db.engine.connect() as connection:
             return connection.execute(query, {"first": first, "last": last}).first() is None

@@ -22,7 +22,7 @@ EVERY = 0.01  # seconds between two events for healthy endpoints
 
 
 def when_idle(stage: Stage) -> None:
-    """One event at a time, through the outbox, the nudge and the worker; against the plain design."""
+    """One event at a time, through the outbox, the wake and the worker; against the plain design."""
     plain = stage.plain.latencies(BODY, stage.size.plain_latencies, PAUSE)
     note(stage, "commit → first byte, the plain design", plain)
     for ground in stage.grounds:
@@ -63,7 +63,7 @@ def happen(ground: Ground, event_type_id: int, begun: dict[str, int]) -> None:
     committed: list[int] = []
     chain = f"idle-{time.monotonic_ns()}"
     with transaction() as session:
-        after_commit(session, "stamp", lambda: committed.append(time.monotonic_ns()))  # before the nudge
+        after_commit(session, "stamp", lambda: committed.append(time.monotonic_ns()))  # before the wake
         event = outbox.record(
             session,
             user=lock_user(session, ground.host_id),
@@ -121,7 +121,7 @@ SELECT id, :webhook, chain, 'waiting', created_at, 0, 0, {no}, created_at FROM e
 
 
 def short_event(ground: Ground, webhook: int, begun: dict[str, int]) -> None:
-    """Write an event and its delivery to one webhook, note when they were committed, and nudge."""
+    """Write an event and its delivery to one webhook, note when they were committed, and wake the worker."""
     uid = f"evt_{time.monotonic_ns()}"
     no = "0" if ground.settings.sqlite else "false"
     with transaction() as session:
@@ -129,7 +129,7 @@ def short_event(ground: Ground, webhook: int, begun: dict[str, int]) -> None:
         session.execute(EVENT, {"uid": uid, "host": ground.host_id, "number": number, "body": BODY})
         session.execute(text(DELIVERY.format(no=no)), {"uid": uid, "webhook": webhook})
     begun[uid] = time.monotonic_ns()
-    broker.nudge()
+    broker.wake_workers()
 
 
 def rates_beside_hanging(stage: Stage) -> None:

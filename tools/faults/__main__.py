@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def wanted(one: Experiment, given: argparse.Namespace) -> bool:
-    """Say whether an experiment was asked for."""
+    """Return whether an experiment was asked for."""
     if given.which:
         return str(one.number) in given.which or one.name in given.which
     return not (given.short and one.long)

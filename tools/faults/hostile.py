@@ -60,7 +60,7 @@ def waits(world: World, bookings: int) -> float:
 
 
 def within(seconds: list[float], deadline: float, slack: float) -> bool:
-    """Say whether each of these lies around the deadline."""
+    """Return whether each of these lies around the deadline."""
     return all(abs(one - deadline) <= slack for one in seconds)
 
 

@@ -39,7 +39,7 @@ class Part(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Say whether it does its work."""
+        """Return whether it does its work."""
 
     def start(self) -> None:
         """Start it and wait until it is ready."""

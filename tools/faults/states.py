@@ -73,7 +73,7 @@ def switch_on(world: World, webhook_id: int) -> None:
 
 
 def in_order(world: World) -> bool:
-    """Say whether each booking's last events came as they happened: created, cancelled."""
+    """Return whether each booking's last events came as they happened: created, cancelled."""
     came: dict[str, list[str]] = defaultdict(list)
     for hit in world.witness.hits:
         came[hit.uid].append(hit.trigger)

@@ -235,11 +235,11 @@ class World:
 
     def held_for(self, webhook_id: int) -> float:
         """Return for how many more seconds a webhook is left alone because it asked for it."""
-        asked = self.session().scalar(select(Webhook.asked_until).where(Webhook.id == webhook_id))
+        asked = self.session().scalar(select(Webhook.retry_after_until).where(Webhook.id == webhook_id))
         return (asked - datetime.now(UTC)).total_seconds() if asked else 0.0
 
     def all_delivered(self) -> bool:
-        """Say whether there is nothing left to deliver."""
+        """Return whether there is nothing left to deliver."""
         return self.count(Delivery.state != State.DELIVERED) == 0
 
     def wait_delivered(self, seconds: float = PATIENCE) -> float:

@@ -9,7 +9,7 @@ from calapp.addresses import AddressGuard
 from calapp.config import _networks
 from calapp.deliveries import resolver
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Answer, Parcel
+from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 
 LOOPBACK = AddressGuard(_networks("127.0.0.0/8,::1/128"))
 HOST = "hooks.example.com"
@@ -33,7 +33,7 @@ class NameServer:
         return [(0, 0, 0, "", (ip, 0)) for ip in self.addresses[host]]
 
 
-def parcel(url: str, number: int = 1, **changes: object) -> Parcel:
+def webhook_request(url: str, number: int = 1, **changes: object) -> WebhookRequest:
     values = {
         "delivery_id": number,
         "claim": "claim",
@@ -43,23 +43,25 @@ def parcel(url: str, number: int = 1, **changes: object) -> Parcel:
         "body": b'{"triggerEvent":"PING"}',
         "number": 1,
     }
-    return Parcel(**(values | changes))
+    return WebhookRequest(**(values | changes))
 
 
-def send(sender: Sender, *parcels: Parcel, seconds: float = 5.0) -> list[Answer]:
-    """Send parcels and return the answers, ordered by delivery."""
-    sender.start(parcels)
+def send(sender: Sender, *requests: WebhookRequest, seconds: float = 5.0) -> list[WebhookResponse]:
+    """Send requests and return the answers, ordered by delivery."""
+    sender.start(requests)
     until = time.monotonic() + seconds
-    answers: list[Answer] = []
+    answers: list[WebhookResponse] = []
     while sender.busy() and time.monotonic() < until:
         answers.extend(sender.answers(0.05))
-    return sorted(answers, key=lambda one: one.parcel.delivery_id)
+    return sorted(answers, key=lambda one: one.request.delivery_id)
 
 
-def send_one(url: str, *, guard: AddressGuard = LOOPBACK, timeout: float = 0.5, **entries: object) -> Answer:
-    """Send one parcel with a sender of its own."""
+def send_one(
+    url: str, *, guard: AddressGuard = LOOPBACK, timeout: float = 0.5, **entries: object
+) -> WebhookResponse:
+    """Send one request with a sender of its own."""
     sender = Sender(slots=4, timeout=timeout, guard=guard, **entries)
     try:
-        return send(sender, parcel(url), seconds=timeout + 2)[0]
+        return send(sender, webhook_request(url), seconds=timeout + 2)[0]
     finally:
         sender.close()
