@@ -12,6 +12,7 @@ from calapp.db import UTCDateTime, db
 from calapp.encryption import open_sealed, seal
 from calapp.errors import KeyDoesNotFit
 
+FORGOTTEN_SECRETS = "secrets_forgotten"  # the kind of a notice by `flask forget-secrets`
 UNREADABLE = "(cannot be read: SECRET_KEY has changed)"
 # What Calapp and the proxies before it send by themselves; any other header may carry a secret.
 PLAIN = frozenset(

@@ -1,6 +1,6 @@
-"""The blueprint that the pages of this package share; nobody passes who is not signed in."""
+"""The integrations page: the list of webhooks, notices, the calendar feed and API keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,14 +16,14 @@ from calapp.broker import alive, workers_alive
 from calapp.config import settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries.formatting import held
-from calapp.deliveries.log import Health, health_of
+from calapp.deliveries.log import health_of
 from calapp.deliveries.models import Delivery, Notice, State
 from calapp.deliveries.resend import counts
 from calapp.errors import LimitReached, NotFound
 from calapp.event_types.service import visible
 from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, page_or_fragment, redirect_to
 from calapp.integrations import service
-from calapp.integrations.models import Inspector
+from calapp.integrations.models import FORGOTTEN_SECRETS, Inspector
 from calapp.integrations.service import inspector_url
 from calapp.text import line, whole_number
 from calapp.webhooks import service as webhooks
@@ -35,7 +35,7 @@ blueprint.before_request(require_host)
 
 
 PER_PAGE = 25
-STATES = {
+STATES: dict[str, Callable[[Webhook], bool]] = {
     "on": lambda webhook: webhook.active,
     "off": lambda webhook: not webhook.active,
     "failing": lambda webhook: webhook.failures > 0 or webhook.refused_events != "",
@@ -43,33 +43,15 @@ STATES = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the list shows: an empty field lets everything through."""
-
-    find: str = ""
-    state: str = ""
-    page: int = 1
-
-    def query(self, page: int) -> str:
-        """Return the query of an address that shows another page of the same."""
-        given = {"find": self.find, "state": self.state, "page": page if page > 1 else ""}
-        return urlencode({name: value for name, value in given.items() if value})
-
-    def lets_through(self, webhook: Webhook) -> bool:
-        """Return whether a webhook is among what is wanted."""
-        scope = webhook.event_type.title if webhook.event_type else ""
-        found = self.find.lower() in f"{webhook.subscriber_url} {scope}".lower()
-        return found and (not self.state or STATES[self.state](webhook))
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A page of a host's webhooks, newest first."""
+class WebhookList:
+    """A page of a host's webhooks, newest first; an empty `find` or `state` lets everything through."""
 
     rows: Sequence[Webhook]
-    wanted: Wanted
+    find: str
+    state: str
+    page: int
     total: int  # of the host
-    found: int  # of what is wanted
+    found: int  # of those that match
     pages: int
 
     @property
@@ -77,41 +59,57 @@ class Listing:
         """Whether there are so many that a person wants to look for one."""
         return self.total > PER_PAGE
 
-
-def read_wanted(given: Mapping[str, str]) -> Wanted:
-    """Read what is wanted from an address; what cannot be read lets everything through."""
-    state, page = given.get("state", ""), given.get("page", "")
-    number = whole_number(page, digits=5) or 1
-    return Wanted(given.get("find", "").strip()[:200], state if state in STATES else "", number)
+    def query(self, page: int) -> str:
+        """Return the query of an address that shows another page of the same."""
+        given = {"find": self.find, "state": self.state, "page": page if page > 1 else ""}
+        return urlencode({name: value for name, value in given.items() if value})
 
 
-def listing_of(webhooks: Sequence[Webhook], wanted: Wanted) -> Listing:
-    """Choose the page that is wanted, or the last one where there are not so many."""
-    found = [webhook for webhook in reversed(webhooks) if wanted.lets_through(webhook)]
+def shown_webhooks() -> WebhookList:
+    """Return the page of webhooks that the address asks for, or the last one where there are fewer.
+
+    htmx names the page's own address. What cannot be read in it lets everything through.
+    """
+    given = dict(parse_qsl(named_by("HX-Current-URL").query)) if is_htmx() else request.args.to_dict()
+    find, state = given.get("find", "").strip()[:200], given.get("state", "")
+    everything = webhooks.of_user(db.session(), current_host().id)
+    found = []
+    for webhook in reversed(everything):
+        scope = webhook.event_type.title if webhook.event_type else ""
+        if find.lower() in f"{webhook.subscriber_url} {scope}".lower() and (
+            state not in STATES or STATES[state](webhook)
+        ):
+            found.append(webhook)
     pages = max(1, -(-len(found) // PER_PAGE))
-    page = min(wanted.page, pages)
-    rows = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-    return Listing(rows, Wanted(wanted.find, wanted.state, page), len(webhooks), len(found), pages)
+    page = min(whole_number(given.get("page", ""), digits=5) or 1, pages)
+    return WebhookList(
+        rows=found[(page - 1) * PER_PAGE : page * PER_PAGE],
+        find=find,
+        state=state if state in STATES else "",
+        page=page,
+        total=len(everything),
+        found=len(found),
+        pages=pages,
+    )
 
 
 SHOWN = 20
-FORGOTTEN_SECRETS = "secrets_forgotten"  # by `flask forget-secrets`
 
 
 @dataclass(frozen=True)
-class Told:
-    """A notice with its webhook as it stands now, and how many of its events are parked."""
+class ShownNotice:
+    """A notice with its webhook as it is now, and how many of its events are parked."""
 
     notice: Notice
     webhook: Webhook
     parked: int
 
 
-def standing(session: Session, user_id: int) -> list[Told]:
-    """Return what a host is told and has not dismissed, newest first, of each webhook the last word.
+def current_notices(session: Session, user_id: int) -> list[ShownNotice]:
+    """Return the notices that still hold and are not dismissed, newest first, one of a kind per webhook.
 
-    A notice of a template ends when what it failed was resent.
-    A warning ends when the webhook answers again, and the notice that one is off when it is switched on.
+    A notice of a template ends when its events were resent, a warning when the webhook works again, and the
+    notice that one is off when it is switched on.
     """
     last = func.max(Notice.id).label("id")
     template_failed = exists().where(Delivery.webhook_id == Webhook.id, Delivery.template_failed)
@@ -136,23 +134,7 @@ def standing(session: Session, user_id: int) -> list[Told]:
     )
     rows = session.execute(query).all()
     parked = counts(session, {webhook.id for _, webhook in rows}, State.PARKED)
-    return [Told(notice, webhook, parked.get(webhook.id, 0)) for notice, webhook in rows]
-
-
-def dismiss_notice(session: Session, user_id: int, notice_id: int) -> None:
-    """Put a notice away; raise NotFound when it is not this host's."""
-    notice = session.get(Notice, notice_id)
-    if notice is None or notice.user_id != user_id:
-        raise NotFound
-    notice.dismissed_at = notice.dismissed_at or database_now(session)
-
-
-def shown_webhooks() -> Listing:
-    """Return the page of webhooks that the address asks for; htmx says which page it stands on."""
-    given = request.args.to_dict()
-    if is_htmx():
-        given = dict(parse_qsl(named_by("HX-Current-URL").query))
-    return listing_of(webhooks.of_user(db.session(), current_host().id), read_wanted(given))
+    return [ShownNotice(notice, webhook, parked.get(webhook.id, 0)) for notice, webhook in rows]
 
 
 def list_address() -> str:
@@ -163,7 +145,6 @@ def list_address() -> str:
 
 
 def list_context() -> dict[str, object]:
-    """Return what the list of webhooks shows."""
     session, host, listing = db.session(), current_host(), shown_webhooks()
     inspector = session.get(Inspector, host.id)
     return {
@@ -182,20 +163,15 @@ def webhooks_html(**extra: object) -> str:
     return render_template("integrations/_webhooks.html", **list_context(), **extra)
 
 
-def list_answer(toast: str, *, focus: str = "new-webhook") -> Response:
-    """Close the dialog and show the whole list anew; where there is no dialog lead back to it."""
+def list_response(toast: str, *, focus: str = "new-webhook") -> Response:
+    """Close the dialog and show the whole list again; where there is no dialog, lead back to it."""
     home = url_for("integrations.index")
     if not asked_from(home):
         return redirect_to(f"{home}#webhooks", toast)
     return dialog_done(webhooks_html(), target="#webhooks", focus=focus, toast=toast)
 
 
-def embed_snippet(username: str, slug: str) -> str:
-    """Return the HTML that shows a booking page on another site."""
-    address = f"{settings().base_url}/{username}/{slug}"
-    return f'<iframe src="{address}" title="Book a meeting" width="100%" height="720"></iframe>'
-
-
+EMBED = '<iframe src="{}/{}/{}" title="Book a meeting" width="100%" height="720"></iframe>'
 SCOPES = (
     (Scope.READ, "Read", "See bookings, event types, webhooks and deliveries"),
     (Scope.WRITE, "Write", "Change them, and read the secrets of the webhooks that this key made"),
@@ -205,34 +181,24 @@ SCOPES = (
 
 @blueprint.get("/integrations")
 def index() -> str:
-    """Show the integrations page."""
-    host, session = current_host(), db.session()
+    host, session, base_url = current_host(), db.session(), settings().base_url
     event_types = visible(session, host.id)
+    # Without a script that loads them, the figures of the webhooks are asked for by ?health=1.
+    asked_for = [one.id for one in shown_webhooks().rows] if "health" in request.args else []
     return render_template(
         "integrations/index.html",
-        **_trouble(),
-        notices=standing(session, host.id),
+        trouble="valkey" if not alive() else "" if workers_alive() else "worker",
+        embedded=not settings().redis_url,
+        notices=current_notices(session, host.id),
         checklist=service.checklist(session, host),
         event_types=event_types,
-        base_url=settings().base_url,
+        base_url=base_url,
         feed_url=feed_url(),
         keys=accounts.api_keys(session, host.id),
-        snippets=[(one, embed_snippet(host.username, one.slug)) for one in event_types[:20]],
-        health=_health_asked_for(),
+        snippets=[(one, EMBED.format(base_url, host.username, one.slug)) for one in event_types[:20]],
+        health=health_of(session, asked_for) if asked_for else None,
         **list_context(),
     )
-
-
-def _health_asked_for() -> dict[int, Health] | None:
-    """Return how the webhooks on the page did, for who has no script that loads it."""
-    shown = shown_webhooks().rows if "health" in request.args else []
-    return health_of(db.session(), [one.id for one in shown]) if shown else None
-
-
-def _trouble() -> dict[str, object]:
-    """Name what keeps webhooks from being delivered: valkey (and whether it is ours), worker, or nothing."""
-    trouble = "valkey" if not alive() else "" if workers_alive() else "worker"
-    return {"trouble": trouble, "embedded": not settings().redis_url}
 
 
 def feed_url() -> str | None:
@@ -253,15 +219,16 @@ def health() -> Response:
 
 @blueprint.post("/integrations/notices/<int:notice_id>/dismiss")
 def dismiss(notice_id: int) -> Response:
-    """Put a notice away."""
     with transaction() as session:
-        dismiss_notice(session, current_host().id, notice_id)
+        notice = session.get(Notice, notice_id)
+        if notice is None or notice.user_id != current_host().id:
+            raise NotFound
+        notice.dismissed_at = notice.dismissed_at or database_now(session)
     return redirect_to(url_for(".index"))
 
 
 @blueprint.post("/integrations/checklist")
 def finish_checklist() -> Response:
-    """Put the checklist away."""
     with transaction() as session:
         service.finish_checklist(session, current_host().id)
     return redirect_to(url_for(".index"))
@@ -275,7 +242,6 @@ def ask_renew() -> Response:
 
 @blueprint.post("/integrations/calendar/renew")
 def renew() -> Response:
-    """Give the calendar feed a new address."""
     with transaction() as session:
         accounts.renew_calendar_token(session, current_host().id)
     text = "The feed has a new address. Subscribe to it in your calendar."
@@ -287,7 +253,6 @@ def renew() -> Response:
 
 @blueprint.get("/integrations/api-keys/new")
 def new_key() -> Response:
-    """Show the form for an API key."""
     return _key_form(name="", chosen=[Scope.READ, Scope.WRITE], errors={})
 
 
@@ -308,7 +273,12 @@ def _key_form(*, name: str, chosen: list[str], errors: Mapping[str, object]) -> 
 def create_key() -> Response:
     """Make an API key and show it this once."""
     name, chosen = line(request.form.get("name", "")), request.form.getlist("scopes")
-    if errors := _key_errors(name, chosen):
+    errors = {}
+    if not name or len(name) > 100:
+        errors["name"] = "Please give the key a name of at most 100 characters."
+    if not chosen or not set(chosen) <= {str(scope) for scope in Scope}:
+        errors["scopes"] = "Please choose what the key may do."
+    if errors:
         return _key_form(name=name, chosen=chosen, errors=errors)
     try:
         with transaction() as session:
@@ -320,15 +290,6 @@ def create_key() -> Response:
     return page_or_fragment(
         "integrations/key_made.html", "integrations/_key_made.html", name=name, plain=plain, keys=keys
     )
-
-
-def _key_errors(name: str, chosen: list[str]) -> dict[str, str]:
-    errors = {}
-    if not name or len(name) > 100:
-        errors["name"] = "Please give the key a name of at most 100 characters."
-    if not chosen or not set(chosen) <= {str(scope) for scope in Scope}:
-        errors["scopes"] = "Please choose what the key may do."
-    return errors
 
 
 @blueprint.get("/integrations/api-keys/<int:key_id>/revoke")
@@ -343,7 +304,6 @@ def ask_revoke(key_id: int) -> Response:
 
 @blueprint.post("/integrations/api-keys/<int:key_id>/revoke")
 def revoke(key_id: int) -> Response:
-    """Revoke an API key."""
     with transaction() as session:
         accounts.revoke_api_key(session, current_host().id, key_id)
     if not asked_from(url_for(".index")):

@@ -26,7 +26,7 @@ from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
 from calapp.integrations.ping import PingResult, PingTarget, ping
 from calapp.integrations.samples import preview_of, sample_envelope, variables_of
-from calapp.integrations.views import list_address, list_answer, webhooks_html
+from calapp.integrations.views import list_address, list_response, webhooks_html
 from calapp.text import whole_number
 from calapp.urls import trimmed
 from calapp.webhooks import service as webhooks
@@ -280,7 +280,7 @@ def create_webhook() -> Response:
             webhooks.create(session, current_host().id, wanted)
     except (Invalid, Conflict) as error:
         return _with_errors(box, error)
-    return list_answer(_saved_words("Webhook created", wanted))
+    return list_response(_saved_words("Webhook created", wanted))
 
 
 @blueprint.post("/integrations/webhooks/inspector")
@@ -313,7 +313,7 @@ def update_webhook(webhook_id: int) -> Response:
             webhooks.update(session, own_webhook(webhook_id), wanted)
     except (Invalid, Conflict) as error:
         return _with_errors(box, error)
-    return list_answer(_saved_words("Webhook saved", wanted), focus=f"edit-{webhook_id}")
+    return list_response(_saved_words("Webhook saved", wanted), focus=f"edit-{webhook_id}")
 
 
 def _use_only_new_secret(webhook_id: int, box: Box) -> Response:
@@ -341,7 +341,7 @@ def delete_webhook(webhook_id: int) -> Response:
     """Delete a webhook."""
     with transaction():
         webhooks.delete(own_webhook(webhook_id))
-    return list_answer("Webhook deleted.")
+    return list_response("Webhook deleted.")
 
 
 @blueprint.post(f"{WEBHOOK}/toggle")
@@ -388,7 +388,7 @@ def settle_parked(webhook_id: int) -> Response:
         resend.decide(session, own_webhook(webhook_id), choice)
     with transaction() as session:
         taken = resend.take_step(session, webhook_id)
-    return list_answer(_settled_words(choice, taken, total), focus=f"switch-{webhook_id}")
+    return list_response(_settled_words(choice, taken, total), focus=f"switch-{webhook_id}")
 
 
 def _parked(webhook_id: int) -> int:

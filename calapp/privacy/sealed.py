@@ -13,8 +13,7 @@ from calapp.db import database_now, db, is_sqlite
 from calapp.deliveries.models import Notice
 from calapp.encryption import MARK, NAMED, Keyring, hashed, is_sealed, key_names, keyring, open_sealed, seal
 from calapp.errors import KeyDoesNotFit
-from calapp.integrations.models import PLAIN, InspectorRequest
-from calapp.integrations.views import FORGOTTEN_SECRETS
+from calapp.integrations.models import FORGOTTEN_SECRETS, PLAIN, InspectorRequest
 from calapp.webhooks.models import Webhook
 
 
