@@ -112,7 +112,7 @@ def test_k1_the_inspector_keeps_the_custom_headers_it_gets_encrypted(
     rick: User, client: FlaskClient, session: Session
 ) -> None:
     with transaction() as writing:
-        token = service.inspector_for(writing, rick.id).token
+        token = service.ensure_inspector(writing, rick.id).token
     client.post(f"/hooks/in/{token}", data="{}", headers={"Authorization": "Bearer of bad news"})
     assert "bad news" not in stored(session, "inspector_request", "headers")[0]
     assert ["Authorization", "Bearer of bad news"] in service.received(session, rick.id)[0].headers

@@ -23,7 +23,7 @@ from calapp.config import Settings, settings
 from calapp.deliveries import client, maintenance, policy, signing
 from calapp.deliveries.outbox import TRIES_THAT_HOLD, encoded
 from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
-from calapp.integrations.samples import Told, compact, preview_of, sample_life, variables_of
+from calapp.integrations.samples import SampleEvent, compact, preview_of, sample_life, variables_of
 from calapp.webhooks import schemas as webhook_schemas
 from calapp.webhooks.models import SECRET_OVERLAP
 from calapp.webhooks.triggers import Trigger
@@ -44,7 +44,7 @@ SAMPLE_TEMPLATE = """{
 
 
 @dataclass(frozen=True)
-class Try:
+class ScheduledAttempt:
     """A row of the table of retries."""
 
     number: int
@@ -65,9 +65,9 @@ def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
             base_url=chosen.base_url,
             own=own,
             username=host.username,
-            life=sorted(life, key=lambda told: list(Trigger).index(told.trigger)),
+            life=sorted(life, key=lambda event: list(Trigger).index(event.trigger)),
             request=sample_request(life[0], at),
-            retries=tries(chosen.webhook_retry_schedule),
+            retries=attempts_of(chosen.webhook_retry_schedule),
             timeout=f"{chosen.webhook_timeout:g}",
             retention=chosen.retention_days,
             allowed=chosen.webhook_allowed_networks,
@@ -114,11 +114,11 @@ NUMBERS: dict[str, Any] = {
 }
 
 
-def sample_request(told: Told, at: datetime) -> str:
+def sample_request(event: SampleEvent, at: datetime) -> str:
     """Return a request as it goes over the wire, the body with line breaks for people."""
     headers = request_headers(
-        told.envelope["id"],
-        encoded(told.envelope).encode(),
+        event.envelope["id"],
+        encoded(event.envelope).encode(),
         at=at,
         secrets=[SAMPLE_SECRET],
         own=[],
@@ -126,18 +126,18 @@ def sample_request(told: Told, at: datetime) -> str:
         content_type=JSON_TYPE,
     )
     lines = ["POST /hook HTTP/1.1", "Host: example.com", *(f"{name}: {value}" for name, value in headers)]
-    payload = told.envelope["payload"]
+    payload = event.envelope["payload"]
     shown = {name: payload[name] for name in ("title", "startTime", "uid", "metadata")}
-    body = compact({**told.envelope, "payload": shown})
+    body = compact({**event.envelope, "payload": shown})
     return "\n".join(lines) + "\n\n" + body.replace('"metadata"', '…\n    "metadata"')
 
 
-def tries(schedule: Sequence[int]) -> list[Try]:
-    """Return the tries that a schedule makes: each one's delay, and when it is made since the event."""
-    rows, total = [Try(1, "", "at once")], 0
+def attempts_of(schedule: Sequence[int]) -> list[ScheduledAttempt]:
+    """Return the attempts that a schedule makes: each one's delay, and when it is made since the event."""
+    rows, total = [ScheduledAttempt(1, "", "immediately")], 0
     for number, seconds in enumerate(schedule, start=2):
         total += seconds
-        rows.append(Try(number, duration(seconds), duration(total)))
+        rows.append(ScheduledAttempt(number, duration(seconds), duration(total)))
     return rows
 
 
@@ -148,15 +148,17 @@ def duration(seconds: int) -> str:
         count, seconds = divmod(seconds, size)
         if count:
             parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
-    return " ".join(parts[:2]) or "at once"
+    return " ".join(parts[:2]) or "immediately"
 
 
 def guide_html(text: str) -> Markup:
     """Render the guide for the app; what is HTML in it, such as in a host's name, stays text."""
     made = MarkdownIt("commonmark", {"html": False}).enable("table")
     made.add_render_rule("fence", _fence)
-    made.add_render_rule("table_open", _table_open)
-    made.add_render_rule("table_close", _table_close)
+    # A wide table scrolls by itself, by keyboard too.
+    table = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table class="table">'
+    made.add_render_rule("table_open", lambda *_: table)
+    made.add_render_rule("table_close", lambda *_: "</table></div>")
     tokens = made.parse(text)
     for token, inside in pairwise(tokens):
         if token.type == "heading_open":
@@ -182,14 +184,6 @@ def _fence(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _
         f'<button class="button small" type="button" data-copy="{escape(token.content)}" hidden>Copy</button>'
     )
     return f'<div class="snippet"><p class="split"><code>{escape(name)}</code>{button}</p>{code}</div>'
-
-
-def _table_open(*_: Any) -> str:
-    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table class="table">'
-
-
-def _table_close(*_: Any) -> str:
-    return "</table></div>"
 
 
 @blueprint.get("/integrations/guide")

@@ -1,12 +1,11 @@
-"""What needs no sign-in, because the address itself is the secret: the inspector's ear, the calendar feed."""
+"""The built-in test receiver, its page, and what needs no sign-in since the address itself is the secret."""
 
-import json
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
+from sqlalchemy import delete
 
 from calapp.accounts.guards import current_host, require_host
 from calapp.bookings.calendar import feed
@@ -15,7 +14,7 @@ from calapp.db import db, transaction
 from calapp.deliveries import formatting
 from calapp.htmx import is_htmx, redirect_to
 from calapp.integrations import service
-from calapp.integrations.models import Inspector
+from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.service import Incoming
 from calapp.rate_limits import csrf
 from calapp.text import whole_number
@@ -26,36 +25,24 @@ blueprint.before_request(require_host)
 
 hooks = Blueprint("hooks", __name__)
 
-# A slow answer holds a thread of the web server, so only so many are slow at once.
+# A slow response holds a thread of the web server, so only three are slow at once.
 _slow = threading.BoundedSemaphore(3)
 
 
 @hooks.post("/hooks/in/<token>")
-@csrf.exempt
+@csrf.exempt  # type: ignore[untyped-decorator]  # Flask-WTF has no types
 def receive(token: str) -> Response:
-    """Take in what a webhook sends to the built-in inspector, and answer as its host wants."""
+    """Receive what a webhook sends to the built-in inspector, and respond as its host has set."""
     incoming = Incoming(list(request.headers.items()), request.get_data())
-    trigger = service.trigger_in(_decoded(incoming.body))
     with transaction() as session:
-        verdict = service.receive(session, token, incoming, trigger)
-    _wait(verdict.delay)
-    words = "received" if verdict.status == 200 else "told to fail"
-    return Response(f"{words}\n", verdict.status, mimetype="text/plain")
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _wait(seconds: int) -> None:
-    if seconds and _slow.acquire(blocking=False):
+        status, delay = service.receive(session, token, incoming)
+    if delay and _slow.acquire(blocking=False):
         try:
-            time.sleep(seconds)
+            time.sleep(delay)
         finally:
             _slow.release()
+    words = "received" if status == 200 else "told to fail"
+    return Response(f"{words}\n", status, mimetype="text/plain")
 
 
 @hooks.get("/calendar/<token>.ics")
@@ -76,12 +63,11 @@ PAUSES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 10, 10, 20, 30)  # seconds between looks, e
 
 @blueprint.get("/integrations/inspector")
 def inspector() -> str:
-    """Show what the inspector got."""
     host = current_host()
     if db.session().get(Inspector, host.id) is None:
         with transaction() as session:
-            service.inspector_for(session, host.id)
-    found = service.inspector_for(db.session(), host.id)
+            service.ensure_inspector(session, host.id)
+    found = db.session().get_one(Inspector, host.id)
     return _page(found, {"fail_next": found.fail_next, "delay_seconds": found.delay_seconds}, {})
 
 
@@ -114,7 +100,7 @@ def _requests(after: int, look: int) -> dict[str, object]:
 
 @blueprint.get("/integrations/inspector/requests")
 def inspector_requests() -> Response:
-    """Show what came after a request; while nothing comes the page looks ever more slowly."""
+    """Show the requests after a given one; while there are none, the page looks ever more slowly."""
     if not is_htmx():
         return redirect_to(url_for(".inspector"))
     after = whole_number(request.args.get("after", "")) or 0
@@ -130,13 +116,14 @@ def inspector_requests() -> Response:
 
 @blueprint.post("/integrations/inspector")
 def set_inspector() -> Response:
-    """Say how the inspector answers from now on."""
+    """Set how the inspector responds from now on."""
     typed = {name: request.form.get(name, "").strip() for name in service.HIGHEST}
     errors = {name: problem for name, text in typed.items() if (problem := _problem(name, text))}
     with transaction() as session:
-        found = service.inspector_for(session, current_host().id)
+        found = service.ensure_inspector(session, current_host().id)
         if not errors:
-            service.set_answers(found, **{name: whole_number(text) or 0 for name, text in typed.items()})
+            found.fail_next = whole_number(typed["fail_next"]) or 0
+            found.delay_seconds = whole_number(typed["delay_seconds"]) or 0
     if errors:
         return make_response(_page(found, typed, errors), 422)
     return redirect_to(url_for(".inspector"), "Saved.")
@@ -152,5 +139,5 @@ def _problem(name: str, text: str) -> str:
 def clear_inspector() -> Response:
     """Forget what the inspector got."""
     with transaction() as session:
-        service.clear_received(session, current_host().id)
+        session.execute(delete(InspectorRequest).where(InspectorRequest.user_id == current_host().id))
     return redirect_to(url_for(".inspector"), "Cleared.")

@@ -47,7 +47,7 @@ def _booking(host: User, at: datetime) -> Booking:
         answers={},
         link_metadata={"user_id": "123"},
         host=copy_of(host),
-        event_type=_sample_event_type(),
+        event_type=_event_type(0, "Sample meeting", "sample-meeting", 15, location_kind=LocationKind.LINK),
         attendees=[
             Attendee(position=0, name="Ada Lovelace", email="ada@example.com", time_zone="Europe/London")
         ],
@@ -61,18 +61,6 @@ def copy_of(host: User) -> User:
     )
 
 
-def _sample_event_type() -> EventType:
-    return EventType(
-        id=0,
-        title="Sample meeting",
-        slug="sample-meeting",
-        description="",
-        length=15,
-        requires_confirmation=False,
-        location_kind=LocationKind.LINK,
-    )
-
-
 MINUTE = timedelta(minutes=1)
 VISITOR = "ada@example.com"
 
@@ -83,7 +71,7 @@ WHEN = {
 other `reschedule…` fields say which booking it was before, and `originalUid` stays what it was from the
 start. A move that you have to confirm comes as `BOOKING_REQUESTED` first. Later events of the same booking
 keep these fields.""",
-    Trigger.BOOKING_CANCELLED: """The visitor or the host has cancelled. `cancelledBy` is the e-mail address
+    Trigger.BOOKING_CANCELLED: """The visitor or the host has cancelled. `cancelledBy` is the email address
 of who did, and `cancellationReason` may be empty.""",
     Trigger.BOOKING_REQUESTED: """A visitor has asked for a time of an event type that needs confirmation.
 It is followed by `BOOKING_CREATED` (or `BOOKING_RESCHEDULED`, when it was a move), by `BOOKING_REJECTED`, or
@@ -91,7 +79,7 @@ by `BOOKING_CANCELLED`.""",
     Trigger.BOOKING_REJECTED: """You have declined a request, or its start has passed without your
 response: `rejectionReason` is then `Not answered in time.` Otherwise it is what you wrote, or empty.""",
     Trigger.BOOKING_NO_SHOW_UPDATED: """You have marked an attendee as absent, or taken it back. `noShow` on
-each attendee says how it stands now, and `message` says it in words.""",
+each attendee says how it is now, and `message` says it in words.""",
     Trigger.MEETING_STARTED: "The start of a confirmed booking has come.",
     Trigger.MEETING_ENDED: "The end of a confirmed booking has come.",
     Trigger.PING: "You have pressed *Ping test*. Nobody has booked anything.",
@@ -99,7 +87,7 @@ each attendee says how it stands now, and `message` says it in words.""",
 
 
 @dataclass(frozen=True)
-class Told:
+class SampleEvent:
     """An event of the sample life."""
 
     trigger: Trigger
@@ -122,13 +110,13 @@ class Told:
 
 
 class Life:
-    """Bookings of a host that were never made, and what was told of them."""
+    """Bookings of a host that were never made, and the events of them."""
 
     def __init__(self, host: User, base_url: str, at: datetime) -> None:
         self.host = copy_of(host)
         self.base_url = base_url
         self.at = at
-        self.told: list[Told] = []
+        self.events: list[SampleEvent] = []
         self.quick = _event_type(1, "Quick chat", "quick-chat", 15)
         self.longer = _event_type(2, "30 minutes", "30min", 30)
         self.longer.requires_confirmation = True
@@ -166,60 +154,45 @@ class Life:
         booking.sequence += 1
         payload = booking_payload(booking, self.base_url) | added
         event_id = f"evt_{hashlib.sha256(f'{booking.uid} {booking.sequence}'.encode()).hexdigest()[:24]}"
-        self.told.append(Told(trigger, outbox.envelope(event_id, trigger, at, payload)))
+        self.events.append(SampleEvent(trigger, outbox.envelope(event_id, trigger, at, payload)))
 
 
-def sample_life(host: User, base_url: str, at: datetime) -> list[Told]:
+def sample_life(host: User, base_url: str, at: datetime) -> list[SampleEvent]:
     """Return every event that a receiver can get, each with a body in the very shape of a real one."""
     life = Life(host, base_url, at)
     first = life.booking(101, life.quick, 1)
     life.tell(first, Trigger.BOOKING_CREATED, at)
-    moved = _moved(life, first)
-    _cancelled(life)
-    _asked(life)
-    _held(life, moved)
-    ping = sample_envelope(host, base_url, at=at)
-    ping["id"] = f"evt_{_random('ping', 24)}"
-    life.told.append(Told(Trigger.PING, ping))
-    return life.told
 
-
-def _moved(life: Life, first: Booking) -> Booking:
     first.status = Status.CANCELLED
-    first.rescheduled_by = VISITOR
-    first.rescheduling_reason = "My train is late"
+    first.rescheduled_by, first.rescheduling_reason = VISITOR, "My train is late"
     moved = life.booking(102, life.quick, 2, chain=first.uid, sequence=1, rescheduled_from=first)
     moved.ical_sequence = 1
-    life.tell(moved, Trigger.BOOKING_RESCHEDULED, life.at + 90 * MINUTE)
-    return moved
+    life.tell(moved, Trigger.BOOKING_RESCHEDULED, at + 90 * MINUTE)
+
+    other = life.booking(103, life.quick, 3, status=Status.CANCELLED, ical_sequence=1, sequence=1)
+    other.cancellation_reason, other.cancelled_by = "I am ill", VISITOR
+    life.tell(other, Trigger.BOOKING_CANCELLED, at + 120 * MINUTE, **cancelled(other))
+
+    request = life.booking(104, life.longer, 4, status=Status.PENDING)
+    life.tell(request, Trigger.BOOKING_REQUESTED, at + 180 * MINUTE)
+    request.status, request.rejection_reason, request.ical_sequence = Status.REJECTED, "I am on holiday", 1
+    life.tell(request, Trigger.BOOKING_REJECTED, at + 190 * MINUTE, **rejected(request))
+
+    life.tell(moved, Trigger.MEETING_STARTED, moved.starts_at)
+    life.tell(moved, Trigger.MEETING_ENDED, moved.ends_at)
+    moved.visitor.no_show = True
+    absent = no_show(moved, moved.visitor)
+    life.tell(moved, Trigger.BOOKING_NO_SHOW_UPDATED, moved.ends_at + 5 * MINUTE, **absent)
+
+    ping = sample_envelope(host, base_url, at=at)
+    ping["id"] = f"evt_{_random('ping', 24)}"
+    life.events.append(SampleEvent(Trigger.PING, ping))
+    return life.events
 
 
-def _cancelled(life: Life) -> None:
-    booking = life.booking(103, life.quick, 3, status=Status.CANCELLED, ical_sequence=1, sequence=1)
-    booking.cancellation_reason, booking.cancelled_by = "I am ill", VISITOR
-    life.tell(booking, Trigger.BOOKING_CANCELLED, life.at + 120 * MINUTE, **cancelled(booking))
-
-
-def _asked(life: Life) -> None:
-    at = life.at + 180 * MINUTE
-    booking = life.booking(104, life.longer, 4, status=Status.PENDING)
-    life.tell(booking, Trigger.BOOKING_REQUESTED, at)
-    booking.status, booking.rejection_reason, booking.ical_sequence = Status.REJECTED, "I am on holiday", 1
-    life.tell(booking, Trigger.BOOKING_REJECTED, at + 10 * MINUTE, **rejected(booking))
-
-
-def _held(life: Life, booking: Booking) -> None:
-    life.tell(booking, Trigger.MEETING_STARTED, booking.starts_at)
-    life.tell(booking, Trigger.MEETING_ENDED, booking.ends_at)
-    booking.visitor.no_show = True
-    at, added = booking.ends_at + 5 * MINUTE, no_show(booking, booking.visitor)
-    life.tell(booking, Trigger.BOOKING_NO_SHOW_UPDATED, at, **added)
-
-
-def _event_type(number: int, title: str, slug: str, length: int) -> EventType:
-    return EventType(
-        id=number, title=title, slug=slug, description="", length=length, requires_confirmation=False
-    )
+def _event_type(number: int, title: str, slug: str, length: int, **more: Any) -> EventType:
+    values = {"description": "", "requires_confirmation": False, **more}
+    return EventType(id=number, title=title, slug=slug, length=length, **values)
 
 
 def _random(seed: str, length: int) -> str:
@@ -227,18 +200,17 @@ def _random(seed: str, length: int) -> str:
     return hashlib.sha256(seed.encode()).hexdigest()[:length]
 
 
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def compact(value: Any, indent: int = 0, width: int = 108) -> str:
     """Write JSON with line breaks only where a value does not fit on a line."""
-    flat = _line(value)
+    flat = json.dumps(value, ensure_ascii=False)
     if len(flat) + indent <= width or not isinstance(value, dict | list) or not value:
         return flat
     deeper = indent + 2
     if isinstance(value, dict):
-        inner = [f"{_line(key)}: {compact(item, deeper, width)}" for key, item in value.items()]
+        inner = [
+            f"{json.dumps(key, ensure_ascii=False)}: {compact(item, deeper, width)}"
+            for key, item in value.items()
+        ]
     else:
         inner = [compact(item, deeper, width) for item in value]
     ends = "{}" if isinstance(value, dict) else "[]"

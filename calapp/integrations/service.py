@@ -1,11 +1,10 @@
 """What the integrations page is made of, besides the webhooks: the inspector, the feed, the checklist."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
@@ -28,7 +27,7 @@ from calapp.webhooks.schemas import WebhookInput
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
 KEPT = 50  # requests that an inspector keeps
-# How many requests it can answer with 500, and how many seconds it can wait.
+# How many requests it can reject with 500, and how many seconds it can wait.
 HIGHEST = {"fail_next": 1000, "delay_seconds": 30}
 SHOWN_METADATA = 3  # entries that a request's line shows
 FEED_BACK = timedelta(days=90)
@@ -44,14 +43,6 @@ class Incoming:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How the inspector answers: a status, after so many seconds."""
-
-    status: int
-    delay: int
-
-
-@dataclass(frozen=True)
 class Checklist:
     """The first steps, each done or not."""
 
@@ -59,8 +50,8 @@ class Checklist:
     listening: bool  # a webhook leads to the inspector
 
 
-def inspector_for(session: Session, user_id: int) -> Inspector:
-    """Return a host's inspector; it is made on the first use, so the session must be a transaction then."""
+def ensure_inspector(session: Session, user_id: int) -> Inspector:
+    """Return a host's inspector, inserting it on the first use; the session must be in a transaction."""
     found = session.get(Inspector, user_id)
     if found is not None:
         return found
@@ -84,7 +75,7 @@ def leading_to(session: Session, inspector: Inspector) -> list[Webhook]:
 
 def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     """Make a signed webhook with every trigger that leads to the inspector, unless there is one."""
-    inspector = inspector_for(session, user_id)
+    inspector = ensure_inspector(session, user_id)
     standing = leading_to(session, inspector)
     if standing:
         return standing[0]
@@ -96,12 +87,16 @@ def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     return webhooks.create(session, user_id, wanted)
 
 
-def receive(session: Session, token: str, incoming: Incoming, trigger: str | None) -> Verdict:
-    """Keep what came for an inspector and say how it answers; raise NotFound for an unknown token."""
+def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int]:
+    """Keep a request to an inspector; return the status of its response, and after how many seconds.
+
+    Raises NotFound for an unknown token.
+    """
     query = select(Inspector).where(Inspector.token == token).with_for_update()
     inspector = session.scalar(query, execution_options={"populate_existing": True})
     if inspector is None:
         raise NotFound
+    trigger = _trigger_in(incoming.body)
     status = 500 if inspector.fail_next else 200
     inspector.fail_next = max(0, inspector.fail_next - 1)
     request = InspectorRequest(
@@ -110,7 +105,7 @@ def receive(session: Session, token: str, incoming: Incoming, trigger: str | Non
         headers=[[_clean(name), _clean(value)] for name, value in incoming.headers],
         body=_clean(incoming.body.decode(errors="replace")),
         trigger=trigger,
-        signature=_judge(incoming, _secrets(session, inspector)),
+        signature=_judge(session, inspector, incoming),
         status=status,
     )
     session.add(request)
@@ -118,27 +113,23 @@ def receive(session: Session, token: str, incoming: Incoming, trigger: str | Non
     _trim(session, inspector.user_id)
     if trigger in {str(one) for one in SUBSCRIBABLE}:
         finish_checklist(session, inspector.user_id)
-    return Verdict(status, inspector.delay_seconds)
+    return status, inspector.delay_seconds
 
 
 def _clean(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _secrets(session: Session, inspector: Inspector) -> list[str]:
-    at, found = now(), []
-    for webhook in leading_to(session, inspector):
-        with suppress(KeyDoesNotFit):  # then the signature is called bad, which it may be to any receiver
-            found += valid_secrets(webhook, at)
-    return found
-
-
-def _judge(incoming: Incoming, secrets: Iterable[str]) -> str:
-    """Return whether a request is signed by one of these secrets: good, bad, or none when unsigned."""
+def _judge(session: Session, inspector: Inspector, incoming: Incoming) -> str:
+    """Compare a request's signatures with the webhooks that lead here: good, bad, or none when not signed."""
     headers = {name.lower(): value for name, value in incoming.headers}
     given = [headers[name] for name in SIGNATURES if name in headers]
     if not given or given == [signing.NO_SECRET]:
         return "none"
+    at, secrets = now(), []
+    for webhook in leading_to(session, inspector):
+        with suppress(KeyDoesNotFit):  # then the signature is called bad, which it may be to any receiver
+            secrets += valid_secrets(webhook, at)
     return "good" if any(signing.verify(one, incoming.body, headers) for one in secrets) else "bad"
 
 
@@ -157,20 +148,9 @@ def _trim(session: Session, user_id: int) -> None:
 
 
 def received(session: Session, user_id: int, after: int = 0) -> list[InspectorRequest]:
-    """Return what an inspector got after a request's id, newest first."""
+    """Return what an inspector received after a request's id, newest first."""
     query = select(InspectorRequest).where(InspectorRequest.user_id == user_id, InspectorRequest.id > after)
     return list(session.scalars(query.order_by(InspectorRequest.id.desc())))
-
-
-def clear_received(session: Session, user_id: int) -> None:
-    """Forget what an inspector got."""
-    session.execute(delete(InspectorRequest).where(InspectorRequest.user_id == user_id))
-
-
-def set_answers(inspector: Inspector, *, fail_next: int, delay_seconds: int) -> None:
-    """Say how an inspector answers from now on."""
-    inspector.fail_next = fail_next
-    inspector.delay_seconds = delay_seconds
 
 
 def metadata_in(body: str) -> list[str]:
@@ -209,7 +189,7 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
         select(Booking)
         .where(
             Booking.host_id == user.id,
-            Booking.starts_at > _feed_start(session),
+            Booking.starts_at > database_now(session) - FEED_BACK,
             or_(
                 Booking.status == Status.ACCEPTED,
                 # One that was not answered in time takes no place, though the worker has not said so yet.
@@ -232,11 +212,10 @@ def _has_feed(token: str) -> ColumnElement[bool]:
     return or_(plain, and_(User.calendar_token_hash == hashed(token), sealed))
 
 
-def _feed_start(session: Session) -> datetime:
-    return database_now(session) - FEED_BACK
-
-
-def trigger_in(made: Any) -> str | None:
-    """Return the trigger that a decoded body names, when it is one of ours."""
-    name = made.get("triggerEvent") if isinstance(made, Mapping) else None
+def _trigger_in(body: bytes) -> str | None:
+    """Return the trigger that a body names, when it is one of ours."""
+    try:
+        name = json.loads(body)["triggerEvent"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
     return name if isinstance(name, str) and name in {str(one) for one in Trigger} else None

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from calapp import config
 from calapp.accounts.models import User
 from calapp.config import Settings
-from calapp.integrations.guide import duration, guide_html, guide_text, tries
+from calapp.integrations.guide import attempts_of, duration, guide_html, guide_text
 from calapp.integrations.samples import compact, sample_life
 from calapp.webhooks.triggers import Trigger
 from tests.bookings.contract import check
@@ -83,19 +83,19 @@ def test_the_guide_tells_this_servers_schedule(app: Flask, rick: User, settings:
 def test_a_server_without_retries_says_so(app: Flask, rick: User, settings: Settings) -> None:
     with app.test_request_context():
         text = guide_text(rick, replace(settings, webhook_retry_schedule=()), AT, own=True)
-    assert "There are no further tries here" in text
+    assert "There are no further attempts here" in text
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "at once"), (1, "1 second"), (5430, "1 hour 30 minutes"), (172805, "2 days 5 seconds")],
+    [(0, "immediately"), (1, "1 second"), (5430, "1 hour 30 minutes"), (172805, "2 days 5 seconds")],
 )
 def test_a_duration_is_written_in_its_greatest_units(seconds: int, words: str) -> None:
     assert duration(seconds) == words
 
 
 def test_the_last_default_try_comes_after_three_days() -> None:
-    assert tries(config.DEFAULT_SCHEDULE)[-1].total.startswith("3 days")
+    assert attempts_of(config.DEFAULT_SCHEDULE)[-1].total.startswith("3 days")
 
 
 def test_json_is_broken_only_where_it_does_not_fit() -> None:

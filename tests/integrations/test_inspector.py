@@ -24,11 +24,11 @@ def ear(rick: User) -> str:
     """The path of Rick's inspector, to which a signed webhook of his leads."""
     with transaction() as session:
         service.add_inspector_webhook(session, rick.id)
-        return f"/hooks/in/{service.inspector_for(session, rick.id).token}"
+        return f"/hooks/in/{service.ensure_inspector(session, rick.id).token}"
 
 
 def signed(session: Session, user: User, body: bytes = BODY) -> dict[str, str]:
-    webhook = service.leading_to(session, service.inspector_for(session, user.id))[0]
+    webhook = service.leading_to(session, service.ensure_inspector(session, user.id))[0]
     made = request_headers(
         "evt_1", body, at=now(), secrets=[webhook.secret], own=[], number=1, content_type="application/json"
     )
