@@ -13,38 +13,19 @@ from typing import Any, Literal, TypeVar, get_args
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import from_json, to_json
 from werkzeug.exceptions import UnsupportedMediaType
 
 from calapp.errors import Conflict, Invalid
 from calapp.rate_limits import client_network, csrf, limiter
 from calapp.rest.schemas import QuerySchema, RequestSchema, ResponseSchema
+from calapp.rest.validation import invalid, joined
 from calapp.text import clean, clean_tree, is_storable
 
 AnyBody = TypeVar("AnyBody", bound=RequestSchema)
 AnyQuery = TypeVar("AnyQuery", bound=QuerySchema)
 
 HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # of a character that JSON escapes in two
-MOST_PROBLEMS = 20  # that one response names
-# pydantic's types of errors, in our words; others keep pydantic's.
-WORDS = {
-    "missing": "This field is needed.",
-    "string_type": "Please give a text.",
-    "int_type": "Please give a whole number.",
-    "int_parsing": "Please give a whole number.",
-    "int_parsing_size": "This number is too large.",
-    "less_than_equal": "This number is too large.",
-    "bool_type": "Please give true or false.",
-    "bool_parsing": "Please give true or false.",
-    "list_type": "Please give a list.",
-    "dict_type": "Please give an object.",
-    "model_type": "Please give an object.",
-    "model_attributes_type": "Please give an object.",
-    "timezone_aware": "Please give a time with its offset, such as 2027-01-05T10:00:00Z.",
-    "datetime_type": "Please give a time such as 2027-01-05T10:00:00Z.",
-    "datetime_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
-    "datetime_from_date_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
-}
 
 
 def read_body(model: type[AnyBody]) -> AnyBody:
@@ -133,26 +114,6 @@ def _unstorable(tree: Any, path: str) -> Iterator[str]:
         if not is_storable(here):
             yield path or "body"
         yield from _unstorable(value, here)
-
-
-def invalid(error: ValidationError) -> Invalid:
-    """Return our error for pydantic's."""
-    problems = {_place(one): _words(one) for one in error.errors(include_url=False)[:MOST_PROBLEMS]}
-    return Invalid(joined(problems), **problems)
-
-
-def _place(error: ErrorDetails) -> str:
-    return ".".join(str(part)[:60] for part in error["loc"]) or "body"
-
-
-def _words(error: ErrorDetails) -> str:
-    said = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    return said if said.endswith((".", "…")) else f"{said}."
-
-
-def joined(problems: Mapping[str, object]) -> str:
-    """Return problems as one line, since many clients show nothing but the message."""
-    return " ".join(f"{field}: {words}" for field, words in problems.items())
 
 
 @contextmanager

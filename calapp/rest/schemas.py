@@ -4,11 +4,20 @@ import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+)
 from pydantic.alias_generators import to_camel
 
 from calapp.clock import iso_milliseconds
 from calapp.db import LARGEST
+from calapp.rest.validation import as_whole
 
 MOST = 250  # rows of one page
 
@@ -26,7 +35,7 @@ Instant = Annotated[
 ]
 
 
-Id = Annotated[int, Field(ge=1, le=LARGEST)]
+Id = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(as_whole)]
 
 
 class ApiSchema(BaseModel):

@@ -1,0 +1,99 @@
+"""What schemas of forms and JSON bodies share: validating, and the words for what is wrong, by field."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import ErrorDetails
+
+from calapp.errors import Invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_PROBLEMS = 20  # that one response names
+# pydantic's types of errors, in our words; others keep pydantic's.
+WORDS = {
+    "missing": "This field is required.",
+    "string_type": "Must be a string.",
+    "string_too_long": "Please keep this within {max_length:,} characters.",
+    "int_type": "Please give a whole number.",
+    "int_from_float": "Please give a whole number.",
+    "int_parsing": "Please give a whole number.",
+    "int_parsing_size": "This number is too large.",
+    "less_than_equal": "This number is too large.",
+    "bool_type": "Please give true or false.",
+    "bool_parsing": "Please give true or false.",
+    "list_type": "Please give a list.",
+    "dict_type": "Please give an object.",
+    "model_type": "Please give an object.",
+    "model_attributes_type": "Please give an object.",
+    "timezone_aware": "Please give a time with its offset, such as 2027-01-05T10:00:00Z.",
+    "datetime_type": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "datetime_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "datetime_from_date_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+}
+
+
+def as_whole(value: Any) -> Any:
+    """Return 20 for 20.0, which JSON takes for the same number; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(as_whole)]
+
+
+def said(words: str, *kinds: str) -> WrapValidator:
+    """Return what makes a field say these words, for these of pydantic's types of errors or for any."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if kinds and error.errors()[0]["type"] not in kinds:
+                raise
+            raise ValueError(words) from None
+
+    return WrapValidator(validate)
+
+
+def from_form(model: type[Model], data: Mapping[str, Any], *, rows: str = "") -> Model:
+    """Validate what a form brings, most of it text, by the fields' Python names; empty ones have defaults.
+
+    Raises Invalid whose details name each bad field as forms do: by the innermost name, and what is wrong in
+    the third of the list `rows`, whose parts the form shows one below the other, by `rows-2`.
+    """
+    given = {
+        name: value
+        for name, value in data.items()
+        if model.model_fields[name].is_required() or not (isinstance(value, str) and not value.strip())
+    }
+    try:
+        return model.model_validate(given, strict=False, by_alias=False, by_name=True)
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for one in error.errors(include_url=False):
+            names = [part for part in one["loc"] if isinstance(part, str)]
+            in_row = len(one["loc"]) > 1 and one["loc"][0] == rows
+            problems.setdefault(f"{rows}-{one['loc'][1]}" if in_row else names[-1], words(one))
+        raise Invalid("Please correct what is marked.", **problems) from None
+
+
+def invalid(error: ValidationError) -> Invalid:
+    """Return our error for pydantic's, its fields named as in JSON (`attendee.name`, `guests.2`)."""
+    problems = {
+        ".".join(str(part)[:60] for part in one["loc"]) or "body": words(one)
+        for one in error.errors(include_url=False)[:MOST_PROBLEMS]
+    }
+    return Invalid(joined(problems), **problems)
+
+
+def words(error: ErrorDetails) -> str:
+    """Return one of pydantic's errors as a sentence."""
+    known = WORDS.get(error["type"], "").format_map(error.get("ctx", {}))
+    text = known or error["msg"].removeprefix("Value error, ")
+    return text if text.endswith((".", "…")) else f"{text}."
+
+
+def joined(problems: Mapping[str, object]) -> str:
+    """Return problems as one line, since many clients show nothing but the message."""
+    return " ".join(f"{field}: {text}" for field, text in problems.items())
