@@ -1,7 +1,7 @@
 "use strict";
 // What HTML and htmx do not do by themselves: the dialog, toasts, copying, and the visitor's zone.
 (() => {
-  const LOST = "Not saved: the server did not answer";
+  const LOST = "Not saved: the server did not respond";
   const dialog = document.getElementById("dialog");
   const toasts = document.getElementById("toasts");
   let opener = ""; // id of what opened the dialog
@@ -153,7 +153,7 @@
       await navigator.clipboard.writeText(text);
       toast("Copied.");
     } catch {
-      toast("Not copied: the browser does not allow it. Please select the text.", "bad");
+      toast("Copying was blocked by the browser. Please select the text and copy it yourself.", "bad");
     }
   }
 

@@ -136,7 +136,7 @@ def test_an_odd_button_changes_nothing(rick_client: FlaskClient, hours, action: 
     assert hours().weekly[0] == [Range(540, 1020)]
 
 
-# Dates that differ
+# Date overrides
 
 
 def test_a_date_has_hours_of_its_own(rick_client: FlaskClient, hours) -> None:

@@ -71,14 +71,14 @@ def test_a_slot_that_is_taken_shows_the_days_other_times(client: FlaskClient, bo
 def test_a_month_without_times_offers_the_next_one_with(client: FlaskClient, quick_chat, change) -> None:
     change(quick_chat, notice=30 * 1440)
     page = client.get(f"{BOOKER}?month=2027-01&tz=UTC").text
-    assert "No times in January." in page
+    assert "No times available in January." in page
     assert "Go to Wednesday, 3 February 2027" in page
 
 
 def test_a_month_past_the_horizon_leads_back(client: FlaskClient, quick_chat, change) -> None:
     change(quick_chat, max_days=20)
     page = client.get(f"{BOOKER}?month=2027-06&tz=UTC").text
-    assert "No times in June." in page
+    assert "No times available in June." in page
     assert "Go to Monday, 4 January 2027" in page
 
 
@@ -89,7 +89,7 @@ def test_no_month_past_the_horizon_is_offered(client: FlaskClient, quick_chat, c
 
 def test_a_host_who_is_never_there_says_so(client: FlaskClient, quick_chat, change) -> None:
     change(quick_chat, max_days=0, notice=2880)
-    assert "There are no times to book at the moment." in client.get(BOOKER).text
+    assert "No times are available at the moment." in client.get(BOOKER).text
 
 
 def test_metadata_and_prefill_survive_every_click(client: FlaskClient) -> None:

@@ -110,7 +110,7 @@ def test_a_booking_shows_what_its_link_said(rick_client: FlaskClient, book) -> N
     metadata = Metadata({"user_id": "<i>1</i>"}, ("metadata[]: a key has 1 to 40 characters",))
     page = rick_client.get(f"/bookings/{book(metadata=metadata, notes='Hello').uid}").text
     assert "&lt;i&gt;1&lt;/i&gt;" in page
-    assert "1 entry of the link left out" in page
+    assert "1 entry from the link left out" in page
     assert "metadata[]: a key has 1 to 40 characters" in page
 
 
@@ -124,8 +124,8 @@ def test_a_booking_shows_its_events_and_their_deliveries(rick_client, client, bo
     assert page.index("BOOKING_CREATED") < page.index("BOOKING_RESCHEDULED")
     assert f"/deliveries?booking={booking.uid}" in page
     assert "https://hooks.example.com/a" in page
-    assert "No webhook wanted it." in page
-    assert "number 2 of this booking" in page
+    assert "No webhook subscribes to this event." in page
+    assert "event 2 of this booking" in page
 
 
 def test_a_booking_is_confirmed_by_one_click(rick_client: FlaskClient, four, triggers) -> None:
@@ -218,7 +218,7 @@ def test_v8_a_request_whose_start_has_passed_is_past_and_offers_nothing(
         tell_meetings()
     assert counts(rick_client) == [0, 0, 1, 0]
     page = rick_client.get(path).text
-    assert "Not answered in time" in page
+    assert "No response in time" in page
     assert not any(f"{path}/{act}" in page for act in ("confirm", "reject", "cancel"))
     for act in ("confirm", "reject", "cancel"):
         answer = rick_client.post(f"{path}/{act}")

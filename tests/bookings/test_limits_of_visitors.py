@@ -322,7 +322,7 @@ def test_v15_a_host_cancels_all_of_a_visitor(client, rick_client, quick_chat, se
     send(client, 2, email="eve@example.com")  # from the same internet address
     other = send(client, 3, email="grace@example.com", address="198.51.100.2").location
     page = rick_client.get(f"/bookings/{first}").text
-    assert "Cancel all of this visitor" in page
+    assert "Cancel all bookings of this visitor" in page
     question = rick_client.get(f"/bookings/{first}/cancel-all").text
     assert "3 upcoming bookings" in question
     assert "eve@example.com" in question

@@ -99,7 +99,7 @@ def test_an_odd_name_adds_no_line_to_a_subject(book, mails) -> None:
 
 def test_mails_that_are_kept_are_shown_to_the_host(rick_client: FlaskClient, book, mails) -> None:
     page = rick_client.get(f"/bookings/{book().uid}").text
-    assert "Kept, not sent" in page
+    assert "Not sent (no SMTP server)" in page
     assert "Booked: Quick chat with Rick" in page
     assert "New booking: Quick chat between Rick and Ada Byron" in page
 

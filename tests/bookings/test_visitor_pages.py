@@ -113,7 +113,7 @@ def test_a_moved_meeting_shows_both_times(client: FlaskClient, book) -> None:
 def test_moving_starts_in_the_visitors_own_zone(client: FlaskClient, book) -> None:
     page = text_of(client, f"/booking/{book(time_zone='Asia/Tokyo').uid}/reschedule?date=2027-01-05")
     assert "<option selected>Asia/Tokyo</option>" in page
-    assert "Moving the meeting of Tuesday, 5 January 2027, 19:00" in page
+    assert "Rescheduling the meeting on Tuesday, 5 January 2027, 19:00" in page
 
 
 def test_a_visitor_who_has_travelled_sees_the_zone_where_they_are(client: FlaskClient, book) -> None:
@@ -180,11 +180,12 @@ def test_a_booking_that_waits_for_the_host_says_so(client, book, quick_chat, cha
     change(quick_chat, requires_confirmation=True)
     page = text_of(client, f"/booking/{book().uid}")
     assert "Waiting for confirmation" in page
-    assert "Rick has been asked" in page
+    assert "Rick has to confirm this meeting" in page
 
 
 @pytest.mark.parametrize(
-    ("moved", "words"), [(False, "does not work out."), (True, "former time was given up")]
+    ("moved", "words"),
+    [(False, "The time you requested does not work."), (True, "previous time was released")],
 )
 def test_a_rejected_booking_offers_other_times(
     client, book, quick_chat, change, moved: bool, words: str
@@ -211,16 +212,18 @@ def test_v8_a_visitor_who_got_no_answer_in_time_is_offered_times(
     if recorded:
         tell_meetings()
     page = text_of(client, path)
-    assert "Rick did not answer in time" in page
+    assert "Rick did not respond in time" in page
     assert "held for you" not in page
     assert 'href="/rick/quick-chat"' in page
     assert not any(f"{path}{rest}" in page for rest in ("/cancel", "/reschedule"))
     assert "METHOD:CANCEL" in client.get(f"{path}.ics").text
-    assert "It was not answered in time." in client.get(f"{path}/cancel").text
+    assert "The host did not respond in time." in client.get(f"{path}/cancel").text
     assert client.post(f"{path}/cancel").status_code == 409
 
 
-@pytest.mark.parametrize(("minutes", "words"), [(0, "This meeting has begun"), (15, "This meeting is over")])
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0, "This meeting has started"), (15, "This meeting is over")]
+)
 def test_v8_a_meeting_that_has_begun_or_is_over_says_so(client, book, monday, minutes: int, words) -> None:
     path = f"/booking/{book().uid}"
     monday.move_to(TUESDAY_TEN + timedelta(minutes=minutes))

@@ -99,7 +99,7 @@ def test_a_booking_is_confirmed_and_another_turned_down(
     expect(window.text("Reason")).to_be_focused()
     window.text("Reason").fill("I am away.")
     window.dialog.get_by_role("button", name="Reject").click()
-    expect(window.page.locator(".pill", has_text="Turned down")).to_be_visible()
+    expect(window.page.locator(".pill", has_text="Declined")).to_be_visible()
     expect(window.page.get_by_text("I am away.", exact=True)).to_be_visible()
 
 
@@ -112,11 +112,11 @@ def test_a_booking_that_was_cancelled_meanwhile_leads_to_its_page_and_says_so(
     for page in (window.page, other):
         page.goto(f"{window.address}/bookings/upcoming")
         page.get_by_role("link", name="Cancel 30 minute").click()
-    other.get_by_role("button", name="Cancel the meeting").click()
+    other.get_by_role("button", name="Cancel meeting").click()
     other.get_by_role("heading", name="30 minute").wait_for()
     other.close()
     window.text("Reason").fill("Too late.")
-    window.button("Cancel the meeting").click()
+    window.button("Cancel meeting").click()
     expect(window.toast).to_be_visible()
     expect(window.page.locator(".pill", has_text="Cancelled")).to_be_visible()
 
@@ -132,7 +132,7 @@ def test_a_no_show_is_marked_and_taken_back(
     window.button("Mark as no-show bob@example.com").click()
     mark = window.page.locator(".pill", has_text="No-show: bob@example.com")
     expect(mark).to_be_visible()
-    window.button("Take back no-show of bob@example.com").click()
+    window.button("Undo no-show of bob@example.com").click()
     expect(window.button("Mark as no-show bob@example.com")).to_be_visible()
     expect(mark).to_have_count(0)
 
@@ -143,7 +143,7 @@ def test_a_booking_is_cancelled_by_its_host_without_a_script(
     title = booking(Status.ACCEPTED)
     plain.go("/bookings/upcoming")
     plain.page.get_by_role("link", name=f"Cancel {title}").click()
-    plain.button("Cancel the meeting").click()
+    plain.button("Cancel meeting").click()
     plain.go("/bookings/cancelled")
     expect(plain.link(title).first).to_be_visible()
 
@@ -159,7 +159,7 @@ def test_an_event_type_is_made_hidden_and_deleted(
     window.text("Title").fill("Deep dive")
     window.text("Address").fill("quick-chat")
     window.text("Length").fill("45")
-    window.button("Add a question").click()
+    window.button("Add question").click()
     window.text("Question", exact=True).fill("Which one?")
     window.press("Enter")
     expect(window.text("Address")).to_have_attribute("aria-invalid", "true")
@@ -225,11 +225,11 @@ def test_the_profile_and_the_password_are_changed(window: Window) -> None:
     window.field("Time zone").select_option("Asia/Tokyo")
     window.button("Save").first.click()
     expect(window.text("Name")).to_have_value("Rick the Host")
-    window.field("Present password").fill("wrong")
+    window.field("Current password").fill("wrong")
     window.field("New password").fill("a new password")
     window.button("Change password").click()
-    expect(window.field("Present password")).to_have_attribute("aria-invalid", "true")
-    window.field("Present password").fill(PASSWORD)
+    expect(window.field("Current password")).to_have_attribute("aria-invalid", "true")
+    window.field("Current password").fill(PASSWORD)
     window.field("New password").fill("a new password")
     window.button("Change password").click()
     expect(window.toast).to_be_visible()
@@ -248,39 +248,39 @@ def test_an_api_key_is_shown_once_and_revoked(window: Window) -> None:
     expect(window.page.locator("#api-keys").get_by_text("Reports")).to_be_visible()
     window.link("Revoke Reports").click()
     window.dialog.get_by_role("button", name="Revoke").click()
-    expect(window.page.get_by_text("No keys yet.")).to_be_visible()
+    expect(window.page.get_by_text("No API keys yet.")).to_be_visible()
 
 
 def test_the_calendar_feed_gets_a_new_address(window: Window) -> None:
     window.go("/integrations")
-    before = window.field("Address of the calendar feed").input_value()
+    before = window.field("Calendar feed URL").input_value()
     window.link("Renew").click()
     window.dialog.get_by_role("button").last.click()
     expect(window.toast).to_contain_text("new address")
-    assert window.field("Address of the calendar feed").input_value() != before
+    assert window.field("Calendar feed URL").input_value() != before
     assert window.focused() == "renew-calendar"
 
 
 def test_the_inspector_shows_what_arrives_and_fails_on_demand(window: Window) -> None:
     window.go("/integrations")
     window.button("Add the inspector").click()
-    window.field("Answer 500 to the next").fill("1")
+    window.field("Respond 500 to the next").fill("1")
     window.button("Save").click()
-    expect(window.field("Answer 500 to the next")).to_have_value("1")
+    expect(window.field("Respond 500 to the next")).to_have_value("1")
     other = window.context.new_page()
     other.goto(f"{window.address}/integrations")
     other.get_by_role("button", name="Ping test").click()
     result = other.locator("#ping-result")
     result.wait_for()
-    assert "Answered 500" in result.text_content()
+    assert "Responded 500" in result.text_content()
     other.close()
     row = window.page.locator(".request")
-    expect(row).to_contain_text("Signature good")
-    expect(row).to_contain_text("Answered 500")
+    expect(row).to_contain_text("Signature valid")
+    expect(row).to_contain_text("Responded 500")
     row.locator("summary").click()
     expect(row.get_by_label("Body")).to_contain_text('"user_id": "123"')
     window.button("Clear").click()
-    expect(window.page.get_by_text("Nothing has come yet")).to_be_visible()
+    expect(window.page.get_by_text("No requests yet")).to_be_visible()
 
 
 def test_an_unknown_address_has_a_page_of_its_own(visitor: Window) -> None:

@@ -71,7 +71,7 @@ def test_the_log_is_filtered_by_state_event_booking_and_text(
     expect(rows).to_have_count(3)
     window.field("Text").fill("nobody")
     window.button("Filter").click()
-    expect(window.page.get_by_text("Nothing fits")).to_be_visible()
+    expect(window.page.get_by_text("No matches")).to_be_visible()
 
 
 def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
@@ -87,8 +87,8 @@ def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
     expect(first).to_contain_text("404")
     expect(first.locator(".times-bar")).to_be_visible()
     first.get_by_text("Answer", exact=True).click()
-    expect(first.get_by_label("Body of the answer")).to_have_text("<b>who?</b>")
-    expect(window.field("Body of the request")).to_contain_text('"user_id": "123"')
+    expect(first.get_by_label("Response body")).to_have_text("<b>who?</b>")
+    expect(window.field("Request body")).to_contain_text('"user_id": "123"')
     window.button("Copy as curl").click()
     expect(window.toast).to_contain_text("Copied")
     assert window.page.evaluate("navigator.clipboard.readText()").startswith("curl -i -X POST")
@@ -116,7 +116,7 @@ def test_a_window_is_replayed_with_count_and_progress(
     window.dialog.get_by_role("button", name="Replay").click()
     expect(window.toast).to_contain_text("The replay has begun")
     expect(window.page.locator(".pill", has_text="Delivered")).to_have_count(3, timeout=15000)
-    expect(window.page.get_by_text("3 of 3 events were put on their way")).to_be_visible()
+    expect(window.page.get_by_text("3 of 3 events were queued")).to_be_visible()
     assert len(receiver.requests) == 3
 
 

@@ -39,7 +39,7 @@ def test_a_webhook_is_made_changed_and_deleted_with_the_mouse(window: Window) ->
 
     window.link("Delete webhook").click()
     expect(window.dialog.get_by_role("link", name="Keep it")).to_be_focused()
-    expect(window.dialog).to_contain_text(f"{URL}/changed receives nothing more")
+    expect(window.dialog).to_contain_text(f"{URL}/changed will receive no more events")
     window.dialog.get_by_role("button", name="Delete").click()
     expect(window.page.get_by_text("No webhooks yet")).to_be_visible()
     assert window.focused() == "new-webhook"
@@ -91,7 +91,7 @@ def test_webhooks_are_plain_forms_without_a_script(plain: Window) -> None:
     expect(plain.page.get_by_text(URL, exact=True)).to_be_visible()
     plain.page.get_by_role("switch").click()
     expect(plain.page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
-    plain.link("Show how they did").click()
+    plain.link("Show the last 24 hours").click()
     expect(plain.page.get_by_text("No deliveries in the last 24 hours")).to_be_visible()
     plain.link("Edit webhook").click()
     plain.field("Meeting Started").check()
@@ -151,7 +151,7 @@ def test_a_ping_takes_the_values_that_are_not_saved(window: Window, receiver: Re
     window.field("Payload template").fill('{"who": "{{metadata.user_id}}"}')
     window.dialog.get_by_role("button", name="Ping test").click()
     result = window.page.locator("#ping-result")
-    expect(result).to_contain_text("Answered 200 in")
+    expect(result).to_contain_text("Responded 200 in")
     expect(result).to_be_focused()
     assert json.loads(receiver.requests[0].body) == {"who": "123"}
     expect(window.field("Subscriber URL")).to_have_value(receiver.url())
@@ -186,7 +186,7 @@ def test_a_saved_secret_is_never_shown_again(window: Window) -> None:
     window.dialog.get_by_role("button", name="Save").click()
     expect(window.dialog).to_be_hidden()
     window.link("Edit webhook").click()
-    window.button("Use only the new one now").click()
+    window.button("Use only the new secret").click()
     expect(window.page.get_by_text("From now on only the new secret signs.")).to_be_visible()
 
 
@@ -245,14 +245,14 @@ def test_a_click_puts_a_variable_at_the_cursor_and_the_preview_follows(window: W
     expect(template).to_be_focused()
     expect(window.field("Preview of the payload")).to_contain_text('"id": "123"')
     template.fill('{"id": "{{nobody}}"}')
-    expect(window.page.get_by_text("These lead nowhere")).to_be_visible()
+    expect(window.page.get_by_text("Unknown variables")).to_be_visible()
 
 
 def test_the_default_payload_can_be_looked_at(window: Window) -> None:
     window.go(PAGE)
     window.link("New Webhook").click()
     window.page.get_by_text("What is sent").click()
-    expect(window.field("The default payload")).to_contain_text('"user_id": "123"')
+    expect(window.field("Default payload")).to_contain_text('"user_id": "123"')
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_chat_services_are_offered_a_payload_of_their_form(
     window.link("New Webhook").click()
     window.field("Subscriber URL").fill(url)
     window.press("Tab")
-    window.button(f"Use a payload for {name}").click()
+    window.button(f"Use the payload for {name}").click()
     expect(window.field("Payload template")).to_have_value(re.compile(f'"{key}"'))
     expect(window.field("Custom")).to_be_checked()
 
@@ -282,7 +282,7 @@ def test_switching_on_asks_what_becomes_of_what_is_parked(
     window.go(PAGE)
     window.page.get_by_role("switch").click()
     expect(window.dialog).to_contain_text("1 event is parked")
-    window.button("Send them in order").click()
+    window.button("Send in order").click()
     expect(window.toast).to_contain_text("1 event on the way")
     wait_until(lambda: receiver.requests)
     assert len(receiver.requests) == 1
@@ -307,7 +307,7 @@ def test_a_stopped_server_gives_a_toast_and_keeps_the_form(window: Window) -> No
     window.field("Subscriber URL").fill(URL)
     window.page.route("**/webhooks/new", lambda route: route.abort("connectionrefused"))
     window.dialog.get_by_role("button", name="Save").click()
-    expect(window.toast).to_contain_text("Not saved: the server did not answer")
+    expect(window.toast).to_contain_text("Not saved: the server did not respond")
     expect(window.field("Subscriber URL")).to_have_value(URL)
     window.page.unroute("**/webhooks/new")
     window.dialog.get_by_role("button", name="Save").click()

@@ -169,7 +169,7 @@ def test_d1_the_page_says_what_happened(waiting, webhook, deliver, rick_client, 
     shown = rick_client.get(page).text
     assert "Sent manually" in shown
     assert "503 Service Unavailable" in shown
-    assert "backoff stays as it was" in shown
+    assert "backoff is unchanged" in shown
 
 
 def test_d1_the_page_says_why_nothing_was_sent(waiting, webhook, change, rick_client) -> None:

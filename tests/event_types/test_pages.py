@@ -174,7 +174,7 @@ def test_the_first_cannot_move_up_nor_the_last_down(rick_client, three, session)
 def test_deleting_asks_first_and_names_the_link(rick_client, three, session) -> None:
     path = f"/event-types/{made(session, 'two').id}/delete"
     for headers in ({}, {"HX-Request": "true"}):
-        assert "/rick/two will no longer work" in rick_client.get(path, headers=headers).text
+        assert "/rick/two will stop working" in rick_client.get(path, headers=headers).text
     assert three() == ["One", "Two", "Three"]
 
 

@@ -105,10 +105,10 @@ def test_the_page_counts_down_what_is_still_to_fail(
 ) -> None:
     rick_client.post("/integrations/inspector", data={"fail_next": "3"})
     client.post(ear, data=b"{}")
-    assert "2 still to come." in rick_client.get("/integrations/inspector").text
+    assert "2 remaining." in rick_client.get("/integrations/inspector").text
     client.post(ear, data=b"{}")
     news = rick_client.get("/integrations/inspector/requests?after=1&look=1", headers=HTMX).text
-    assert "1 still to come." in news
+    assert "1 remaining." in news
 
 
 def test_a_line_shows_the_metadata_and_the_first_one_is_open(

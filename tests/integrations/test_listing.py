@@ -74,7 +74,7 @@ def test_a_page_that_is_too_far_shows_the_last(rick_client: FlaskClient, many: l
 
 def test_nothing_found_is_not_the_empty_page(rick_client: FlaskClient, many: list[Webhook]) -> None:
     page = rick_client.get("/integrations?find=nowhere").text
-    assert "None of your webhooks fits" in page
+    assert "None of your webhooks matches" in page
     assert "No webhooks yet" not in page
 
 

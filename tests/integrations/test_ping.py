@@ -16,7 +16,7 @@ def test_a_ping_before_saving_carries_a_full_sample_booking(
     rick_client: FlaskClient, receiver: Receiver
 ) -> None:
     page = rick_client.post(PING, data=filled(receiver.url(), secret=SECRET), headers=HTMX)
-    assert "Answered 200 in" in page.text
+    assert "Responded 200 in" in page.text
     (request,) = receiver.requests
     body = json.loads(request.body)
     assert body["triggerEvent"] == "PING"
@@ -39,7 +39,7 @@ def test_a_ping_from_the_list_uses_the_saved_webhook(
     rick_client: FlaskClient, receiver: Receiver, webhook: Webhook
 ) -> None:
     page = rick_client.post(f"/integrations/webhooks/{webhook.id}/ping")
-    assert "Answered 200" in page.text
+    assert "Responded 200" in page.text
     assert receiver.requests[0].headers["authorization"] == "Bearer hush"
 
 
@@ -52,7 +52,7 @@ def test_a_ping_sends_the_payload_of_ones_own(rick_client: FlaskClient, receiver
 def test_a_refused_ping_says_what_the_receiver_said(rick_client: FlaskClient) -> None:
     with Receiver(sending(answer("401 Unauthorized", b"<b>who are you</b>"))) as receiver:
         page = rick_client.post(PING, data=filled(receiver.url()))
-    assert "Answered 401" in page.text
+    assert "Responded 401" in page.text
     assert "Does it want an own header" in page.text
     assert "&lt;b&gt;who are you" in page.text
 

@@ -149,7 +149,7 @@ def test_a_changed_secret_overlaps_until_the_host_ends_it(
     rick_client.post(edit, data=filled(webhook.subscriber_url, secret="the new one, longer"))
     session.refresh(webhook)
     assert (webhook.secret, webhook.old_secret) == ("the new one, longer", SECRET)
-    assert "Use only the new one now" in rick_client.get(edit).text
+    assert "Use only the new secret" in rick_client.get(edit).text
     answer = rick_client.post(edit, data=filled(webhook.subscriber_url, action="only-new-secret"))
     session.refresh(webhook)
     assert webhook.old_secret is None
@@ -190,7 +190,7 @@ def test_chat_services_are_offered_a_payload_that_fits(rick_client: FlaskClient,
     offer = rick_client.post(
         "/integrations/webhooks/offer", data={"subscriber_url": url, "payload": "default"}, headers=HTMX
     )
-    assert f"Use a payload for {name}" in offer.text
+    assert f"Use the payload for {name}" in offer.text
     taken = rick_client.post(NEW, data=filled(url, action="offer"))
     assert "{{triggerEvent}}: {{title}}" in taken.text
 
