@@ -22,8 +22,7 @@ from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
-from calapp.hosts import prepare_hosts
-from calapp.incoming import Request
+from calapp.incoming import Request, prepare_hosts
 from calapp.integrations import api as integrations_api
 from calapp.integrations import guide, inspector, webhook_form
 from calapp.integrations import views as integrations
@@ -38,7 +37,7 @@ migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations")
 
 def create_app(settings: Settings | None = None, *, worker: bool = False) -> Flask:
     """Make the app of one process; raise BadSetting when a setting cannot be read."""
-    settings = settings or config.load()
+    settings = settings or config.prepare()
     config.use(settings)
     app = Flask(__name__)
     app.request_class = Request

@@ -12,7 +12,7 @@ from typing import Any
 
 from gunicorn.http import message
 
-from calapp.config import WEB_THREADS, BadSetting, load
+from calapp.config import WEB_THREADS, BadSetting, prepare
 from calapp.logs import configure
 from calapp.processes import follow_starter
 from calapp.shutdown import request_stop
@@ -20,7 +20,7 @@ from calapp.startup_checks import open_folder, refuse_nameless, refuse_unsafe, r
 
 os.umask(0o077)  # what the server writes is for its user alone
 try:
-    _settings = load()
+    _settings = prepare()
     refuse_nameless(_settings)
     refuse_unsafe(_settings)
     refuse_wrong_key(_settings)

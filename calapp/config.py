@@ -17,7 +17,7 @@ from calapp.text import whole_number
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Seconds before each further try; about 75 hours in all (the first steps are those of Standard Webhooks).
+# Seconds before each further attempt; about 75 hours in all (the first steps are those of Standard Webhooks).
 DEFAULT_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SCHEDULE = "at most 50 comma-separated whole seconds, each at most 30 days"
 # Says to a process of `make run` that all of them take the key that lies in the data folder.
@@ -77,7 +77,7 @@ def _keys(text: str) -> tuple[str, ...]:
     except ValueError:
         keys = None
     if not isinstance(keys, list) or not all(isinstance(key, str) and key for key in keys):
-        raise ValueError('former keys, comma-separated, or a JSON list such as ["one", "two"]')
+        raise ValueError('previous keys, comma-separated, or a JSON list such as ["one", "two"]')
     return tuple(keys)
 
 
@@ -133,7 +133,9 @@ class Settings:
     host: str = _setting("127.0.0.1", str, "Address that the web server listens on.")
     port: int = _setting(5000, _whole(1, 65535), "Port that the web server listens on.")
     base_url: str = _setting(
-        "", _base_url, "The app's own address, in payloads, mails and feeds. Default: http://127.0.0.1:$PORT."
+        "",
+        _base_url,
+        "The app's own address, in payloads, emails and feeds. Default: http://127.0.0.1:$PORT.",
     )
     secret_key: str = _setting(
         "",
@@ -144,7 +146,7 @@ class Settings:
     secret_key_fallbacks: tuple[str, ...] = _setting(
         (),
         _keys,
-        "Former values of SECRET_KEY, comma-separated: what they signed or encrypted is still read.",
+        "Previous values of SECRET_KEY, comma-separated: what they signed or encrypted is still read.",
     )
     database_url: str = _setting(
         "", _url("sqlite", "postgresql"), "SQLAlchemy address. Default: SQLite in the data folder."
@@ -154,7 +156,7 @@ class Settings:
     )
     webhook_timeout: float = _setting(15.0, _seconds, "Seconds for one whole delivery request.")
     webhook_retry_schedule: tuple[int, ...] = _setting(
-        DEFAULT_SCHEDULE, _schedule, "Seconds before each further try, comma-separated."
+        DEFAULT_SCHEDULE, _schedule, "Seconds before each further attempt, comma-separated."
     )
     webhook_allowed_networks: tuple[Network, ...] = _setting(
         (), _networks, "CIDRs that the address guard lets through although they are private, comma-separated."
@@ -171,7 +173,9 @@ class Settings:
         0, _whole(0, 64), "Delivery processes of one worker; 0: one on SQLite, one per core on PostgreSQL."
     )
     smtp_url: str = _setting(
-        "", _url("smtp", "smtps"), "Where mails go out, smtp://user:password@host:587; empty: kept and shown."
+        "",
+        _url("smtp", "smtps"),
+        "Server for emails, smtp://user:password@host:587; empty: kept and shown.",
     )
     retention_days: int = _setting(
         30, _whole(1, 3650), "Days for which attempts and the bodies of finished events are kept."
@@ -238,7 +242,7 @@ class Settings:
     log_level: str = _setting(
         "info",
         _choice("info", "warning"),
-        "What the log tells; info: a line per request, event and try; warning: only what is wrong.",
+        "What the log tells; info: a line per request, event and attempt; warning: only what is wrong.",
     )
     signup: str = _setting(
         "first", _choice("open", "first", "closed"), "Who may sign up: anyone, only the first user, nobody."
@@ -284,8 +288,11 @@ def variable(name: str) -> str:
     return "CALAPP_DATA_DIR" if name == "data_dir" else name.upper()
 
 
-def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """Read the settings; raise BadSetting with a sentence that names the variable that cannot be read."""
+def prepare(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings, and make the data folder and a secret key in it where SECRET_KEY is not set.
+
+    Raises BadSetting with a sentence that names the variable that cannot be read.
+    """
     environ = os.environ if environ is None else environ
     values = {
         item.name: _read(item.metadata["read"], variable(item.name), environ[variable(item.name)])
@@ -293,7 +300,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         if variable(item.name) in environ
     }
     values.update(overrides)
-    return _with_made_defaults(values)
+    return _prepared(values)
 
 
 def _read(read: Callable[[str], Any], name: str, text: str) -> Any:
@@ -303,21 +310,20 @@ def _read(read: Callable[[str], Any], name: str, text: str) -> Any:
         raise BadSetting(f"The setting {name} cannot be read: {text!r}. It takes {error}.") from None
 
 
-def _with_made_defaults(values: dict[str, Any]) -> Settings:
-    """Fill in the defaults that depend on other settings or on the data folder."""
+def _prepared(values: dict[str, Any]) -> Settings:
+    """Fill in the defaults that depend on other settings or on the data folder, making what it lacks."""
     data_dir = Path(values.get("data_dir", Settings.data_dir)).absolute()
     values["data_dir"] = data_dir
     values["base_url"] = values.get("base_url") or f"http://127.0.0.1:{values.get('port', Settings.port)}"
     values["database_url"] = values.get("database_url") or f"sqlite:///{data_dir / 'calapp.sqlite3'}"
     if not values.get("secret_key"):
-        current, *former = _kept_secret(data_dir), *_kept_fallbacks(data_dir)
+        current, *former = _read_or_make_key(data_dir), *_kept_fallbacks(data_dir)
         values["secret_key"] = current
         values["secret_key_fallbacks"] = (*values.get("secret_key_fallbacks", ()), *former)
     return Settings(**values)
 
 
-def _kept_secret(data_dir: Path) -> str:
-    """Return the secret key of the data folder, making it on the first call."""
+def _read_or_make_key(data_dir: Path) -> str:
     path = data_dir / "secret_key"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -376,16 +382,17 @@ def _replace(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-_current: list[Settings] = []
+class _Process:
+    settings: Settings | None = None
 
 
 def use(chosen: Settings) -> None:
     """Make these the settings of this process."""
-    _current[:] = [chosen]
+    _Process.settings = chosen
 
 
 def settings() -> Settings:
     """Return the settings of this process; raise BadSetting before the app is made."""
-    if not _current:
+    if _Process.settings is None:
         raise BadSetting("The settings are read by create_app(), which has not run.")
-    return _current[0]
+    return _Process.settings

@@ -1,14 +1,13 @@
 """The command `flask copy-database`: everything from SQLite into an empty PostgreSQL database."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import click
 from flask import Flask
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from sqlalchemy import Connection, Row, Table, create_engine, func, insert, inspect, select, text
+from sqlalchemy import Connection, Table, create_engine, func, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -36,7 +35,7 @@ def copy_command(make_app: Callable[..., Flask]) -> click.Command:
     @with_appcontext
     @needs_key
     def copy_database(to: str) -> None:
-        """Carry everything over into an empty PostgreSQL database, and say what was carried."""
+        """Copy everything into an empty PostgreSQL database, and print how many rows of each table."""
         target = _target(to)
         try:
             _prepare(make_app, target)
@@ -44,7 +43,7 @@ def copy_command(make_app: Callable[..., Flask]) -> click.Command:
         except SQLAlchemyError as error:
             said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             raise CannotCopy(f"Nothing was copied: {said}") from None
-        click.echo("Carried " + ", ".join(f"{name} {number}" for name, number in carried.items()) + ".")
+        click.echo("Copied " + ", ".join(f"{name} {number}" for name, number in carried.items()) + ".")
         click.echo("Now set DATABASE_URL to the new database for every process, and start them.")
 
     return copy_database
@@ -67,25 +66,18 @@ def _prepare(make_app: Callable[..., Flask], target: str) -> None:
     chosen = settings()
     try:
         with make_app(replace(chosen, database_url=target)).app_context():
-            _make_tables()
+            try:
+                with db.engine.connect() as connection:
+                    existing = inspect(connection).get_table_names()
+                    for table in Model.metadata.sorted_tables:
+                        count = select(func.count()).select_from(table)
+                        if table.name in existing and connection.scalar(count):
+                            raise CannotCopy(f"The target is not empty: its table {table.name} has rows.")
+                upgrade()
+            finally:
+                db.engine.dispose()
     finally:
         make_app(chosen)  # the settings of this process are those of the source again
-
-
-def _make_tables() -> None:
-    try:
-        _refuse_rows()
-        upgrade()
-    finally:
-        db.engine.dispose()
-
-
-def _refuse_rows() -> None:
-    with db.engine.connect() as connection:
-        standing = inspect(connection).get_table_names()
-        for table in Model.metadata.sorted_tables:
-            if table.name in standing and connection.scalar(select(func.count()).select_from(table)):
-                raise CannotCopy(f"The target is not empty: its table {table.name} has rows.")
 
 
 def _carried(target: str) -> dict[str, int]:
@@ -105,17 +97,13 @@ def _carried(target: str) -> dict[str, int]:
 def _copy(here: Connection, there: Connection, table: Table) -> int:
     """Copy a table's rows, the oldest first, since a row may refer to an earlier one; return how many."""
     number = 0
-    for rows in _in_steps(here, table):
+    ordered = select(table).order_by(*table.primary_key.columns)
+    for rows in here.execution_options(yield_per=STEP).execute(ordered).partitions():
         there.execute(insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001 (its public name)
         number += len(rows)
     if there.scalar(select(func.count()).select_from(table)) != number:
         raise CannotCopy(f"Nothing was copied: the table {table.name} did not arrive whole.")
     return number
-
-
-def _in_steps(here: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
-    ordered = select(table).order_by(*table.primary_key.columns)
-    yield from here.execution_options(yield_per=STEP).execute(ordered).partitions()
 
 
 def _continue_numbers(there: Connection, table: Table) -> None:

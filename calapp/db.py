@@ -57,7 +57,6 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn an aware instant into UTC; raise ValueError for a naive one."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -66,7 +65,6 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Give an aware instant in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -79,7 +77,6 @@ class SealedText(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        """Give the type of the column."""
         return dialect.type_descriptor(Text() if dialect.name == "postgresql" else self.impl_instance)
 
 
@@ -103,7 +100,9 @@ def transaction() -> Iterator[Session]:
             session.commit()
     except OperationalError as error:
         session.rollback()
-        raise _translated(error) from error
+        if isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig):
+            raise Busy() from error
+        raise
     except BaseException:
         session.rollback()
         raise
@@ -136,14 +135,8 @@ def _in_turn(session: Session) -> Iterator[None]:
 
 
 def after_commit(session: Session, name: str, call: AfterCommit) -> None:
-    """Run a callable once after the open transaction has committed; a name that stands already is kept."""
+    """Run a callable once after the open transaction has committed; a name that is there already is kept."""
     session.info.setdefault("after_commit", {}).setdefault(name, call)
-
-
-def _translated(error: OperationalError) -> Exception:
-    if isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig):
-        return Busy()
-    return error
 
 
 def one_at_a_time(session: Session, name: str) -> None:
@@ -158,7 +151,7 @@ def is_sqlite(session: Session) -> bool:
 
 
 def database_now(session: Session) -> datetime:
-    """Return the present instant by the clock that all processes share: that of the database server."""
+    """Return the current instant by the clock that all processes share: that of the database server."""
     if is_sqlite(session):
         return now()
     return session.scalar(select(func.clock_timestamp(type_=UTCDateTime))) or now()

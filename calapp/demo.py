@@ -25,7 +25,7 @@ def is_empty(session: Session) -> bool:
     return not session.scalar(select(func.count()).select_from(User))
 
 
-def demo_stands(session: Session) -> bool:
+def demo_exists(session: Session) -> bool:
     """Return whether the demo host exists with the password that is printed."""
     host = find_user(session, USERNAME)
     return host is not None and password_fits(host.password_hash, PASSWORD)

@@ -1,4 +1,4 @@
-"""Encryption at rest: what would let somebody in stands in the tables under a key of SECRET_KEY's.
+"""Encryption at rest: what would let somebody in is stored in the tables under a key of SECRET_KEY's.
 
 A stored value is `MARK`, the name of its key, a colon, and a Fernet token. What lacks the mark was written by
 a version before this one and is plain. No plain value can begin with the mark: secrets and header values are
@@ -52,9 +52,10 @@ class Keyring:
         except (KeyError, InvalidToken):
             raise KeyDoesNotFit from None
 
-    def knows(self, name: str) -> bool:
-        """Return whether the key of this name is on the ring."""
-        return name in self._fernets
+    @property
+    def names(self) -> set[str]:
+        """The names of the keys on the ring."""
+        return set(self._fernets)
 
 
 @lru_cache(maxsize=8)
@@ -70,12 +71,6 @@ def keyring() -> Keyring:
 def keyring_of(chosen: Settings) -> Keyring:
     """Return the keys of settings that may not be in use yet."""
     return _keyring((chosen.secret_key, *chosen.secret_key_fallbacks))
-
-
-def _reread_keyring() -> Keyring | None:
-    """Return the keys that lie in the data folder now, when this process took its own from there."""
-    kept = kept_keys(settings().data_dir)
-    return _keyring((*kept, *settings().secret_key_fallbacks)) if settings().secret_key in kept else None
 
 
 def is_sealed(stored: object) -> bool:
@@ -98,10 +93,10 @@ def open_sealed(stored: str) -> str:
     try:
         return keyring().open(stored)
     except KeyDoesNotFit:
-        reread = _reread_keyring()
-        if reread is None:
-            raise
-        return reread.open(stored)
+        kept = kept_keys(settings().data_dir)
+        if settings().secret_key not in kept:
+            raise  # this process did not take its keys from there
+        return _keyring((*kept, *settings().secret_key_fallbacks)).open(stored)
 
 
 def key_names(text: str) -> set[str]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request, url_for
+from flask import Flask, g, jsonify, make_response, render_template, request, url_for
 from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
@@ -66,9 +66,7 @@ CODES = {
     500: "internal_error",
     503: "busy",
 }
-STALE_PAGE = (
-    "This page was open for too long, or in another browser. Please load it again; nothing was saved."
-)
+STALE_PAGE = "Your session has expired. Please reload the page and try again; nothing was saved."
 # A strict subset of what the header's grammar allows, so that an address cannot add a directive of its own.
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
@@ -100,10 +98,22 @@ def register_error_pages(app: Flask) -> None:
     app.url_map.converters["int"] = Number
     app.register_error_handler(errors.AppError, _app_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(OperationalError, _database_away)
-    app.register_error_handler(DataError, _beyond_a_column)
-    app.register_error_handler(ParseException, _unreadable)
     app.after_request(_add_headers)
+
+    @app.errorhandler(OperationalError)
+    def database_away(error: OperationalError) -> AnyResponse:
+        app.logger.warning("The database did not respond: %s", error.orig)
+        return _app_error(errors.Busy())
+
+    @app.errorhandler(DataError)
+    def beyond_a_column(error: DataError) -> AnyResponse:
+        if not isinstance(error.orig, NumericValueOutOfRange):
+            raise error  # other bad data is our fault
+        return _app_error(errors.NotFound())  # no id is as large as what PostgreSQL was asked for
+
+    @app.errorhandler(ParseException)
+    def bad_chunks(_error: ParseException) -> AnyResponse:
+        return _http_error(BadRequest())  # Transfer-Encoding: chunked, and no such chunks
 
 
 SECRETS = frozenset(("uid", "token"))  # parts of an address that let whoever knows them in
@@ -131,11 +141,6 @@ def _app_error(error: errors.AppError) -> AnyResponse:
     )
 
 
-def _unreadable(_error: ParseException) -> AnyResponse:
-    """Return 400 for a body in pieces (Transfer-Encoding: chunked) that are not such."""
-    return _http_error(BadRequest())
-
-
 def _http_error(error: HTTPException) -> AnyResponse:
     if error.response is not None:  # a page's own words, with its form kept
         return error.response  # type: ignore[return-value]
@@ -150,60 +155,36 @@ def _http_error(error: HTTPException) -> AnyResponse:
     return respond(ErrorResponse(status=status, code=code, message=message, headers=headers))
 
 
-def _database_away(error: OperationalError) -> AnyResponse:
-    current_app.logger.warning("The database did not respond: %s", error.orig)
-    return _app_error(errors.Busy())
-
-
-def _beyond_a_column(error: DataError) -> AnyResponse:
-    """Return 404 for what asked PostgreSQL for a number larger than any id; other bad data is our fault."""
-    if not isinstance(error.orig, NumericValueOutOfRange):
-        raise error
-    return _app_error(errors.NotFound())
-
-
 def respond(error: ErrorResponse) -> AnyResponse:
     """Show an error in the form that was asked for."""
+    # The sentence, and those of the fields.
+    message = " ".join([error.message, *(text for text in error.details.values() if isinstance(text, str))])
     if is_api():
         body = {"code": error.code, "message": error.message, "details": error.details}
         response = jsonify(status="error", error=body)
     elif is_htmx():
-        response = _fragment(error)
+        # The page stays as it is, so that nothing typed is lost; a toast says what happened.
+        response = toast(make_response(render_template("_error.html", message=message)), message, "bad")
+        response.headers["HX-Reswap"] = "none"
     else:
         title = TITLES.get(error.status, "That did not work")
-        response = make_response(render_template("error.html", title=title, message=_whole_message(error)))
+        response = make_response(render_template("error.html", title=title, message=message))
     response.status_code = error.status
     response.headers.update(error.headers)
     return response
 
 
-def _whole_message(error: ErrorResponse) -> str:
-    """Return the sentence and those of the fields."""
-    return " ".join([error.message, *(text for text in error.details.values() if isinstance(text, str))])
-
-
-def _fragment(error: ErrorResponse) -> Response:
-    """Leave the page as it is, so that nothing typed is lost, and say what happened in a toast."""
-    message = _whole_message(error)
-    response = make_response(render_template("_error.html", message=message))
-    response.headers["HX-Reswap"] = "none"
-    return toast(response, message, "bad")
-
-
 def _to_login() -> AnyResponse:
     """Lead to the sign-in and, after it, back to the page on which this happened."""
-    address = f"{url_for('accounts.login')}?{urlencode({'next': _page_to_return_to()})}"
-    response = redirect_to(address)
+    if not is_htmx() and request.method in {"GET", "HEAD"}:
+        page = request.full_path.rstrip("?")
+    else:
+        parts = named_by("HX-Current-URL" if is_htmx() else "Referer")
+        page = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    response = redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page})}")
     if is_htmx():
         response.status_code = 401
     return response
-
-
-def _page_to_return_to() -> str:
-    if not is_htmx() and request.method in {"GET", "HEAD"}:
-        return request.full_path.rstrip("?")
-    parts = named_by("HX-Current-URL" if is_htmx() else "Referer")
-    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 
 def _add_headers(response: AnyResponse) -> AnyResponse:

@@ -1,12 +1,22 @@
-"""The request as the app sees it: what was typed is clean text, and nothing in an address stops a page."""
+"""The request as the app sees it: what was typed is clean text, and the host that it names is this server.
 
+A page whose own name is led to this machine (DNS rebinding) gets nothing: the browser takes such a page and
+this server for one site. Only the Host header tells them apart, so it must name the server as its operator
+does. No forwarded header counts: anybody can send one.
+"""
+
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import flask
+import idna
+from flask import Flask, Response, jsonify, request
 from werkzeug.datastructures import ImmutableMultiDict
 
+from calapp.config import Settings, is_loopback
 from calapp.text import clean, storable
 
 # Fields that are taken as they were typed, and checked where they are read.
@@ -33,14 +43,11 @@ class Fields(ImmutableMultiDict[str, Any]):
             super().__init__(mapping)
             return
         pairs = mapping.items() if isinstance(mapping, Mapping) else mapping
-        super().__init__([_cleaned(name, value) for name, value in pairs])
-
-
-def _cleaned(name: str, value: Any) -> tuple[str, Any]:
-    name = clean(name)
-    if not isinstance(value, str):  # a file
-        return name, value
-    return name, storable(value) if name in VERBATIM else clean(value)
+        cleaned = []
+        for name, value in ((clean(name), value) for name, value in pairs):
+            text = storable if name in VERBATIM else clean
+            cleaned.append((name, text(value) if isinstance(value, str) else value))  # else a file
+        super().__init__(cleaned)
 
 
 class Request(flask.Request):
@@ -54,3 +61,47 @@ class Request(flask.Request):
         query = environ.get("QUERY_STRING", "")
         environ["QUERY_STRING"] = NOT_ASCII.sub(lambda match: f"%{ord(match[0]):02X}", query)
         super().__init__(environ, *args, **more)
+
+
+# A name or an IPv4 address, or an IPv6 address in brackets, and perhaps a port (RFC 9112, 3.2).
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,254})(?::[0-9]{0,5})?")
+OPEN = frozenset(("/healthz", "/metrics"))  # asked by address; they guard by themselves what they tell
+REFUSED = "Calapp is not known by this name. Please open it at the address that its setting BASE_URL names."
+
+
+def prepare_hosts(app: Flask, settings: Settings) -> None:
+    """Refuse every request of this app that names another host."""
+    own = normal(urlsplit(settings.base_url).hostname or "")
+    local = not settings.public or is_loopback(own)
+
+    @app.before_request
+    def refuse_others() -> tuple[Response, int] | None:
+        named = named_host(request.environ.get("HTTP_HOST", ""))
+        if request.path in OPEN or (named and (named == own or (local and is_loopback(named)))):
+            return None
+        return _refusal(), 400
+
+
+def _refusal() -> Response:
+    if request.path.startswith("/v2/"):
+        return jsonify(status="error", error={"code": "unknown_host", "message": REFUSED, "details": {}})
+    return Response(f"{REFUSED}\n", mimetype="text/plain")
+
+
+def named_host(header: str) -> str:
+    """Return the host of a Host header in the form that hosts are compared in; empty for anything else."""
+    found = HOST.fullmatch(header)
+    return normal(found[1].strip("[]")) if found else ""
+
+
+def normal(host: str) -> str:
+    """Return a host in lower case, as browsers write it: without the last dot, in ASCII, IPv6 shortened."""
+    host = host.lower().removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return host

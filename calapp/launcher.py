@@ -63,7 +63,7 @@ def main() -> None:
 def prepared_settings() -> Settings:
     """Read the settings and set those that the start makes, here and for the processes; raise BadSetting."""
     os.environ.setdefault("LOG_LEVEL", "warning")  # so that the printed block stays in sight
-    chosen = config.load()
+    chosen = config.prepare()
     refuse_nameless(chosen)
     if not chosen.public:
         os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
@@ -72,7 +72,7 @@ def prepared_settings() -> Settings:
         os.environ[KEY_IS_KEPT] = "1"
     if chosen.public and not chosen.signup_code:
         os.environ["SIGNUP_CODE"] = secrets.token_hex(4)
-    return config.load()
+    return config.prepare()
 
 
 class Launcher:
@@ -208,7 +208,7 @@ def _seeded(chosen: Settings) -> Welcome:
         if not chosen.public and demo.is_empty(session):
             demo.seed_demo(session)
         demo.move_inspectors(session)
-        return Welcome(demo=demo.demo_stands(session), empty=demo.is_empty(session))
+        return Welcome(demo=demo.demo_exists(session), empty=demo.is_empty(session))
 
 
 def answers(chosen: Settings) -> bool:

@@ -14,7 +14,7 @@ from calapp.config import KEY_IS_KEPT, SHORTEST_SECRET, BadSetting, Settings
 from calapp.encryption import keyring_of
 from calapp.privacy import sealed
 
-Answer = TypeVar("Answer")
+Found = TypeVar("Found")
 
 PATIENCE = 5  # seconds for a database that is away; whoever needs it says so
 
@@ -58,7 +58,7 @@ def _check_secret_key(given: str) -> None:
 
 def refuse_demo(settings: Settings) -> None:
     """Raise BadSetting while others reach the server and the demo host has the password that all know."""
-    if settings.public and _demo_stands(settings):
+    if settings.public and _asked(settings, demo.demo_exists):
         raise BadSetting(
             f"Others reach this server, and the demo host {demo.USERNAME} still has the password "
             f"{demo.PASSWORD}. Please change it first: flask set-password {demo.USERNAME}"
@@ -71,11 +71,7 @@ def refuse_wrong_key(settings: Settings) -> None:
     _asked(settings, lambda session: sealed.refuse_wrong_key(session, keys))
 
 
-def _demo_stands(settings: Settings) -> bool:
-    return bool(_asked(settings, demo.demo_stands))
-
-
-def _asked(settings: Settings, call: Callable[[Session], Answer]) -> Answer | None:
+def _asked(settings: Settings, call: Callable[[Session], Found]) -> Found | None:
     """Return what a call reads in the database; None while there is none, or none of its tables yet."""
     limits = {"timeout" if settings.sqlite else "connect_timeout": PATIENCE}
     engine = create_engine(settings.database_url, poolclass=NullPool, connect_args=limits)

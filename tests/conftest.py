@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SQLite database with every migration applied, to be copied."""
     folder = tmp_path_factory.mktemp("migrated")
-    app = create_app(config.load({}, data_dir=folder))
+    app = create_app(config.prepare({}, data_dir=folder))
     with app.app_context():
         upgrade()
         db.session.execute(db.text("PRAGMA wal_checkpoint(TRUNCATE)"))
@@ -108,7 +108,7 @@ def settings(tmp_path: Path, database: str) -> Settings:
     """The settings of the test's app; a test module may override this fixture."""
     more = {"database_url": database} if database else {}
     networks = config._networks("127.0.0.0/8,::1/128")
-    return config.load({}, data_dir=tmp_path / "data", webhook_allowed_networks=networks, **more)
+    return config.prepare({}, data_dir=tmp_path / "data", webhook_allowed_networks=networks, **more)
 
 
 def apart(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

@@ -72,7 +72,7 @@ def _alone(shared: Path) -> Iterator[None]:
 def _prepare(address: str, folder: Path) -> None:
     run_sql(address, *(f"ALTER SYSTEM SET {one}" for one in CARELESS), "SELECT pg_reload_conf()")
     run_sql(address, "CREATE DATABASE migrated")
-    app = create_app(config.load({}, data_dir=folder, database_url=on(address, "migrated")))
+    app = create_app(config.prepare({}, data_dir=folder, database_url=on(address, "migrated")))
     with app.app_context():
         upgrade()
         db.engine.dispose()

@@ -93,7 +93,7 @@ def test_no_page_has_scripts_or_styles_of_its_own(client: FlaskClient, address: 
 def test_a_form_without_its_token_is_refused(guarded: FlaskClient, rick: User) -> None:
     answer = guarded.post("/login", data={"username": "rick", "password": PASSWORD})
     assert answer.status_code == 400
-    assert "Please load it again" in answer.text
+    assert "Please reload the page" in answer.text
 
 
 def test_a_form_with_its_token_is_taken(guarded: FlaskClient, rick: User) -> None:

@@ -30,14 +30,18 @@ def test_an_unreadable_setting_is_one_plain_sentence(
     name: str, text: str, words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadSetting) as caught:
-        config.load({name: text}, data_dir=tmp_path)
+        config.prepare({name: text}, data_dir=tmp_path)
     assert caught.value.message.startswith(f"The setting {name} cannot be read: {text!r}. {words}")
 
 
 def test_a_variable_set_to_nothing_is_set(tmp_path: Path) -> None:
-    settings = config.load({"WEBHOOK_RETRY_SCHEDULE": "", "WEBHOOK_ALLOWED_NETWORKS": ""}, data_dir=tmp_path)
+    settings = config.prepare(
+        {"WEBHOOK_RETRY_SCHEDULE": "", "WEBHOOK_ALLOWED_NETWORKS": ""}, data_dir=tmp_path
+    )
     assert (settings.webhook_retry_schedule, settings.webhook_allowed_networks) == ((), ())
 
 
 def test_the_base_url_may_be_an_ipv6_address(tmp_path: Path) -> None:
-    assert config.load({"BASE_URL": "http://[::1]:5000/"}, data_dir=tmp_path).base_url == "http://[::1]:5000"
+    assert (
+        config.prepare({"BASE_URL": "http://[::1]:5000/"}, data_dir=tmp_path).base_url == "http://[::1]:5000"
+    )

@@ -47,7 +47,7 @@ CHECKS = ",".join(
 def served(folder: Path) -> Iterator[tuple[str, str]]:
     """Serve the demo host's API, without a worker: nothing is sent anywhere. Gives address and key."""
     port = free_port()
-    chosen = config.load({}, data_dir=folder, port=port, rate_limits="off")
+    chosen = config.prepare({}, data_dir=folder, port=port, rate_limits="off")
     prepare_database(chosen)
     own = {"CALAPP_DATA_DIR": str(folder), "PORT": str(port), "RATE_LIMITS": "off"}
     environment = {**os.environ, **MANY_BOOKINGS, **own}

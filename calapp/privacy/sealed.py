@@ -55,8 +55,8 @@ WRONG_KEY = (
 
 
 def refuse_wrong_key(session: Session, keys: Keyring) -> None:
-    """Raise BadSetting when anything stands in the tables that these keys do not open."""
-    if not all(keys.knows(name) for name in _key_names(session)):
+    """Raise BadSetting when the tables hold anything that these keys do not open."""
+    if not _key_names(session) <= keys.names:
         raise BadSetting(WRONG_KEY)
 
 

@@ -60,7 +60,7 @@ class Host:
 @cache
 def app_on(data_dir: Path) -> Flask:
     """Make an app on the database of a running Calapp, once."""
-    return create_app(config.load({}, data_dir=data_dir))
+    return create_app(config.prepare({}, data_dir=data_dir))
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def test_the_feed_reaches_back_as_far_as_bodies_are_kept(
     happened_days_ago(happen("old"), days=3)
     stopping_at = replace(settings, retention_days=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("calapp.config._current", [stopping_at])
+        patch.setattr("calapp.config._Process.settings", stopping_at)
         with transaction() as writing:
             maintenance.prune(writing)
         assert rick_api.get("/v2/events?after=0").status_code == 410

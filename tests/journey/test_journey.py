@@ -90,7 +90,7 @@ def test_a_booking_with_metadata_arrives_signed(calapp: Running) -> None:
 @pytest.fixture
 def database(calapp: Running) -> Iterator[None]:
     """An app on the database of the running Calapp."""
-    app = create_app(config.load({}, data_dir=calapp.data_dir))
+    app = create_app(config.prepare({}, data_dir=calapp.data_dir))
     with app.app_context():
         yield
         db.session.remove()

@@ -11,7 +11,7 @@ quick.compile_routes_once()
 quick.compile_templates_once()
 
 with tempfile.TemporaryDirectory() as folder:
-    app = create_app(config.load({}, data_dir=Path(folder)))
+    app = create_app(config.prepare({}, data_dir=Path(folder)))
 for name in app.jinja_env.list_templates():
     if "/" not in name or Path(name).parent == Path("bookings"):
         app.jinja_env.get_template(name)

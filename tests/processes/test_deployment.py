@@ -90,7 +90,7 @@ def test_a_backup_of_sqlite_has_everything_while_it_is_written(
     source.execute("VACUUM INTO ?", (str(tmp_path / "backup.sqlite3"),))
     source.close()
     restored = create_app(
-        config.load({}, data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/backup.sqlite3")
+        config.prepare({}, data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/backup.sqlite3")
     )
     with restored.app_context():
         assert dump(db.session()) == before
@@ -117,7 +117,7 @@ def test_a_dump_of_postgresql_is_restored_whole(
         target = there.replace("postgresql+psycopg", "postgresql")
         words = [PROGRAMS / "pg_restore", "--no-owner", "--clean", "--if-exists", f"--dbname={target}", file]
         subprocess.run(words, check=True, timeout=60)
-        restored = create_app(config.load({}, data_dir=tmp_path, database_url=there))
+        restored = create_app(config.prepare({}, data_dir=tmp_path, database_url=there))
         with restored.app_context():
             assert dump(db.session()) == before
             db.session.remove()

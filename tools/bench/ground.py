@@ -77,7 +77,7 @@ class Ground:
         self.valkey = Valkey(self.folder, self.environment)
         self.web = Web(self.folder, self.environment)
         self.worker = Worker(self.folder, self.environment)
-        self.settings = config.load(self.environment)
+        self.settings = config.prepare(self.environment)
         self.events = 0
         self.stack = ExitStack()
 

@@ -105,7 +105,7 @@ def request() -> str:
 
 def _settings() -> Settings:
     folder = Path(tempfile.mkdtemp(prefix="calapp-docs"))
-    return config.load({}, data_dir=folder, base_url="https://cal.example.com")
+    return config.prepare({}, data_dir=folder, base_url="https://cal.example.com")
 
 
 def blocks(text: str) -> list[re.Match[str]]:

@@ -93,7 +93,7 @@ def overlap(finding: Finding, world: World, rounds: int) -> None:
         ]
         for number in range(20)
     ]
-    settings = replace(config.load(world.environment), rate_limits="off")
+    settings = replace(config.prepare(world.environment), rate_limits="off")
     answers = race(settings, wishes)
     won = [[one[turn][0] for one in answers].count(303) for turn in range(rounds)]
     finding.expect(f"each time has one winner: {won}", set(won) == {1})

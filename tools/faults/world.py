@@ -116,7 +116,7 @@ class World:
     @contextmanager
     def _database(self) -> Iterator[None]:
         """Make the tables and the host, and keep a context in which experiments may look."""
-        settings = config.load(self.environment)
+        settings = config.prepare(self.environment)
         if settings.sqlite:
             shutil.copy(migrated_sqlite(), self.folder / "calapp.sqlite3")
         app = create_app(settings)
@@ -319,7 +319,7 @@ def seed(password: str) -> tuple[int, int]:
 def migrated_sqlite() -> Path:
     """Return an empty SQLite database with every migration applied, to be copied."""
     folder = Path(tempfile.mkdtemp(prefix="calapp-f"))
-    app = create_app(config.load({}, data_dir=folder))
+    app = create_app(config.prepare({}, data_dir=folder))
     with app.app_context():
         upgrade()
         logging.getLogger("alembic").setLevel(logging.WARNING)
