@@ -11,8 +11,6 @@ from calapp.event_types.schemas import (
     EventTypeBody,
     EventTypeGone,
     EventTypePatch,
-    checked,
-    saved,
     shown,
 )
 from calapp.rest.routes import Api
@@ -38,11 +36,9 @@ def index() -> list[EventTypeAnswer]:
     errors=(409,),
 )
 def create(body: EventTypeBody) -> EventTypeAnswer:
-    """Make an event type; its slug may stand once (409)."""
-    raw = body.flat()
-    wanted = checked(raw, raw.get("questions", ()))
+    """Make an event type; its slug must be unique (409)."""
     with transaction() as session:
-        made = service.create(session, api_host().id, wanted)
+        made = service.create(session, api_host().id, body)
     return _shown(made)
 
 
@@ -57,8 +53,7 @@ def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
     """Change an event type; what is left out stays, and so do bookings."""
     with transaction() as session:
         event_type = own(event_type_id)
-        raw = saved(event_type) | body.flat()
-        service.update(session, event_type, checked(raw, raw["questions"]))
+        service.update(session, event_type, body)
     return _shown(event_type)
 
 
@@ -68,7 +63,7 @@ def delete(event_type_id: int) -> EventTypeGone:
     with transaction():
         gone = own(event_type_id)
         service.delete(gone)
-        return EventTypeGone(id=gone.id, title=gone.title, slug=gone.slug, length_in_minutes=gone.length)
+        return EventTypeGone(id=gone.id, title=gone.title, slug=gone.slug, length=gone.length)
 
 
 def own(event_type_id: int) -> EventType:

@@ -1,140 +1,87 @@
-"""What a host or a client says about an event type, checked, as one frozen value."""
+"""An event type as forms and the API bring it, checked; and as the API shows it.
+
+The names are those of the columns. Where Cal.com's API has an object, its field has the column's name.
+"""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from calapp.errors import Invalid
 from calapp.event_types.models import EventType, LocationKind
 from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
-from calapp.text import clean, line
+from calapp.rest.validation import WHOLE, cleaned, said
+from calapp.text import line
 
 CELL = 5  # minutes; starts, lengths, steps and buffers are multiples of it
 DAY = 1440  # minutes
-SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+MAX_DAYS = 60  # how far ahead can be booked, unless the host says so
 MAX_QUESTIONS = 20
 MAX_OPTIONS = 50
+# Names of the payload's own responses, which a question must not take.
+TAKEN_NAMES = ("name", "email", "notes", "guests", "start", "time_zone", "reason")
+LOCATIONS = {
+    "link": LocationKind.LINK,
+    "address": LocationKind.IN_PERSON,
+    "phone": LocationKind.PHONE,
+    "attendeePhone": LocationKind.PHONE,
+}
+
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=100, examples=["Quick chat"]),
+    cleaned(line),
+    said("Please give a title.", "string_too_short"),
+]
+Slug = Annotated[
+    str,
+    Field(
+        pattern="^[a-z0-9]+(?:[-_][a-z0-9]+)*$",
+        max_length=60,
+        description="The last part of its link.",
+        examples=["quick-chat"],
+    ),
+    cleaned(lambda text: text.strip().lower()),
+    said("Please use letters, digits and single hyphens, at most 60 characters: quick-chat."),
+]
+Minutes = Annotated[
+    int,
+    Field(ge=CELL, le=DAY, multiple_of=CELL, description="Minutes, a multiple of five.", examples=[30]),
+    WHOLE,
+    said("Please give a number of minutes from 5 to 1,440, a multiple of 5."),
+]
+Buffer = Annotated[
+    int,
+    Field(ge=0, le=DAY // 2, multiple_of=CELL, description="Minutes, a multiple of five."),
+    WHOLE,
+    said("Please give a number of minutes from 0 to 720, a multiple of 5."),
+]
+Notice = Annotated[
+    int,
+    Field(ge=0, le=30 * DAY, description="Minutes before a start in which it is closed."),
+    WHOLE,
+    said("Please give a number of minutes from 0 to 43,200."),
+]
+Days = Annotated[
+    int,
+    Field(ge=0, le=730, description="Days from today."),
+    WHOLE,
+    said("Please give a number of days from 0 to 730."),
+]
+PerDay = Annotated[
+    int,
+    Field(ge=1, le=288, description="Bookings of one day."),
+    WHOLE,
+    said("Please give a number of bookings from 1 to 288."),
+]
+PlaceText = Annotated[str, Field(max_length=500), cleaned(line)]
 
 
-class QuestionType(StrEnum):
-    """How a question is answered."""
-
-    TEXT = "text"
-    TEXTAREA = "textarea"
-    SELECT = "select"
-    CHECKBOX = "checkbox"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """A question of the booking form; `name` is its key in the payload."""
-
-    name: str
-    label: str
-    type: QuestionType = QuestionType.TEXT
-    required: bool = False
-    options: tuple[str, ...] = ()
-
-    def stored(self) -> dict[str, Any]:
-        """Return the question as the database keeps it."""
-        return {**asdict(self), "type": self.type.value, "options": list(self.options)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventTypeInput:
-    """An event type as it is to be saved; times in minutes, the horizon in days."""
-
-    title: str
-    slug: str
-    description: str = ""
-    length: int
-    step: int | None = None
-    buffer_before: int = 0
-    buffer_after: int = 0
-    notice: int = 120
-    max_days: int = 60
-    max_per_day: int | None = None
-    requires_confirmation: bool = False
-    hidden: bool = False
-    redirect_url: str | None = None
-    location_kind: LocationKind = LocationKind.NONE
-    location: str = ""
-    questions: tuple[Question, ...] = ()
-
-
-def checked(raw: Mapping[str, Any], questions: Sequence[Mapping[str, Any]] = ()) -> EventTypeInput:
-    """Check every field, text or JSON; raise Invalid whose details name each bad one."""
-    problems: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    for name, read in READERS.items():
-        try:
-            values[name] = read(raw.get(name))
-        except Invalid as error:
-            problems[name] = error.message
-    problem = location_problem(values.get("location_kind"), values.get("location", ""))
-    if problem:
-        problems.setdefault("location", problem)
-    found = [_question(one, f"questions-{index}", problems) for index, one in enumerate(questions)]
-    if len(questions) > MAX_QUESTIONS:
-        problems["questions"] = f"Please ask at most {MAX_QUESTIONS} questions."
-    if problems:
-        raise Invalid("Please correct what is marked.", **problems)
-    return EventTypeInput(**values, questions=_named([one for one in found if one is not None]))
-
-
-def _text(most: int, missing: str = "", *, lines: bool = False) -> Callable[[Any], str]:
-    """Return a reader of texts: of one line, unless several `lines` may stand in it."""
-
-    def read(value: Any) -> str:
-        text = _clean(value).strip() if lines else line(_clean(value))
-        if not text and missing:
-            raise Invalid(missing)
-        if len(text) > most:
-            raise Invalid(f"Please keep this within {most:,} characters.")
-        return text
-
-    return read
-
-
-def _clean(value: Any) -> str:
-    text = value if isinstance(value, str) else ""
-    return clean(text)
-
-
-def _slug(value: Any) -> str:
-    slug = _clean(value).strip().lower()
-    if not SLUG.fullmatch(slug) or len(slug) > 60:
-        raise Invalid("Please use letters, digits and single hyphens, at most 60 characters: quick-chat.")
-    return slug
-
-
-def _number(low: int, high: int, what: str, *, multiple: int = 1, empty: Any = ...) -> Callable[[Any], Any]:
-    """Return a reader of whole numbers; nothing stands for `empty` where it is given."""
-    words = f"Please give a number of {what} from {low} to {high:,}"
-    words += f", a multiple of {multiple}." if multiple > 1 else "."
-
-    def read(value: Any) -> Any:
-        text = str(value).strip() if value is not None and not isinstance(value, bool) else ""
-        if not text and empty is not ...:
-            return empty
-        if not re.fullmatch(r"[0-9]{1,7}", text) or not low <= int(text) <= high or int(text) % multiple:
-            raise Invalid(words)
-        return int(text)
-
-    return read
-
-
-def _flag(value: Any) -> bool:
-    return value in {True, "1", "on", "true", "yes"}
-
-
-def _redirect(value: Any) -> str | None:
-    text = _clean(value).strip()
+def _redirect(value: str | None) -> str | None:
+    """Return an address to send visitors to; raise ValueError for one that is or hides something else."""
+    text = (value or "").strip()
     if not text:
         return None
     try:
@@ -143,129 +90,16 @@ def _redirect(value: Any) -> str | None:
     except ValueError:
         fine = False
     odd = any(ord(letter) <= 32 or letter in "\"'<>\\;," for letter in text.split("?")[0])
-    if not fine or odd or len(text) > 2000:
-        raise Invalid("Please give an address that begins with https:// or http://.")
+    if not fine or odd:
+        raise ValueError("Please give an address that begins with https:// or http://.")
     return text
 
 
-def _kind(value: Any) -> LocationKind:
-    try:
-        return LocationKind(value or LocationKind.NONE)
-    except ValueError:
-        raise Invalid("Please choose where the meeting takes place.") from None
-
-
-def location_problem(kind: LocationKind | None, location: str) -> str:
-    """Say what a kind of location misses, or nothing."""
-    if kind is LocationKind.LINK and not location.startswith(("https://", "http://")):
-        return "Please give the link of the meeting, beginning with https://."
-    if kind is LocationKind.IN_PERSON and not location:
-        return "Please say where you meet."
-    return ""
-
-
-READERS: dict[str, Callable[[Any], Any]] = {
-    "title": _text(100, "Please give a title."),
-    "slug": _slug,
-    "description": _text(2000, lines=True),
-    "length": _number(CELL, DAY, "minutes", multiple=CELL),
-    "step": _number(CELL, DAY, "minutes", multiple=CELL, empty=None),
-    "buffer_before": _number(0, DAY // 2, "minutes", multiple=CELL, empty=0),
-    "buffer_after": _number(0, DAY // 2, "minutes", multiple=CELL, empty=0),
-    "notice": _number(0, 30 * DAY, "minutes", empty=120),
-    "max_days": _number(0, 730, "days", empty=60),
-    "max_per_day": _number(1, 288, "bookings", empty=None),
-    "requires_confirmation": _flag,
-    "hidden": _flag,
-    "redirect_url": _redirect,
-    "location_kind": _kind,
-    "location": _text(500),
-}
-
-
-def _question(raw: Mapping[str, Any], field: str, problems: dict[str, str]) -> Question | None:
-    """Read one question; note what is wrong with it under `field`."""
-    try:
-        label = _text(200, "Please give the question.")(raw.get("label"))
-        kind = QuestionType(raw.get("type") or QuestionType.TEXT)
-    except Invalid as error:
-        problems[field] = error.message
-        return None
-    except ValueError:
-        problems[field] = "Please choose how it is answered."
-        return None
-    given = raw.get("options") or ()
-    rows = given.splitlines() if isinstance(given, str) else [str(one) for one in given]
-    options = tuple(dict.fromkeys(option for row in rows if (option := line(row)[:200].strip())))
-    if kind is QuestionType.SELECT and not 1 <= len(options) <= MAX_OPTIONS:
-        problems[field] = f"Please give the answers to choose from, one a line, at most {MAX_OPTIONS}."
-        return None
-    kept = options if kind is QuestionType.SELECT else ()
-    name = _clean(raw.get("name"))[:60]
-    return Question(name=name, label=label, type=kind, required=_flag(raw.get("required")), options=kept)
-
-
-# Names of the payload's own responses, which a question must not take.
-TAKEN_NAMES = ("name", "email", "notes", "guests", "start", "time_zone", "reason")
-
-
-def _named(questions: Sequence[Question]) -> tuple[Question, ...]:
-    """Give each question a key of its own: the one that it has, or one made from its words."""
-    taken = set(TAKEN_NAMES)
-    named = []
-    for question in questions:
-        own = question.name if re.fullmatch(r"[a-z0-9_-]{1,60}", question.name) else ""
-        base = own or re.sub(r"[^a-z0-9]+", "-", question.label.lower()).strip("-")[:40] or "question"
-        name, count = base, 2
-        while name in taken:
-            name, count = f"{base}-{count}", count + 1
-        taken.add(name)
-        named.append(
-            Question(
-                name=name,
-                label=question.label,
-                type=question.type,
-                required=question.required,
-                options=question.options,
-            )
-        )
-    return tuple(named)
-
-
-# What the form checks in words, told to the document.
-Minutes = Annotated[
-    int,
-    Field(
-        description="Minutes, a multiple of five.",
-        examples=[30],
-        json_schema_extra={"minimum": CELL, "maximum": DAY, "multipleOf": CELL},
-    ),
+RedirectUrl = Annotated[
+    Annotated[str, Field(max_length=2000)] | None,
+    AfterValidator(_redirect),
+    Field(description="Where visitors go after booking."),
 ]
-Buffer = Annotated[
-    int,
-    Field(
-        description="Minutes, a multiple of five.",
-        json_schema_extra={"minimum": 0, "maximum": DAY // 2, "multipleOf": CELL},
-    ),
-]
-Title = Annotated[str, Field(examples=["Quick chat"], json_schema_extra={"minLength": 1, "maxLength": 100})]
-Slug = Annotated[
-    str,
-    Field(
-        description="The last part of its link.",
-        examples=["quick-chat"],
-        json_schema_extra={"pattern": f"^{SLUG.pattern}$", "maxLength": 60},
-    ),
-]
-# Cal.com calls a question that is ticked a boolean.
-FIELD_TYPES = {"boolean": "checkbox", "text": "text", "textarea": "textarea", "select": "select"}
-TYPE_NAMES = {inside: name for name, inside in FIELD_TYPES.items()}
-LOCATIONS = {
-    "link": LocationKind.LINK,
-    "address": LocationKind.IN_PERSON,
-    "phone": LocationKind.PHONE,
-    "attendeePhone": LocationKind.PHONE,
-}
 
 
 class ConfirmationPolicy(RequestSchema):
@@ -279,107 +113,145 @@ class BookingWindow(RequestSchema):
     """How far ahead it can be booked."""
 
     type: Literal["calendarDays"] = "calendarDays"
-    max_days: Annotated[int, Field(alias="value", description="Days from today.")]
+    max_days: Annotated[Days, Field(alias="value")]
 
 
 class BookingLimitsCount(RequestSchema):
     """How often it can be booked."""
 
-    max_per_day: Annotated[int | None, Field(alias="day", description="Bookings of one day.")] = None
+    max_per_day: Annotated[PerDay | None, Field(alias="day")] = None
     disabled: bool = False
 
 
 class Location(RequestSchema):
     """Where it takes place."""
 
-    type: Literal["link", "address", "phone", "attendeePhone"]
-    link: str = ""
-    address: str = ""
-    phone: str = ""
+    location_kind: Annotated[
+        Literal["link", "address", "phone", "attendeePhone"],
+        Field(alias="type"),
+        said(f"Please choose where the meeting takes place: {', '.join(LOCATIONS)}."),
+    ]
+    link: PlaceText = ""
+    address: PlaceText = ""
+    phone: PlaceText = ""
 
     @property
     def text(self) -> str:
         """What is kept beside the kind."""
-        return {"link": self.link, "address": self.address, "phone": self.phone}.get(self.type, "")
+        return {"link": self.link, "address": self.address, "phone": self.phone}.get(self.location_kind, "")
+
+
+def _with_place(locations: list[Location]) -> list[Location]:
+    for one in locations:
+        if one.location_kind == "link" and not one.text.startswith(("https://", "http://")):
+            raise ValueError("Please give the link of the meeting, beginning with https://.")
+        if one.location_kind == "address" and not one.text:
+            raise ValueError("Please say where you meet.")
+    return locations
 
 
 class BookingField(RequestSchema):
     """A question of the booking form."""
 
-    type: Literal["text", "textarea", "select", "boolean"] = "text"
-    label: str
-    slug: Annotated[str, Field(description="Its key in bookingFieldsResponses; made from the label.")] = ""
+    type: Annotated[
+        Literal["text", "textarea", "select", "boolean"],
+        said("Please choose how it is answered. The types are text, textarea, select and boolean."),
+    ] = "text"
+    label: Annotated[str, cleaned(line)]
+    name: Annotated[
+        str, Field(alias="slug", description="Its key in bookingFieldsResponses; made from the label.")
+    ] = ""
     required: bool = False
-    options: Annotated[list[str], Field(description="The answers of a select.")] = []
+    options: Annotated[list[str], Field(description="The choices of a select.")] = []
 
-    def raw(self) -> dict[str, Any]:
-        """Return the question as the form takes it."""
-        return {
-            "name": self.slug,
-            "label": self.label,
-            "type": FIELD_TYPES[self.type],
-            "required": self.required,
-            "options": self.options,
-        }
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.label:
+            raise ValueError("Please give the question.")
+        if len(self.label) > 200:
+            raise ValueError("Please keep this within 200 characters.")
+        if self.type != "select":
+            self.options = []
+            return self
+        self.options = list(dict.fromkeys(one for row in self.options if (one := line(row)[:200].strip())))
+        if not 1 <= len(self.options) <= MAX_OPTIONS:
+            raise ValueError(f"Please give the answers to choose from, one a line, at most {MAX_OPTIONS}.")
+        return self
 
-
-class _Settings(RequestSchema):
-    """What may be left out, of a new event type and of a change."""
-
-    description: str = ""
-    step: Annotated[
-        int | None, Field(alias="slotInterval", description="Minutes between starts; null: the length.")
-    ] = None
-    buffer_before: Annotated[Buffer, Field(alias="beforeEventBuffer")] = 0
-    buffer_after: Annotated[Buffer, Field(alias="afterEventBuffer")] = 0
-    notice: Annotated[
-        int, Field(alias="minimumBookingNotice", description="Minutes before a start in which it is closed.")
-    ] = 120
-    window: Annotated[BookingWindow | None, Field(alias="bookingWindow")] = None
-    limits: Annotated[BookingLimitsCount | None, Field(alias="bookingLimitsCount")] = None
-    confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
-    hidden: Annotated[bool, Field(description="Not listed on the host's page; its link works.")] = False
-    redirect_url: Annotated[
-        str | None, Field(alias="successRedirectUrl", description="Where visitors go after booking.")
-    ] = None
-    location: Annotated[list[Location], Field(alias="locations", max_length=1)] = []
-    questions: Annotated[list[BookingField], Field(alias="bookingFields")] = []
-
-    def flat(self) -> dict[str, Any]:
-        """Return what was given, as the form takes it."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        for name, flatten in FLATTEN.items():
-            if name in given:
-                given |= flatten(given.pop(name))
-        return given
+    def stored(self) -> dict[str, Any]:
+        """Return the question as the database keeps it: Cal.com calls one that is ticked a boolean."""
+        return self.model_dump(by_alias=False) | {"type": "checkbox" if self.type == "boolean" else self.type}
 
 
-class EventTypeBody(_Settings):
+def _named(questions: list[BookingField]) -> list[BookingField]:
+    """Give each question a unique key: the one that it has, or one made from its words."""
+    taken = set(TAKEN_NAMES)
+    for question in questions:
+        own = question.name if re.fullmatch(r"[a-z0-9_-]{1,60}", question.name) else ""
+        base = own or re.sub(r"[^a-z0-9]+", "-", question.label.lower()).strip("-")[:40] or "question"
+        name, count = base, 2
+        while name in taken:
+            name, count = f"{base}-{count}", count + 1
+        taken.add(name)
+        question.name = name
+    return questions
+
+
+class EventTypeBody(RequestSchema):
     """An event type to be made."""
 
     title: Title
     slug: Slug
     length: Annotated[Minutes, Field(alias="lengthInMinutes")]
+    description: Annotated[str, Field(max_length=2000), cleaned(str.strip)] = ""
+    step: Annotated[
+        Minutes | None, Field(alias="slotInterval", description="Minutes between starts; null: the length.")
+    ] = None
+    buffer_before: Annotated[Buffer, Field(alias="beforeEventBuffer")] = 0
+    buffer_after: Annotated[Buffer, Field(alias="afterEventBuffer")] = 0
+    notice: Annotated[Notice, Field(alias="minimumBookingNotice")] = 120
+    window: Annotated[BookingWindow | None, Field(alias="bookingWindow")] = None
+    limits: Annotated[BookingLimitsCount | None, Field(alias="bookingLimitsCount")] = None
+    confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
+    hidden: Annotated[bool, Field(description="Not listed on the host's page; its link works.")] = False
+    redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
+    location: Annotated[
+        list[Location], Field(alias="locations", max_length=1), AfterValidator(_with_place)
+    ] = []
+    questions: Annotated[
+        list[BookingField],
+        Field(alias="bookingFields", max_length=MAX_QUESTIONS),
+        AfterValidator(_named),
+        said(f"Please ask at most {MAX_QUESTIONS} questions.", "too_long"),
+    ] = []
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values to save, by column: all, or of a change those that were given."""
+        names = self.model_fields_set if isinstance(self, PatchSchema) else type(self).model_fields
+        found = {name: getattr(self, name) for name in names}
+        if "window" in found:
+            found["max_days"] = window.max_days if (window := found.pop("window")) else MAX_DAYS
+        if "limits" in found:
+            limits = found.pop("limits")
+            found["max_per_day"] = limits.max_per_day if limits and not limits.disabled else None
+        if "confirmation" in found:
+            confirmation = found.pop("confirmation")
+            found["requires_confirmation"] = confirmation is not None and not confirmation.disabled
+        if "location" in found:
+            place = next(iter(self.location), None)
+            found["location_kind"] = LOCATIONS[place.location_kind] if place else LocationKind.NONE
+            found["location"] = place.text if place else ""
+        if "questions" in found:
+            found["questions"] = [question.stored() for question in self.questions]
+        return found
 
 
-class EventTypePatch(_Settings, PatchSchema):
+class EventTypePatch(EventTypeBody, PatchSchema):
     """What is to be changed of an event type; what is left out stays."""
 
     title: Title = ""
     slug: Slug = ""
     length: Annotated[Minutes, Field(alias="lengthInMinutes")] = 0
-
-
-FLATTEN: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "window": lambda given: {"max_days": given.max_days if given else None},
-    "limits": lambda given: {"max_per_day": None if given is None or given.disabled else given.max_per_day},
-    "confirmation": lambda given: {"requires_confirmation": given is not None and not given.disabled},
-    "location": lambda given: {
-        "location_kind": LOCATIONS[given[0].type] if given else LocationKind.NONE,
-        "location": given[0].text if given else "",
-    },
-    "questions": lambda given: {"questions": [one.raw() for one in given]},
-}
 
 
 class Window(ResponseSchema):
@@ -427,20 +299,20 @@ class EventTypeAnswer(ResponseSchema):
     owner_id: int
     title: str
     slug: str
-    length_in_minutes: int
+    length: Annotated[int, Field(alias="lengthInMinutes")]
     description: str
     booking_url: str
-    slot_interval: int | None
-    before_event_buffer: int
-    after_event_buffer: int
-    minimum_booking_notice: int
-    booking_window: Window
-    booking_limits_count: Limits | None
-    confirmation_policy: Confirmation | None
+    step: Annotated[int | None, Field(alias="slotInterval")]
+    buffer_before: Annotated[int, Field(alias="beforeEventBuffer")]
+    buffer_after: Annotated[int, Field(alias="afterEventBuffer")]
+    notice: Annotated[int, Field(alias="minimumBookingNotice")]
+    window: Annotated[Window, Field(alias="bookingWindow")]
+    limits: Annotated[Limits | None, Field(alias="bookingLimitsCount")]
+    confirmation: Annotated[Confirmation | None, Field(alias="confirmationPolicy")]
     hidden: bool
-    success_redirect_url: str | None
-    locations: list[Place]
-    booking_fields: list[QuestionSchema]
+    redirect_url: Annotated[str | None, Field(alias="successRedirectUrl")]
+    location: Annotated[list[Place], Field(alias="locations")]
+    questions: Annotated[list[QuestionSchema], Field(alias="bookingFields")]
     created_at: Instant
 
 
@@ -450,37 +322,22 @@ class EventTypeGone(ResponseSchema):
     id: int
     title: str
     slug: str
-    length_in_minutes: int
-
-
-def saved(event_type: EventType) -> dict[str, Any]:
-    """Return a saved event type as the form takes it."""
-    return {name: getattr(event_type, name) for name in event_type.__table__.columns.keys()}  # noqa: SIM118
+    length: Annotated[int, Field(alias="lengthInMinutes")]
 
 
 def shown(event_type: EventType, base_url: str) -> EventTypeAnswer:
     """Return an event type as the API shows it."""
-    return EventTypeAnswer(
-        id=event_type.id,
-        owner_id=event_type.user_id,
-        title=event_type.title,
-        slug=event_type.slug,
-        length_in_minutes=event_type.length,
-        description=event_type.description,
-        booking_url=f"{base_url}/{event_type.user.username}/{event_type.slug}",
-        slot_interval=event_type.step,
-        before_event_buffer=event_type.buffer_before,
-        after_event_buffer=event_type.buffer_after,
-        minimum_booking_notice=event_type.notice,
-        booking_window=Window(value=event_type.max_days),
-        booking_limits_count=Limits(day=event_type.max_per_day) if event_type.max_per_day else None,
-        confirmation_policy=Confirmation() if event_type.requires_confirmation else None,
-        hidden=event_type.hidden,
-        success_redirect_url=event_type.redirect_url,
-        locations=_places(event_type),
-        booking_fields=[_question_schema(one) for one in event_type.questions],
-        created_at=event_type.created_at,
-    )
+    columns = {name: getattr(event_type, name, None) for name in EventTypeAnswer.model_fields}
+    objects = {
+        "owner_id": event_type.user_id,
+        "booking_url": f"{base_url}/{event_type.user.username}/{event_type.slug}",
+        "window": Window(value=event_type.max_days),
+        "limits": Limits(day=event_type.max_per_day) if event_type.max_per_day else None,
+        "confirmation": Confirmation() if event_type.requires_confirmation else None,
+        "location": _places(event_type),
+        "questions": [_question_schema(one) for one in event_type.questions],
+    }
+    return EventTypeAnswer.model_validate(columns | objects)
 
 
 def _places(event_type: EventType) -> list[Place]:
@@ -497,7 +354,7 @@ def _places(event_type: EventType) -> list[Place]:
 def _question_schema(stored: Mapping[str, Any]) -> QuestionSchema:
     return QuestionSchema.model_validate(
         {
-            "type": TYPE_NAMES[QuestionType(stored["type"])],
+            "type": "boolean" if stored["type"] == "checkbox" else stored["type"],
             "slug": stored["name"],
             "label": stored["label"],
             "required": stored["required"],

@@ -1,7 +1,5 @@
 """The rules of event types: who finds them, and how they change."""
 
-from dataclasses import fields
-
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -16,7 +14,7 @@ from calapp.config import settings
 from calapp.db import db
 from calapp.errors import Conflict, NotFound
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import EventTypeInput
+from calapp.event_types.schemas import EventTypeBody
 
 TAKEN = "You have an event type with this address already."
 
@@ -69,7 +67,7 @@ def find_own(session: Session, user_id: int, event_type_id: int) -> EventType | 
     return found if found and found.user_id == user_id and found.deleted_at is None else None
 
 
-def create(session: Session, user_id: int, wanted: EventTypeInput) -> EventType:
+def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
     """Make an event type, last in the list.
 
     Raises Conflict when the slug is taken, LimitReached when the host has as many as one may have.
@@ -80,24 +78,17 @@ def create(session: Session, user_id: int, wanted: EventTypeInput) -> EventType:
         words = f"You have {most:,} event types, the most that one host may have. Please delete one first."
         raise limits.reached("EVENT_TYPES_PER_HOST", host=user_id, words=words, field="title")
     last = session.scalar(select(func.max(EventType.position)).where(EventType.user_id == user_id))
-    event_type = EventType(user_id=user_id, position=(last or 0) + 1)
-    _apply(event_type, wanted)
+    event_type = EventType(user_id=user_id, position=(last or 0) + 1, **wanted.columns())
     session.add(event_type)
     _flush(session)
     return event_type
 
 
-def update(session: Session, event_type: EventType, wanted: EventTypeInput) -> None:
-    """Change an event type; bookings that stand are not touched. Raise Conflict when the slug is taken."""
-    _apply(event_type, wanted)
+def update(session: Session, event_type: EventType, wanted: EventTypeBody) -> None:
+    """Change an event type; its bookings are not touched. Raise Conflict when the slug is taken."""
+    for name, value in wanted.columns().items():
+        setattr(event_type, name, value)
     _flush(session)
-
-
-def _apply(event_type: EventType, wanted: EventTypeInput) -> None:
-    for field in fields(EventTypeInput):
-        if field.name != "questions":
-            setattr(event_type, field.name, getattr(wanted, field.name))
-    event_type.questions = [question.stored() for question in wanted.questions]
 
 
 def _flush(session: Session) -> None:

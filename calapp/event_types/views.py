@@ -1,4 +1,4 @@
-"""The form of an event type as it is shown: texts by field name, and the rows of its questions."""
+"""The pages of event types: the list, and the form with the rows of its questions."""
 
 import re
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.event_types import service
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import MAX_QUESTIONS, checked
+from calapp.event_types.schemas import MAX_QUESTIONS, EventTypeBody
 from calapp.event_types.service import own_event_type
 from calapp.htmx import page_or_fragment, redirect_to
+from calapp.rest.validation import from_form
 
 PARTS = ("label", "type", "options", "name", "required")
 REMOVE = re.compile(r"remove-question-(\d{1,3})")
@@ -32,6 +33,7 @@ class Editor:
     values: Mapping[str, Any]
     questions: list[Row]
     errors: Mapping[str, object] = field(default_factory=dict)
+    only_rows: bool = False  # sent to add or remove a question, not to save
 
 
 def empty() -> Editor:
@@ -60,13 +62,42 @@ def of_form(form: MultiDict[str, str]) -> Editor:
         rows.pop(int(removed[1]))
     if action == "add-question" and len(rows) < MAX_QUESTIONS:
         rows.append(dict.fromkeys(PARTS, ""))
-    return Editor(form, rows)
+    return Editor(form, rows, only_rows=removed is not None or action == "add-question")
 
 
-def only_rows(form: MultiDict[str, str]) -> bool:
-    """Return whether the form was sent to add or remove a question, not to save."""
-    action = form.get("action", "")
-    return action == "add-question" or REMOVE.fullmatch(action) is not None
+# What the form calls Cal.com's kinds of places; a kind that nobody knows goes on as it is, to be refused.
+PLACES = {"link": "link", "phone": "phone", "in_person": "address"}
+
+
+def checked(form: Editor) -> EventTypeBody:
+    """Return what the form says; raise Invalid whose details name each bad field."""
+    values = form.values
+    kind, place = values.get("location_kind") or "none", values.get("location", "").strip()
+    if kind == "none" and place:
+        kind = "in_person"  # a place that was typed is not dropped
+    place_type = PLACES.get(kind, kind)
+    days = values.get("max_days", "").strip()
+    data = {
+        **{name: values.get(name, "") for name in EventTypeBody.model_fields},
+        "window": {"max_days": days} if days else None,
+        "limits": {"max_per_day": values.get("max_per_day", "").strip() or None},
+        "confirmation": {"disabled": values.get("requires_confirmation", "") in {"", "0"}},
+        "location": [] if kind == "none" else [{"location_kind": place_type, place_type: place}],
+        "questions": [_question(row) for row in form.questions],
+    }
+    columns = EventType.__table__.columns.keys()
+    return from_form(EventTypeBody, data, fields=columns, rows="questions")
+
+
+def _question(row: Row) -> Row:
+    kind = row["type"] or "text"
+    return {
+        "name": row["name"],
+        "label": row["label"],
+        "type": "boolean" if kind == "checkbox" else kind,
+        "required": row["required"] not in {"", "0"},
+        "options": row["options"].splitlines(),
+    }
 
 
 blueprint = Blueprint("event_types", __name__)
@@ -96,10 +127,10 @@ def new() -> Response:
 def create() -> ResponseReturnValue:
     """Make an event type; the form comes back with the words at the fields."""
     shown = of_form(request.form)
-    if only_rows(request.form):
+    if shown.only_rows:
         return _form(shown)
     try:
-        wanted = checked(shown.values, shown.questions)
+        wanted = checked(shown)
         with transaction() as session:
             service.create(session, current_host().id, wanted)
     except (Invalid, Conflict) as error:
@@ -119,10 +150,10 @@ def update(event_type_id: int) -> ResponseReturnValue:
     """Change an event type."""
     event_type = own_event_type(event_type_id)
     shown = of_form(request.form)
-    if only_rows(request.form):
+    if shown.only_rows:
         return _form(shown, event_type)
     try:
-        wanted = checked(shown.values, shown.questions)
+        wanted = checked(shown)
         with transaction() as session:
             service.update(session, event_type, wanted)
     except (Invalid, Conflict) as error:

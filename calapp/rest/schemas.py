@@ -8,7 +8,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -17,7 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from calapp.clock import iso_milliseconds
 from calapp.db import LARGEST
-from calapp.rest.validation import as_whole
+from calapp.rest.validation import WHOLE
 
 MOST = 250  # rows of one page
 
@@ -35,7 +34,7 @@ Instant = Annotated[
 ]
 
 
-Id = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(as_whole)]
+Id = Annotated[int, Field(ge=1, le=LARGEST), WHOLE]
 
 
 class ApiSchema(BaseModel):

@@ -1,7 +1,7 @@
 """What schemas of forms and JSON bodies share: validating, and the words for what is wrong, by field."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Container, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import ErrorDetails
@@ -39,7 +39,7 @@ def as_whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(as_whole)]
+WHOLE = BeforeValidator(as_whole)  # behind an int and its limits: strict, but 20.0 is the number 20
 
 
 def said(words: str, *kinds: str) -> WrapValidator:
@@ -56,11 +56,18 @@ def said(words: str, *kinds: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
-def from_form(model: type[Model], data: Mapping[str, Any], *, rows: str = "") -> Model:
+def cleaned(by: Callable[[str], str]) -> BeforeValidator:
+    """Return what makes a field clean its text before it is checked."""
+    return BeforeValidator(lambda value: by(value) if isinstance(value, str) else value)
+
+
+def from_form(
+    model: type[Model], data: Mapping[str, Any], *, fields: Container[str] = (), rows: str = ""
+) -> Model:
     """Validate what a form brings, most of it text, by the fields' Python names; empty ones have defaults.
 
-    Raises Invalid whose details name each bad field as forms do: by the innermost name, and what is wrong in
-    the third of the list `rows`, whose parts the form shows one below the other, by `rows-2`.
+    Raises Invalid whose details name each bad field as the form does: by the innermost name that is one of
+    its `fields`, else by the schema's; what is wrong in the third of the list `rows` by `rows-2`.
     """
     given = {
         name: value
@@ -72,9 +79,11 @@ def from_form(model: type[Model], data: Mapping[str, Any], *, rows: str = "") ->
     except ValidationError as error:
         problems: dict[str, str] = {}
         for one in error.errors(include_url=False):
-            names = [part for part in one["loc"] if isinstance(part, str)]
-            in_row = len(one["loc"]) > 1 and one["loc"][0] == rows
-            problems.setdefault(f"{rows}-{one['loc'][1]}" if in_row else names[-1], words(one))
+            place = one["loc"]
+            known = [str(part) for part in place if part in fields]
+            in_row = len(place) > 1 and place[0] == rows
+            name = f"{rows}-{place[1]}" if in_row else known[-1] if known else str(place[0])
+            problems.setdefault(name, words(one))
         raise Invalid("Please correct what is marked.", **problems) from None
 
 

@@ -1,9 +1,11 @@
 """Event types by the API."""
 
 import pytest
+from flask import Flask
 from sqlalchemy.orm import Session
 
 from calapp.event_types.models import EventType
+from tests.api import contract
 from tests.api.conftest import Client, details, message
 
 WHOLE = {
@@ -132,3 +134,18 @@ def test_what_is_wrong_is_named(rick_api: Client, wrong: dict[str, object], fiel
     assert (answer.status_code, list(details(answer))) == (400, [field])
     assert message(answer).startswith(f"{field}: ")
     assert rick_api.data("/v2/event-types") == []
+
+
+def test_a_whole_number_may_be_written_with_a_point(rick_api: Client) -> None:
+    event_type = made(rick_api, lengthInMinutes=20.0, bookingWindow={"value": 30.0})
+    assert (event_type["lengthInMinutes"], event_type["bookingWindow"]["value"]) == (20, 30)
+    answer = rick_api.post("/v2/event-types", SMALL | {"lengthInMinutes": 20.5})
+    assert (answer.status_code, list(details(answer))) == (400, ["lengthInMinutes"])
+
+
+def test_the_document_has_the_limits_that_are_checked(app: Flask) -> None:
+    properties = contract.of_app(app)["components"]["schemas"]["EventTypeBody"]["properties"]
+    length = properties["lengthInMinutes"]
+    assert (length["minimum"], length["maximum"], length["multipleOf"]) == (5, 1440, 5)
+    assert (properties["title"]["minLength"], properties["title"]["maxLength"]) == (1, 100)
+    assert properties["bookingFields"]["maxItems"] == 20

@@ -199,6 +199,11 @@ def test_a_stranger_finds_nothing_to_change(
     assert made(session, "one").hidden is False
 
 
+def test_a_place_without_its_kind_is_kept(rick_client: FlaskClient, session: Session) -> None:
+    rick_client.post("/event-types/new", data=FORM | {"location_kind": "none", "location": "Room 5"})
+    assert (made(session).location_kind, made(session).place) == ("in_person", "Room 5")
+
+
 # Questions
 
 QUESTIONS = {
