@@ -71,7 +71,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
 
     @click.command("worker")
     def worker() -> None:
-        """Deliver webhooks and do the chores, until stopped."""
+        """Deliver webhooks and do maintenance until stopped."""
         os.umask(0o077)  # what the worker writes is for its user alone
         logs.configure(settings(), "worker")
         refuse_nameless(settings())
@@ -87,10 +87,10 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
 @with_appcontext
 @needs_key
 def seed_demo() -> None:
-    """Make the demo host: rick, whose password is demo."""
+    """Create the demo host: rick, with the password demo."""
     with told_plainly(), transaction() as session:
         demo.seed_demo(session)
-    print(f"Made the demo host {demo.USERNAME}, whose password is {demo.PASSWORD}.")
+    print(f"Created the demo host {demo.USERNAME} with the password {demo.PASSWORD}.")
 
 
 def _good_email(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -115,18 +115,18 @@ def _good_name(_context: click.Context, _option: click.Parameter, value: str | N
 
 @click.command("create-user")
 @click.argument("name")
-@click.option("--password", help="Asked for when it is left out; made and printed when nothing is typed.")
-@click.option("--full-name", callback=_good_name, help="What visitors read. Default: NAME.")
-@click.option("--email", callback=_good_email, help="Where mails for this user go. Default: NAME@localhost.")
+@click.option("--password", help="Prompted for if omitted; generated and printed if left empty.")
+@click.option("--full-name", callback=_good_name, help="Name shown to visitors. Default: NAME.")
+@click.option("--email", callback=_good_email, help="Email address of the user. Default: NAME@localhost.")
 @click.option(
-    "--time-zone", callback=_good_zone, help="Such as Europe/Berlin. Default: that of this machine."
+    "--time-zone", callback=_good_zone, help="For example Europe/Berlin. Default: that of this machine."
 )
 @with_appcontext
 @needs_key
 def add_user(
     name: str, password: str | None, full_name: str | None, email: str | None, time_zone: str | None
 ) -> None:
-    """Make a user."""
+    """Create a user."""
     password, made = _password(password)
     with told_plainly(), transaction() as session:
         user = create_user(
@@ -137,16 +137,16 @@ def add_user(
             email=email or f"{name}@localhost",
             time_zone=time_zone or demo.server_zone(),
         )
-        print(f"Made the user {user.username}{_with_password(password, made=made)}.")
+        print(f"Created the user {user.username}{_with_password(password, made=made)}.")
 
 
 @click.command("set-password")
 @click.argument("name")
-@click.option("--password", help="Asked for when it is left out; made and printed when nothing is typed.")
+@click.option("--password", help="Prompted for if omitted; generated and printed if left empty.")
 @with_appcontext
 @needs_key
 def change_password(name: str, password: str | None) -> None:
-    """Give a user a new password, which ends every session of the old one."""
+    """Change the password of a user and sign out all their sessions."""
     password, made = _password(password)
     with told_plainly(), transaction() as session:
         user = _existing(find_user(session, name), name)
@@ -157,12 +157,12 @@ def change_password(name: str, password: str | None) -> None:
 @click.command("create-api-key")
 @click.argument("name")
 @click.option(
-    "--label", callback=_good_name, default="command line", help="The key's name on the integrations page."
+    "--label", callback=_good_name, default="command line", help="Name of the key on the integrations page."
 )
 @with_appcontext
 @needs_key
 def add_api_key(name: str, label: str) -> None:
-    """Make an API key for a user and print it; it is shown this once."""
+    """Create an API key for a user and print it; it is shown only once."""
     with told_plainly(), transaction() as session:
         user = _existing(find_user(session, name), name)
         _key, plain = create_api_key(session, user, label, ["read", "write"])
@@ -170,11 +170,11 @@ def add_api_key(name: str, label: str) -> None:
 
 
 @click.command("prune")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @with_appcontext
 @needs_key
 def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Remove what is older than the settings keep it (RETENTION_DAYS and others), as the worker does."""
+    """Remove data older than RETENTION_DAYS and BOOKING_RETENTION_DAYS, as the worker does automatically."""
     session = db.session()
     attempts, bodies = delivery_maintenance.count_prunable(session)
     people = privacy.count_old(session)
@@ -194,7 +194,7 @@ def _existing(user: User | None, name: str) -> User:
 def _password(given: str | None) -> tuple[str, bool]:
     """Return the password and whether it was made: given, typed, or made when nobody types one."""
     if given is None and sys.stdin.isatty():
-        question = "Password (nothing: one is made)"
+        question = "Password (leave empty to generate one)"
         given = click.prompt(
             question, default="", show_default=False, hide_input=True, confirmation_prompt=True
         )

@@ -1,4 +1,4 @@
-"""Every setting: its default, its meaning, its environment variable."""
+"""Every setting: its default, what it allows, its meaning, its environment variable."""
 
 import ipaddress
 import json
@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from click import ClickException
@@ -30,14 +30,21 @@ class BadSetting(ClickException):
     """A setting cannot be read; the message names it."""
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+class Format(NamedTuple):
+    """How a setting is read, and what it allows, in the words of the README's table."""
+
+    read: Callable[[str], Any]
+    allowed: str
+
+
+def _whole(low: int, high: int) -> Format:
     def read(text: str) -> int:
         number = whole_number(text)
         if number is None or not low <= number <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return number
 
-    return read
+    return Format(read, f"{low:,} – {high:,}")
 
 
 def _seconds(text: str) -> float:
@@ -53,7 +60,7 @@ def _seconds(text: str) -> float:
 def _schedule(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        numbers = tuple(_whole(0, 2_592_000)(part) for part in parts)
+        numbers = tuple(_whole(0, 2_592_000).read(part) for part in parts)
     except ValueError:
         raise ValueError(SCHEDULE) from None
     if len(numbers) > 50:
@@ -81,13 +88,13 @@ def _keys(text: str) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _choice(*choices: str) -> Callable[[str], str]:
+def _choice(*choices: str) -> Format:
     def read(text: str) -> str:
         if text not in choices:
             raise ValueError("one of " + ", ".join(choices))
         return text
 
-    return read
+    return Format(read, ", ".join(f"`{choice}`" for choice in choices))
 
 
 def _base_url(text: str) -> str:
@@ -101,7 +108,7 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
+def _url(*schemes: str) -> Format:
     def read(text: str) -> str:
         scheme, _, _ = text.partition(":")
         if text and scheme.split("+")[0] not in schemes:
@@ -110,7 +117,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
             )
         return text
 
-    return read
+    return Format(read, ", ".join(f"`{scheme}://`" for scheme in schemes))
 
 
 def _long_secret(text: str) -> str:
@@ -119,8 +126,20 @@ def _long_secret(text: str) -> str:
     return text
 
 
-def _setting(default: Any, read: Callable[[str], Any], meaning: str) -> Any:
-    return field(default=default, metadata={"read": read, "meaning": meaning})
+PATH = Format(Path, "a folder")
+TEXT = Format(str, "any text")
+BASE_URL = Format(_base_url, "`http://` or `https://`, without `?` or `#`")
+SECONDS = Format(_seconds, "0.1 – 600")
+KEYS = Format(_keys, "comma-separated, or a JSON list")
+LISTEN = Format(str, "an IP address or host name")
+NETWORKS = Format(_networks, "CIDRs, comma-separated")
+DELAYS = Format(_schedule, "up to 50 whole numbers, comma-separated, each 0 – 2,592,000 (30 days)")
+SECRET = Format(str, f"any text; {SHORTEST_SECRET} or more characters on a public server")
+LONG_SECRET = Format(_long_secret, f"{SHORTEST_SECRET} or more characters")
+
+
+def _setting(default: Any, form: Format, meaning: str) -> Any:
+    return field(default=default, metadata={"read": form.read, "allowed": form.allowed, "meaning": meaning})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,127 +147,135 @@ class Settings:
     """All settings of one process, read once at the start."""
 
     data_dir: Path = _setting(
-        Path("instance"), Path, "Folder for the SQLite file, the embedded Valkey's files and the secret key."
+        Path("instance"), PATH, "Folder for the SQLite file, the embedded Valkey's files and the secret key."
     )
-    host: str = _setting("127.0.0.1", str, "Address that the web server listens on.")
-    port: int = _setting(5000, _whole(1, 65535), "Port that the web server listens on.")
+    host: str = _setting("127.0.0.1", LISTEN, "Address the web server listens on.")
+    port: int = _setting(5000, _whole(1, 65535), "Port the web server listens on.")
     base_url: str = _setting(
         "",
-        _base_url,
-        "The app's own address, in payloads, emails and feeds. Default: http://127.0.0.1:$PORT.",
+        BASE_URL,
+        "URL that visitors use. Used in payloads, emails and feeds. Required when HOST is not loopback. "
+        "Default: http://127.0.0.1:$PORT.",
     )
     secret_key: str = _setting(
         "",
-        str,
-        "Signs sessions and encrypts secrets. Default: made once and kept, readable by the owner only, "
-        "in the data folder.",
+        SECRET,
+        "Signs sessions and encrypts secrets. Required on a public server unless it is started by make run. "
+        "Default: created once in the data folder, readable only by its owner.",
     )
     secret_key_fallbacks: tuple[str, ...] = _setting(
         (),
-        _keys,
-        "Previous values of SECRET_KEY, comma-separated: what they signed or encrypted is still read.",
+        KEYS,
+        "Previous values of SECRET_KEY. Whatever they signed or encrypted can still be read.",
     )
     database_url: str = _setting(
-        "", _url("sqlite", "postgresql"), "SQLAlchemy address. Default: SQLite in the data folder."
+        "",
+        _url("sqlite", "postgresql"),
+        "Database, such as postgresql+psycopg://user:password@host/name. Default: SQLite in the data folder.",
     )
     redis_url: str = _setting(
-        "", _url("redis", "rediss", "unix"), "Valkey or Redis behind the queue. Default: the embedded Valkey."
+        "", _url("redis", "rediss", "unix"), "Valkey or Redis for the queue. Default: the embedded Valkey."
     )
-    webhook_timeout: float = _setting(15.0, _seconds, "Seconds for one whole delivery request.")
+    webhook_timeout: float = _setting(
+        15.0, SECONDS, "Seconds for a whole delivery request, from DNS lookup to the end of the response."
+    )
     webhook_retry_schedule: tuple[int, ...] = _setting(
-        DEFAULT_SCHEDULE, _schedule, "Seconds before each further attempt, comma-separated."
+        DEFAULT_SCHEDULE, DELAYS, "Seconds before each retry. Empty: no retries."
     )
     webhook_allowed_networks: tuple[Network, ...] = _setting(
-        (), _networks, "CIDRs that the address guard lets through although they are private, comma-separated."
+        (), NETWORKS, "Private networks that webhooks may reach."
     )
     webhook_concurrency: int = _setting(
         256,
         _whole(1, 4096),
-        "Deliveries in flight in one worker process; while many hang, at most twice as many.",
+        "Deliveries in flight in one worker process. Up to twice as many while many of them hang.",
     )
     webhook_concurrency_per_endpoint: int = _setting(
-        64, _whole(1, 4096), "Of these at most for one endpoint."
+        64, _whole(1, 4096), "Deliveries in flight to one endpoint."
     )
     worker_processes: int = _setting(
-        0, _whole(0, 64), "Delivery processes of one worker; 0: one on SQLite, one per core on PostgreSQL."
+        0, _whole(0, 64), "Delivery processes of one worker. 0: one on SQLite, one per core on PostgreSQL."
     )
     smtp_url: str = _setting(
         "",
         _url("smtp", "smtps"),
-        "Server for emails, smtp://user:password@host:587; empty: kept and shown.",
+        "Server for outgoing email, smtp://user:password@host:587. Empty: emails are only shown in the app.",
     )
     retention_days: int = _setting(
-        30, _whole(1, 3650), "Days for which attempts and the bodies of finished events are kept."
+        30, _whole(1, 3650), "Days that attempts and the bodies of finished events are kept."
     )
     booking_retention_days: int = _setting(
         0,
         _whole(0, 36500),
-        "Days after its end for which a booking keeps its visitor's data; 0: until the visitor is erased.",
+        "Days after a booking ends that its visitor's data is kept. 0: until the visitor is erased.",
     )
     rate_limits: str = _setting(
         "on",
         _choice("on", "off"),
-        "Limits on requests by time; off is for load tests, and leaves the limits of number as they are.",
+        "Limits on requests per time. Turn off for load tests only; limits on numbers still apply.",
     )
     webhooks_per_host: int = _setting(
-        limits.WEBHOOKS_PER_HOST, _whole(1, 10_000), "Webhooks that one host may have."
+        limits.WEBHOOKS_PER_HOST, _whole(1, 10_000), "Maximum number of webhooks per host."
     )
     api_keys_per_host: int = _setting(
-        limits.API_KEYS_PER_HOST, _whole(1, 10_000), "API keys that one host may have, besides revoked ones."
+        limits.API_KEYS_PER_HOST,
+        _whole(1, 10_000),
+        "Maximum number of API keys per host, not counting revoked ones.",
     )
     event_types_per_host: int = _setting(
-        limits.EVENT_TYPES_PER_HOST, _whole(1, 10_000), "Event types that one host may have."
+        limits.EVENT_TYPES_PER_HOST, _whole(1, 10_000), "Maximum number of event types per host."
     )
     moves_per_hour: int = _setting(
         limits.MOVES_PER_HOUR,
         _whole(0, 1_000_000),
-        "How often visitors may move one meeting within an hour; 0: no limit.",
+        "How often visitors can reschedule one meeting per hour. 0: no limit.",
     )
     recipients_per_hour: int = _setting(
         limits.RECIPIENTS_PER_HOUR,
         _whole(0, 1_000_000),
-        "How many visitors and guests are sent emails within an hour by what one internet address (IPv6: its "
-        "/64) books, moves and cancels; 0: no limit.",
+        "How many visitors and guests can be emailed per hour because of bookings, reschedules and "
+        "cancellations from one IP address (IPv6: its /64). 0: no limit.",
     )
     recipients_per_day_per_host: int = _setting(
         limits.RECIPIENTS_PER_DAY_PER_HOST,
         _whole(0, 1_000_000),
-        "The same within a day for one host, from all addresses; beyond it emails wait until the host sends "
-        "or discards them; 0: no limit.",
+        "The same per day for one host, from all addresses. Emails above the limit wait until the host sends "
+        "or discards them. 0: no limit.",
     )
     open_bookings_per_address: int = _setting(
         limits.OPEN_BOOKINGS_PER_ADDRESS,
         _whole(0, 1_000_000),
-        "Upcoming bookings with one host from one internet address (IPv6: its /64); 0: no limit.",
+        "Upcoming bookings with one host from one IP address (IPv6: its /64). 0: no limit.",
     )
     open_bookings_per_email: int = _setting(
         limits.OPEN_BOOKINGS_PER_EMAIL,
         _whole(0, 1_000_000),
-        "Upcoming bookings with one host that one email address may have; 0: no limit.",
+        "Upcoming bookings with one host per email address. 0: no limit.",
     )
     trusted_proxies: int = _setting(
         0,
         _whole(0, 10),
-        "How many proxies in front of the web server add X-Forwarded-For and X-Forwarded-Proto.",
+        "Number of proxies in front of the web server that set X-Forwarded-For and X-Forwarded-Proto.",
     )
     metrics_token: str = _setting(
         "",
-        _long_secret,
-        "Whoever sends it as Authorization: Bearer may read /metrics; empty: this machine alone.",
+        LONG_SECRET,
+        "Bearer token that gives access to /metrics. Empty: only programs on this machine, and "
+        "only while the server is not public.",
     )
-    log_format: str = _setting(
-        "text", _choice("text", "json"), "How lines of the log are written: text or json."
-    )
+    log_format: str = _setting("text", _choice("text", "json"), "Format of log lines.")
     log_level: str = _setting(
         "info",
         _choice("info", "warning"),
-        "What the log tells; info: a line per request, event and attempt; warning: only what is wrong.",
+        "info: a line for each request, event and attempt. warning: problems only. make run uses warning.",
     )
     signup: str = _setting(
-        "first", _choice("open", "first", "closed"), "Who may sign up: anyone, only the first user, nobody."
+        "first",
+        _choice("open", "first", "closed"),
+        "Who can sign up: anyone, the first user only, or nobody.",
     )
     signup_code: str = _setting(
-        "", str, "Code that a sign-up must give; made by the start when not on loopback."
+        "", TEXT, "Code required to sign up. Created and printed at the start when HOST is not loopback."
     )
 
     @property
@@ -317,9 +344,9 @@ def _prepared(values: dict[str, Any]) -> Settings:
     values["base_url"] = values.get("base_url") or f"http://127.0.0.1:{values.get('port', Settings.port)}"
     values["database_url"] = values.get("database_url") or f"sqlite:///{data_dir / 'calapp.sqlite3'}"
     if not values.get("secret_key"):
-        current, *former = _read_or_make_key(data_dir), *_kept_fallbacks(data_dir)
+        current, *previous = _read_or_make_key(data_dir), *_kept_fallbacks(data_dir)
         values["secret_key"] = current
-        values["secret_key_fallbacks"] = (*values.get("secret_key_fallbacks", ()), *former)
+        values["secret_key_fallbacks"] = (*values.get("secret_key_fallbacks", ()), *previous)
     return Settings(**values)
 
 
@@ -345,7 +372,7 @@ def _read_or_make_key(data_dir: Path) -> str:
 
 
 def _kept_fallbacks(data_dir: Path) -> list[str]:
-    """Return the former secret keys that lie in the data folder, the newest first."""
+    """Return the previous secret keys in the data folder, the newest first."""
     try:
         return list(_keys((data_dir / "secret_key_fallbacks").read_text()))
     except OSError:
@@ -357,7 +384,7 @@ def _kept_fallbacks(data_dir: Path) -> list[str]:
 
 
 def kept_keys(data_dir: Path) -> tuple[str, ...]:
-    """Return the secret keys that lie in the data folder, the current one first; none where there is none."""
+    """Return the secret keys in the data folder, the current one first; an empty tuple if there is none."""
     try:
         return ((data_dir / "secret_key").read_text(), *_kept_fallbacks(data_dir))
     except OSError:
@@ -365,9 +392,9 @@ def kept_keys(data_dir: Path) -> tuple[str, ...]:
 
 
 def make_secret_key(data_dir: Path) -> None:
-    """Put a new secret key into the data folder, and the one that was there among the former ones.
+    """Put a new secret key into the data folder, and the one that was there among the previous ones.
 
-    The former ones are written first: whenever this ends, no key is lost.
+    The previous ones are written first: whenever this ends, no key is lost.
     """
     kept = kept_keys(data_dir)
     _replace(data_dir / "secret_key_fallbacks", json.dumps(kept))

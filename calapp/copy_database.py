@@ -30,12 +30,12 @@ def copy_command(make_app: Callable[..., Flask]) -> click.Command:
         "--to",
         envvar="COPY_TO",
         required=True,
-        help="postgresql+psycopg://user:password@host/name; or in the environment, as COPY_TO.",
+        help="postgresql+psycopg://user:password@host/name, or set COPY_TO.",
     )
     @with_appcontext
     @needs_key
     def copy_database(to: str) -> None:
-        """Copy everything into an empty PostgreSQL database, and print how many rows of each table."""
+        """Copy everything into an empty PostgreSQL database and print what was copied."""
         target = _target(to)
         try:
             _prepare(make_app, target)

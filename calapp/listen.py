@@ -274,21 +274,23 @@ def _secret(_context: click.Context, _option: click.Parameter, value: str | None
 
 
 @click.command("listen")
-@click.option("--server", required=True, callback=_server, help="The Calapp server, https://cal.example.com.")
+@click.option(
+    "--server", required=True, callback=_server, help="URL of the Calapp server, https://cal.example.com."
+)
 @click.option("--key", required=True, envvar="CALAPP_KEY", help="An API key, cal_…; or set CALAPP_KEY.")
 @click.option(
-    "--forward-to", required=True, callback=_address, help="Your receiver: http://127.0.0.1:3000/hook."
+    "--forward-to", required=True, callback=_address, help="URL of your receiver, http://127.0.0.1:3000/hook."
 )
 @click.option(
     "--secret",
     callback=_secret,
-    help="What signs; without it one is made, kept for the next time, and printed.",
+    help="Signing secret. Default: one is generated, kept for next time and printed.",
 )
 @click.option(
     "--from",
     "begin",
     metavar="now|beginning|CURSOR",
-    help="Where to begin. Default: where the last run with this server and key ended, the first time now.",
+    help="Where to start. Default: where the last run with this server and key ended; now on the first run.",
 )
 def listen(server: str, key: str, forward_to: str, secret: str | None, begin: str | None) -> None:
     """Forward the events of a server, signed, to a receiver on your own machine.
@@ -328,7 +330,7 @@ class Listener:
         after = FROM.get(begin, begin) if begin else self.place.cursor or LATEST
         batch = self._read(after, 0)  # settles where now is, before anything can be lost
         if self.receiver.secret == self.place.secret:
-            click.echo(f"Signing secret, made for this server and key: {self.receiver.secret}")
+            click.echo(f"Signing secret for this server and key: {self.receiver.secret}")
         say(f"Following {self.feed.address}, forwarding to {self.receiver.url}. Ctrl-C stops.")
         while True:
             self._forward_all(batch)

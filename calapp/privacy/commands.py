@@ -71,11 +71,11 @@ def _encrypt_and_sweep(*, always_sweep: bool = False) -> None:
 
 
 @click.command("encrypt-secrets")
-@click.option("--sweep", is_flag=True, help="Sweep freed pages even when nothing had to be encrypted.")
+@click.option("--sweep", is_flag=True, help="Sweep freed pages even if nothing had to be encrypted.")
 @with_appcontext
 @needs_key
 def encrypt_secrets(sweep: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Encrypt the secrets that a version before this one wrote, once none of its processes runs."""
+    """Encrypt secrets written by a previous version, once none of its processes is running."""
     _encrypt_and_sweep(always_sweep=sweep)
 
 
@@ -83,25 +83,27 @@ def encrypt_secrets(sweep: bool) -> None:  # noqa: FBT001 (click gives it by nam
 @with_appcontext
 @needs_key
 def rotate_secret_key() -> None:
-    """Encrypt all secrets with the current SECRET_KEY; one in the data folder is made new first."""
+    """Encrypt all secrets with the current SECRET_KEY; a key in the data folder is replaced first."""
     kept, folder = not os.environ.get("SECRET_KEY"), settings().data_dir
     if kept:
         config.make_secret_key(folder)
         current, *former = (*config.kept_keys(folder), *settings().secret_key_fallbacks)
         config.use(replace(settings(), secret_key=current, secret_key_fallbacks=tuple(former)))
-        click.echo(f"Made a new key in {folder}; the one before is in secret_key_fallbacks there.")
+        click.echo(f"Created a new key in {folder}; the previous one is in secret_key_fallbacks there.")
     _encrypt_and_sweep()
     if kept:
         click.echo("Restart web servers and workers, so that they sign and encrypt with the new key.")
         return
-    click.echo("Keep the former keys in SECRET_KEY_FALLBACKS for as long as their sessions are to be valid.")
+    click.echo(
+        "Keep the previous keys in SECRET_KEY_FALLBACKS for as long as their sessions should stay valid."
+    )
 
 
 @click.command("forget-secrets")
-@click.option("--dry-run", is_flag=True, help="Say what would be cleared, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be cleared.")
 @with_appcontext
 def forget_secrets(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Clear the secrets and header values that no SECRET_KEY of ours opens, and list their webhooks."""
+    """Clear secrets and header values that no known SECRET_KEY can decrypt, and list their webhooks."""
     with transaction() as session:
         lines = sealed.forget_unreadable(session)
         if dry_run:
@@ -113,7 +115,7 @@ def forget_secrets(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by na
     elif dry_run:
         click.echo("Nothing was changed. Without --dry-run these are cleared.")
     else:
-        click.echo("Cleared. The hosts are told on the integrations page to enter them again.")
+        click.echo("Cleared. The integrations page asks the hosts to enter them again.")
 
 
 STILL_BUSY = (
@@ -124,11 +126,11 @@ STILL_BUSY = (
 
 @click.command("erase-visitor")
 @click.argument("email")
-@click.option("--dry-run", is_flag=True, help="Say what would be erased, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be erased.")
 @with_appcontext
 @needs_key
 def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Erase a visitor or guest from bookings, events, deliveries, attempts and mails."""
+    """Erase a visitor or guest from bookings, events, deliveries, attempts and emails."""
     email = email.strip()
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise click.BadParameter("Please give the visitor's e-mail address.")
@@ -151,13 +153,16 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
 @click.command("export-user")
 @click.argument("name")
 @click.option(
-    "--to", type=click.File("w", encoding="utf-8"), default="-", help="A file. Default: the screen."
+    "--to",
+    type=click.File("w", encoding="utf-8"),
+    default="-",
+    help="File to write to. Default: standard output.",
 )
-@click.option("--dry-run", is_flag=True, help="Say how many rows it would write, and write none.")
+@click.option("--dry-run", is_flag=True, help="Only print how many rows would be written.")
 @with_appcontext
 @needs_key
 def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Write everything of a user as JSON: bookings, event types, webhooks, events, deliveries, mails."""
+    """Export all data of a user as JSON: bookings, event types, webhooks, events, deliveries, emails."""
     os.umask(0o077)  # the file, which is made with the first line, is for its owner alone
     session = db.session()
     user = find_user(session, name)

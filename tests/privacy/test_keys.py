@@ -90,7 +90,7 @@ def test_rotation_makes_a_new_key_in_the_data_folder_and_keeps_the_old(
 ) -> None:
     monkeypatch.delenv("SECRET_KEY", raising=False)
     before = encryption.keyring().current
-    assert "Made a new key" in run(app, "rotate-secret-key")
+    assert "Created a new key" in run(app, "rotate-secret-key")
     current, former = config.kept_keys(settings.data_dir)
     assert (former, current != former) == (settings.secret_key, True)
     assert before not in encryption.key_names(tables(session))
@@ -151,7 +151,7 @@ def test_a_wrong_key_fails_no_booking_and_the_host_can_set_a_new_secret(
 ) -> None:
     config.use(replace(settings, secret_key=OTHER))
     page = rick_client.get(f"/integrations/webhooks/{webhook.id}/edit")
-    assert (page.status_code, "one is saved" in page.text) == (200, True)
+    assert (page.status_code, "a secret is saved" in page.text) == (200, True)
     form = {"subscriber_url": "https://example.com/hook", "triggers": "BOOKING_CREATED", "active": "1"}
     saved = rick_client.post(f"/integrations/webhooks/{webhook.id}/edit", data=form | {"secret": NEW_SECRET})
     assert saved.status_code in {200, 302, 303}, saved.text

@@ -19,7 +19,7 @@ def flask(app: Flask, *words: str) -> Result:
 
 def test_a_user_is_made_with_the_password_given(app: Flask, session: Session) -> None:
     result = flask(app, "create-user", "ann", "--password", "long enough", "--time-zone", "Asia/Tokyo")
-    assert (result.exit_code, result.output) == (0, "Made the user ann.\n")
+    assert (result.exit_code, result.output) == (0, "Created the user ann.\n")
     user = find_user(session, "ann")
     assert check_password_hash(user.password_hash, "long enough")
     assert (user.time_zone, user.email) == ("Asia/Tokyo", "ann@localhost")

@@ -8,13 +8,15 @@ from tools.docs import texts
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; say what is stale, exit 1 then")
-    parser.add_argument("--texts", action="store_true", help="leave the pictures as they are")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; print what is stale and exit with 1"
+    )
+    parser.add_argument("--texts", action="store_true", help="do not take new pictures")
     chosen = parser.parse_args()
     if chosen.check:
         stale = texts.stale()
         for name in stale:
-            print(f"{name} is stale; write it anew with: python -m tools.docs --texts")
+            print(f"{name} is stale; update it with: python -m tools.docs --texts")
         return 1 if stale else 0
     texts.write()
     if not chosen.texts:

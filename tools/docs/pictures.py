@@ -26,7 +26,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first
 
 
 def take() -> None:
-    """Take every picture anew."""
+    """Take new pictures."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with _calapp() as address, _receiver() as hook, _chromium() as browser:
         context = browser.new_context(
@@ -168,8 +168,8 @@ def _show_what_came(page: Page, address: str) -> None:
     _picture(page, "integrations", page.locator("body"))
     page.get_by_role("link", name="/hooks/bookings").filter(has_text="Deliveries").click()
     _picture(page, "log", page.locator("main"))
-    page.locator("li", has_text="2 tries").get_by_role("link").first.click()
-    page.get_by_text("Answer", exact=True).last.click()  # of the first try
+    page.locator("li", has_text="2 attempts").get_by_role("link").first.click()
+    page.get_by_text("Response", exact=True).last.click()  # of the first attempt
     _picture(page, "delivery", page.locator("main"), height=1000)
 
 

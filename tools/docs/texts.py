@@ -18,7 +18,6 @@ from calapp.integrations.samples import sample_life
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-RESULTS = ROOT / "tools" / "bench" / "RESULTS.md"
 GUIDE = ROOT / "docs" / "webhooks.md"
 AT = datetime(2027, 1, 4, 9, 30, tzinfo=UTC)
 HOST = {
@@ -33,11 +32,7 @@ BLOCK = re.compile(r"^```(?P<language>\w+)(?: (?P<name>\S+))?\n(?P<text>.*?)^```
 
 def texts() -> dict[Path, str]:
     """Return every generated document as it should be."""
-    parts = {
-        "settings": settings_table(),
-        "request": f"```http\n{request()}\n```",
-        "measured": measured(),
-    }
+    parts = {"settings": settings_table(), "request": f"```http\n{request()}\n```"}
     return {README: with_parts(README.read_text(), parts), GUIDE: guide()}
 
 
@@ -63,10 +58,11 @@ def with_parts(text: str, parts: Mapping[str, str]) -> str:
 
 def settings_table() -> str:
     """Return the table of the settings."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    rows = ["| variable | default | allowed | meaning |", "|---|---|---|---|"]
     for item in fields(Settings):
         meaning = item.metadata["meaning"].replace("|", "\\|")
-        rows.append(f"| `{variable(item.name)}` | {default(item.default)} | {meaning} |")
+        allowed = item.metadata["allowed"]
+        rows.append(f"| `{variable(item.name)}` | {default(item.default)} | {allowed} | {meaning} |")
     return "\n".join(rows)
 
 
@@ -77,15 +73,6 @@ def default(value: Any) -> str:
     if isinstance(value, float):
         value = f"{value:g}"
     return f"`{value}`" if str(value) else ""
-
-
-def measured() -> str:
-    """Return the table of the last benchmark, and when and on what it ran."""
-    results = RESULTS.read_text()
-    [table] = re.findall(r"(?:^\| .*\n|^\|-.*\n)+", results.partition("\n## ")[0], re.MULTILINE)
-    [how] = re.findall(r"^(\d+ \w+ \d{4}), .*rounds: (\d+)", results, re.MULTILINE)
-    [machine] = re.findall(r"^Machine: (.*?); load", results, re.MULTILINE)
-    return f"{table}\n{how[0]}; rounds: {how[1]}; {machine}."
 
 
 def guide() -> str:
