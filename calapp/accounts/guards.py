@@ -119,7 +119,8 @@ def current_host() -> User:
     """Return the user who is signed in; raise SignedOut."""
     if not current_user.is_authenticated:
         raise SignedOut
-    return current_user._get_current_object()  # noqa: SLF001 (the proxy offers nothing else)
+    user: User = current_user._get_current_object()  # noqa: SLF001 (the proxy offers nothing else)
+    return user
 
 
 def login_id() -> str:

@@ -165,7 +165,7 @@ def remember_browser(response: Response, user: User) -> None:
     )
 
 
-def _kept() -> list[list[object]]:
+def _kept() -> list[tuple[int, str, str]]:
     try:
         return list(_signer().loads(request.cookies.get(COOKIE, "")))
     except BadSignature:

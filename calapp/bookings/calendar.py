@@ -41,7 +41,8 @@ def invitation(booking: Booking, base_url: str, *, for_guest: bool = False) -> t
     calendar = _calendar()
     calendar.add("method", method)
     calendar.add_component(_event(booking, base_url, for_guest=for_guest))
-    return calendar.to_ical().decode(), method
+    text: bytes = calendar.to_ical()
+    return text.decode(), method
 
 
 def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
@@ -50,7 +51,8 @@ def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
     calendar.add("x-wr-calname", line(f"Bookings of {host.name}"))
     for booking in bookings:
         calendar.add_component(_event(booking, base_url))
-    return calendar.to_ical().decode()
+    text: bytes = calendar.to_ical()
+    return text.decode()
 
 
 def _calendar() -> Calendar:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from calapp import mail
 from calapp.accounts.guards import current_host
@@ -83,7 +84,7 @@ def ask_cancel_by_host(uid: str) -> ResponseReturnValue:
 def cancel(uid: str) -> ResponseReturnValue:
     """Cancel a booking for the host."""
 
-    def act(session: object, booking: Booking, reason: str) -> None:
+    def act(session: Session, booking: Booking, reason: str) -> None:
         service.cancel(session, booking, by=current_host().email, reason=reason)
 
     return _act_with_reason("cancel", own_booking(uid), act, "Booking cancelled.")
@@ -155,7 +156,7 @@ def _act_with_reason(
     return _act(booking, lambda session: action(session, booking, reason), words)
 
 
-def _ask(kind: str, booking: Booking, problem: str = "") -> ResponseReturnValue:
+def _ask(kind: str, booking: Booking, problem: str = "") -> Response:
     if booking.unanswered or booking.ends_at <= now():  # asked from a page that was left open
         late = "This booking was not answered in time." if booking.unanswered else "This meeting is over."
         return redirect_to(f"/bookings/{booking.uid}", late, "bad")

@@ -135,10 +135,11 @@ def _of(tab: Tab) -> ColumnElement[bool]:
 
 def _count(session: Session, host_id: int, tab: Tab, search: str) -> int:
     query = select(func.count(Booking.id)).where(_of(tab), Booking.host_id == host_id)
-    return session.scalar(_matching(query, search)) or 0
+    found: int | None = session.scalar(_matching(query, search))
+    return found or 0
 
 
-def _matching(query: Select[tuple[Any]], search: str) -> Select[tuple[Any]]:
+def _matching(query: Select[Any], search: str) -> Select[Any]:
     words = search.replace("\0", "").strip().lower()
     return query.where(Booking.search.contains(words, autoescape=True)) if words else query
 

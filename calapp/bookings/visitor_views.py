@@ -1,10 +1,12 @@
 """The blueprint of all booking pages, the visitor's and the host's."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
 from flask_limiter import RequestLimit
 from flask_login import current_user
 from markupsafe import Markup
@@ -74,7 +76,7 @@ def form_alone(event_type: EventType, state: State, limit: RequestLimit, **known
 @blueprint.post("/<user>/<slug>")
 @csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
 @limiter.limit("20/minute", key_func=schemas.limit_key, on_breach=too_many)
-def create(user: str, slug: str) -> AnyResponse:
+def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
     state = typed_state(address(event_type), _fallback_zone(event_type))
@@ -178,7 +180,9 @@ def booker_page(
         attempt=schemas.known_attempt(request.form.get("attempt", "")) or schemas.new_attempt(),
         zones=zone_names(),
     )
-    return remembering(response, state.zone) if "tz" in request.args else response
+    if "tz" in request.args:
+        remembering(response, state.zone)
+    return response
 
 
 def allow_framing(event_type: EventType) -> None:
@@ -238,7 +242,7 @@ def ask_cancel(uid: str) -> AnyResponse:
 @blueprint.post("/booking/<uid>/cancel")
 @csrf.exempt
 @limiter.limit("20/minute", key_func=schemas.limit_key)
-def cancel_by_link(uid: str) -> AnyResponse:
+def cancel_by_link(uid: str) -> ResponseReturnValue:
     """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
     booking = service.newest(db.session(), booking_at(uid))
     try:
@@ -276,7 +280,7 @@ def too_many_moves(limit: RequestLimit) -> Response:
 @blueprint.post("/booking/<uid>/reschedule")
 @csrf.exempt
 @limiter.limit("20/minute", key_func=schemas.limit_key, on_breach=too_many_moves)
-def move(uid: str) -> AnyResponse:
+def move(uid: str) -> ResponseReturnValue:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))
     shown = partial(booker_page, booking.event_type, typed_state(_path(booking), _zone(booking)))
@@ -360,7 +364,7 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
     return make_response(page)
 
 
-FILTERS = {
+FILTERS: dict[str, Callable[..., str]] = {
     "spoken_date": spoken_date,
     "spoken_day": spoken_day,
     "spoken_time": spoken_time,

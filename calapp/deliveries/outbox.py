@@ -233,7 +233,7 @@ def _rows(
         elif webhook.id in parked and _sends_parked(webhook):
             reason = "It follows earlier events of its booking, which were parked and are being sent."
             state = State.PARKED
-        due_at = event.created_at
+        due_at: datetime | None = event.created_at
         if after_id := None if reason else earlier.get(webhook.id):
             due_at = None
         elif webhook.id in parked and webhook.on_at and not reason:

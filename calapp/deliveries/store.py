@@ -344,7 +344,8 @@ def _probes(
     session: Session, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime, until: datetime
 ) -> list[Due]:
     """Leave of each webhook in backoff one row, by turns its oldest and its newest not yet tried."""
-    kept, candidates = [], {}
+    kept: list[Due] = []
+    candidates: dict[int, Due] = {}
     for row in rows:
         if row.pressed_at is not None or webhooks[row.webhook_id].failures < FAILURES_TO_ONE:
             kept.append(row)

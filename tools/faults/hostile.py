@@ -217,7 +217,7 @@ def turncoat_names(finding: Finding, short: bool) -> None:
         finding.expect("with one bad address of two it is not saved any more", refused.status_code == 422)
         world.worker.start()
         world.book(2 if short else 10)
-        world.wait(lambda: world.count(Delivery.tries == 0) == 0, 20)
+        world.wait(lambda: world.count(Delivery.attempts_on_schedule == 0) == 0, 20)
         codes = {one.failure_code for one in world.session().query(Attempt)}
         finding.note(f"the tries came out as {', '.join(sorted(str(code) for code in codes))}")
         knocked = world.witness.connections
