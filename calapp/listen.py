@@ -1,4 +1,4 @@
-"""Where a listener stands in the feed of a server, kept in a small file across restarts."""
+"""The command `flask listen`: follows the feed of a server and forwards its events to a local receiver."""
 
 import fcntl
 import hashlib
@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -28,10 +29,10 @@ TAKEN = (
 
 
 class Taken(Exception):
-    """Another process has this place; the message is a sentence."""
+    """Another process has this position; the message is a sentence."""
 
 
-class Place:
+class Position:
     """A listener's cursor, and the secret that was made for it; by server and key, never the key itself."""
 
     def __init__(self, folder: Path, server: str, key: str) -> None:
@@ -76,25 +77,25 @@ class Place:
             return  # the first start, or a file that somebody has changed
 
 
-TAKE = 100  # events in one answer
-WAIT = 20  # seconds for which the server holds an answer back until there is one
+TAKE = 100  # events in one response
+WAIT = 20  # seconds for which the server holds a response back until there is an event
 FEED_PATIENCE = (10, WAIT + 20)  # seconds to connect and to read
-# Between two empty answers: the server answers at once when too many others wait.
+# Between two empty responses: the server responds immediately when too many others wait.
 LEAST_BETWEEN = 2.0
-BEGIN_ANEW = "Begin anew with --from beginning (the oldest that is kept) or --from now."
+BEGIN_AGAIN = "Begin again with --from beginning (the oldest that is kept) or --from now."
 REFUSALS = {
-    400: f"This is no cursor of the server’s feed. Was the server restored from a back-up? {BEGIN_ANEW}",
+    400: f"This is no cursor of the server’s feed. Was the server restored from a back-up? {BEGIN_AGAIN}",
     401: (
         "The server does not know this key, or it was revoked. "
         "On the server, flask create-api-key NAME makes one; so does its integrations page."
     ),
     404: "At {address} is no API of Calapp. Please check --server.",
-    410: f"Events behind this place are no longer kept by the server. {BEGIN_ANEW}",
+    410: f"Events behind this place are no longer kept by the server. {BEGIN_AGAIN}",
 }
 
 
 class Away(Exception):
-    """The other side could not be reached, or cannot answer now; the message says why in a few words."""
+    """The other side could not be reached, or cannot response now; the message says why in a few words."""
 
     def __init__(self, why: str, retry_after: float = 0) -> None:
         super().__init__(why)
@@ -106,7 +107,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Event:
+class FeedEvent:
     """Something that happened; without a body when it is no longer kept."""
 
     cursor: str
@@ -119,7 +120,7 @@ class Event:
 class Batch:
     """Events in order, and the cursor to go on from."""
 
-    events: Sequence[Event]
+    events: Sequence[FeedEvent]
     next: str
 
 
@@ -135,42 +136,40 @@ class Feed:
         asked = {"take": TAKE, "wait": wait} | ({} if after is None else {"after": after})
         begun = time.monotonic()
         try:
-            answer = requests.get(self.address, params=asked, headers=self.headers, timeout=FEED_PATIENCE)
+            response = requests.get(self.address, params=asked, headers=self.headers, timeout=FEED_PATIENCE)
         except requests.RequestException as error:
             raise Away(reason(error)) from None
-        batch = self._batch(answer)
+        batch = self._batch(response)
         if wait and not batch.events and time.monotonic() - begun < LEAST_BETWEEN:
             time.sleep(LEAST_BETWEEN)
         return batch
 
-    def _batch(self, answer: requests.Response) -> Batch:
-        if answer.status_code in {408, 429} or answer.status_code >= 500:
-            raise Away(f"it answers {answer.status_code}", _retry_after(answer))
-        if answer.status_code != 200:
-            raise Refused(self._refusal(answer))
+    def _batch(self, response: requests.Response) -> Batch:
+        if response.status_code in {408, 429} or response.status_code >= 500:
+            pause = min(whole_number(response.headers.get("Retry-After", "")) or 0, 300)
+            raise Away(f"it responds with {response.status_code}", pause)
+        if known := REFUSALS.get(response.status_code):
+            raise Refused(known.format(address=self.address))
+        if response.status_code != 200:
+            raise Refused(f"The server responds with {response.status_code}: {_message(response)}")
         try:
-            made = answer.json()
+            made = response.json()
             return Batch([_event(one) for one in made["data"]], str(made["pagination"]["next"]))
         except (ValueError, KeyError, TypeError):
-            raise Away("its answer is not one of Calapp") from None
-
-    def _refusal(self, answer: requests.Response) -> str:
-        if known := REFUSALS.get(answer.status_code):
-            return known.format(address=self.address)
-        return f"The server answers {answer.status_code}: {_message(answer)}"
+            raise Away("its response is not one of Calapp") from None
 
 
-def _event(made: Any) -> Event:
+def _event(made: Any) -> FeedEvent:
     body = made["body"]
     if not isinstance(body, str | None):
         raise TypeError
-    return Event(str(made["cursor"]), str(made["id"]), str(made["triggerEvent"]), body)
+    return FeedEvent(str(made["cursor"]), str(made["id"]), str(made["triggerEvent"]), body)
 
 
 def reason(error: requests.RequestException) -> str:
     """Return in a few words why a request came to nothing."""
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        return "no response in time"
     deepest: BaseException | None = error
     words = ""
     while deepest is not None:
@@ -184,18 +183,14 @@ def printable(text: str) -> str:
     return "".join(letter for letter in text if letter.isprintable())
 
 
-def _message(answer: requests.Response) -> str:
+def _message(response: requests.Response) -> str:
     try:
-        return printable(str(answer.json()["error"]["message"]))
+        return printable(str(response.json()["error"]["message"]))
     except (ValueError, KeyError, TypeError):
-        return answer.reason
+        return response.reason
 
 
-def _retry_after(answer: requests.Response) -> float:
-    return min(whole_number(answer.headers.get("Retry-After", "")) or 0, 300)
-
-
-PATIENCE = 30.0  # seconds for an answer; people stop in debuggers
+PATIENCE = 30.0  # seconds for a response; people stop in debuggers
 
 
 class Receiver:
@@ -207,45 +202,38 @@ class Receiver:
         self.session.trust_env = False  # a proxy of the environment is not for one's own machine
 
     def forward(self, event_id: str, body: str) -> str:
-        """Send an event and return in words what was answered; raise Away when nothing was reached.
+        """Send an event and return in words what came back; raise Away when nothing was reached.
 
-        Whatever is reached is an answer, even an error or none in time: it is not sent again.
+        Whatever is reached counts, even an error or no response in time: the event is not sent again.
         """
         raw = body.encode()
+        signed = request_headers(
+            event_id, raw, at=now(), secrets=[self.secret], own=[], number=1, content_type=JSON_TYPE
+        )
         begun = time.monotonic()
         try:
             with self.session.post(
                 self.url,
                 data=raw,
-                headers=self._headers(event_id, raw),
+                headers=dict(signed) | {"Connection": "close"},
                 timeout=(5, PATIENCE),
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                return f"{answer.status_code} in {1000 * (time.monotonic() - begun):.0f} ms"
+            ) as response:
+                return f"{response.status_code} in {1000 * (time.monotonic() - begun):.0f} ms"
         except requests.RequestException as error:
-            if _not_reached(error):
+            # Whatever has been reached may have taken the event, so only this is attempted again.
+            broken = isinstance(error, requests.ConnectionError) and isinstance(error.args[0], MaxRetryError)
+            if broken or isinstance(error, requests.ConnectTimeout):
                 raise Away(reason(error)) from None
             if isinstance(error, requests.Timeout):
-                return f"no answer within {PATIENCE:.0f} s"
-            return f"no answer: {reason(error)}"
-
-    def _headers(self, event_id: str, raw: bytes) -> dict[str, str]:
-        made = request_headers(
-            event_id, raw, at=now(), secrets=[self.secret], own=[], number=1, content_type=JSON_TYPE
-        )
-        return dict(made) | {"Connection": "close"}
+                return f"no response within {PATIENCE:.0f} s"
+            return f"no response: {reason(error)}"
 
 
-def _not_reached(error: requests.RequestException) -> bool:
-    if isinstance(error, requests.ConnectTimeout):
-        return True
-    return isinstance(error, requests.ConnectionError) and isinstance(error.args[0], MaxRetryError)
+Result = TypeVar("Result")
 
-
-Answer = TypeVar("Answer")
-
-FIRST_PAUSE = 0.5  # seconds; doubled from try to try
+FIRST_PAUSE = 0.5  # seconds; doubled each time
 LONGEST_PAUSE = {"server": 30.0, "receiver": 5.0}
 FROM = {"now": LATEST, "beginning": None}
 
@@ -295,11 +283,11 @@ def _secret(_context: click.Context, _option: click.Parameter, value: str | None
 def listen(server: str, key: str, forward_to: str, secret: str | None, begin: str | None) -> None:
     """Forward the events of a server, signed, to a receiver on your own machine.
 
-    Each event is sent in order, and printed with the answer. An answer is an answer, even an error: it is
-    not sent again. While the receiver cannot be reached, events wait. An event whose answer was cut off by
-    Ctrl-C comes once more at the next start, with the same webhook-id.
+    Each event is sent in order, and printed with the response. Any response counts, even an error: the
+    event is not sent again. While the receiver cannot be reached, events wait. An event whose response was
+    cut off by Ctrl-C is sent again at the next start, with the same webhook-id.
     """
-    place = Place(settings().data_dir / "listen", server, key)
+    place = Position(settings().data_dir / "listen", server, key)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -322,7 +310,7 @@ def say(words: str) -> None:
 class Listener:
     """Follows a feed and forwards what comes, one event after the other, until it is interrupted."""
 
-    def __init__(self, feed: Feed, place: Place, receiver: Receiver) -> None:
+    def __init__(self, feed: Feed, place: Position, receiver: Receiver) -> None:
         self.feed, self.place, self.receiver = feed, place, receiver
 
     def run(self, begin: str | None) -> None:
@@ -333,32 +321,25 @@ class Listener:
             click.echo(f"Signing secret for this server and key: {self.receiver.secret}")
         say(f"Following {self.feed.address}, forwarding to {self.receiver.url}. Ctrl-C stops.")
         while True:
-            self._forward_all(batch)
+            for event in batch.events:
+                outcome = "not forwarded: its visitor was erased, and the body with it"
+                if event.body is not None:
+                    outcome = patiently("receiver", partial(self.receiver.forward, event.id, event.body))
+                self.place.move(event.cursor)
+                say(f"{printable(event.trigger)}  {printable(event.id)}  {outcome}")
+            self.place.move(batch.next)
             batch = self._read(self.place.cursor)
 
     def _read(self, after: str | None, *wait: int) -> Batch:
         return patiently("server", lambda: self.feed.read(after, *wait))
 
-    def _forward_all(self, batch: Batch) -> None:
-        for event in batch.events:
-            came = self._forward(event)
-            self.place.move(event.cursor)
-            say(f"{printable(event.trigger)}  {printable(event.id)}  {came}")
-        self.place.move(batch.next)
 
-    def _forward(self, event: Event) -> str:
-        body = event.body
-        if body is None:
-            return "not forwarded: its visitor was erased, and the body with it"
-        return patiently("receiver", lambda: self.receiver.forward(event.id, body))
-
-
-def patiently(who: str, call: Callable[[], Answer]) -> Answer:
+def patiently(who: str, call: Callable[[], Result]) -> Result:
     """Call until the other side is there; say once that it is away, and once that it is back."""
     pause, away = FIRST_PAUSE, False
     while True:
         try:
-            answer = call()
+            result = call()
         except Away as error:
             if not away:
                 say(f"The {who} is away: {error}. Waiting until it is back.")
@@ -368,4 +349,4 @@ def patiently(who: str, call: Callable[[], Answer]) -> Answer:
         else:
             if away:
                 say(f"The {who} is back.")
-            return answer
+            return result

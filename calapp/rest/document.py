@@ -22,7 +22,7 @@ MEANINGS = {
     401: "No key, an unknown or a revoked one.",
     403: "The key lacks the scope.",
     404: "There is no such thing, or it is somebody else's.",
-    409: "It stands already, is taken, or has changed in the meantime.",
+    409: "It exists already, is taken, or has changed in the meantime.",
     410: "It is no longer kept.",
     413: "The body is larger than 256 KB.",
     415: "The body is not JSON.",
@@ -66,12 +66,14 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
             "tags": [one.tag],
             **_words(one),
             "security": [{"key": []}] if one.access.key_needed else [{}, {"key": []}],
-            "parameters": [*_path_parameters(one), *_query_parameters(queries.get(one.name)), VERSION],
+            "parameters": [*_parameters(one, queries.get(one.name)), VERSION],
             "responses": _responses(one, schemas),
         }
         if one.body:
-            made["requestBody"] = _request_body(one, schemas)
-        paths.setdefault(path_of(one), {})[one.method.lower()] = made
+            needed = any(field.is_required() for field in one.body.model_fields.values())
+            made["requestBody"] = {"required": needed, **_json(schemas[f"{one.name}.body", "validation"])}
+        path = PART.sub(lambda match: f"{{{to_camel(match[2])}}}", one.path)
+        paths.setdefault(path, {})[one.method.lower()] = made
     return {
         "openapi": "3.1.0",
         "info": {"title": "Calapp API", "version": __version__, "description": INTRODUCTION},
@@ -115,38 +117,23 @@ def _inputs(operations: Iterable[Operation]) -> Iterator[Input]:
             yield f"{one.name}.query", "validation", TypeAdapter(one.query)
 
 
-def path_of(operation: Operation) -> str:
-    """Return a route's path as OpenAPI writes it."""
-    return PART.sub(lambda match: f"{{{to_camel(match[2])}}}", operation.path)
-
-
 def _words(one: Operation) -> Schema:
     summary, _, more = one.doc.partition("\n")
     description = "\n\n".join(part for part in (more.strip(), f"Needs {one.access.words}.") if part)
     return {"summary": summary.rstrip("."), "description": description}
 
 
-def _path_parameters(one: Operation) -> Iterator[Schema]:
+def _parameters(one: Operation, query: Schema | None) -> Iterator[Schema]:
     for kind, name in PART.findall(one.path):
         schema = {"type": "integer", "minimum": 0} if kind == "int" else {"type": "string", "minLength": 1}
         yield {"name": to_camel(name), "in": "path", "required": True, "schema": schema}
 
-
-def _query_parameters(model: Schema | None) -> Iterator[Schema]:
-    if model is None:
-        return
-    for name, schema in model["properties"].items():
+    for name, schema in (query or {"properties": {}})["properties"].items():
         words = {"description": schema["description"]} if "description" in schema else {}
         bare = {key: value for key, value in schema.items() if key != "description"}
-        needed = name in model.get("required", ())
+        needed = name in (query or {}).get("required", ())
         # A list may be repeated or written with commas.
         yield {"name": name, "in": "query", "required": needed, "schema": bare, **words}
-
-
-def _request_body(one: Operation, schemas: Schemas) -> Schema:
-    schema = schemas[f"{one.name}.body", "validation"]
-    needed = any(field.is_required() for field in one.body.model_fields.values()) if one.body else False
-    return {"required": needed, "content": {"application/json": {"schema": schema}}}
 
 
 def _responses(one: Operation, schemas: Schemas) -> Schema:
@@ -155,14 +142,11 @@ def _responses(one: Operation, schemas: Schemas) -> Schema:
         properties["pagination"] = schemas[f"{one.name}.pagination", "serialization"]
     success = {"type": "object", "properties": properties, "required": list(properties)}
     responses = {str(one.status): {"description": "Done.", **_json(success)}}
-    for status in sorted({*COMMON, *one.errors, *WITH_KEY}):
-        responses[str(status)] = {"description": MEANINGS[status], **_json(_fault(schemas))}
-    return responses
-
-
-def _fault(schemas: Schemas) -> Schema:
     properties = {"status": {"const": "error"}, "error": schemas["fault", "serialization"]}
-    return {"type": "object", "properties": properties, "required": ["status", "error"]}
+    error = {"type": "object", "properties": properties, "required": ["status", "error"]}
+    for status in sorted({*COMMON, *one.errors, *WITH_KEY}):
+        responses[str(status)] = {"description": MEANINGS[status], **_json(error)}
+    return responses
 
 
 def _json(schema: Schema) -> Schema:

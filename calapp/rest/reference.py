@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,12 @@ TYPES = {
     "object": "object",
     "null": "null",
 }
-FORMATS = {"date-time": "time", "email": "e-mail address", "uri": "web address"}
+FORMATS = {"date-time": "time", "email": "email address", "uri": "web address"}
 SAMPLES = {"integer": 1, "number": 1, "boolean": True, "object": {}}
 A_TIME = "2027-01-05T10:00:00Z"
 LIMITS = (
     ("minimum", "from {}"),
     ("maximum", "to {}"),
-    ("multipleOf", "a multiple of {}"),
     ("maxLength", "at most {} characters"),
     ("maxItems", "at most {}"),
 )
@@ -76,8 +76,8 @@ class Section:
 def sections(document: Schema) -> list[Section]:
     """Return all routes of a document, by their tags, in the order in which the tags come."""
     found: dict[str, list[Route]] = {}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
             found.setdefault(operation["tags"][0], []).append(_route(document, method, path, operation))
     return [Section(name, routes) for name, routes in found.items()]
 
@@ -94,7 +94,16 @@ def _route(document: Schema, method: str, path: str, operation: Schema) -> Route
         summary=operation["summary"],
         words=operation["description"].split("\n\n"),
         key_needed=key_needed,
-        parameters=[_parameter(document, one) for one in operation["parameters"] if one["in"] != "header"],
+        parameters=[
+            Field(
+                one["name"],
+                _type(document, one["schema"]),
+                one["required"],
+                " ".join(filter(None, (one.get("description", ""), _default(one["schema"])))),
+            )
+            for one in operation["parameters"]
+            if one["in"] != "header"
+        ],
         body=list(_fields(document, body)),
         status=status,
         response=[
@@ -126,12 +135,6 @@ def _resolved(document: Schema, schema: Schema) -> Schema:
     return {**named, **{name: value for name, value in schema.items() if name != "$ref"}}
 
 
-def _parameter(document: Schema, one: Schema) -> Field:
-    schema = one["schema"]
-    words = " ".join(part for part in (one.get("description", ""), _default(schema)) if part)
-    return Field(one["name"], _type(document, schema), one["required"], words)
-
-
 def _fields(document: Schema, schema: Schema, prefix: str = "", level: int = 0) -> Iterator[Field]:
     """Return the fields of an object, and those inside them; a list's are named with []."""
     whole = _inner(document, schema)
@@ -141,7 +144,11 @@ def _fields(document: Schema, schema: Schema, prefix: str = "", level: int = 0) 
     needed = whole.get("required", ())
     for name, one in whole.get("properties", {}).items():
         path = f"{prefix}.{name}" if prefix else name
-        words = " ".join(part for part in (_described(document, one), _default(one)) if part)
+        words = one.get("description", "") or _inner(document, one).get("description", "")
+        if not words:
+            limits = [text.format(one[limit]) for limit, text in LIMITS if limit in one]
+            words = f"{', '.join(limits).capitalize()}." if limits else ""
+        words = " ".join(filter(None, (words, _default(one))))
         yield Field(path, _type(document, one), name in needed, words)
         if level < MOST_LEVELS:
             yield from _fields(document, one, path, level + 1)
@@ -152,13 +159,6 @@ def _inner(document: Schema, schema: Schema) -> Schema:
     whole = _resolved(document, schema)
     others = [one for one in whole.get("anyOf", ()) if one.get("type") != "null"]
     return _resolved(document, others[0]) if len(others) == 1 else whole
-
-
-def _described(document: Schema, schema: Schema) -> str:
-    own = schema.get("description", "")
-    words = own or _inner(document, schema).get("description", "")
-    limits = [text.format(schema[name]) for name, text in LIMITS if name in schema and name != "multipleOf"]
-    return words if words or not limits else f"{', '.join(limits).capitalize()}."
 
 
 def _default(schema: Schema) -> str:
@@ -233,21 +233,17 @@ def refuse_pages() -> None:
     """Keep pages at any two parts, /<user>/<slug>, away from the API's addresses."""
     if not is_api() or request.url_rule is None or _of_api(request.url_rule):
         return
-    allowed = [method for method in METHODS if _of_api(_rule(method))]
+    adapter = current_app.create_url_adapter(request)
+    allowed = []
+    for method in METHODS:
+        with suppress(HTTPException):
+            if adapter and _of_api(adapter.match(method=method, return_rule=True)[0]):
+                allowed.append(method)
     raise MethodNotAllowed(valid_methods=allowed) if allowed else NotFound
 
 
-def _of_api(rule: Rule | None) -> bool:
-    return rule is not None and rule.rule.startswith(API)
-
-
-def _rule(method: str) -> Rule | None:
-    """Return what would respond at this request's address to another method."""
-    adapter = current_app.create_url_adapter(request)
-    try:
-        return adapter.match(method=method, return_rule=True)[0] if adapter else None
-    except HTTPException:
-        return None
+def _of_api(rule: Rule) -> bool:
+    return rule.rule.startswith(API)
 
 
 def operations() -> Iterator[Operation]:
@@ -267,13 +263,11 @@ def made_document() -> Schema:
 
 @blueprint.get("/v2/openapi.json")
 def openapi() -> Response:
-    """Give the OpenAPI document."""
     return jsonify(made_document())
 
 
 @blueprint.get("/v2/docs")
 def docs() -> str:
-    """Show the document to people."""
     made = made_document()
     return render_template(
         "rest/docs.html", sections=sections(made), introduction=made["info"]["description"]

@@ -39,7 +39,7 @@ def test_a_route_tells_its_fields_and_those_inside_them(app: Flask) -> None:
     create = route(app, "bookings_create")
     fields = {one.name: one for one in create.body}
     assert (fields["start"].type, fields["start"].needed) == ("time", True)
-    assert fields["attendee.email"].type == "e-mail address"
+    assert fields["attendee.email"].type == "email address"
     assert "at most 50 keys" in fields["metadata"].words
     assert {"data.uid", "data.attendees[].email"} <= {one.name for one in create.response}
     assert {"400", "409", "429"} <= {status for status, _ in create.errors}

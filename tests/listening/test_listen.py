@@ -17,7 +17,7 @@ from calapp import listen
 from calapp import listen as feeds
 from calapp.config import settings
 from calapp.deliveries import signing
-from calapp.listen import Place, Taken
+from calapp.listen import Position, Taken
 from tests.receiver import Behaviour, Receiver, answer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -127,7 +127,7 @@ def test_it_begins_where_it_is_told(listen: Listen, server: Receiver, begin: str
     assert asked(server)[0] == f"take=100&wait=0{query}"
 
 
-def test_an_error_is_an_answer(listen: Listen, server: Receiver, receiver: Receiver) -> None:
+def test_an_error_counts_as_a_response(listen: Listen, server: Receiver, receiver: Receiver) -> None:
     server.behave = saying(page((1, "{}"), (2, "{}")), END)
     receiver.behave = answer("500 Oops")
     result = listen()
@@ -135,14 +135,14 @@ def test_an_error_is_an_answer(listen: Listen, server: Receiver, receiver: Recei
     assert "evt_1  500 in " in result.output
 
 
-def test_no_answer_in_time_is_not_sent_again(
+def test_no_response_in_time_is_not_sent_again(
     listen: Listen, server: Receiver, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "PATIENCE", 0.2)
     server.behave = saying(page((1, "{}")), END)
     receiver.behave = lambda own, connection: (own.read(connection), time.sleep(0.5))
     result = listen()
-    assert (len(receiver.requests), "evt_1  no answer within" in result.output) == (1, True)
+    assert (len(receiver.requests), "evt_1  no response within" in result.output) == (1, True)
 
 
 def test_a_connection_that_breaks_after_the_request_is_not_sent_again(
@@ -151,7 +151,7 @@ def test_a_connection_that_breaks_after_the_request_is_not_sent_again(
     server.behave = saying(page((1, "{}")), END)
     receiver.behave = lambda own, connection: own.read(connection)
     result = listen()
-    assert (len(receiver.requests), "evt_1  no answer: " in result.output) == (1, True)
+    assert (len(receiver.requests), "evt_1  no response: " in result.output) == (1, True)
 
 
 def test_events_wait_while_the_receiver_cannot_be_reached(listen: Listen, server: Receiver) -> None:
@@ -172,7 +172,7 @@ def test_a_server_that_is_away_is_waited_for(listen: Listen, server: Receiver, r
     away = [answer("503 Busy"), answer("200 OK", b"<html>"), answer("200 OK", b'{"data": [1]}'), b"", b"HTTP"]
     server.behave = saying(page(after=1), *away, page((2, "{}")), END)
     result = listen()
-    assert result.output.count("The server is away: it answers 503.") == 1
+    assert result.output.count("The server is away: it responds with 503.") == 1
     assert result.output.count("The server is back.") == 1
     assert asked(server)[1:7] == ["take=100&wait=20&after=1"] * 6
     assert len(receiver.requests) == 1
@@ -200,7 +200,7 @@ def test_an_erased_event_is_passed_over(listen: Listen, server: Receiver, receiv
         ("404 Not Found", "no API of Calapp"),
         ("400 Bad Request", "no cursor of the server"),
         ("410 Gone", "no longer kept"),
-        ("403 Forbidden", "The server answers 403: Forbidden"),
+        ("403 Forbidden", "The server responds with 403: Forbidden"),
     ],
 )
 def test_a_refusal_is_one_clear_sentence(
@@ -259,7 +259,7 @@ def test_an_address_that_is_none_is_named(listen: Listen, option: str, value: st
 
 
 def test_two_listeners_with_one_key_would_mix_their_places(tmp_path: Path) -> None:
-    first, second = (Place(tmp_path, "https://cal.example.com", "cal_x") for _ in range(2))
+    first, second = (Position(tmp_path, "https://cal.example.com", "cal_x") for _ in range(2))
     first.open()
     with pytest.raises(Taken, match="follows this server with this key already"):
         second.open()
@@ -270,7 +270,7 @@ def test_two_listeners_with_one_key_would_mix_their_places(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "no json", '{"cursor": 1}'])
 def test_a_place_that_cannot_be_read_is_a_first_start(tmp_path: Path, text: str) -> None:
-    place = Place(tmp_path, "https://cal.example.com", "cal_x")
+    place = Position(tmp_path, "https://cal.example.com", "cal_x")
     place.file.write_text(text)
     place.open()
     place.close()
@@ -278,7 +278,7 @@ def test_a_place_that_cannot_be_read_is_a_first_start(tmp_path: Path, text: str)
 
 
 def test_a_place_is_for_its_owner_alone(tmp_path: Path) -> None:
-    place = Place(tmp_path / "listen", "https://cal.example.com", "cal_x")
+    place = Position(tmp_path / "listen", "https://cal.example.com", "cal_x")
     place.open()
     place.move("1-aaaaaaaa")
     place.close()
