@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from calapp.accounts.guards import READ, api_host
+from calapp.accounts.guards import READ, current_host
 from calapp.rest.routes import Api
 from calapp.rest.schemas import ResponseSchema
 
@@ -24,5 +24,5 @@ class Me(ResponseSchema):
 @blueprint.operation("GET", "/v2/me", access=READ, response=Me)
 def me() -> Me:
     """Show whose key this is."""
-    host = api_host()
+    host = current_host()
     return Me(id=host.id, username=host.username, email=host.email, name=host.name, time_zone=host.time_zone)

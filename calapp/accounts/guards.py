@@ -1,4 +1,4 @@
-"""The key that an API request carries, its host, and what it may do."""
+"""Who is asking: the host who is signed in, or whose API key the request carries, and what it may do."""
 
 import logging
 from contextlib import suppress
@@ -17,6 +17,8 @@ from calapp.db import db, transaction
 from calapp.errors import Busy, NotAllowed, SignedOut
 from calapp.rest.routes import Access, bearer_token
 
+log = logging.getLogger(__name__)
+
 MISSING = "Please send an API key: Authorization: Bearer cal_…"
 UNKNOWN = "This API key is not known here, or was revoked. Keys are made on the integrations page."
 NOTED_EVERY = timedelta(minutes=1)  # so that a client in a hurry costs no writes
@@ -26,14 +28,6 @@ def api_key() -> ApiKey | None:
     """Return the key of this request, on a route whose access was checked; None where none is needed."""
     found: ApiKey | None = g.get("api_key")
     return found
-
-
-def api_host() -> User:
-    """Return the host whose key this is; raise SignedOut without one."""
-    key = api_key()
-    if key is None:
-        raise SignedOut(MISSING)
-    return db.session().get_one(User, key.user_id)
 
 
 def api_user_id() -> int | None:
@@ -68,6 +62,7 @@ def _identify() -> None:
 
 
 def _identify_if_sent() -> None:
+    g.api_key = None
     if request.headers.get("Authorization"):
         _identify()
 
@@ -78,7 +73,6 @@ OPEN = Access(_identify_if_sent, key_needed=False, words="no key")
 
 
 login_manager = LoginManager()
-log = logging.getLogger(__name__)
 
 
 def prepare_sign_in(app: Flask) -> None:
@@ -87,7 +81,7 @@ def prepare_sign_in(app: Flask) -> None:
     app.after_request(_note_seen)
 
 
-@login_manager.user_loader
+@login_manager.user_loader  # type: ignore[untyped-decorator]  # Flask-Login has no types
 def _load(login_id: str) -> User | None:
     found = sessions.find(db.session(), login_id)
     if found is None:
@@ -110,13 +104,17 @@ def _note_seen(response: Response) -> Response:
     return response
 
 
-@login_manager.unauthorized_handler
+@login_manager.unauthorized_handler  # type: ignore[untyped-decorator]
 def _refuse() -> None:
     raise SignedOut
 
 
 def current_host() -> User:
-    """Return the user who is signed in; raise SignedOut."""
+    """Return whose session this is, or on a route of the API whose key; raise SignedOut without one."""
+    if "api_key" in g:  # the API has looked for a key, and no session counts there
+        if g.api_key is None:
+            raise SignedOut(MISSING)
+        return db.session().get_one(User, g.api_key.user_id)
     if not current_user.is_authenticated:
         raise SignedOut
     user: User = current_user._get_current_object()  # noqa: SLF001 (the proxy offers nothing else)

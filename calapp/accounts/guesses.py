@@ -167,7 +167,7 @@ def remember_browser(response: Response, user: User) -> None:
 
 def _kept() -> list[tuple[int, str, str]]:
     try:
-        return list(_signer().loads(request.cookies.get(COOKIE, "")))
+        return [(who, nonce, mark) for who, nonce, mark in _signer().loads(request.cookies.get(COOKIE, ""))]
     except BadSignature:
         return []
 

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from calapp.accounts.guards import OPEN, READ, WRITE, api_host, api_user_id, has_scope
+from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
 from calapp.bookings import lists, service, times
 from calapp.bookings.models import Booking
@@ -127,7 +127,7 @@ def create(body: BookingBody) -> BookingAnswer:
 def index(query: BookingsQuery) -> Page:
     """List your bookings, by their start."""
     wanted = query.wanted()
-    found, total = lists.matching(db.session(), api_host().id, wanted)
+    found, total = lists.matching(db.session(), current_host().id, wanted)
     info = page_info(Paging(take=wanted.take, skip=wanted.skip), total=total, returned=len(found))
     following = str(wanted.skip + len(found)) if info.has_next_page else None
     page = BookingsPage(**info.model_dump(), has_more=info.has_next_page, next_cursor=following)
@@ -235,7 +235,7 @@ def booking_at(uid: str) -> Booking:
 def own_booking(uid: str) -> Booking:
     """Return the booking of the key's host with this uid; raise NotFound for any other."""
     booking = booking_at(uid)
-    if booking.host_id != api_host().id:
+    if booking.host_id != current_host().id:
         raise NotFound
     return booking
 

@@ -1,6 +1,6 @@
 """The API of what was sent and what happened: the log, resend, replay, and the feed of events."""
 
-from calapp.accounts.guards import READ, WRITE, api_host, api_key
+from calapp.accounts.guards import READ, WRITE, api_key, current_host
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import feed, log, resend, schemas
 from calapp.deliveries.feed import FeedPage
@@ -8,8 +8,8 @@ from calapp.deliveries.models import State
 from calapp.deliveries.resend import Window
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
-from calapp.webhooks.api import own_webhook
 from calapp.webhooks.models import Settling, Webhook
+from calapp.webhooks.service import own_webhook
 
 blueprint = Api("deliveries_api", tag="Deliveries and events")
 
@@ -39,7 +39,7 @@ def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
 def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
     """Show a delivery with its body and every try."""
     session = db.session()
-    found = resend.find_of_host(session, api_host().id, delivery_id)
+    found = resend.find_of_host(session, current_host().id, delivery_id)
     return schemas.DeliveryWithAttempts(
         **schemas.delivery_fields(log.row_of(session, found.id), found.webhook, database_now(session)),
         subscriber_url=found.webhook.subscriber_url,
@@ -64,7 +64,7 @@ def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Del
     template was changed since, `template` says which one the body is rendered with.
     """
     with transaction() as session:
-        found = resend.find_of_host(session, api_host().id, delivery_id)
+        found = resend.find_of_host(session, current_host().id, delivery_id)
         again = resend.resend(session, found, body.template)
         row = log.row_of(session, again.id)
         return schemas.Delivery(**schemas.delivery_fields(row, again.webhook, database_now(session)))
@@ -185,7 +185,7 @@ def events(query: schemas.EventQuery) -> Page:
     is skipped or comes twice. Events are kept for 30 days unless the server's RETENTION_DAYS says otherwise;
     a cursor from before that is 410 `cursor_expired`, and `details.oldest` is one to go on from.
     """
-    host_id = api_host().id
+    host_id = current_host().id
     found = feed.page(db.session(), host_id, query.after, query.take)
     if query.wait and not found.events:
         found = _when_there_is_news(host_id, found, query)

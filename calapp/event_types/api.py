@@ -1,9 +1,8 @@
 """The API of event types."""
 
-from calapp.accounts.guards import READ, WRITE, api_host
+from calapp.accounts.guards import READ, WRITE, current_host
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.errors import NotFound
 from calapp.event_types import service
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import (
@@ -13,6 +12,7 @@ from calapp.event_types.schemas import (
     EventTypePatch,
     shown,
 )
+from calapp.event_types.service import own_event_type
 from calapp.rest.routes import Api
 
 blueprint = Api("event_types_api", tag="Event types")
@@ -23,7 +23,7 @@ ONE = "/v2/event-types/<int:event_type_id>"
 @blueprint.operation("GET", "/v2/event-types", access=READ, response=list[EventTypeAnswer])
 def index() -> list[EventTypeAnswer]:
     """List your event types in their order, hidden ones included."""
-    return [_shown(one) for one in service.of_user(db.session(), api_host().id)]
+    return [_shown(one) for one in service.of_user(db.session(), current_host().id)]
 
 
 @blueprint.operation(
@@ -38,21 +38,21 @@ def index() -> list[EventTypeAnswer]:
 def create(body: EventTypeBody) -> EventTypeAnswer:
     """Make an event type; its slug must be unique (409)."""
     with transaction() as session:
-        made = service.create(session, api_host().id, body)
+        made = service.create(session, current_host().id, body)
     return _shown(made)
 
 
 @blueprint.operation("GET", ONE, access=READ, response=EventTypeAnswer)
 def show(event_type_id: int) -> EventTypeAnswer:
     """Show an event type."""
-    return _shown(own(event_type_id))
+    return _shown(own_event_type(event_type_id))
 
 
 @blueprint.operation("PATCH", ONE, access=WRITE, response=EventTypeAnswer, body=EventTypePatch, errors=(409,))
 def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
     """Change an event type; what is left out stays, and so do bookings."""
     with transaction() as session:
-        event_type = own(event_type_id)
+        event_type = own_event_type(event_type_id)
         service.update(session, event_type, body)
     return _shown(event_type)
 
@@ -61,17 +61,9 @@ def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
 def delete(event_type_id: int) -> EventTypeGone:
     """Delete an event type; its bookings and their events stay."""
     with transaction():
-        gone = own(event_type_id)
+        gone = own_event_type(event_type_id)
         service.delete(gone)
         return EventTypeGone(id=gone.id, title=gone.title, slug=gone.slug, length=gone.length)
-
-
-def own(event_type_id: int) -> EventType:
-    """Return the event type of the key's host with this id; raise NotFound for any other."""
-    event_type = service.find_own(db.session(), api_host().id, event_type_id)
-    if event_type is None:
-        raise NotFound
-    return event_type
 
 
 def _shown(event_type: EventType) -> EventTypeAnswer:

@@ -61,10 +61,12 @@ def visible(session: Session, user_id: int) -> list[EventType]:
     return [event_type for event_type in of_user(session, user_id) if not event_type.hidden]
 
 
-def find_own(session: Session, user_id: int, event_type_id: int) -> EventType | None:
-    """Return a host's own event type."""
-    found = session.get(EventType, event_type_id)
-    return found if found and found.user_id == user_id and found.deleted_at is None else None
+def own_event_type(event_type_id: int) -> EventType:
+    """Return the event type of the host who asks, by session or key; raise NotFound for any other."""
+    found = db.session().get(EventType, event_type_id)
+    if found is None or found.user_id != current_host().id or found.deleted_at is not None:
+        raise NotFound
+    return found
 
 
 def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
@@ -117,11 +119,3 @@ def move(session: Session, event_type: EventType, *, up: bool) -> None:
         row[at], row[to] = row[to], row[at]
     for position, one in enumerate(row):
         one.position = position
-
-
-def own_event_type(event_type_id: int) -> EventType:
-    """Return the signed-in host's event type with this id; raise NotFound for any other."""
-    event_type = find_own(db.session(), current_host().id, event_type_id)
-    if event_type is None:
-        raise NotFound
-    return event_type

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from calapp.accounts.guards import WRITE, api_host
+from calapp.accounts.guards import WRITE, current_host
 from calapp.config import settings
 from calapp.db import db
 from calapp.integrations.ping import ping as send_ping
@@ -12,7 +12,7 @@ from calapp.integrations.samples import sample_envelope
 from calapp.integrations.webhook_form import box_of, target_of
 from calapp.rest.routes import Api
 from calapp.rest.schemas import ResponseSchema
-from calapp.webhooks.api import own_webhook
+from calapp.webhooks.service import own_webhook
 
 blueprint = Api("integrations_api", tag="Webhooks")
 
@@ -31,7 +31,7 @@ def ping(webhook_id: str) -> Pinged:
     """Send a sample booking to a webhook, signed, and wait for its answer."""
     webhook = own_webhook(webhook_id)
     target = target_of(box_of(webhook).wanted(), webhook)
-    envelope = sample_envelope(api_host(), settings().base_url)
+    envelope = sample_envelope(current_host(), settings().base_url)
     db.session().rollback()  # nothing may stay open while the network is awaited
     result = send_ping(target, envelope)
     return Pinged(

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from calapp.accounts.guards import READ, WRITE, api_host, api_key, has_scope
+from calapp.accounts.guards import READ, WRITE, api_key, current_host, has_scope
 from calapp.accounts.models import Scope
 from calapp.addresses import AddressGuard
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.errors import Invalid, NotFound
-from calapp.event_types.service import find_own as find_own_event_type
+from calapp.errors import Invalid
+from calapp.event_types.service import own_event_type
 from calapp.rest.routes import Api, Page
 from calapp.rest.schemas import PageInfo, Paging, page_info
 from calapp.urls import same_origin, trimmed
@@ -23,6 +23,7 @@ from calapp.webhooks.schemas import (
     saved,
     shown,
 )
+from calapp.webhooks.service import own_webhook
 
 blueprint = Api("webhooks_api", tag="Webhooks")
 of_event_type = Api("event_type_webhooks_api", tag="Webhooks of an event type")
@@ -89,7 +90,7 @@ def index_of_event_type(event_type_id: int, query: Paging) -> Page:
 )
 def create_for_event_type(event_type_id: int, body: WebhookBody) -> WebhookAnswer:
     """Make a webhook that is told about one event type."""
-    return _create(body, own_event_type_id(event_type_id))
+    return _create(body, own_event_type(event_type_id).id)
 
 
 @of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, response=WebhookAnswer)
@@ -117,30 +118,15 @@ def delete_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     return _delete(webhook_id, own_scope(event_type_id))
 
 
-def own_event_type_id(event_type_id: int) -> int:
-    """Return the id when it is an event type of the key's host; raise NotFound."""
-    if find_own_event_type(db.session(), api_host().id, event_type_id) is None:
-        raise NotFound
-    return event_type_id
-
-
 def own_scope(event_type_id: int) -> int:
     """Return the id when the key's host has or had webhooks or an event type there; raise NotFound."""
-    if service.count(db.session(), api_host().id, event_type_id):
+    if service.count(db.session(), current_host().id, event_type_id):
         return event_type_id  # whether or not the event type was deleted since
-    return own_event_type_id(event_type_id)
-
-
-def own_webhook(uid: str, event_type_id: int | None = None) -> Webhook:
-    """Return the webhook of the key's host with this UUID, of one event type or any; raise NotFound."""
-    webhook = service.find_own(db.session(), api_host().id, uid)
-    if webhook is None or event_type_id not in {None, webhook.event_type_id}:
-        raise NotFound
-    return webhook
+    return own_event_type(event_type_id).id
 
 
 def _page(query: Paging, event_type_id: int | None) -> Page:
-    session, host = db.session(), api_host()
+    session, host = db.session(), current_host()
     total = service.count(session, host.id, event_type_id)
     found = service.page(session, host.id, event_type_id, take=query.take, skip=query.skip)
     return Page([_shown(one) for one in found], page_info(query, total=total, returned=len(found)))
@@ -150,7 +136,7 @@ def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
     wanted = _checked(body.wanted(event_type_id))
     with transaction() as session:
         key = api_key()
-        made = service.create(session, api_host().id, wanted, api_key_id=key.id if key else None)
+        made = service.create(session, current_host().id, wanted, api_key_id=key.id if key else None)
     return _shown(made, wanted.warning)
 
 

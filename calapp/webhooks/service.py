@@ -98,10 +98,19 @@ def _listed(user_id: int, event_type_id: int | None) -> tuple[ColumnElement[bool
     )
 
 
-def find_own(session: Session, user_id: int, uid: str) -> Webhook | None:
-    """Return a host's own webhook by the id that the API knows it by."""
-    webhook = session.scalar(select(Webhook).where(Webhook.uid == uid, Webhook.user_id == user_id))
-    return webhook if webhook and webhook.deleted_at is None else None
+def own_webhook(webhook_id: int | str, event_type_id: int | None = None) -> Webhook:
+    """Return the webhook with this id of the pages, or UUID of the API, of the host who asks.
+
+    Raises NotFound for a stranger's or a deleted one, and for one of another event type than is named.
+    """
+    known_by = Webhook.id if isinstance(webhook_id, int) else Webhook.uid
+    query = select(Webhook).where(known_by == webhook_id, Webhook.deleted_at.is_(None))
+    webhook: Webhook | None = db.session().scalar(query)
+    if webhook is None or webhook.user_id != current_host().id:
+        raise NotFound
+    if event_type_id not in {None, webhook.event_type_id}:
+        raise NotFound
+    return webhook
 
 
 def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: int | None = None) -> Webhook:
@@ -286,11 +295,3 @@ def _flush(session: Session) -> None:
         session.flush()
     except IntegrityError:
         raise Conflict(DUPLICATE, subscriber_url=DUPLICATE) from None
-
-
-def own_webhook(webhook_id: int) -> Webhook:
-    """Return the signed-in host's webhook with this id; raise NotFound for a stranger's or a deleted one."""
-    webhook = db.session().get(Webhook, webhook_id)
-    if webhook is None or webhook.user_id != current_host().id or webhook.deleted_at is not None:
-        raise NotFound
-    return webhook
