@@ -30,6 +30,8 @@ except BadSetting as error:
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 worker_class = "calapp.serving.PatientWorker"
+worker_connections = 800  # of the 1,024 files that most systems allow a process; the rest is for the database
+sendfile = False  # a file, too, is sent within the time that an answer has
 threads = WEB_THREADS  # a visitor never waits for a receiver, only for the database
 graceful_timeout = 10  # seconds to answer what is being asked
 loglevel = "warning"

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +12,6 @@ import psutil
 import pytest
 import requests
 
-from calapp import serving
-from calapp.serving import PatientSocket
 from tests.running import PATIENCE, ROOT, Running, environment, free_port, launch, running, shared, wait_until
 
 
@@ -113,36 +110,6 @@ def test_a_body_in_pieces_that_are_none_is_no_fault_of_ours(calapp: Running) -> 
     with socket.create_connection((host[0], int(host[1])), timeout=PATIENCE) as connection:
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
-
-
-@pytest.fixture
-def visitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PatientSocket, socket.socket]]:
-    """The two ends of a connection: ours, which waits half a second in all, and the visitor's."""
-    monkeypatch.setattr(serving, "IDLE", 0.2)
-    monkeypatch.setattr(serving, "WHOLE", 0.5)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        yield PatientSocket(ours), theirs
-
-
-def test_a_request_that_stalls_ends(visitor: tuple[PatientSocket, socket.socket]) -> None:
-    ours, theirs = visitor
-    ours.begin()
-    theirs.sendall(b"POST / HT")
-    assert [ours.recv(100), ours.recv(100)] == [b"POST / HT", b""]
-
-
-def test_a_request_that_drips_ends(visitor: tuple[PatientSocket, socket.socket]) -> None:
-    ours, theirs = visitor
-    ours.begin()
-    begun, got = time.monotonic(), b"x"
-    while got:
-        theirs.sendall(b"x")
-        time.sleep(0.05)
-        got = ours.recv(1)
-        assert time.monotonic() - begun < 5
-    ours.begin()  # the next request has its own time
-    assert ours.recv(1) == b"x"
 
 
 def test_what_dies_is_started_again(calapp: Running) -> None:
