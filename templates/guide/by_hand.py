@@ -2,11 +2,11 @@ import base64
 import hmac
 import time
 
-TOLERANCE = 300  # seconds; an older request may be a recorded one
+TOLERANCE = 300  # seconds; an older request may be a replay
 
 
 def is_signed(secret, headers, body):
-    """Return whether webhook-signature is right; header names in lower case, the body as bytes."""
+    """Return whether webhook-signature is valid; header names are lower case, the body is bytes."""
     stamp = headers.get("webhook-timestamp", "")
     if not stamp.isdecimal() or abs(time.time() - float(stamp)) > TOLERANCE:
         return False
@@ -24,6 +24,6 @@ def key_of(secret):
 
 
 def is_signed_as_by_cal_com(secret, headers, body):
-    """Return whether X-Cal-Signature-256 is right: the hex HMAC of the body, the secret as it is written."""
+    """Return whether X-Cal-Signature-256 is valid: the hex HMAC of the body with the secret as it is."""
     expected = hmac.digest(secret.encode(), body, "sha256").hex()
     return hmac.compare_digest(headers.get("x-cal-signature-256", "").encode(), expected.encode())

@@ -8,22 +8,22 @@ CREATE TABLE IF NOT EXISTS meeting (
 
 
 def handle(database: sqlite3.Connection, event: dict) -> bool:
-    """Do the work of an event once, whenever and however often it comes; say whether it was news."""
+    """Do the work of an event once, whenever and however often it arrives; return whether it was new."""
     payload = event["payload"]
-    with database:  # one transaction: the note that we have seen it and the work stand or fall together
+    with database:  # one transaction: the note that we have seen it and the work succeed or fail together
         noted = database.execute("INSERT OR IGNORE INTO seen_event VALUES (?)", (event["id"],))
         if not noted.rowcount:
-            return False  # a double
+            return False  # a duplicate
         changed = database.execute(
             """INSERT INTO meeting VALUES (?, ?, ?, ?, ?) ON CONFLICT (first_uid) DO UPDATE SET
                sequence = excluded.sequence, trigger = excluded.trigger, starts_at = excluded.starts_at
                WHERE excluded.sequence > meeting.sequence""",
             (
-                payload["originalUid"],  # the same however often the meeting moves
+                payload["originalUid"],  # stays the same when the meeting is rescheduled
                 payload["sequence"],
                 event["triggerEvent"],
                 payload["startTime"],
                 payload["metadata"].get("user_id"),
             ),
         )
-    return bool(changed.rowcount)  # not when a later event of this booking came before it
+    return bool(changed.rowcount)  # False if a later event of this booking arrived first

@@ -1,4 +1,4 @@
-// A receiver without packages: CALAPP_SECRET=whsec_… PORT=4000 node receiver.mjs
+// A receiver without any packages: CALAPP_SECRET=whsec_… PORT=4000 node receiver.mjs
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -18,7 +18,7 @@ function isSigned(headers, body) {
   return (headers["webhook-signature"] ?? "").split(" ").some((one) => same(one, expected));
 }
 
-// Where only X-Cal-Signature-256 is looked at: the hex HMAC of the body, the secret as it is written.
+// To check only X-Cal-Signature-256: the hex HMAC of the body with the secret as it is.
 export function isSignedAsByCalCom(headers, body) {
   return same(headers["x-cal-signature-256"] ?? "", createHmac("sha256", secret).update(body).digest("hex"));
 }
@@ -26,7 +26,7 @@ export function isSignedAsByCalCom(headers, body) {
 createServer(async (request, response) => {
   const parts = [];
   for await (const part of request) parts.push(part);
-  const body = Buffer.concat(parts); // the bytes as they came
+  const body = Buffer.concat(parts); // the raw bytes
   if (!isSigned(request.headers, body)) return response.writeHead(400).end("The signature is wrong.\n");
   const event = JSON.parse(body);
   console.log(event.triggerEvent, event.payload.metadata.user_id);

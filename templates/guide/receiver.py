@@ -11,7 +11,7 @@ webhook = Webhook(os.environ["CALAPP_SECRET"])
 
 @app.post("/hook")
 def receive():
-    body = request.get_data()  # the bytes as they came; JSON that was parsed and written again is other bytes
+    body = request.get_data()  # the raw bytes; JSON that was parsed and serialized again has different bytes
     try:
         event = webhook.verify(body, dict(request.headers))
     except (WebhookVerificationError, ValueError):

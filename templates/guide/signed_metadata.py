@@ -5,12 +5,12 @@ KEY = b"a long random key that only your own servers know"
 
 
 def booking_link(page, user_id):
-    """Return the link for a customer: nobody can change the id in it without being noticed."""
+    """Return the link for a customer: changes to the ID in it are detected."""
     return f"{page}?{urlencode({'metadata[user]': f'{user_id}.{_signature(user_id)}'})}"
 
 
 def user_of(event):
-    """Return the user id that your own server has put into the link, or None when somebody else wrote it."""
+    """Return the user ID that your server put into the link, or None if it is not signed by your server."""
     user_id, _, signature = event["payload"]["metadata"].get("user", "").rpartition(".")
     return user_id if hmac.compare_digest(signature.encode(), _signature(user_id).encode()) else None
 

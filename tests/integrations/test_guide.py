@@ -76,14 +76,14 @@ def test_the_guide_tells_this_servers_schedule(app: Flask, rick: User, settings:
     with app.test_request_context():
         text = guide_text(rick, chosen, AT, own=True)
     assert "| 3 | 1 minute | 1 minute 7 seconds |" in text
-    assert "Answer within 2.5 seconds" in text
+    assert "Respond within 2.5 seconds" in text
     assert "30 minutes |" not in text
 
 
 def test_a_server_without_retries_says_so(app: Flask, rick: User, settings: Settings) -> None:
     with app.test_request_context():
         text = guide_text(rick, replace(settings, webhook_retry_schedule=()), AT, own=True)
-    assert "There are no further attempts here" in text
+    assert "There are no retries on this server" in text
 
 
 @pytest.mark.parametrize(
