@@ -27,7 +27,7 @@ from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.mail import Letter, Mail, written
-from calapp.privacy.export import export
+from calapp.privacy.service import export
 from calapp.text import clean, line
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
 from tests.conftest import signed_in

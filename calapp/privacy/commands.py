@@ -1,4 +1,4 @@
-"""The commands `flask encrypt-secrets`, `flask rotate-secret-key` and `flask forget-secrets`."""
+"""The commands about keys (encrypt, rotate, forget) and about people (erase-visitor, export-user)."""
 
 import os
 import re
@@ -20,13 +20,12 @@ from calapp.db import db, transaction
 from calapp.encryption import keyring
 from calapp.errors import KeyDoesNotFit
 from calapp.privacy import sealed, service
-from calapp.privacy.export import count, export
 from calapp.privacy.sealed import sweep_pages
 
 STEP = 50  # rows of one transaction, so that nobody waits long for it
 PATIENCE = 30.0  # seconds for rows that others hold
 BUSY = (
-    "The file still has freed pages in which the former values stood, since others use it just now; run "
+    "The file still has freed pages that held the previous values, since others use it; run "
     "flask encrypt-secrets --sweep when the other processes are stopped."
 )
 P = ParamSpec("P")
@@ -57,7 +56,7 @@ def encrypt_all() -> int:
                     with transaction() as session:
                         changed += sealed.encrypt(session, model, ids[at : at + STEP])
             if time.monotonic() > until:
-                raise click.ClickException("Others hold some rows just now; please run the command again.")
+                raise click.ClickException("Others hold some rows; please run the command again.")
     except KeyDoesNotFit:
         raise click.ClickException(sealed.WRONG_KEY) from None
     return changed
@@ -119,7 +118,7 @@ def forget_secrets(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by na
 
 
 STILL_BUSY = (
-    "The rows are erased. The file still has freed pages in which they stood, since others use it just now; "
+    "The rows are erased. The file still has freed pages that held them, since others use it; "
     "run the command again when the other processes are stopped."
 )
 
@@ -133,7 +132,7 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
     """Erase a visitor or guest from bookings, events, deliveries, attempts and emails."""
     email = email.strip()
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
-        raise click.BadParameter("Please give the visitor's e-mail address.")
+        raise click.BadParameter("Please give the visitor's email address.")
     with transaction() as session:
         counts = service.erase_visitor(session, email)
         hosts = service.is_host(session, email)
@@ -169,7 +168,9 @@ def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (
     if user is None:
         sys.exit(f"There is no user {name}.")
     if dry_run:
-        listed = ", ".join(f"{table} {number}" for table, number in count(session, user).items())
+        listed = ", ".join(
+            f"{table} {number}" for table, number in service.count_exported(session, user).items()
+        )
         click.echo(f"Would write of {user.username}: {listed}.")
         return
-    to.writelines(export(session, user))
+    to.writelines(service.export(session, user))

@@ -1,4 +1,4 @@
-"""Sweeping what former values leave behind in the database's files."""
+"""The encrypted columns: whether their keys are known, encrypting them again, clearing what no key opens."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +18,9 @@ from calapp.webhooks.models import Webhook
 
 
 def sweep_pages() -> bool:
-    """Have the database let go of the pages in which former values still stand; return whether it did.
+    """Have the database free the pages that still hold previous values; return whether it did.
 
-    On SQLite others that use the file just now prevent it.
+    On SQLite others that use the file prevent it.
     """
     if not is_sqlite(db.session()):
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -77,12 +77,12 @@ def _key_names(session: Session) -> set[str]:
 
 
 def stale(session: Session) -> dict[Any, list[int]]:
-    """Return by table the ids of the rows in which something is plain, or encrypted with a former key."""
+    """Return by table the ids of the rows in which something is plain, or encrypted with a previous key."""
     return {model: [row.id for row in _rows(session, model) if _renewed(model, row)] for model in TEXTS}
 
 
 def _rows(session: Session, model: Any, ids: Sequence[int] | None = None) -> Iterable[Any]:
-    """Read rows as they are stored; those with these ids are locked, but for what others hold just now."""
+    """Read rows as they are stored; those with these ids are locked, but for what others hold."""
     columns = [getattr(model, name) for name in (*TEXTS[model], *LISTS[model])]
     query = select(model.id, *columns)
     if ids is not None:
@@ -94,12 +94,17 @@ def _rows(session: Session, model: Any, ids: Sequence[int] | None = None) -> Ite
 def encrypt(session: Session, model: Any, ids: Sequence[int]) -> int:
     """Encrypt rows with the current key; return how many changed; raise KeyDoesNotFit.
 
-    Rows that others hold just now are left out: whoever asks for them again gets them then.
+    Rows that others hold are left out: whoever asks for them again gets them then.
     """
     changed = 0
     for row in _rows(session, model, ids):
         if values := _renewed(model, row):
-            _set(session, model, row.id, values)
+            if hasattr(model, "updated_at"):
+                values["updated_at"] = model.updated_at  # the host has changed nothing
+            session.execute(
+                update(model).where(model.id == row.id).values(values),
+                execution_options={"synchronize_session": False},
+            )
             changed += 1
     return changed
 
@@ -131,22 +136,17 @@ def _may_be_plain(model: Any, header: str) -> bool:
     return model is InspectorRequest and header.lower() in PLAIN
 
 
-def _set(session: Session, model: Any, number: int, values: dict[str, Any]) -> None:
-    """Change stored values, and nothing that tells when the host changed the row."""
-    if hasattr(model, "updated_at"):
-        values = {**values, "updated_at": model.updated_at}
-    session.execute(
-        update(model).where(model.id == number).values(values),
-        execution_options={"synchronize_session": False},
-    )
-
-
 def forget_unreadable(session: Session) -> list[str]:
     """Clear what no key opens; return a line for each webhook and feed that lost something.
 
     The owner of a webhook is told on the integrations page. A feed goes on, by its hash.
     """
-    lines = [*_forget_of_webhooks(session), *_forget_feeds(session)]
+    lines = list(_forget_of_webhooks(session))
+    for user in session.scalars(select(User).order_by(User.id)):
+        if not _opens(user.sealed_calendar_token):
+            user.sealed_calendar_token = f"{FORGOTTEN}{user.id}"
+            name = user.username
+            lines.append(f"Calendar feed of {name}: still served, but its address can no longer be shown")
     for request in session.scalars(select(InspectorRequest)):
         if not all(_opens(value) for _, value in request.sealed_headers):
             request.sealed_headers = [pair for pair in request.sealed_headers if _opens(pair[1])]
@@ -157,7 +157,9 @@ def forget_unreadable(session: Session) -> list[str]:
 def _forget_of_webhooks(session: Session) -> Iterator[str]:
     query = select(Webhook, User.username).join(User, User.id == Webhook.user_id).order_by(Webhook.id)
     for webhook, username in session.execute(query).all():
-        lost = _lost(webhook)
+        secrets = (("secret", webhook.sealed_secret), ("previous secret", webhook.sealed_old_secret))
+        lost = [word for word, stored in secrets if stored and not _opens(stored)]
+        lost += [f"header {name}" for name, value in webhook.sealed_headers if not _opens(value)]
         if not lost:
             continue
         webhook.sealed_secret = _kept(webhook.sealed_secret)
@@ -179,22 +181,8 @@ def _forget_of_webhooks(session: Session) -> Iterator[str]:
         yield f"Webhook {webhook.id} of {username}, {webhook.subscriber_url}: {words}"
 
 
-def _lost(webhook: Webhook) -> list[str]:
-    """Name what cannot be read of a webhook."""
-    secrets = (("secret", webhook.sealed_secret), ("former secret", webhook.sealed_old_secret))
-    lost = [word for word, stored in secrets if stored and not _opens(stored)]
-    return lost + [f"header {name}" for name, value in webhook.sealed_headers if not _opens(value)]
-
-
 def _kept(stored: str | None) -> str | None:
     return stored if stored is not None and _opens(stored) else None
-
-
-def _forget_feeds(session: Session) -> Iterator[str]:
-    for user in session.scalars(select(User).order_by(User.id)):
-        if not _opens(user.sealed_calendar_token):
-            user.sealed_calendar_token = f"{FORGOTTEN}{user.id}"
-            yield f"Calendar feed of {user.username}: still served, but its address can no longer be shown"
 
 
 def _opens(stored: str) -> bool:

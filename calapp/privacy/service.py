@@ -1,23 +1,28 @@
-"""Finding an address in what people wrote, and taking it out."""
+"""A person's data: erased for a visitor, forgotten with age, exported for a host."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from calapp.accounts.models import User
+from calapp.accounts.models import ApiKey, User, UserSession
+from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.models import Attendee, Booking, VisitorAct
 from calapp.bookings.service import searchable
 from calapp.config import settings
-from calapp.db import database_now
-from calapp.deliveries.models import Attempt, Delivery, Event, State
-from calapp.event_types.models import LocationKind
+from calapp.db import database_now, db
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
+from calapp.encryption import is_sealed
+from calapp.event_types.models import EventType, LocationKind
 from calapp.integrations.models import InspectorRequest
 from calapp.mail import Mail
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.schemas import HIDDEN
 
 Pattern = re.Pattern[str]
 
@@ -37,7 +42,7 @@ def mentions(values: Any, address: Pattern) -> bool:
 
 
 def redacted(value: Any, address: Pattern, instead: str) -> Any:
-    """Return a text, or a list or dict of texts, with `instead` where the address stood."""
+    """Return a text, or a list or dict of texts, with `instead` in place of the address."""
     if isinstance(value, str):
         return address.sub(instead, value)
     if isinstance(value, list):
@@ -177,7 +182,7 @@ def _redact(booking: Booking, email: str) -> None:
 
 
 def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
-    """Erase what was told about bookings: bodies, answers of receivers, mails."""
+    """Erase what was sent about bookings: bodies, responses of receivers, emails."""
     uids = [booking.uid for booking in bookings]
     chains = {booking.chain for booking in bookings}
     _changed(session, update(VisitorAct).where(VisitorAct.chain.in_(chains)).values(address_key=None))
@@ -186,12 +191,19 @@ def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     words = [*uids, *(event.uid for event in events)]
     counts = _erase_events(session, [event.id for event in events])
     counts["mails"] = _changed(session, delete(Mail).where(Mail.about.in_(uids)))
-    counts["inspector requests"] = _forget_requests(session, hosts, words)
+    words = [word.casefold() for word in words]
+    found = []
+    for one in session.scalars(select(InspectorRequest).where(InspectorRequest.user_id.in_(hosts))):
+        text = f"{one.body}\n{one.headers}".casefold()
+        if any(word in text for word in words):
+            found.append(one.id)
+    removed = delete(InspectorRequest).where(InspectorRequest.id.in_(found))
+    counts["inspector requests"] = _changed(session, removed)
     return counts
 
 
 def _erase_events(session: Session, events: Collection[int]) -> Counts:
-    """Erase the bodies of events and what came of them; let go of what was still to be sent."""
+    """Erase the bodies of events and their attempts; discard what was still to be sent."""
     deliveries = session.scalars(select(Delivery.id).where(Delivery.event_id.in_(events))).all()
     mine = Delivery.id.in_(deliveries)
     _changed(session, update(Event).where(Event.id.in_(events)).values(body=None, search=""))
@@ -212,20 +224,8 @@ def _erase_attempts(session: Session, which: ColumnElement[bool]) -> int:
     return _changed(session, update(Attempt).where(which).values(response_headers="", response_body=""))
 
 
-def _forget_requests(session: Session, hosts: Collection[int], words: Collection[str]) -> int:
-    """Remove what the inspectors of hosts got that has one of these words in its body or headers."""
-    found = session.scalars(select(InspectorRequest).where(InspectorRequest.user_id.in_(hosts)))
-    told = [one.id for one in found if _has_one(f"{one.body}\n{one.headers}", words)]
-    return _changed(session, delete(InspectorRequest).where(InspectorRequest.id.in_(told)))
-
-
-def _has_one(text: str, words: Collection[str]) -> bool:
-    folded = text.casefold()
-    return any(word.casefold() in folded for word in words)
-
-
 def _erase_mentions(session: Session, email: str) -> Counts:
-    """Erase an address wherever else it stands: where another visitor or a receiver has named it."""
+    """Erase an address wherever else it is: where another visitor or a receiver has named it."""
     counts: Counts = Counter()
     for booking in session.scalars(
         select(Booking).where(Booking.id.in_(_naming(session, email, Booking, WORDS)))
@@ -236,8 +236,8 @@ def _erase_mentions(session: Session, email: str) -> Counts:
     told = _naming(session, email, Delivery, ("body", "reason"))
     events.update(session.scalars(select(Delivery.event_id).where(Delivery.id.in_(told))))
     counts += _erase_events(session, sorted(events))
-    tries = _naming(session, email, Attempt, ("response_headers", "response_body", "failure"))
-    counts["attempts"] += _erase_attempts(session, Attempt.id.in_(tries))
+    attempts = _naming(session, email, Attempt, ("response_headers", "response_body", "failure"))
+    counts["attempts"] += _erase_attempts(session, Attempt.id.in_(attempts))
     mails = _naming(session, email, Mail, ("recipient", "reply_to", "subject", "body", "calendar"))
     counts["mails"] += _changed(session, delete(Mail).where(Mail.id.in_(mails)))
     requests = _requests_naming(session, email)
@@ -271,3 +271,81 @@ def _requests_naming(session: Session, email: str) -> list[int]:
 def _changed(session: Session, statement: Any) -> int:
     result: Any = session.execute(statement, execution_options={"synchronize_session": False})
     return int(result.rowcount)
+
+
+# What lets somebody in is no data of the host's to take along.
+LEFT_OUT = {
+    "password_hash",
+    "session_token",
+    "token_hash",
+    "calendar_token",
+    "calendar_token_hash",
+    "key_hash",
+    "secret",
+    "old_secret",
+    "claim",
+    "attempt",
+    "address_key",
+    "email_key",
+}
+AT_ONCE = 500  # rows
+
+
+def export(session: Session, user: User) -> Iterator[str]:
+    """Yield the pieces of one JSON object: the name of each table, and its rows as objects."""
+    for number, (name, query) in enumerate(_tables(user.id)):
+        yield ("{" if number == 0 else ",") + f"\n{json.dumps(name)}: ["
+        for place, row in enumerate(session.scalars(query, execution_options={"yield_per": AT_ONCE})):
+            yield (",\n" if place else "\n") + json.dumps(_plain(row), ensure_ascii=False)
+        yield "\n]"
+    yield "\n}\n"
+
+
+def count_exported(session: Session, user: User) -> dict[str, int]:
+    """Return how many rows of each table an export has."""
+    return {
+        name: session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        for name, query in _tables(user.id)
+    }
+
+
+def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
+    webhooks = select(Webhook.id).where(Webhook.user_id == user_id)
+    bookings = select(Booking.id).where(Booking.host_id == user_id)
+    owned = (
+        EventType,
+        WeeklyHours,
+        DateOverride,
+        Webhook,
+        Event,
+        ApiKey,
+        UserSession,
+        Notice,
+        Mail,
+        InspectorRequest,
+    )
+    return [
+        ("user", select(User).where(User.id == user_id)),
+        *((table.__tablename__, select(table).where(table.user_id == user_id)) for table in owned),
+        ("booking", select(Booking).where(Booking.host_id == user_id)),
+        ("attendee", select(Attendee).where(Attendee.booking_id.in_(bookings))),
+        ("delivery", select(Delivery).where(Delivery.webhook_id.in_(webhooks))),
+        ("attempt", select(Attempt).where(Attempt.webhook_id.in_(webhooks))),
+        ("replay", select(Replay).where(Replay.webhook_id.in_(webhooks))),
+    ]
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    mapper = db.inspect(type(row))
+    shown: dict[str, Any] = {}
+    for column in mapper.columns:
+        value = getattr(row, mapper.get_property_by_column(column).key)
+        if column.name not in LEFT_OUT:
+            shown[column.name] = value.isoformat() if isinstance(value, date | datetime) else value
+    if isinstance(row, Webhook):
+        shown["headers"] = [[name, HIDDEN] for name in row.header_names]
+    if isinstance(row, InspectorRequest):
+        shown["headers"] = [
+            [name, HIDDEN if is_sealed(value) else value] for name, value in row.sealed_headers
+        ]
+    return shown

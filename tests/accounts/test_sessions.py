@@ -15,7 +15,7 @@ from calapp.accounts import sessions
 from calapp.accounts.models import User, UserSession
 from calapp.db import db, transaction
 from calapp.limits import SESSIONS_PER_HOST
-from calapp.privacy.export import export
+from calapp.privacy.service import export
 from tests.conftest import PASSWORD, signed_in
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
