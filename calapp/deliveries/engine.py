@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,40 +15,35 @@ from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
-from calapp.deliveries import store as recording
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
-from calapp.deliveries.policy import FAILURES_TO_ONE, About, Ready, Windows, about
+from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
 from calapp.deliveries.signing import signed_requests
-from calapp.deliveries.store import Claim, Due, Outcome, Sent, claim, fresh, judge, last_tries, ready
+from calapp.deliveries.store import Claim, Outcome, Sent, claim, fresh, judge, last_tries, ready
 from calapp.errors import Busy
 from calapp.shutdown import stop_requested
 
-BATCH = 100  # rows that one claim takes and one recording writes
-GATHER = 0.05  # seconds in which answers are gathered at most, and after which new work is looked for
+BATCH = 100  # rows that one claim takes and one transaction stores
+GATHER = 0.05  # seconds in which responses are gathered at most, and after which new work is looked for
 LOOK = 0.01  # seconds of gathering after which new work is looked for when that costs little
 FRESH = timedelta(seconds=1)  # longer than a transaction takes that lets something come due
-SHARE = 4  # times as long as recording and claiming took, answers are gathered
+SHARE = 4  # times as long as storing and claiming took, responses are gathered
 STEPS_AT_ONCE = 10  # of one webhook's release, before others have their turn
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
 AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
 UNKNOWN = Sent(0, manual=False, probe=False)
+ClaimNext = Callable[[Session, datetime], Claim | None]
 
 log = logging.getLogger(__name__)
 
 
 def deliver_due() -> None:
-    """Deliver everything that is due, then stop."""
-    engine = process_engine()
-    answers: list[WebhookResponse] = []
-    began = time.monotonic()
-    while engine.turn(answers) or engine.busy():
-        answers = engine.answers(patience(time.monotonic() - began))
-        began = time.monotonic()
+    """Deliver everything that is due, then stop: the RQ job."""
+    process_engine().deliver()
 
 
 def patience(worked: float) -> float:
-    """Return for how many seconds to gather answers after so many seconds of recording and claiming.
+    """Return for how many seconds to gather responses after so many seconds of storing and claiming.
 
     A retry that comes due meanwhile waits so long, and what is new when Valkey is away; else a wake tells of
     it. So new work is looked for often, but where the database is slow or much is out, no oftener than can be
@@ -96,73 +91,115 @@ def process_engine() -> "Engine":
 
 
 class Engine:
-    """What one worker process keeps between claims: the sender, the windows, and what is out."""
+    """What one worker process keeps between claims: limits, what is in flight and what came back."""
 
     def __init__(self, chosen: Settings) -> None:
         self.schedule = chosen.webhook_retry_schedule
         self.lease = timedelta(seconds=chosen.webhook_timeout + LEASE_MARGIN)
-        self.windows = Windows(slots=chosen.webhook_concurrency, most=chosen.webhook_concurrency_per_endpoint)
+        self.limits = ConcurrencyLimits(
+            slots=chosen.webhook_concurrency, most=chosen.webhook_concurrency_per_endpoint
+        )
         self.sender = Sender(
             slots=chosen.webhook_concurrency,
             timeout=chosen.webhook_timeout,
             guard=AddressGuard(chosen.webhook_allowed_networks),
         )
-        self.out: dict[int, Sent] = {}
-        self.gathered: list[WebhookResponse] = []  # what came since the last recording
-        self.unwritten: list[WebhookResponse] = []  # what could not be recorded yet
+        self.in_flight: dict[int, Sent] = {}  # until its response is stored
+        self.returned: list[WebhookResponse] = []  # came back and is not stored yet
+        self.database_away = False
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
         self.pressed: list[int] = []  # deliveries that were sent by hand, as the last look found them
         self.looked = 0.0
 
-    def busy(self) -> bool:
-        """Return whether anything is out, or answered and not yet written down."""
-        return self.sender.busy() or bool(self.gathered or self.unwritten)
+    def deliver(self) -> None:
+        """Deliver everything that is due: store what came back, claim what there is room for, send, wait."""
+        while True:
+            began = time.monotonic()
+            sent = self.sender.start(self.store_and_claim() if self.returned else self.claim())
+            if not (sent or self.busy()):
+                return
+            self.wait(patience(time.monotonic() - began))
 
-    def turn(self, answers: Sequence[WebhookResponse]) -> bool:
-        """Write down what came, claim what has room, and send it; return whether anything was sent."""
-        if not (answers or self.unwritten):
-            return self.sender.start(self.claim())
-        return self.sender.start(self.record(answers, more=True))
+    def busy(self) -> bool:
+        """Return whether anything is in flight, or came back and is not stored yet."""
+        return self.sender.busy() or bool(self.returned)
+
+    def wait(self, seconds: float = GATHER) -> None:
+        """Wait until a batch came back, the time is up, or all have come back that are likely to soon.
+
+        What has been out for long is not waited for: one receiver that hangs would slow all others down. What
+        a wake tells of goes out meanwhile: it does not wait until what came back is stored.
+        """
+        until = time.monotonic() + seconds
+        full = len(self.returned) + BATCH
+        came = False
+        while self.sender.busy() and len(self.returned) < full and (left := until - time.monotonic()) > 0:
+            for response in self.sender.answers(left):
+                self._note_response(response)
+                self.returned.append(response)
+                came = True
+            if self.sender.was_woken():
+                self.sender.start(self.claim())
+            if came and not self.sender.expects(GATHER):
+                break
 
     def claim(self) -> list[WebhookRequest]:
-        """Claim what is due and has room, and make it ready to send.
+        """Claim what is due and has room; return the requests to be sent.
 
         While something is out, a database that is away only means that there is nothing new.
         """
         if not self._room():
             return []
         try:
-            return self._claim()
+            return self._signed(self._look_and_claim())
         except AWAY:
             if self.busy():
                 return []
             raise
 
-    def _room(self) -> int:
-        return 0 if stop_requested() else min(self.windows.free(self.sender.in_flight()), BATCH)
+    def store(self) -> None:
+        """Store what came back; while the database is away, keep it for as long as its lease lasts."""
+        self._store(_claim_nothing)
 
-    def _claim(self) -> list[WebhookRequest]:
+    def store_and_claim(self) -> list[WebhookRequest]:
+        """Store what came back and claim what is next, in one transaction; return the requests to be sent."""
+        return self._signed(self._store(self._claim_in if self._room() else _claim_nothing))
+
+    def _room(self) -> int:
+        return 0 if stop_requested() else min(self.limits.free(self.sender.in_flight()), BATCH)
+
+    def _look_and_claim(self) -> Claim | None:
         """Look and claim; on SQLite with a plain read first, which does not hold its one writer up."""
         session = db.session()
-        quotas: dict[int, int] | None = None
         if is_sqlite(session):
             quotas = self._quotas(session, database_now(session))
             session.rollback()  # ends the read
             if not quotas and not self.pressed:
-                return []
+                return None
+            with transaction() as writing:
+                return self._claim_quotas(writing, quotas, database_now(writing))
         with transaction() as writing:
-            taken = self._take(writing, quotas, database_now(writing))
-        return self._made(taken)
+            return self._claim_in(writing, database_now(writing))
 
-    def _made(self, taken: Claim | None) -> list[WebhookRequest]:
-        return signed_requests(replace(taken, rows=self._note(taken))) if taken else []
+    def _claim_in(self, session: Session, at: datetime) -> Claim | None:
+        """Look and claim in a transaction that is open."""
+        quotas = self._quotas(session, at)
+        return self._claim_quotas(session, quotas, at) if quotas or self.pressed else None
+
+    def _claim_quotas(self, session: Session, quotas: Mapping[int, int], at: datetime) -> Claim:
+        """Claim so many of each webhook's deliveries; note of which endpoints there was nothing more."""
+        claimed = claim(session, quotas, self.lease, at, self.pressed)
+        self.pressed = []
+        for webhook_id in quotas.keys() - claimed.webhooks.keys():
+            self.known.pop(webhook_id, None)
+        return claimed
 
     def _quotas(self, session: Session, at: datetime) -> dict[int, int]:
-        """Say how many of which webhook's deliveries are to be claimed."""
+        """Return how many of each webhook's deliveries are to be claimed."""
         waiting = self._waiting(session, at)
-        if unknown := self.windows.unknown(waiting):
-            self.windows.learn(last_tries(session, unknown))
-        return self.windows.quotas(waiting, self.sender.in_flight(), self._room()) if waiting else {}
+        if unknown := self.limits.unknown(waiting):
+            self.limits.learn(last_tries(session, unknown))
+        return self.limits.quotas(waiting, self.sender.in_flight(), self._room()) if waiting else {}
 
     def _waiting(self, session: Session, at: datetime) -> list[Ready]:
         """Return the endpoints that have something due.
@@ -181,35 +218,27 @@ class Engine:
                 self.known.setdefault(one.webhook_id, one)
         return list(self.known.values())
 
-    def _take(self, session: Session, quotas: Mapping[int, int] | None, at: datetime) -> Claim | None:
-        """Claim so much (None: as a look says), and note of which endpoints there was nothing more."""
-        quotas = self._quotas(session, at) if quotas is None else quotas
-        if not quotas and not self.pressed:
-            return None
-        taken = claim(session, quotas, self.lease, at, self.pressed)
-        self.pressed = []
-        for webhook_id in quotas.keys() - taken.webhooks.keys():
-            self.known.pop(webhook_id, None)
-        return taken
+    def _signed(self, claimed: Claim | None) -> list[WebhookRequest]:
+        """Note what is in flight from now on; return its requests, signed.
 
-    def _note(self, taken: Claim) -> list[Due]:
-        """Note what is out from now on; return the rows to be sent.
-
-        What is out already is not sent again, though a clock that was moved has ended its lease: its answer
+        What is out already is not sent again, though a clock that was moved has ended its lease: its response
         counts under the new one.
         """
-        held = self._held() if any(row.id in self.out for row in taken.rows) else set()
+        if claimed is None:
+            return []
+        held: set[int] = set()
+        if any(row.id in self.in_flight for row in claimed.rows):
+            held = self.sender.held() | {response.request.delivery_id for response in self.returned}
         until = time.monotonic() + self.lease.total_seconds()
-        for row in taken.rows:
+        for row in claimed.rows:
             if row.id in held:
-                self.out[row.id] = self.out[row.id]._replace(renewed=taken.token, until=until)
+                self.in_flight[row.id] = self.in_flight[row.id]._replace(renewed=claimed.token, until=until)
                 continue
-            webhook, pressed = taken.webhooks[row.webhook_id], row.pressed_at is not None
-            probe = webhook.failures >= FAILURES_TO_ONE and not pressed
-            self.out[row.id] = Sent(
+            webhook, pressed = claimed.webhooks[row.webhook_id], row.pressed_at is not None
+            self.in_flight[row.id] = Sent(
                 row.attempts_on_schedule,
                 bool(row.manual) or pressed,
-                probe,
+                webhook.failures >= FAILURES_TO_ONE and not pressed,
                 row.event_uid,
                 row.trigger,
                 row.subject,
@@ -218,129 +247,103 @@ class Engine:
                 pressed=pressed,
                 revision=webhook.revision,
             )
-        return [row for row in taken.rows if row.id not in held] if held else list(taken.rows)
+        return signed_requests(replace(claimed, rows=[row for row in claimed.rows if row.id not in held]))
 
-    def _held(self) -> set[int]:
-        answered = (*self.gathered, *self.unwritten)
-        return self.sender.held() | {answer.request.delivery_id for answer in answered}
-
-    def answers(self, seconds: float = GATHER) -> list[WebhookResponse]:
-        """Gather answers until a batch is full, the time is up, or all have come that are likely to soon.
-
-        What has been out for long is not waited for: one receiver that hangs would slow all others down. What
-        a wake tells of goes out meanwhile: it does not wait until what came is written down.
-        """
-        until = time.monotonic() + seconds
-        gathered: list[WebhookResponse] = []
-        self.gathered = gathered
-        while self.sender.busy() and len(gathered) < BATCH and (left := until - time.monotonic()) > 0:
-            gathered.extend(self.sender.answers(left))
-            if self.sender.was_woken():
-                self.sender.start(self.claim())
-            if gathered and not self.sender.expects(GATHER):
-                break
-        return gathered
-
-    def record(self, answers: Sequence[WebhookResponse], *, more: bool = False) -> list[WebhookRequest]:
-        """Write down what came; while the database is away, keep it for as long as its lease lasts.
-
-        With `more` the next deliveries are claimed in the same transaction, and returned ready to send.
-        """
-        for answer in answers:
-            self._see(answer)
-        batch = [*self.unwritten, *answers]
-        self.gathered = []
-        if not batch:
-            return []
-        try:
-            taken = self._write_all(batch, more=more)
-        except AWAY as error:
-            self._keep(batch, error)
-            return []
-        self.unwritten.clear()
-        for answer in batch:
-            self.out.pop(answer.request.delivery_id, None)
-        return self._made(taken)
-
-    def _see(self, answer: WebhookResponse) -> None:
-        """Note how an endpoint does; what was sent by hand says nothing of it when it fails."""
-        webhook_id, seconds = answer.request.webhook_id, answer.timings.total / 1000
-        success = answer.failure is None
-        if success or about(answer.status, seconds) is About.ENDPOINT:
-            if success or not self._sent(answer).pressed:
-                self.windows.seen(webhook_id, success=success, seconds=seconds)
+    def _note_response(self, response: WebhookResponse) -> None:
+        """Note how an endpoint does; what *Send now* sent says nothing of it when it fails."""
+        webhook_id, seconds = response.request.webhook_id, response.timings.total / 1000
+        success = response.failure is None
+        if success or about(response.status, seconds) is About.ENDPOINT:
+            if success or not self._sent(response).pressed:
+                self.limits.seen(webhook_id, success=success, seconds=seconds)
             return
-        self.windows.refused(webhook_id, seconds=seconds)
+        self.limits.refused(webhook_id, seconds=seconds)
 
-    def _keep(self, answers: Sequence[WebhookResponse], error: Exception) -> None:
-        """Keep answers until the database is back; beyond its lease each is another process's to send."""
-        if not self.unwritten:
-            log.warning("Answers cannot be recorded, trying again: %s", str(error).partition("\n")[0])
+    def _store(self, claim_next: ClaimNext) -> Claim | None:
+        """Store what came back and claim in the same transaction; when that fails, each by itself."""
+        if not self.returned:
+            return None
+        claimed: Claim | None = None
+        try:
+            try:
+                claimed = self._write(self.returned, claim_next)
+            except AWAY:
+                raise
+            except SQLAlchemyError:
+                log.exception("%d responses could not be stored; trying each by itself", len(self.returned))
+                self._store_one_by_one()
+        except AWAY as error:
+            self._keep(error)
+            return None
+        for response in self.returned:
+            self.in_flight.pop(response.request.delivery_id, None)
+        self.returned, self.database_away = [], False
+        return claimed
+
+    def _store_one_by_one(self) -> None:
+        for response in self.returned:
+            try:
+                self._write([response], _claim_nothing)
+            except AWAY:
+                raise
+            except SQLAlchemyError:
+                # Its lease ends by itself and it is sent again: a double for the receiver, never a loss.
+                log.exception("The response of delivery %d could not be stored", response.request.delivery_id)
+
+    def _keep(self, error: Exception) -> None:
+        """Keep responses until the database is back; beyond its lease each is another process's to send."""
+        if not self.database_away:
+            log.warning("Responses cannot be stored, trying again: %s", str(error).partition("\n")[0])
+        self.database_away = True
         now = time.monotonic()
-        self.unwritten = [one for one in answers if self._sent(one).until > now]
-        for answer in answers:
-            if self._sent(answer).until <= now:
-                self.out.pop(answer.request.delivery_id, None)
+        kept = [response for response in self.returned if self._sent(response).until > now]
+        for response in self.returned:
+            if response not in kept:
+                self.in_flight.pop(response.request.delivery_id, None)
+        self.returned = kept
         time.sleep(GATHER)
 
-    def _write_all(self, answers: Sequence[WebhookResponse], *, more: bool) -> Claim | None:
-        """Write a batch; when one of it cannot be written, each by itself. Raises what AWAY names."""
-        try:
-            return self._write(answers, more=more)
-        except AWAY:
-            raise
-        except SQLAlchemyError:
-            log.exception("A batch of %d answers could not be recorded; trying each by itself", len(answers))
-            for answer in answers:
-                self._write_one(answer)
-        return None
-
-    def _write_one(self, answer: WebhookResponse) -> None:
-        try:
-            self._write([answer])
-        except AWAY:
-            raise
-        except SQLAlchemyError:
-            # Its lease ends by itself and it is tried again: a double for the receiver, never a loss.
-            log.exception("The answer of delivery %d could not be recorded", answer.request.delivery_id)
-
-    def _write(self, answers: Sequence[WebhookResponse], *, more: bool = False) -> Claim | None:
+    def _write(self, responses: Sequence[WebhookResponse], claim_next: ClaimNext) -> Claim | None:
         with transaction() as session:
             at = database_now(session)
-            outcomes = self._judged(session, answers, at)
-            recording.record(session, outcomes, self.schedule, at)
-            taken = self._take(session, None, at) if more and self._room() else None
-        logs.say_each(log, "delivery", [_told(outcome) for outcome in outcomes])
-        return taken
+            outcomes = self._judged(session, responses, at)
+            store.record(session, outcomes, self.schedule, at)
+            claimed = claim_next(session, at)
+        logs.say_each(log, "delivery", [_logged(outcome) for outcome in outcomes])
+        return claimed
 
-    def _judged(self, session: Session, answers: Sequence[WebhookResponse], at: datetime) -> list[Outcome]:
-        """Judge answers; a failure counts only for the webhook as it still is."""
-        failed = {answer.request.webhook_id for answer in answers if answer.failure is not None}
-        revisions = recording.revisions(session, failed)
+    def _judged(self, session: Session, responses: Sequence[WebhookResponse], at: datetime) -> list[Outcome]:
+        """Judge responses; a failure counts only for the webhook as it still is."""
+        failed = {response.request.webhook_id for response in responses if response.failure is not None}
+        revisions = store.revisions(session, failed)
         outcomes = []
-        for answer in answers:
-            sent = self._sent(answer)
-            known = sent.revision is not None and answer.request.webhook_id in revisions
-            outdated = known and revisions[answer.request.webhook_id] != sent.revision
-            outcomes.append(judge(answer, sent, self.schedule, at, outdated=outdated))
+        for response in responses:
+            sent, webhook_id = self._sent(response), response.request.webhook_id
+            known = sent.revision is not None and webhook_id in revisions
+            outdated = known and revisions[webhook_id] != sent.revision
+            outcomes.append(judge(response, sent, self.schedule, at, outdated=outdated))
         return outcomes
 
-    def _sent(self, answer: WebhookResponse) -> Sent:
-        return self.out.get(answer.request.delivery_id, UNKNOWN)
+    def _sent(self, response: WebhookResponse) -> Sent:
+        return self.in_flight.get(response.request.delivery_id, UNKNOWN)
 
 
-def _told(outcome: Outcome) -> dict[str, object]:
-    """Tell a try: ids, numbers and the failure's code; never an address, a body or a receiver's words."""
-    answer, sent = outcome.answer, outcome.sent
+def _claim_nothing(_session: Session, _at: datetime) -> None:
+    """Claim nothing in the transaction that stores what came back."""
+
+
+def _logged(outcome: Outcome) -> dict[str, object]:
+    """Return an attempt for the log: ids, numbers and the failure code; no address or text of others."""
+    response, sent = outcome.answer, outcome.sent
     return {
-        "delivery": answer.request.delivery_id,
+        "delivery": response.request.delivery_id,
         "event": sent.event,
         "trigger": sent.trigger,
         "booking": logs.shortened(sent.subject),
-        "webhook": answer.request.webhook_id,
-        "attempt": answer.request.number,
+        "webhook": response.request.webhook_id,
+        "attempt": response.request.number,
         "state": outcome.state.value,
-        "status": answer.status,
-        "failure": answer.failure.code if answer.failure else None,
-        "ms": round(answer.timings.total, 1),
+        "status": response.status,
+        "failure": response.failure.code if response.failure else None,
+        "ms": round(response.timings.total, 1),
     }

@@ -11,7 +11,7 @@ from calapp.db import database_now
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
 from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
-from calapp.deliveries.policy import FAILURES_BEFORE_HOLD
+from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
 from calapp.deliveries.store import ready
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
@@ -133,7 +133,7 @@ def watch_failing(session: Session) -> int:
         select(Webhook).where(
             Webhook.active,
             Webhook.deleted_at.is_(None),
-            Webhook.failures >= FAILURES_BEFORE_HOLD,
+            Webhook.failures >= FAILURES_BEFORE_BACKOFF,
             Webhook.failing_since < at - GIVE_UP / 4,
         )
     ).all()

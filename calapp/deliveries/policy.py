@@ -9,9 +9,9 @@ from enum import Enum, auto
 
 from calapp.text import whole_number
 
-MAX_HOLD = 24 * 3600  # seconds that a Retry-After is honoured for at most
+MAX_RETRY_AFTER = 24 * 3600  # seconds that a Retry-After is honoured for at most
 MAX_WEBHOOK_DELAY = 30 * 60  # seconds between the tries of a webhook that keeps failing
-FAILURES_BEFORE_HOLD = 5  # of the endpoint, in a row; from then on only one delivery is tried in a while
+FAILURES_BEFORE_BACKOFF = 5  # of the endpoint, in a row; from then on only one delivery is tried in a while
 ANSWERS_SOON = 5.0  # seconds; a refusal that takes longer speaks about the endpoint
 # Different events, since the last success: so many refused, or denied, speak about the endpoint after all.
 REFUSED_BEFORE_HOLD = 20
@@ -45,7 +45,7 @@ def next_delay(schedule: Sequence[int], tries: int) -> float | None:
     return spread(schedule[tries - 1])
 
 
-def hold_delay(schedule: Sequence[int], failing_for: float) -> float:
+def backoff_delay(schedule: Sequence[int], failing_for: float) -> float:
     """Return the seconds for which a webhook that has failed for so many seconds is left alone.
 
     As long as it has failed so far, so a short break costs little, but at most 30 minutes.
@@ -65,7 +65,7 @@ def retry_after(value: str, at: datetime) -> int | None:
     """Read a Retry-After header, seconds or an HTTP date; None for nonsense, capped at 24 hours."""
     value = value.strip()
     if (asked := whole_number(value, digits=1000)) is not None:
-        return min(asked, MAX_HOLD)
+        return min(asked, MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError, IndexError):
@@ -73,10 +73,11 @@ def retry_after(value: str, at: datetime) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     seconds = (moment - at).total_seconds()
-    return min(round(seconds), MAX_HOLD) if seconds > 0 else None
+    return min(round(seconds), MAX_RETRY_AFTER) if seconds > 0 else None
 
 
-FIRST_WINDOW = 4
+FIRST_LIMIT = 4
+SLOW, NEW, HEALTHY = range(3)  # an endpoint may use its own share of the slots and those before it
 QUICK = 1.0  # seconds; an endpoint whose last answer took longer, or that is out for longer, is slow
 FAILURES_TO_ONE = 5  # in a row; from then on one delivery at a time
 
@@ -95,47 +96,47 @@ class Ready:
 
 
 @dataclass(slots=True)
-class Window:
+class EndpointLimit:
     """What one process knows of one endpoint."""
 
-    size: int = FIRST_WINDOW
+    size: int = FIRST_LIMIT
     failures: int = 0
     proven: bool = False  # its last try succeeded
     slow: bool = False  # its last answer took longer than QUICK
 
 
-class Windows:
-    """The windows of one worker process; `slots` in all, at most `most` for one endpoint."""
+class ConcurrencyLimits:
+    """The concurrency limits of one worker process; `slots` in all, at most `most` for one endpoint."""
 
     def __init__(self, *, slots: int, most: int) -> None:
         self.slots = slots
         self.most = most
-        self.windows: dict[int, Window] = {}
+        self.endpoints: dict[int, EndpointLimit] = {}
 
     def seen(self, webhook_id: int, *, success: bool, seconds: float) -> None:
         """Take note of a success, however slow, or of a failure of the endpoint, after so many seconds."""
-        window = self.windows.setdefault(webhook_id, Window())
-        window.failures = 0 if success else window.failures + 1
-        window.proven = success
-        window.slow = seconds > QUICK
+        limit = self.endpoints.setdefault(webhook_id, EndpointLimit())
+        limit.failures = 0 if success else limit.failures + 1
+        limit.proven = success
+        limit.slow = seconds > QUICK
         if success:
-            window.size = min(window.size * 2, self.most)
+            limit.size = min(limit.size * 2, self.most)
             return
-        window.size = 1 if window.failures >= FAILURES_TO_ONE else max(1, window.size // 2)
+        limit.size = 1 if limit.failures >= FAILURES_TO_ONE else max(1, limit.size // 2)
 
     def refused(self, webhook_id: int, *, seconds: float) -> None:
         """Take note of an answer that speaks about its event: of the endpoint it says how quick it is."""
-        self.windows.setdefault(webhook_id, Window()).slow = seconds > QUICK
+        self.endpoints.setdefault(webhook_id, EndpointLimit()).slow = seconds > QUICK
 
     def unknown(self, ready: Sequence[Ready]) -> list[int]:
         """Return the ids of those of which this process knows nothing."""
-        return [one.webhook_id for one in ready if one.webhook_id not in self.windows]
+        return [one.webhook_id for one in ready if one.webhook_id not in self.endpoints]
 
     def learn(self, last_tries: Mapping[int, bool | None]) -> None:
         """Take note of how the last try of each ended, whoever made it: a success, a failure, or None yet."""
         for webhook_id, success in last_tries.items():
-            window = Window(failures=int(success is False), proven=bool(success))
-            self.windows.setdefault(webhook_id, window)
+            limit = EndpointLimit(failures=int(success is False), proven=bool(success))
+            self.endpoints.setdefault(webhook_id, limit)
 
     def free(self, in_flight: Mapping[int, Sequence[float]]) -> int:
         """Return how many more may be out.
@@ -162,7 +163,7 @@ class Windows:
         rooms = [max(0, self.slots // 2 - slow), max(0, self.slots * 3 // 4 - unproven), most]
         wanted: dict[int, int] = {}
         for endpoint in sorted(ready, key=lambda one: one.first_due):
-            kind = self._kind(endpoint, in_flight.get(endpoint.webhook_id, ()))
+            kind = self._class(endpoint, in_flight.get(endpoint.webhook_id, ()))
             room = min(rooms[kind:])
             count = min(self._room(endpoint, in_flight), max(1, most // len(ready)), room)
             if count <= 0:
@@ -184,29 +185,29 @@ class Windows:
             key = endpoint.webhook_id
             if left <= 0:
                 break
-            if key in wanted and self._kind(endpoint, in_flight.get(key, ())) == 2:
+            if key in wanted and self._class(endpoint, in_flight.get(key, ())) == HEALTHY:
                 more = min(left, self._room(endpoint, in_flight) - wanted[key])
                 wanted[key] += more
                 left -= more
         return wanted
 
-    def _kind(self, endpoint: Ready, ages: Sequence[float]) -> int:
-        """Return 0 for a slow or failing endpoint, 1 for one that has not answered yet, 2 for a good one."""
+    def _class(self, endpoint: Ready, ages: Sequence[float]) -> int:
+        """Return SLOW for a slow or failing endpoint, NEW for one without a response yet, else HEALTHY."""
         if endpoint.failures or self._slow(endpoint.webhook_id, ages):
-            return 0
-        return 2 if self._proven(endpoint.webhook_id) else 1
+            return SLOW
+        return HEALTHY if self._proven(endpoint.webhook_id) else NEW
 
     def _room(self, endpoint: Ready, in_flight: Mapping[int, Sequence[float]]) -> int:
-        window = self.windows.get(endpoint.webhook_id)
-        size = window.size if window else min(FIRST_WINDOW, self.most)
+        limit = self.endpoints.get(endpoint.webhook_id)
+        size = limit.size if limit else min(FIRST_LIMIT, self.most)
         if endpoint.failures >= FAILURES_TO_ONE:
             size = 1
         return max(0, size - len(in_flight.get(endpoint.webhook_id, ())))
 
     def _slow(self, webhook_id: int, ages: Sequence[float]) -> bool:
-        window = self.windows.get(webhook_id)
-        return bool((window and (window.failures or window.slow)) or (ages and max(ages) > QUICK))
+        limit = self.endpoints.get(webhook_id)
+        return bool((limit and (limit.failures or limit.slow)) or (ages and max(ages) > QUICK))
 
     def _proven(self, webhook_id: int) -> bool:
-        window = self.windows.get(webhook_id)
-        return bool(window and window.proven)
+        limit = self.endpoints.get(webhook_id)
+        return bool(limit and limit.proven)

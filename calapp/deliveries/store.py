@@ -21,14 +21,14 @@ from calapp.deliveries.models import State
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.policy import (
     DENIED_BEFORE_HOLD,
-    FAILURES_BEFORE_HOLD,
+    FAILURES_BEFORE_BACKOFF,
     FAILURES_TO_ONE,
     REFUSALS,
     REFUSED_BEFORE_HOLD,
     About,
     Ready,
     about,
-    hold_delay,
+    backoff_delay,
     next_delay,
 )
 from calapp.webhooks.models import OffReason, Webhook, opened, opened_headers
@@ -775,9 +775,9 @@ def _record_failures(
         failing_since = (row.failing_since or at) if counted else row.failing_since
         hold_until = row.hold_until
         standing = hold_until is not None and hold_until > at and not run.probed
-        if failures >= FAILURES_BEFORE_HOLD and not standing and (counted or run.probed):
+        if failures >= FAILURES_BEFORE_BACKOFF and not standing and (counted or run.probed):
             failing_for = (at - failing_since).total_seconds() if counted and failing_since else 0
-            hold_until = at + timedelta(seconds=hold_delay(schedule, failing_for))
+            hold_until = at + timedelta(seconds=backoff_delay(schedule, failing_for))
         values = {"failures": failures, "failing_since": failing_since, "hold_until": hold_until}
         events = {"refused_events": _joined(refused), "denied_events": _joined(denied)}
         session.execute(FAILING, {"id": row.id, **values, **events})

@@ -78,7 +78,8 @@ def engine(app: Flask, settings: Settings) -> Iterator[Engine]:
 def record_all(engine: Engine) -> None:
     """Record everything that is in flight, however long the machine takes."""
     while engine.sender.busy():
-        engine.record(engine.answers())
+        engine.wait()
+        engine.store()
 
 
 @pytest.fixture
@@ -86,8 +87,7 @@ def deliver(engine: Engine, session: Session) -> Callable[[], None]:
     """Return a function that delivers everything that is due, as the RQ job does."""
 
     def run() -> None:
-        while engine.sender.start(engine.claim()) or engine.sender.busy():
-            engine.record(engine.answers())
+        engine.deliver()
         session.rollback()
 
     return run

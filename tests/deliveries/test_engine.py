@@ -211,7 +211,8 @@ def test_a_hanging_endpoint_does_not_hold_up_another(rick, webhook, receiver, sa
             happen(chain=f"chain {number}")
         for _ in range(10):
             engine.sender.start(engine.claim())
-            engine.record(engine.answers())
+            engine.wait()
+            engine.store()
         assert len(receiver.requests) == 5
 
 
@@ -254,7 +255,8 @@ def test_a_nudge_lets_new_work_out_beside_a_receiver_that_hangs(
         engine.sender.start(engine.claim())
         happen("other", trigger="BOOKING_CANCELLED")
         engine.sender.wake()
-        assert [answer.status for answer in engine.answers(0.9)] == [200]
+        engine.wait(0.9)
+        assert [response.status for response in engine.returned] == [200]
 
 
 def test_one_that_hangs_for_long_holds_up_no_answer_of_others(
@@ -267,9 +269,11 @@ def test_one_that_hangs_for_long_holds_up_no_answer_of_others(
         saved(enemy)
         happen()
         engine.sender.start(engine.claim())
-        assert engine.answers(0.1) == []
+        engine.wait(0.1)
+        assert engine.returned == []
         happen("other", trigger="BOOKING_CANCELLED")
         engine.sender.start(engine.claim())
         began = time.monotonic()
-        assert [answer.status for answer in engine.answers(0.8)] == [200]
+        engine.wait(0.8)
+        assert [response.status for response in engine.returned] == [200]
     assert time.monotonic() - began < 0.6

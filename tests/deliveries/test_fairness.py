@@ -13,7 +13,7 @@ from sqlalchemy import select
 from calapp.config import Settings
 from calapp.deliveries.engine import Engine, patience
 from calapp.deliveries.models import Attempt, Delivery
-from calapp.deliveries.policy import Ready, Windows
+from calapp.deliveries.policy import ConcurrencyLimits, Ready
 from calapp.deliveries.store import last_tries
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -30,57 +30,57 @@ def due(*webhook_ids: int, failures: int = 0) -> list[Ready]:
 
 
 @pytest.fixture
-def windows() -> Windows:
-    return Windows(slots=SLOTS, most=16)
+def limits() -> ConcurrencyLimits:
+    return ConcurrencyLimits(slots=SLOTS, most=16)
 
 
-def test_those_that_have_not_answered_leave_a_quarter_free(windows) -> None:
-    quotas = windows.quotas(due(*range(400)), {}, SLOTS)
+def test_those_that_have_not_answered_leave_a_quarter_free(limits) -> None:
+    quotas = limits.quotas(due(*range(400)), {}, SLOTS)
     assert sum(quotas.values()) == 48
 
 
-def test_one_whose_last_try_succeeded_finds_a_place_in_a_fresh_process(windows) -> None:
+def test_one_whose_last_try_succeeded_finds_a_place_in_a_fresh_process(limits) -> None:
     hanging = {number: [0.5] for number in range(48)}
-    windows.learn({**dict.fromkeys(hanging), 100: True})
-    assert windows.quotas(due(50, 51, 100), hanging, 16) == {100: 4}
+    limits.learn({**dict.fromkeys(hanging), 100: True})
+    assert limits.quotas(due(50, 51, 100), hanging, 16) == {100: 4}
 
 
-def test_those_whose_last_try_failed_get_half_in_a_fresh_process(windows) -> None:
-    windows.learn(dict.fromkeys(range(100), False))
-    quotas = windows.quotas(due(*range(100)), {}, SLOTS)
+def test_those_whose_last_try_failed_get_half_in_a_fresh_process(limits) -> None:
+    limits.learn(dict.fromkeys(range(100), False))
+    quotas = limits.quotas(due(*range(100)), {}, SLOTS)
     assert sum(quotas.values()) == SLOTS // 2
 
 
-def test_failing_endpoints_leave_a_place_to_one_that_is_new(windows) -> None:
+def test_failing_endpoints_leave_a_place_to_one_that_is_new(limits) -> None:
     failing = {number: [0.5] for number in range(32)}
-    windows.learn(dict.fromkeys(range(100), False))
-    assert windows.quotas(due(*range(50, 100), 200), failing, 32).keys() == {200}
+    limits.learn(dict.fromkeys(range(100), False))
+    assert limits.quotas(due(*range(50, 100), 200), failing, 32).keys() == {200}
 
 
-def test_one_that_succeeded_and_now_hangs_counts_as_slow_after_a_second(windows) -> None:
+def test_one_that_succeeded_and_now_hangs_counts_as_slow_after_a_second(limits) -> None:
     hanging = {number: [1.1] for number in range(32)}
-    windows.learn(dict.fromkeys(hanging, True))
-    assert windows.quotas(due(*hanging), hanging, 32) == {}
+    limits.learn(dict.fromkeys(hanging, True))
+    assert limits.quotas(due(*hanging), hanging, 32) == {}
 
 
-def test_all_that_hang_at_once_hold_the_others_up_for_a_second_only(windows) -> None:
+def test_all_that_hang_at_once_hold_the_others_up_for_a_second_only(limits) -> None:
     young, old = ({number: [age] for number in range(SLOTS)} for age in (0.9, 1.1))
-    assert (windows.free(young), windows.free(old)) == (0, SLOTS // 2)
+    assert (limits.free(young), limits.free(old)) == (0, SLOTS // 2)
 
 
-def test_never_are_more_than_twice_the_slots_out(windows) -> None:
-    assert windows.free({number: [1.1] for number in range(2 * SLOTS - 1)}) == 1
+def test_never_are_more_than_twice_the_slots_out(limits) -> None:
+    assert limits.free({number: [1.1] for number in range(2 * SLOTS - 1)}) == 1
 
 
-def test_what_the_database_says_does_not_replace_what_was_seen(windows) -> None:
-    windows.seen(1, success=False, seconds=0.1)
-    windows.learn({1: True})
-    assert windows.windows[1].failures == 1
+def test_what_the_database_says_does_not_replace_what_was_seen(limits) -> None:
+    limits.seen(1, success=False, seconds=0.1)
+    limits.learn({1: True})
+    assert limits.endpoints[1].failures == 1
 
 
-def test_only_endpoints_that_are_not_known_are_looked_up(windows) -> None:
-    windows.learn({1: True, 2: False, 3: None})
-    assert windows.unknown(due(1, 2, 3, 4)) == [4]
+def test_only_endpoints_that_are_not_known_are_looked_up(limits) -> None:
+    limits.learn({1: True, 2: False, 3: None})
+    assert limits.unknown(due(1, 2, 3, 4)) == [4]
 
 
 def test_work_is_looked_for_often_but_no_oftener_than_can_be_afforded() -> None:
@@ -143,30 +143,31 @@ def worker(settings: Settings, slots: int = 8) -> Iterator[Engine]:
 def look(engine: Engine) -> None:
     """Look for work once and gather what is answered."""
     engine.sender.start(engine.claim())
-    engine.record(engine.answers())
+    engine.wait()
+    engine.store()
 
 
-def test_o5_a_slow_success_opens_the_limit(windows) -> None:
+def test_o5_a_slow_success_opens_the_limit(limits) -> None:
     for _ in range(4):
-        windows.seen(1, success=True, seconds=14.0)
-    assert windows.quotas(due(1), {}, SLOTS) == {1: 16}
+        limits.seen(1, success=True, seconds=14.0)
+    assert limits.quotas(due(1), {}, SLOTS) == {1: 16}
 
 
-def test_o5_slow_endpoints_together_hold_half_of_the_slots(windows) -> None:
+def test_o5_slow_endpoints_together_hold_half_of_the_slots(limits) -> None:
     for one in range(20):
         for _ in range(4):
-            windows.seen(one, success=True, seconds=1.1)
-    windows.seen(100, success=True, seconds=0.1)
-    quotas = windows.quotas(due(*range(20), 100), {}, SLOTS)
+            limits.seen(one, success=True, seconds=1.1)
+    limits.seen(100, success=True, seconds=0.1)
+    quotas = limits.quotas(due(*range(20), 100), {}, SLOTS)
     assert sum(quotas.values()) - quotas[100] == SLOTS // 2
     assert quotas[100] == 8
 
 
-def test_o5_a_refusal_neither_opens_nor_shuts_the_limit(windows) -> None:
-    windows.learn({1: True})
+def test_o5_a_refusal_neither_opens_nor_shuts_the_limit(limits) -> None:
+    limits.learn({1: True})
     for _ in range(10):
-        windows.refused(1, seconds=0.1)
-    assert windows.quotas(due(1), {}, SLOTS) == {1: 4}
+        limits.refused(1, seconds=0.1)
+    assert limits.quotas(due(1), {}, SLOTS) == {1: 4}
 
 
 def late(receiver: Receiver, connection: socket.socket) -> None:

@@ -104,10 +104,10 @@ def test_what_is_answered_and_not_yet_written_is_not_sent_again(
 ) -> None:
     happen()
     engine.sender.start(engine.claim())
-    answers = engine.answers()
+    engine.wait()
     clock.shift(3600)
     assert engine.claim() == []
-    engine.record(answers)
+    engine.store()
     assert (states(session), len(receiver.requests)) == (["delivered"], 1)
 
 
@@ -118,11 +118,11 @@ def test_a_claim_while_the_database_is_away_loses_no_answer(
         pytest.skip("`make faults` kills PostgreSQL itself (experiment 5)")
     happen()
     engine.sender.start(engine.claim())
-    answers = engine.answers()
+    engine.wait()
     rename("delivery", "away")
     assert engine.claim() == []  # as at a wake before they are written
     rename("away", "delivery")
-    engine.record(answers)
+    engine.store()
     assert states(session) == ["delivered"]
 
 
@@ -208,7 +208,7 @@ def test_answers_are_kept_while_the_database_is_away(
     record_all(engine)
     assert engine.busy()
     rename("away", "attempt")
-    engine.record([])
+    engine.store()
     assert (states(session), engine.busy(), len(receiver.requests)) == (["delivered"], False, 1)
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from calapp.config import DEFAULT_SCHEDULE
 from calapp.deliveries.policy import (
-    MAX_HOLD,
+    MAX_RETRY_AFTER,
     MAX_WEBHOOK_DELAY,
     About,
     about,
-    hold_delay,
+    backoff_delay,
     next_delay,
     retry_after,
     spread,
@@ -40,16 +40,16 @@ def test_delays_are_spread_by_a_fifth() -> None:
 
 
 def test_a_webhook_is_left_alone_as_long_as_it_has_failed() -> None:
-    assert hold_delay(DEFAULT_SCHEDULE, 600) == pytest.approx(600, rel=0.2)
+    assert backoff_delay(DEFAULT_SCHEDULE, 600) == pytest.approx(600, rel=0.2)
 
 
 def test_a_webhook_is_tried_at_least_every_half_hour() -> None:
-    assert hold_delay(DEFAULT_SCHEDULE, 5 * 86400) <= MAX_WEBHOOK_DELAY * 1.2
-    assert hold_delay((), 10) == MAX_WEBHOOK_DELAY
+    assert backoff_delay(DEFAULT_SCHEDULE, 5 * 86400) <= MAX_WEBHOOK_DELAY * 1.2
+    assert backoff_delay((), 10) == MAX_WEBHOOK_DELAY
 
 
 def test_a_webhook_that_has_just_failed_waits_the_first_delay() -> None:
-    assert hold_delay(DEFAULT_SCHEDULE, 0) == pytest.approx(5, rel=0.2)
+    assert backoff_delay(DEFAULT_SCHEDULE, 0) == pytest.approx(5, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_a_webhook_that_has_just_failed_waits_the_first_delay() -> None:
         (" 7 ", 7),
         ("0", 0),
         ("86400", 86400),
-        ("999999999999999999999999999999", MAX_HOLD),
+        ("999999999999999999999999999999", MAX_RETRY_AFTER),
         ("Mon, 04 Jan 2027 09:31:00 GMT", 60),
         ("Mon, 04 Jan 2027 09:31:00 +0100", None),
         ("Mon, 04 Jan 2027 09:30:30", 30),
-        ("Fri, 01 Jan 2100 00:00:00 GMT", MAX_HOLD),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", MAX_RETRY_AFTER),
         ("Mon, 04 Jan 2027 09:29:00 GMT", None),
     ],
 )

@@ -61,8 +61,7 @@ def story(
     assert booked.status_code == 303, booked.text
     client.get(booked.headers["Location"])
     engine = Engine(replace(settings, webhook_timeout=2.0))
-    while engine.sender.start(engine.claim()) or engine.sender.busy():
-        engine.record(engine.answers())
+    engine.deliver()
     engine.sender.close()
     return lines()
 
