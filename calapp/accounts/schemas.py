@@ -120,7 +120,7 @@ class SignUp(Profile):
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordChange:
-    """A new password, with the present one as proof."""
+    """A new password, with the current one as proof."""
 
     current_password: str
     new_password: str
@@ -220,10 +220,10 @@ class SignUpForm(PageForm):
 
 
 class PasswordForm(PageForm):
-    """The present password and a new one."""
+    """The current password and a new one."""
 
     current_password = PasswordField(
-        validators=[InputRequired("Please give your present password."), Length(max=MAX_PASSWORD)]
+        validators=[InputRequired("Please enter your current password."), Length(max=MAX_PASSWORD)]
     )
     new_password = _new_password_field()
 

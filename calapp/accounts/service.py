@@ -26,7 +26,7 @@ newcomer_gifts: list[Callable[[Session, User], None]] = []
 
 
 def lock_user(session: Session, user_id: int) -> User:
-    """Lock this user's row until the end of the transaction and return it as it stands; raise NotFound.
+    """Lock this user's row until the end of the transaction and return it as it is now; raise NotFound.
 
     Whatever changes a booking or takes an event number does this first. On SQLite the transaction itself
     (BEGIN IMMEDIATE) is the lock.
@@ -115,7 +115,7 @@ def change_password(session: Session, user_id: int, current: str, new: str) -> U
     """Set a new password and end every session of the old one; raise Invalid when `current` is wrong."""
     user = lock_user(session, user_id)
     if not password_fits(user.password_hash, current):
-        raise Invalid(current_password="This is not your present password.")  # noqa: S106 (a sentence)
+        raise Invalid(current_password="The current password is wrong.")  # noqa: S106 (a sentence)
     set_password(session, user, new)
     return user
 
@@ -127,7 +127,7 @@ def set_password(session: Session, user: User, password: str) -> None:
 
 
 def update_profile(session: Session, user_id: int, profile: Profile) -> User:
-    """Set the name, the address for mails and the zone."""
+    """Set the name, the email address and the time zone."""
     user = lock_user(session, user_id)
     user.name, user.email, user.time_zone = profile.name, profile.email, profile.time_zone
     return user

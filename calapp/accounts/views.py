@@ -98,7 +98,7 @@ def sign_out_everywhere() -> Response:
 
 @blueprint.route("/settings", methods=["GET", "POST"])
 def settings() -> Page:
-    """Show and change name, address for mails and zone."""
+    """Show and change name, email address and time zone."""
     form = ProfileForm(obj=current_host())
     if not form.validate_on_submit():
         return _settings_page(form), 422 if form.errors else 200

@@ -43,12 +43,12 @@ def overrides_of(session: Session, user: User) -> dict[dt.date, list[Range]]:
 
 
 def today_of(user: User) -> dt.date:
-    """Return the present date where a host is."""
+    """Return today's date where a host is."""
     return now().astimezone(zone_of(user.time_zone)).date()
 
 
 def replace_hours(session: Session, user: User, weekly: Mapping[int, Sequence[Range]]) -> None:
-    """Put these weekly hours in place of the host's present ones."""
+    """Put these weekly hours in place of the host's current ones."""
     session.execute(delete(WeeklyHours).where(WeeklyHours.user_id == user.id))
     for weekday, ranges in weekly.items():
         for one in ranges:

@@ -1,4 +1,4 @@
-"""Which times are free: a pure function of zones, hours, rules, busy times and the present instant."""
+"""Which times are free: a pure function of zones, hours, rules, busy times and the current instant."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence

@@ -36,7 +36,7 @@ def index() -> list[EventTypeAnswer]:
     errors=(409,),
 )
 def create(body: EventTypeBody) -> EventTypeAnswer:
-    """Make an event type; its slug must be unique (409)."""
+    """Create an event type; its slug must be unique (409)."""
     with transaction() as session:
         made = service.create(session, current_host().id, body)
     return _shown(made)

@@ -36,7 +36,7 @@ EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
     "GET", LIST, access=READ, response=list[WebhookAnswer], pagination=PageInfo, query=Paging
 )
 def index(query: Paging) -> Page:
-    """List the webhooks that are told about all event types.
+    """List the webhooks of all event types.
 
     Those of one event type are listed under the event type; once it is deleted, here.
     """
@@ -47,9 +47,9 @@ def index(query: Paging) -> Page:
     "POST", LIST, access=WRITE, response=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
 )
 def create(body: WebhookBody) -> WebhookAnswer:
-    """Make a webhook that is told about all event types.
+    """Create a webhook for all event types.
 
-    A subscriber URL may stand once (409); one that leads to a private address is refused (400).
+    Its URL must be unique among them (409); one that leads to a private address is refused (400).
     """
     return _create(body, None)
 
@@ -89,7 +89,7 @@ def index_of_event_type(event_type_id: int, query: Paging) -> Page:
     "POST", EVENT_TYPE, access=WRITE, response=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
 )
 def create_for_event_type(event_type_id: int, body: WebhookBody) -> WebhookAnswer:
-    """Make a webhook that is told about one event type."""
+    """Create a webhook for one event type."""
     return _create(body, own_event_type(event_type_id).id)
 
 

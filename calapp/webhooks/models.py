@@ -20,9 +20,9 @@ SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid b
 class OffReason(StrEnum):
     """Why a webhook is off."""
 
-    HOST = "host"  # switched off by hand
-    GONE = "gone"  # it answered 410
-    FAILING = "failing"  # every try failed for five days
+    HOST = "host"  # switched off manually
+    GONE = "gone"  # the receiver responded 410
+    FAILING = "failing"  # every attempt failed for five days
 
 
 class Settling(StrEnum):
@@ -143,7 +143,7 @@ class Webhook(db.Model):
 
     @property
     def old_secret(self) -> str | None:
-        """The former secret; raises KeyDoesNotFit."""
+        """The previous secret; raises KeyDoesNotFit."""
         return opened(self.sealed_old_secret)
 
     @old_secret.setter
@@ -176,7 +176,7 @@ def opened_headers(stored: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def is_saved_secret(webhook: Webhook, secret: str) -> bool:
-    """Return whether a secret is the one that is saved; an empty one stands for none."""
+    """Return whether a secret is the one that is saved; an empty one means none."""
     return secret == (readable(webhook.sealed_secret) or "")
 
 

@@ -1,4 +1,4 @@
-"""What a host or a client says about a webhook, checked, as one frozen value."""
+"""A webhook as forms and the API bring it, checked; and as the API shows it."""
 
 import base64
 import re
@@ -184,9 +184,7 @@ Triggers = Annotated[
 Active = Annotated[bool, Field(description="While it is off its events are kept, not dropped.")]
 Template = Annotated[
     str | None,
-    Field(
-        description="A body of your own, JSON or form text, with {{path.to.value}} in it; null: all of it."
-    ),
+    Field(description="A custom body, JSON or form text, with {{path.to.value}} in it; null: all of it."),
 ]
 Secret = Annotated[
     str | None,
@@ -201,15 +199,15 @@ Overlap = Annotated[
     Field(
         ge=0,
         le=MOST_OVERLAP,
-        description="For how long the old secret signs beside the new one; 0: not at all. Without it "
-        f"{MOST_OVERLAP}. Without a new secret it shortens an overlap.",
+        description="For how many seconds the old secret signs together with the new one; 0: not at all. "
+        f"By default {MOST_OVERLAP}. Without a new secret it shortens an overlap.",
     ),
 ]
 Version = Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")]
 
 
 class HeaderBody(RequestSchema):
-    """A header of your own."""
+    """A custom header."""
 
     name: str
     value: Annotated[str | None, Field(description="null or •••• keeps the value that is saved.")] = None
@@ -326,7 +324,7 @@ def template_warnings(text: str | None) -> list[str]:
 
 
 class HeaderAnswer(ResponseSchema):
-    """A header of your own; its value is never shown."""
+    """A custom header; its value is never shown."""
 
     name: str
     value: Literal["••••"] = "••••"
@@ -343,7 +341,7 @@ class WebhookAnswer(ResponseSchema):
     active: bool
     off_reason: Annotated[
         OffReason | None,
-        Field(description="Why it is off: by hand, it answered 410, or every try failed for five days."),
+        Field(description="Why it is off: manually, after a response 410, or after five days of failures."),
     ]
     payload_template: str | None
     secret: Annotated[

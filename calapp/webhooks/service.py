@@ -116,8 +116,8 @@ def own_webhook(webhook_id: int | str, event_type_id: int | None = None) -> Webh
 def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: int | None = None) -> Webhook:
     """Make a webhook.
 
-    Raises Conflict when its URL stands already, LimitReached when the host has as many webhooks as one may
-    have, Invalid for a stranger's event type.
+    Raises Conflict when another webhook has its URL, LimitReached when the host has as many webhooks as
+    allowed, Invalid for a stranger's event type.
     """
     lock_user(session, user_id)  # two at once may not both be the last one
     _check_event_type(session, user_id, wanted.event_type_id)
@@ -126,7 +126,7 @@ def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: 
     _refuse_second(session, webhook, wanted)
     _apply(webhook, wanted)
     session.add(webhook)
-    _flush(session)  # first, so that a URL that stands already is told as that
+    _flush(session)  # first, so that a duplicate URL is reported as that
     _check_number(session, user_id)
     return webhook
 
@@ -157,7 +157,7 @@ def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
     elif wanted.secret_overlap is not None:
         shorten_overlap(webhook, wanted.secret_overlap)
     if not same_origin(wanted.subscriber_url, webhook.subscriber_url):
-        use_only_new_secret(webhook)  # what the former receiver knew signs nothing for another one
+        use_only_new_secret(webhook)  # what the previous receiver knew signs nothing for another one
     _apply(webhook, wanted)
     if _sent_with(webhook) != before:
         forget_failures(webhook)
@@ -253,7 +253,7 @@ def _stop_sending(webhook: Webhook) -> None:
 
 
 def forget_failures(webhook: Webhook) -> None:
-    """End what holds a webhook back, since what it failed for was changed: what waits comes due at once.
+    """End what holds a webhook back, since what it failed for was changed: what waits comes due immediately.
 
     What is under way was sent as it was before: its failures count no more.
     """
