@@ -21,7 +21,7 @@ from typing import Any
 from gunicorn import http
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from calapp.config import load
+from calapp.config import prepare
 
 IDLE = 5.0  # seconds without a byte
 WHOLE = 30.0  # seconds for a request's head and body; 350 KB at most, so also over a slow line
@@ -167,7 +167,7 @@ class PatientWorker(ThreadWorker):
         self.unread: set[TConn] = set()  # of those: whole, but earlier responses were not taken yet
         self.lingering: dict[TConn, float] = {}  # and until when (monotonic seconds)
         self.addresses: Counter[str] = Counter()  # of unfinished requests
-        self.counts_addresses = not load().trusted_proxies  # behind a proxy all have the proxy's
+        self.counts_addresses = not prepare().trusted_proxies  # behind a proxy all have the proxy's
 
     def accept(self, listener: Any) -> None:
         """Accept a connection and gather its first request."""
