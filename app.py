@@ -23,8 +23,7 @@ from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
 from calapp.incoming import Request, prepare_hosts
-from calapp.integrations import api as integrations_api
-from calapp.integrations import guide, inspector, webhook_form
+from calapp.integrations import guide, inspector, ping, webhook_form
 from calapp.integrations import views as integrations
 from calapp.monitoring import views as monitoring
 from calapp.monitoring.metrics import prepare_requests
@@ -119,7 +118,7 @@ def register_api(app: Flask) -> None:
         bookings_api.slots,
         bookings_api.blueprint,
         deliveries_api.blueprint,
-        integrations_api.blueprint,
+        ping.blueprint,
         rest.blueprint,
     ):
         app.register_blueprint(blueprint)

@@ -1,22 +1,33 @@
-"""Ping: a sample booking sent to a webhook at once, whether or not it is saved."""
+"""Ping: a sample booking sent to a webhook immediately, whether or not it is saved; its route of the API."""
 
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from calapp.accounts.guards import WRITE, current_host
 from calapp.addresses import AddressGuard
 from calapp.clock import now
 from calapp.config import settings
+from calapp.db import db
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.deliveries.outbox import encoded
-from calapp.deliveries.signing import JSON_TYPE, request_headers
+from calapp.deliveries.signing import JSON_TYPE, request_headers, valid_secrets
 from calapp.errors import Busy
+from calapp.integrations.samples import sample_envelope
+from calapp.rest.routes import Api
+from calapp.rest.schemas import ResponseSchema
 from calapp.urls import sent_form
 from calapp.webhooks import template
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.service import own_webhook
 
-SHOWN = 500  # characters of the answer
+blueprint = Api("integrations_api", tag="Webhooks")
+
+SHOWN = 500  # characters of the response
 # Each holds a thread of the web server for as long as the receiver takes.
 _places = threading.BoundedSemaphore(4)
 
@@ -41,7 +52,13 @@ class PingResult:
     answer: str
 
 
-def ping(target: PingTarget, envelope: Mapping[str, Any]) -> PingResult:
+def saved_target(webhook: Webhook) -> PingTarget:
+    """Return the target of a webhook as it is saved; raise KeyDoesNotFit when its secrets cannot be read."""
+    secrets = valid_secrets(webhook, now())
+    return PingTarget(webhook.subscriber_url, secrets, webhook.headers, webhook.payload_template)
+
+
+def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> PingResult:
     """Send a ping and wait for what comes of it; raise Busy while too many others wait."""
     if not _places.acquire(blocking=False):
         raise Busy("Several pings are waiting for their answers just now. Please try again in a moment.")
@@ -91,4 +108,28 @@ def _result(answer: WebhookResponse) -> PingResult:
         milliseconds=round(answer.timings.total),
         failure=answer.failure.words if answer.failure else None,
         answer=answer.body[:SHOWN],
+    )
+
+
+class Pinged(ResponseSchema):
+    """What came of a ping."""
+
+    status: Annotated[int | None, Field(description="The receiver's response, if there was one.")]
+    milliseconds: int
+    failure: Annotated[str | None, Field(description="Why it failed and what to do, for people.")]
+    response_body: Annotated[str, Field(description="At most the first 500 characters.")]
+
+
+@blueprint.operation("POST", "/v2/webhooks/<webhook_id>/ping", access=WRITE, response=Pinged)
+def ping(webhook_id: str) -> Pinged:
+    """Send a sample booking to a webhook, signed, and wait for its response."""
+    webhook = own_webhook(webhook_id)
+    target, envelope = saved_target(webhook), sample_envelope(current_host(), settings().base_url)
+    db.session().rollback()  # nothing may stay open while the network is awaited
+    result = send_ping(target, envelope)
+    return Pinged(
+        status=result.status,
+        milliseconds=result.milliseconds,
+        failure=result.failure,
+        response_body=result.answer,
     )

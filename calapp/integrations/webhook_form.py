@@ -24,7 +24,7 @@ from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound
 from calapp.event_types.service import of_user as event_types_of
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
-from calapp.integrations.ping import PingResult, PingTarget, ping
+from calapp.integrations.ping import PingResult, PingTarget, saved_target, send_ping
 from calapp.integrations.samples import preview_of, sample_envelope, variables_of
 from calapp.integrations.views import list_address, list_response, webhooks_html
 from calapp.text import whole_number
@@ -411,10 +411,10 @@ def _settled_words(choice: Settling | None, taken: int, total: int) -> str:
 def ping_webhook(webhook_id: int) -> Response:
     """Send a ping to a webhook as it is saved."""
     webhook = own_webhook(webhook_id)
-    target = target_of(box_of(webhook).wanted(), webhook)
+    target = saved_target(webhook)
     url, envelope = webhook.subscriber_url, sample_envelope(current_host(), settings().base_url)
     db.session().rollback()  # nothing may stay open while the network is awaited
-    result = ping(target, envelope)
+    result = send_ping(target, envelope)
     return page_or_fragment(
         "integrations/pinged.html", "integrations/_pinged.html", url=url, result=result, webhook_id=webhook_id
     )
@@ -431,7 +431,7 @@ def ping_box() -> Response:
     target, envelope = target_of(draft, webhook), sample_envelope(current_host(), settings().base_url)
     try:
         wanted = _checked(draft)
-        result = ping(replace(target, url=wanted.subscriber_url), envelope)
+        result = send_ping(replace(target, url=wanted.subscriber_url), envelope)
     except (Invalid, Busy) as error:
         return _with_errors(box, error)
     return box_page(replace(box, ping=result, focus="ping-result"))
