@@ -15,11 +15,12 @@ from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
+from calapp.deliveries.claims import Claim, claim, fresh, last_tries, ready
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
 from calapp.deliveries.signing import signed_requests
-from calapp.deliveries.store import Claim, Outcome, Sent, claim, fresh, judge, last_tries, ready
+from calapp.deliveries.store import Outcome, Sent, judge
 from calapp.errors import Busy
 from calapp.shutdown import stop_requested
 

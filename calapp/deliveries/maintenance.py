@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session, aliased
 
 from calapp.config import settings
 from calapp.db import database_now
+from calapp.deliveries.claims import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
 from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import TRIES_THAT_HOLD
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
-from calapp.deliveries.store import ready
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
 

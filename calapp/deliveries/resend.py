@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from calapp.broker import CHORES, wake_workers
 from calapp.db import UTCDateTime, after_commit, database_now
 from calapp.deliveries import outbox
+from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.models import (
     Attempt,
     Delivery,
@@ -23,7 +24,6 @@ from calapp.deliveries.models import (
     waiting_at,
 )
 from calapp.deliveries.outbox import TRIES_THAT_HOLD, Rendered, TemplateChoice, lock_parked
-from calapp.deliveries.store import ByIds, ByRows, writer
 from calapp.errors import Conflict, Gone, Invalid, NotFound
 from calapp.webhooks.models import Settling, Webhook
 

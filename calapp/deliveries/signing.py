@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from calapp import __version__
+from calapp.deliveries.claims import Claim, Due, Target
 from calapp.deliveries.exchange import WebhookRequest
-from calapp.deliveries.store import Claim, Due, Target
 from calapp.errors import KeyDoesNotFit
 from calapp.text import whole_number
 from calapp.urls import sent_form

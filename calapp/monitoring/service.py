@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from calapp import broker
 from calapp.bookings.models import Booking
 from calapp.db import database_now, is_sqlite
+from calapp.deliveries.claims import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, State
-from calapp.deliveries.store import ready
 from calapp.monitoring.models import Tally, TallyCursor
 
 STEP = 2000  # rows that one transaction counts

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from calapp.config import Settings
+from calapp.deliveries.claims import last_tries
 from calapp.deliveries.engine import Engine, patience
 from calapp.deliveries.models import Attempt, Delivery
 from calapp.deliveries.policy import ConcurrencyLimits, Ready
-from calapp.deliveries.store import last_tries
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import subscribed

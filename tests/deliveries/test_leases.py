@@ -9,9 +9,9 @@ from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries import maintenance as delivery_maintenance
+from calapp.deliveries.claims import claim
 from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Attempt, Delivery
-from calapp.deliveries.store import claim
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases

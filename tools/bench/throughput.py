@@ -10,7 +10,7 @@ from statistics import median
 from sqlalchemy import text
 
 from calapp.db import database_now, db, transaction
-from calapp.deliveries.store import claim, ready
+from calapp.deliveries.claims import claim, ready
 from tools.bench.ground import BODY, Ground
 from tools.bench.plain import ROOT
 from tools.bench.stage import ENDPOINTS, Stage

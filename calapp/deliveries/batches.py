@@ -1,0 +1,103 @@
+"""Batches: one statement for many rows, which costs a fraction of what a statement for each row costs.
+
+They are given to the driver as they stand, without what SQLAlchemy does for each statement and each value.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from calapp.db import is_sqlite
+
+AMONG_SQLITE = "IN (SELECT value FROM json_each(:ids))"
+AMONG_POSTGRESQL = "= ANY(CAST(:ids AS integer[]))"
+NAME = re.compile(r":(\w+)")
+COLUMN = re.compile(r"\br\.(\w+)")
+
+
+def for_psycopg(statement: str) -> str:
+    """Return a statement with its `:name`s as psycopg writes them."""
+    return NAME.sub(r"%(\1)s", statement.replace("%", "%%"))
+
+
+class Plain:
+    """A statement in which `:name` stands for a value; PostgreSQL may have words of its own."""
+
+    def __init__(self, sqlite: str, postgresql: str | None = None) -> None:
+        self.sqlite = sqlite
+        self.postgresql = for_psycopg(postgresql or sqlite)
+
+    def run(self, session: Session, **values: Any) -> Any:
+        """Execute it and return the result; instants are as the driver gives them, see `instant`."""
+        if not is_sqlite(session):
+            return session.connection().exec_driver_sql(self.postgresql, values)
+        storable = {name: stored(value) for name, value in values.items()}
+        return session.connection().exec_driver_sql(self.sqlite, storable)
+
+
+class ByIds:
+    """A statement for the rows whose id is one of some: `WHERE id {among}`.
+
+    Its text is always the same, so the database need not read it anew, as with `IN (?, ?, …)`. `lock` is how
+    PostgreSQL locks the rows; SQLite has one writer.
+    """
+
+    def __init__(self, statement: str, lock: str = "") -> None:
+        sqlite, postgresql = (statement.format(among=among) for among in (AMONG_SQLITE, AMONG_POSTGRESQL))
+        self.statement = Plain(sqlite, f"{postgresql} {lock}")
+
+    def run(self, session: Session, ids: Collection[int], **values: Any) -> Any:
+        """Execute it for these ids and return the result."""
+        among = list(ids)
+        return self.statement.run(session, ids=json.dumps(among) if is_sqlite(session) else among, **values)
+
+
+class ByRows:
+    """A statement for rows that are given: they stand `{from_rows}`, and `r.name` is a column of theirs.
+
+    It takes PostgreSQL's types of the columns, whose names and values `{columns}` and `{values}` stand for.
+    PostgreSQL takes all rows as one value, SQLite executes it for each. Instants are given as `writer` writes
+    them.
+    """
+
+    def __init__(self, statement: str, **columns: str) -> None:
+        self.names = tuple(columns)
+        places = {name: f"?{place}" for place, name in enumerate(columns, 1)}
+        given = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        parts = {"columns": ", ".join(columns), "values": ", ".join(f"r.{name}" for name in columns)}
+        rows = f"FROM json_to_recordset(CAST(:rows AS json)) AS r({given})"
+        self.sqlite = COLUMN.sub(lambda match: places[match[1]], statement.format(from_rows="", **parts))
+        self.postgresql = for_psycopg(statement.format(from_rows=rows, **parts))
+
+    def run(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Execute it for these rows, with values in the order of the columns; return how many it changed."""
+        if is_sqlite(session):
+            return session.connection().exec_driver_sql(self.sqlite, list(rows)).rowcount
+        given = json.dumps([dict(zip(self.names, row, strict=True)) for row in rows], ensure_ascii=False)
+        return session.connection().exec_driver_sql(self.postgresql, {"rows": given}).rowcount
+
+
+def written(at: datetime, *, sqlite: bool) -> str:
+    """Return an instant, which must be in UTC, as the database reads it: SQLite keeps no zone."""
+    text = at.isoformat(" ", "microseconds")
+    return text[:26] if sqlite else text
+
+
+def writer(session: Session) -> Callable[[datetime], str]:
+    """Return how instants are written for the rows of a statement."""
+    return partial(written, sqlite=is_sqlite(session))
+
+
+def stored(value: Any) -> Any:
+    """Return a value as SQLite's driver takes it."""
+    return written(value, sqlite=True) if isinstance(value, datetime) else value
+
+
+def instant(value: str | datetime) -> datetime:
+    """Return an aware instant from what a driver gave: SQLite's gives text without a zone."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value

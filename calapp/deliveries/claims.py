@@ -1,0 +1,317 @@
+"""Claiming: which deliveries are sent next, taken under a lease in one short transaction."""
+
+import json
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import String, bindparam, text
+from sqlalchemy.orm import Session
+
+from calapp.db import UTCDateTime, is_sqlite
+from calapp.deliveries.batches import ByIds, Plain, instant
+from calapp.deliveries.models import State
+from calapp.deliveries.policy import (
+    FAILURES_TO_ONE,
+    Ready,
+)
+from calapp.webhooks.models import opened, opened_headers
+
+ON = "webhook.active AND webhook.deleted_at IS NULL"
+RESTED = """(webhook.hold_until IS NULL OR webhook.hold_until <= :now)
+  AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)"""
+WILLING = f"{ON} AND {RESTED}"
+
+# What its host has sent by Send now, whatever its webhook waits for. SQLite would rather walk what is due.
+PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id FROM delivery{{by}}
+JOIN webhook ON webhook.id = delivery.webhook_id
+WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND delivery.due_at <= :now AND {ON}"""
+PRESSED_SQLITE = PRESSED.format(by=" INDEXED BY ix_delivery_pressed")
+PRESSED_POSTGRESQL = PRESSED.format(by="")
+
+# One index probe for each endpoint that has something waiting, however long its backlog is; since when it
+# could be sent: what a backoff or Retry-After held back has not waited for a worker meanwhile.
+READY = Plain(
+    f"""
+WITH RECURSIVE endpoint(id) AS (
+  SELECT min(webhook_id) FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
+  UNION ALL
+  SELECT (SELECT min(webhook_id) FROM delivery
+          WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id)
+  FROM endpoint WHERE endpoint.id IS NOT NULL
+), waiting AS MATERIALIZED (
+  SELECT webhook.id, webhook.failures, hold_until, asked_until, released_at,
+    (SELECT min(due_at) FROM delivery
+     WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL) AS first_due
+  FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {WILLING}
+)
+SELECT id, failures, max(first_due, coalesce(hold_until, ''), coalesce(asked_until, ''),
+  coalesce(released_at, '')), NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED_SQLITE}""",
+    f"""
+WITH RECURSIVE endpoint(id, first_due) AS (
+  (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
+   ORDER BY webhook_id, due_at LIMIT 1)
+  UNION ALL
+  SELECT later.webhook_id, later.due_at FROM endpoint CROSS JOIN LATERAL (
+    SELECT webhook_id, due_at FROM delivery
+    WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id
+    ORDER BY webhook_id, due_at LIMIT 1
+  ) AS later
+)
+SELECT webhook.id, webhook.failures, greatest(endpoint.first_due, hold_until, asked_until, released_at),
+  CAST(NULL AS integer) FROM endpoint JOIN webhook ON webhook.id = endpoint.id
+WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED_POSTGRESQL}""",
+)
+
+# What has come due last, whatever the number of endpoints; a bound, since it may be very much at once.
+FRESH = Plain(f"""SELECT webhook.id, webhook.failures, min(fresh.due_at) FROM (
+  SELECT webhook_id, due_at FROM delivery
+  WHERE state = 'waiting' AND due_at IS NOT NULL AND due_at > :since AND due_at <= :now
+  ORDER BY due_at DESC LIMIT 200
+) AS fresh JOIN webhook ON webhook.id = fresh.webhook_id WHERE {WILLING}
+GROUP BY webhook.id, webhook.failures""")
+
+ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
+  d.event_id, d.pressed_at, event.uid, event.body, event.trigger, event.subject"""
+
+# SQLite has no LATERAL, and its LIMIT may not name a column: so once for all endpoints of the same quota.
+PICK_SQLITE = Plain(f"""SELECT {ROW} FROM json_each(:webhooks) AS endpoint
+CROSS JOIN delivery AS d ON d.id IN (SELECT id FROM delivery WHERE webhook_id = endpoint.value
+  AND state = 'waiting' AND due_at <= :now ORDER BY due_at, id LIMIT :quota)
+CROSS JOIN event ON event.id = d.event_id""")
+
+# LIMIT 1 has each event looked up by its key; as a plain join, PostgreSQL may go through all of them.
+PICK_POSTGRESQL = Plain(f"""
+SELECT {ROW} FROM unnest(CAST(:webhooks AS integer[]), CAST(:quotas AS integer[])) AS endpoint(id, quota)
+CROSS JOIN LATERAL (
+  SELECT * FROM delivery WHERE webhook_id = endpoint.id AND state = 'waiting' AND due_at <= :now
+  ORDER BY due_at, id LIMIT endpoint.quota FOR UPDATE SKIP LOCKED
+) AS d CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = d.event_id LIMIT 1) AS event
+""")
+
+OF_DELIVERY = "FOR UPDATE OF d SKIP LOCKED"
+CHOSEN = ByIds(
+    f"""SELECT {ROW} FROM delivery AS d JOIN event ON event.id = d.event_id
+WHERE d.id {{among}} AND d.pressed_at IS NOT NULL AND d.state = 'waiting' AND d.due_at <= :now""",
+    OF_DELIVERY,
+)
+
+# A backoff tries by turns the oldest and this: what is old may be refused where what is new is taken.
+NEWEST = f"""SELECT {ROW} FROM delivery AS d JOIN event ON event.id = d.event_id
+WHERE d.webhook_id = :webhook AND d.state = 'waiting' AND d.due_at <= :now AND d.tries = 0
+  AND d.pressed_at IS NULL ORDER BY d.due_at DESC, d.id DESC LIMIT 1"""
+NEWEST_UNTRIED = Plain(NEWEST, f"{NEWEST} {OF_DELIVERY}")
+
+# One index probe for each; a number, because databases differ in what a comparison returns.
+LAST_TRIES = ByIds("""SELECT id, (
+  SELECT CASE WHEN failure IS NULL THEN 1 ELSE 0 END FROM attempt
+  WHERE webhook_id = webhook.id ORDER BY at DESC LIMIT 1
+) AS success FROM webhook WHERE id {among}""")
+
+WEBHOOKS = ByIds(f"""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures,
+  revision, CASE WHEN {RESTED} THEN 1 ELSE 0 END FROM webhook WHERE id {{among}} AND {ON}""")
+
+LEASE = ByIds("""UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1, after_id = NULL
+WHERE id {among}""")
+
+# Whose turn it is to be probed; another process that is at it has it.
+TO_PROBE = ByIds(
+    f"SELECT id, probes FROM webhook WHERE id {{among}} AND {RESTED} ORDER BY id",
+    "FOR NO KEY UPDATE SKIP LOCKED",
+)
+
+# Keeps others from a webhook that is being probed; the answer sets its backoff anew.
+PROBED = ByIds("UPDATE webhook SET hold_until = :until, probes = probes + 1 WHERE id {among}")
+
+
+class Due(NamedTuple):
+    """A delivery that is due, with what of its event is needed to send it and to tell of it."""
+
+    id: int
+    webhook_id: int
+    attempts: int
+    attempts_on_schedule: int
+    manual: bool
+    body: str | None
+    content_type: str | None
+    expires_at: datetime | None
+    event_id: int
+    pressed_at: datetime | str | None
+    event_uid: str
+    event_body: str | None
+    trigger: str
+    subject: str
+
+
+class Target(NamedTuple):
+    """A webhook as its deliveries are sent now; its secrets and header values as they are stored."""
+
+    id: int
+    subscriber_url: str
+    sealed_headers: Sequence[Sequence[str]]
+    sealed_secret: str | None
+    sealed_old_secret: str | None
+    old_secret_until: datetime | None
+    failures: int
+    revision: int
+    rested: int  # 1: neither its backoff nor its Retry-After keeps it from being tried
+
+    @property
+    def secret(self) -> str | None:
+        """What deliveries are signed with; raises KeyDoesNotFit."""
+        return opened(self.sealed_secret)
+
+    @property
+    def old_secret(self) -> str | None:
+        """The former secret; raises KeyDoesNotFit."""
+        return opened(self.sealed_old_secret)
+
+    @property
+    def headers(self) -> list[list[str]]:
+        """The custom headers; raises KeyDoesNotFit."""
+        return opened_headers(self.sealed_headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one worker process has taken: rows, their webhooks by id, and the token that proves it."""
+
+    token: str
+    at: datetime
+    rows: Sequence[Due]
+    webhooks: Mapping[int, Target]
+
+
+def ready(session: Session, at: datetime) -> list[Ready]:
+    """Return the endpoints that have something due, and what was pressed, with a read that takes no lock."""
+    return [Ready(row[0], row[1], instant(row[2]), row[3]) for row in READY.run(session, now=at)]
+
+
+def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:
+    """Return endpoints of which something has come due since an instant: of many only some."""
+    return [Ready(row[0], row[1], instant(row[2])) for row in FRESH.run(session, since=since, now=at)]
+
+
+def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
+    """Say of each webhook whether its newest try succeeded; None: there is none."""
+    found = LAST_TRIES.run(session, webhook_ids)
+    return {row.id: None if row.success is None else bool(row.success) for row in found}
+
+
+def claim(
+    session: Session,
+    quotas: Mapping[int, int],
+    lease: timedelta,
+    at: datetime,
+    pressed: Collection[int] = (),
+) -> Claim:
+    """Take what is due at an instant, at most so many of each webhook id; it comes due again after the lease.
+
+    `pressed` are the ids of deliveries that were sent by hand: they are taken whatever their webhook waits
+    for. What is about a moment that has passed is marked expired instead, as is that whose body is gone.
+    """
+    token = secrets.token_hex(8)
+    rows = _picked(session, quotas, at) if quotas else []
+    if pressed:
+        chosen = [_due(row) for row in CHOSEN.run(session, pressed, now=at)]
+        known = {row.id for row in chosen}
+        rows = [*chosen, *(row for row in rows if row.id not in known)]
+    webhooks = _webhooks(session, {row.webhook_id for row in rows}, at)
+    rows = [row for row in rows if _may_go(row, webhooks)]
+    if any(webhooks[row.webhook_id].failures >= FAILURES_TO_ONE for row in rows):
+        rows = _probes(session, rows, webhooks, at, at + lease)
+    pointless = {row.id: reason for row in rows if (reason := _pointless(row, at))}
+    taken = [row for row in rows if row.id not in pointless] if pointless else rows
+    for reason in set(pointless.values()):
+        _expire(session, [key for key, why in pointless.items() if why == reason], reason, at)
+    if taken:
+        LEASE.run(session, [row.id for row in taken], token=token, until=at + lease)
+    return Claim(token, at, taken, webhooks)
+
+
+def _may_go(row: Due, webhooks: Mapping[int, Target]) -> bool:
+    """Return whether a webhook is on and may be tried: it may have changed since the look."""
+    webhook = webhooks.get(row.webhook_id)
+    return webhook is not None and (bool(webhook.rested) or row.pressed_at is not None)
+
+
+def _probes(
+    session: Session, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime, until: datetime
+) -> list[Due]:
+    """Leave of each webhook in backoff one row, by turns its oldest and its newest not yet tried."""
+    kept: list[Due] = []
+    candidates: dict[int, Due] = {}
+    for row in rows:
+        if row.pressed_at is not None or webhooks[row.webhook_id].failures < FAILURES_TO_ONE:
+            kept.append(row)
+        else:
+            candidates.setdefault(row.webhook_id, row)
+    turns = TO_PROBE.run(session, candidates, now=at).all()
+    for webhook_id, probes in turns:
+        newest = NEWEST_UNTRIED.run(session, webhook=webhook_id, now=at).first() if probes % 2 else None
+        kept.append(_due(newest) if newest else candidates[webhook_id])
+    if turns:
+        PROBED.run(session, [row[0] for row in turns], until=until)
+    return kept
+
+
+def _pointless(row: Due, at: datetime) -> str | None:
+    """Say why a delivery is not sent any more, or None."""
+    if row.expires_at is not None and row.expires_at <= at:
+        return "The moment that this is about had passed before it could be sent."
+    if row.body is None and row.event_body is None:
+        return "Its body is no longer kept."  # pruned in the moment in which it was sent again by hand
+    return None
+
+
+def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> list[Due]:
+    if not is_sqlite(session):
+        values = {"webhooks": list(quotas), "quotas": list(quotas.values()), "now": at}
+        return [_due(row) for row in PICK_POSTGRESQL.run(session, **values)]
+    alike: dict[int, list[int]] = {}
+    for webhook_id, quota in quotas.items():
+        alike.setdefault(quota, []).append(webhook_id)
+    picked = (
+        PICK_SQLITE.run(session, webhooks=json.dumps(ids), quota=quota, now=at)
+        for quota, ids in alike.items()
+    )
+    return [_due(row) for rows in picked for row in rows]
+
+
+def _due(row: Any) -> Due:
+    due = Due._make(row)
+    return due if due.expires_at is None else due._replace(expires_at=instant(due.expires_at))
+
+
+def _webhooks(session: Session, ids: set[int], at: datetime) -> dict[int, Target]:
+    """Return those that are on; one may have been switched off since the look."""
+    found = WEBHOOKS.run(session, ids, now=at) if ids else ()
+    return {row[0]: _target(Target._make(row)) for row in found}
+
+
+def _target(found: Target) -> Target:
+    """Return a webhook with what SQLite's driver gives as text in the form that it has."""
+    stored = found.sealed_headers
+    headers = json.loads(stored) if isinstance(stored, str) else stored
+    until = found.old_secret_until
+    return found._replace(sealed_headers=headers, old_secret_until=instant(until) if until else None)
+
+
+def _expire(session: Session, ids: Sequence[int], reason: str, at: datetime) -> None:
+    session.execute(
+        text("""UPDATE delivery SET state = :state, due_at = NULL, claim = NULL, finished_at = :at,
+  reason = :reason WHERE id IN :ids""").bindparams(
+            bindparam("ids", expanding=True),
+            bindparam("at", type_=UTCDateTime),
+            bindparam("state", type_=String),
+        ),
+        {"ids": list(ids), "at": at, "reason": reason, "state": State.EXPIRED.value},
+    )
+    session.execute(
+        text(
+            "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id IN :ids AND state = 'waiting'"
+        ).bindparams(bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime)),
+        {"ids": list(ids), "at": at},
+    )
