@@ -43,7 +43,7 @@ LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
 BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as alive
 LONGEST_SOCKET = 100  # characters; systems take 104 to 108
 START = 10.0  # seconds within which a server must answer
-LETS_GO = 5.0  # seconds within which a former server must let go of its files
+LETS_GO = 5.0  # seconds within which a former server must release its files
 
 _away_until: list[float] = [0.0]
 
@@ -232,7 +232,7 @@ class EmbeddedValkey:
         return self.server is not None and self.server.poll() is None
 
     def stop(self) -> None:
-        """Stop the server and let go of its files; what was queued stays in them."""
+        """Stop the server and release its files; what was queued stays in them."""
         if self.server is not None:
             self.server.terminate()
             self._wait_or_kill(self.server)
@@ -274,7 +274,7 @@ class EmbeddedValkey:
             self._ask_to_stop()
             if time.monotonic() > until:
                 self._unlock()
-                raise NoBroker(f"A former Valkey server still holds {self.folder}; please stop it.")
+                raise NoBroker(f"A previous Valkey server still holds {self.folder}; please stop it.")
             time.sleep(0.1)
 
     def _unlock(self) -> None:
@@ -335,7 +335,7 @@ class EmbeddedValkey:
 
 
 def _locked(file: IO[str]) -> bool:
-    """Take a lock that ends with the last process that has the file open; say whether it was free."""
+    """Take a lock that ends with the last process that has the file open; return whether it was free."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

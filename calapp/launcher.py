@@ -108,7 +108,7 @@ class Launcher:
         until = time.monotonic() + START
         while not (stop_requested() or answers(self.settings)):
             if not self.web.alive() or time.monotonic() > until:
-                raise CannotStart("The web server did not start; what it said stands above.")
+                raise CannotStart("The web server did not start; see its output above.")
             time.sleep(0.05)
 
     def watch(self) -> None:

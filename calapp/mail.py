@@ -207,9 +207,9 @@ def _words(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"The mail server answered {error.smtp_code} {_decoded(error.smtp_error)}"
     if isinstance(error, TimeoutError) or "timed out" in str(error):  # smtplib wraps it
-        return "The mail server did not answer in time."
+        return "The mail server did not respond in time."
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"The mail could not be sent: {reason}"
+    return f"The email could not be sent: {reason}"
 
 
 def _decoded(said: bytes | str) -> str:

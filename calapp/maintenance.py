@@ -49,7 +49,7 @@ def repeat(step: Step, whole: int = maintenance.STEP) -> int:
 
 
 def continue_parked() -> None:
-    """Send or let go the next steps of what is parked, of each webhook as much as may wait at once."""
+    """Send or discard the next steps of what is parked, of each webhook as much as may wait at once."""
     webhook_ids = resend.unsettled(db.session())
     db.session().rollback()  # ends the read
     for webhook_id in webhook_ids:

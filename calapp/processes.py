@@ -219,7 +219,7 @@ def follow_forker(grace: float) -> None:
 def follow_starter(grace: float) -> None:
     """Stop when the process that started this one ends, at the latest `grace` seconds after it.
 
-    Does nothing in a process that was started by hand.
+    Does nothing in a process that was started manually.
     """
     if os.environ.pop(FOLLOW, None):
         _follow(sys.stdin.fileno(), grace)

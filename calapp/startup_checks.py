@@ -39,7 +39,7 @@ def refuse_nameless(settings: Settings) -> None:
     """Raise BadSetting for a start that others reach which does not know by what name."""
     if not settings.loopback and not os.environ.get("BASE_URL"):
         raise BadSetting(
-            f"Please set BASE_URL: others reach this server (HOST={settings.host}), and it answers only to "
+            f"Please set BASE_URL: others reach this server (HOST={settings.host}), and it only responds to "
             "the name in BASE_URL, such as https://cal.example.com or http://192.168.1.5:5000."
         )
 

@@ -188,7 +188,7 @@ def test_a_server_that_hangs_is_left_alone(written, settings, monkeypatch: pytes
         config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{listener.getsockname()[1]}"))
         written()
         send_mails()
-    assert stored()[0].error == "The mail server did not answer in time."
+    assert stored()[0].error == "The mail server did not respond in time."
     assert stored()[0].due_at is not None
 
 

@@ -276,7 +276,7 @@ def _visitors_address(host_id: int) -> str | None:
 
 
 def _by(booking: Booking) -> str:
-    """Return the e-mail address of who acts."""
+    """Return the email address of who acts."""
     return booking.host.email if _as_host(booking) else booking.visitor.email
 
 

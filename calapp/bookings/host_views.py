@@ -71,7 +71,7 @@ def ask_reject(uid: str) -> ResponseReturnValue:
 @blueprint.post("/bookings/<uid>/reject")
 def reject(uid: str) -> ResponseReturnValue:
     """Turn a booking down."""
-    return _act_with_reason("reject", own_booking(uid), service.reject, "Booking turned down.")
+    return _act_with_reason("reject", own_booking(uid), service.reject, "Booking declined.")
 
 
 @blueprint.get("/bookings/<uid>/cancel")

@@ -62,7 +62,7 @@ class Listing:
 
 
 def listing(session: Session, host_id: int, tab: Tab, *, search: str = "", page: int = 1) -> Listing:
-    """Return a page of a tab; the search looks in names, e-mail addresses, titles and metadata."""
+    """Return a page of a tab; the search looks in names, email addresses, titles and metadata."""
     query = _matching(select(Booking).where(_of(tab), Booking.host_id == host_id), search)
     newest_first = tab in {Tab.PAST, Tab.CANCELLED}
     order = Booking.starts_at.desc() if newest_first else Booking.starts_at

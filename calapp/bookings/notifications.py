@@ -22,7 +22,7 @@ SUBJECTS = {
     "created": ("Booked: {title}", "New booking: {title}"),
     "requested": ("Waiting for confirmation: {title}", "Please confirm: {title}"),
     "confirmed": ("Confirmed: {title}", "You confirmed: {title}"),
-    "rejected": ("Not possible: {title}", "You turned down: {title}"),
+    "rejected": ("Not possible: {title}", "Declined: {title}"),
     "unanswered": ("Not answered in time: {title}", "Not answered in time: {title}"),
     "rescheduled": ("Moved: {title}", "Moved: {title}"),
     "cancelled": ("Cancelled: {title}", "Cancelled: {title}"),
@@ -126,7 +126,7 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
     if booking.unanswered:
         lines.append("It was not confirmed before it was to start, so it does not take place.")
     else:
-        lines.extend(_line("Why it was turned down", booking.rejection_reason))
+        lines.extend(_line("Reason", booking.rejection_reason))
     active = booking.current_status in {Status.PENDING, Status.ACCEPTED}
     return "\n".join([*lines, "", f"{'Look, move or cancel' if active else 'Look'}: {link}", ""])
 

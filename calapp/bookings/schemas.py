@@ -1,4 +1,4 @@
-"""Metadata: what the booking link said with `metadata[key]=value`, kept within limits."""
+"""Metadata: what the booking link has as `metadata[key]=value`, kept within limits."""
 
 import math
 import re
@@ -82,7 +82,7 @@ def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | No
     if not KEY.fullmatch(key):
         return "a key has 1 to 40 characters of A-Z a-z 0-9 _ . -"
     if key in values:
-        return None if values[key] == value else "the key stands twice; the first value was kept"
+        return None if values[key] == value else "the key is listed twice; the first value was kept"
     if len(value) > MAX_VALUE:
         return f"the value is longer than {MAX_VALUE} characters"
     if len(values) >= MAX_KEYS:
@@ -134,7 +134,7 @@ class BookingRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class MoveRequest:
-    """A reschedule as either side asks for it; `by` is an e-mail address, `address` as in BookingRequest.
+    """A reschedule as either side asks for it; `by` is an email address, `address` as in BookingRequest.
 
     `time_zone` is where the visitor is by now; None leaves it as it was.
     """
@@ -243,11 +243,11 @@ def _name(text: str) -> str:
 
 
 def email_address(text: str) -> str:
-    """Return a normal e-mail address; raise Invalid for what is none."""
+    """Return a normal email address; raise Invalid for what is none."""
     try:
         return validate_email(clean(text).strip(), check_deliverability=False).normalized
     except EmailNotValidError:
-        raise Invalid("Please give an e-mail address such as name@example.com.") from None
+        raise Invalid("Please give an email address such as name@example.com.") from None
 
 
 def zone_name(text: str) -> str:
@@ -275,7 +275,7 @@ def guest_list(texts: Sequence[str]) -> tuple[str, ...]:
         try:
             address = email_address(part)
         except Invalid:
-            raise Invalid(f"“{part[:60]}” is not an e-mail address.") from None
+            raise Invalid(f"“{part[:60]}” is not an email address.") from None
         found.setdefault(mailbox_of(address), address)
     return tuple(found.values())
 
@@ -438,7 +438,7 @@ class BookingBody(RequestSchema):
     attendee: AttendeeBody
     guests: Annotated[
         list[str],
-        Field(description="Their e-mail addresses, at most 20.", json_schema_extra={"maxItems": MAX_GUESTS}),
+        Field(description="Their email addresses, at most 20.", json_schema_extra={"maxItems": MAX_GUESTS}),
     ] = []
     metadata: Annotated[
         dict[str, Any],

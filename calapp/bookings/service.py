@@ -104,7 +104,7 @@ def _admitted(session: Session, host: User, booking: Booking, address: str, **ac
 def _idempotency_key(request: BookingRequest | MoveRequest, subject: str) -> str | None:
     """Return the key against doubles: 32 hex digits of the form's token, 32 of all that was asked for.
 
-    `subject` is what is booked or moved. So the same token with another name, e-mail address or time is
+    `subject` is what is booked or moved. So the same token with another name, email address or time is
     another request, and the first half still tells which form it came from.
     """
     if request.attempt is None:
@@ -405,7 +405,7 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
         raise Conflict("Only a meeting that has begun can have a no-show.")
     people = [person for person in booking.attendees if person.email.lower() == email.lower()]
     if not people:
-        problem = "Nobody with this e-mail address is at this booking."
+        problem = "Nobody with this email address is at this booking."
         raise Invalid(problem, attendee=problem)
     if people[0].no_show == absent:
         return

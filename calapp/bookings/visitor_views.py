@@ -37,8 +37,8 @@ ALREADY = Markup(
     '<a href="/booking/{0}">See your booking</a> to move or cancel it, or choose another time.'
 )
 TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
-TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press the button once more."
-ROBOT = "That was quicker than people type. Please press the button once more."
+TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press Confirm again."
+ROBOT = "Please press Confirm again (spam check)."
 
 
 @blueprint.get("/<user>")
@@ -342,7 +342,7 @@ def _is_host(booking: Booking) -> bool:
 
 
 def _acting(booking: Booking) -> str:
-    """Return the e-mail address of who acts: the host who is signed in, else the visitor."""
+    """Return the email address of who acts: the host who is signed in, else the visitor."""
     return booking.host.email if _is_host(booking) else booking.visitor.email
 
 

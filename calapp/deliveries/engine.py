@@ -109,7 +109,7 @@ class Engine:
         self.returned: list[WebhookResponse] = []  # came back and is not stored yet
         self.database_away = False
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
-        self.pressed: list[int] = []  # deliveries that were sent by hand, as the last look found them
+        self.pressed: list[int] = []  # deliveries that were sent manually, as the last look found them
         self.looked = 0.0
 
     def deliver(self) -> None:

@@ -129,7 +129,7 @@ class Places:
 
     @contextmanager
     def taken(self, key_id: int) -> Iterator[bool]:
-        """Hold a place for a key, and say whether there was one."""
+        """Hold a place for a key, and return whether there was one."""
         with self._lock:
             free = self._taken.total() < self.most and self._taken[key_id] < self.most_per_key
             self._taken[key_id] += free

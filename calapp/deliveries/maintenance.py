@@ -94,7 +94,7 @@ def remove_deleted(session: Session) -> int:
 
 
 def expire_parked(session: Session) -> int:
-    """Let go a step of what has been parked for 90 days, with a notice a day at most.
+    """Discard a step of what has been parked for 90 days, with a notice a day at most.
 
     Returns STEP while there may be more, of this webhook or another, and then 0.
     """
@@ -144,7 +144,12 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     since = webhook.failing_since or at
     if at - since >= GIVE_UP and webhook.failures >= ENOUGH_TRIES:
         switch_off(webhook, OffReason.FAILING)
-        tell(session, webhook, "switched_off", "Every try has failed for five days; it is switched off.")
+        tell(
+            session,
+            webhook,
+            "switched_off",
+            "Every attempt has failed for five days, so this webhook was turned off.",
+        )
         return True
     quarters = min(3, int((at - since) / (GIVE_UP / 4)))
     if quarters <= webhook.warnings:
@@ -152,7 +157,7 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     webhook.warnings = quarters
     date = f"{max(at, since + GIVE_UP):%d %B %Y, %H:%M} UTC"
     begun = f"{since:%d %B %Y, %H:%M} UTC"
-    text = f"Every try since {begun} has failed; unless one succeeds, it will be switched off on {date}."
+    text = f"Every attempt since {begun} has failed; unless one succeeds, it will be switched off on {date}."
     tell(session, webhook, "warning", text, date)
     return True
 

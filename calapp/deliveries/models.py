@@ -154,7 +154,7 @@ class Delivery(db.Model):
     attempts_on_schedule: Mapped[int] = mapped_column(
         "tries", default=0
     )  # recorded tries of the present schedule
-    manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed by hand
+    manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed manually
     # When Send now was pressed: the next attempt asks neither the backoff nor Retry-After.
     pressed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     body: Mapped[str | None] = mapped_column(Text)  # only when a template made it differ from the event's

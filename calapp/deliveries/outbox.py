@@ -258,7 +258,7 @@ def _rows(
 
 
 def lock_parked(session: Session, webhook_id: int) -> None:
-    """Let nobody else send, let go or add to what is parked at a webhook until the transaction ends."""
+    """Let nobody else send, discard or add to what is parked at a webhook until the transaction ends."""
     one_at_a_time(session, f"parked at {webhook_id}")
 
 

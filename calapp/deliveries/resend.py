@@ -35,7 +35,7 @@ WAIT = ByRows(
     **PLACES,
 )
 
-# Sent by hand: it does not expire.
+# Sent manually: it does not expire.
 WAIT_AGAIN = ByRows(
     """UPDATE delivery SET state = 'waiting', after_id = r.after_id, due_at = r.due_at, claim = NULL,
   tries = 0, reason = NULL, manual = true, finished_at = NULL, expires_at = NULL
@@ -266,7 +266,7 @@ def start(session: Session, webhook: Webhook, window: Window, total: int) -> Rep
         only_failed=window.only_failed,
     )
     if not total:
-        raise Invalid("There is nothing to send in this window.")
+        raise Invalid("There is nothing to send in this time range.")
     webhook.backoff_until = None  # its host says that it is worth an attempt now; Retry-After stands
     replay = Replay(
         webhook_id=webhook.id,
@@ -421,7 +421,7 @@ def _end(session: Session, replay: Replay, state: ReplayState) -> None:
 
 STEP = 250  # rows of one transaction, which holds SQLite's writer for a few milliseconds
 MOST_DUE = 1000  # deliveries of the webhook; no more are released while so many are due
-LET_GO = "It was let go by hand."
+LET_GO = "Discarded manually."
 
 DROP = text("""UPDATE delivery SET state = 'expired', reason = :reason, finished_at = :at
 WHERE state = 'parked' AND id IN (
@@ -438,7 +438,7 @@ def read_choice(given: str) -> Settling | None:
     try:
         return Settling(given)
     except ValueError:
-        raise Invalid("Please choose whether the parked events are sent or let go.") from None
+        raise Invalid("Please choose whether to send or discard the parked events.") from None
 
 
 def decide(session: Session, webhook: Webhook, choice: Settling | None) -> None:
@@ -460,7 +460,7 @@ def _last_parked(session: Session, webhook_id: int) -> int | None:
 
 
 def unsettled(session: Session) -> Sequence[int]:
-    """Return the webhooks of which parked events are being sent or let go; a plain read."""
+    """Return the webhooks of which parked events are being sent or discarded; a plain read."""
     return session.scalars(select(Webhook.id).where(Webhook.settling.is_not(None)).order_by(Webhook.id)).all()
 
 
@@ -481,7 +481,7 @@ def room(session: Session, webhook_id: int) -> int:
 
 
 def take_step(session: Session, webhook_id: int) -> int:
-    """Send or let go a step of what is parked, oldest first; return how many deliveries it was."""
+    """Send or discard a step of what is parked, oldest first; return how many deliveries it was."""
     lock_parked(session, webhook_id)
     webhook = session.get(Webhook, webhook_id, populate_existing=True)
     if webhook is None or webhook.settling is None:

@@ -29,7 +29,7 @@ class DeliveryQuery(QuerySchema):
     ] = None
     state: Annotated[
         Literal[STATES] | None,  # type: ignore[valid-type]
-        Field(description="Only those; failing are those that wait after a failed try."),
+        Field(description="Only those; failing are those that wait after a failed attempt."),
     ] = None
     trigger_event: Trigger | None = None
     booking_uid: Annotated[str | None, Field(max_length=40)] = None
@@ -56,12 +56,12 @@ class Delivery(ResponseSchema):
 
     id: int
     webhook_id: str
-    event_id: Annotated[str, Field(description="The `webhook-id` of every try.")]
+    event_id: Annotated[str, Field(description="The `webhook-id` of every attempt.")]
     trigger_event: str
     booking_uid: str
     state: State
     attempt_count: int
-    manual: Annotated[bool, Field(description="Resent or replayed by hand.")]
+    manual: Annotated[bool, Field(description="Resent or replayed manually.")]
     last_status: int | None
     reason: Annotated[str | None, Field(description="Why it failed, was parked or expired.")]
     created_at: Instant
@@ -105,7 +105,7 @@ class Attempt(ResponseSchema):
 class DeliveryWithAttempts(Delivery):
     """A delivery with what is sent and every try that is kept."""
 
-    subscriber_url: Annotated[str, Field(description="Where the next try goes.")]
+    subscriber_url: Annotated[str, Field(description="Where the next attempt is sent.")]
     body: Annotated[
         str | None,
         Field(description="The exact body; null once it is no longer kept, or when its template failed."),

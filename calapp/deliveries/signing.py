@@ -94,7 +94,7 @@ def _tried(row: Due, claim: Claim) -> WebhookRequest | None:
     except KeyDoesNotFit:
         log.error(  # noqa: TRY400 (a sentence says it all)
             "Delivery %d waits: the secret of its webhook cannot be read with this process's SECRET_KEY. "
-            "Restart it with the current one, and the former ones in SECRET_KEY_FALLBACKS.",
+            "Restart it with the current one, and the previous ones in SECRET_KEY_FALLBACKS.",
             row.id,
         )
         return None

@@ -56,7 +56,7 @@ OFFERS = {
 
 @dataclass(frozen=True)
 class HeaderRow:
-    """A row of the host's own headers; a saved value is not in it."""
+    """A row of the host's custom headers; a saved value is not in it."""
 
     name: str
     value: str
@@ -381,7 +381,7 @@ def ask_parked(webhook_id: int) -> Response:
 
 @blueprint.post(f"{WEBHOOK}/parked")
 def settle_parked(webhook_id: int) -> Response:
-    """Decide whether what is parked is sent, in order, or let go; after a first step the worker goes on."""
+    """Send what is parked, in order, or discard it; after the first step the worker continues."""
     total = _parked(webhook_id)
     choice = resend.read_choice(request.form.get("parked", ""))
     with transaction() as session:
@@ -400,11 +400,11 @@ def _settled_words(choice: Settling | None, taken: int, total: int) -> str:
     if choice is None:
         return "Stopped. What is left stays parked."
     if not total:
-        return "Nothing is parked any more."
-    done = "on the way" if choice == Settling.SEND else "let go"
+        return "No events are parked any more."
+    done = "queued" if choice == Settling.SEND else "discarded"
     if taken >= total:
         return f"1 event {done}." if taken == 1 else f"{taken:,} events {done}."
-    return f"{taken:,} events {done}, {total - taken:,} more follow by themselves."
+    return f"{taken:,} events {done}, {total - taken:,} more will follow."
 
 
 @blueprint.post(f"{WEBHOOK}/ping")

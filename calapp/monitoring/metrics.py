@@ -170,9 +170,7 @@ class Database(Collector):
 
 
 def _standing(session: Session) -> Metric:
-    standing = GaugeMetricFamily(
-        "calapp_deliveries", "Deliveries that stand in a state, by age", labels=["state", "age"]
-    )
+    standing = GaugeMetricFamily("calapp_deliveries", "Deliveries by state and age", labels=["state", "age"])
     for (state, age), number in service.waiting_by_age(session).items():
         standing.add_metric([state, age], number)
     for state, number in service.ended(session).items():
@@ -204,7 +202,7 @@ def _counters(session: Session) -> list[Metric]:
     families = [
         _family(values, service.EVENTS, "calapp_events", "Events written, by trigger", ["event"]),
         _family(values, service.BOOKINGS, "calapp_bookings", "Bookings made; a move is not another", []),
-        _family(values, service.TRIES, "calapp_delivery_tries", "Tries, by what came of them", _LABELS),
+        _family(values, service.TRIES, "calapp_delivery_tries", "Attempts, by outcome", _LABELS),
         _family(values, service.FINISHED, "calapp_deliveries_finished", "Deliveries that ended", _LABELS),
     ]
     return [*families, _histogram(values)]
@@ -228,6 +226,6 @@ def _histogram(values: dict[str, dict[tuple[str, str], float]]) -> Metric:
         total += counts.get(("", str(most)), 0.0)
         buckets.append((str(most), total))
     seconds = values.get(service.SECONDS, {}).get(("", ""), 0.0)
-    family = HistogramMetricFamily("calapp_delivery_seconds", "How long tries took")
+    family = HistogramMetricFamily("calapp_delivery_seconds", "How long attempts took")
     family.add_metric([], [*buckets, ("+Inf", total)], seconds)
     return family

@@ -187,10 +187,10 @@ class Health:
     def problems(self) -> list[str]:
         """What keeps the app from its work, a sentence each."""
         found = (
-            [] if self.database else ["The database does not answer, or has no tables (flask db upgrade)."]
+            [] if self.database else ["The database does not respond, or has no tables (flask db upgrade)."]
         )
         if not self.broker:
-            found.append("Valkey does not answer; workers look into the database once a second instead.")
+            found.append("Valkey does not respond; workers check the database once a second instead.")
         if self.workers == 0:
             found.append("No worker delivers (flask worker).")
         if (self.oldest or 0.0) > LATE:

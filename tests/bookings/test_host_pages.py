@@ -194,7 +194,7 @@ def test_a_no_show_of_a_stranger_is_refused(rick_client, book, monday, triggers,
     monday.move_to(NOON)
     answer = rick_client.post(path, data={"attendee": attendee, "no_show": "1"})
     assert answer.status_code == 409
-    assert "Nobody with this e-mail address is at this booking." in answer.text
+    assert "Nobody with this email address is at this booking." in answer.text
     assert triggers() == ["BOOKING_CREATED"]
 
 

@@ -68,7 +68,7 @@ def test_a_life_with_confirmation_is_told_step_by_step(book, quick_chat, change,
     subjects = [mail.subject.split(":")[0] for mail in mails("ada@example.com")]
     assert subjects == ["Waiting for confirmation", "Confirmed", "Waiting for confirmation", "Not possible"]
     assert "Why it was moved: Late" in mails("ada@example.com")[2].body
-    assert "Why it was turned down: On holiday" in mails("ada@example.com")[3].body
+    assert "Reason: On holiday" in mails("ada@example.com")[3].body
     assert [mail.calendar_method for mail in mails("ada@example.com")][-1] == "CANCEL"
 
 

@@ -95,7 +95,7 @@ def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
     receiver.behave = answer()
     window.button("Send now").click()
     expect(window.page.locator("#state-title .pill")).to_have_text("Delivered", timeout=8000)
-    expect(window.page.get_by_text("by hand").first).to_be_visible()
+    expect(window.page.get_by_text("manual").first).to_be_visible()
     assert receiver.requests[0].headers["webhook-id"] == receiver.requests[-1].headers["webhook-id"]
 
 

@@ -283,7 +283,7 @@ def test_switching_on_asks_what_becomes_of_what_is_parked(
     window.page.get_by_role("switch").click()
     expect(window.dialog).to_contain_text("1 event is parked")
     window.button("Send in order").click()
-    expect(window.toast).to_contain_text("1 event on the way")
+    expect(window.toast).to_contain_text("1 event queued")
     wait_until(lambda: receiver.requests)
     assert len(receiver.requests) == 1
 

@@ -1,4 +1,4 @@
-"""What is parked: sent in order or let go, in steps, whatever happens meanwhile."""
+"""What is parked: sent in order or discarded, in steps, whatever happens meanwhile."""
 
 import json
 import threading

@@ -160,7 +160,7 @@ def test_what_waits_or_is_parked_is_never_pruned(
 def test_a_delivery_without_a_body_holds_no_other_up(webhook, receiver, happen, deliver, session) -> None:
     happen("pruned")
     with transaction() as writing:
-        writing.execute(update(Event).values(body=None))  # as it was sent again by hand
+        writing.execute(update(Event).values(body=None))  # as it was resent manually
     happen("other")
     deliver()
     states = dict(session.execute(select(Delivery.chain, Delivery.state)).all())

@@ -153,14 +153,14 @@ def many(
 
 
 @pytest.mark.parametrize(
-    ("choice", "said", "state"), [("send", "on the way", State.WAITING), ("drop", "let go", State.EXPIRED)]
+    ("choice", "said", "state"), [("send", "queued", State.WAITING), ("drop", "discarded", State.EXPIRED)]
 )
 def test_many_parked_events_are_settled_in_steps_that_the_pages_count(
     rick_client: FlaskClient, many: Webhook, session: Session, choice: str, said: str, state: State
 ) -> None:
     address = f"/integrations/webhooks/{many.id}/parked"
     answered = rick_client.post(address, data={"parked": choice}, follow_redirects=True)
-    assert f"2 events {said}, 3 more follow by themselves." in answered.text
+    assert f"2 events {said}, 3 more will follow." in answered.text
     assert "3 remaining" in answered.text
     assert "3 events are remaining" in rick_client.get(address).text
     assert "3 parked events are being" in rick_client.get(f"/integrations/webhooks/{many.id}/deliveries").text
@@ -176,7 +176,7 @@ def test_a_second_click_changes_nothing(rick_client: FlaskClient, many: Webhook,
     again = rick_client.post(
         f"/integrations/webhooks/{many.id}/parked", data={"parked": "send"}, follow_redirects=True
     )
-    assert "Nothing is parked any more." in again.text
+    assert "No events are parked any more." in again.text
     assert set(session.scalars(select(Delivery.state))) == {State.WAITING}
 
 
