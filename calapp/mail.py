@@ -1,6 +1,6 @@
-"""A mail out by SMTP_URL, or kept and shown.
+"""An email out by SMTP_URL, or kept and shown.
 
-A mail is a row, written in the transaction of what it tells. The chores worker claims those that are due,
+An email is a row, written in the transaction of what it tells. The chores worker claims those that are due,
 sends them with no transaction open, and records what came of it; without SMTP_URL they are kept as they are.
 """
 
@@ -25,19 +25,19 @@ from calapp.config import settings
 from calapp.db import UTCDateTime, after_commit, database_now, db
 from calapp.text import clean, line
 
-BATCH = 20  # mails of one claim, sent over one connection
+BATCH = 20  # emails of one claim, sent over one connection
 PATIENCE = 15.0  # seconds for each answer of the mail server
 PARKED_STEP = 200  # emails that one transaction releases or discards
 DISCARDED = "Discarded manually."
 SUPERSEDED = "A later email about this booking took its place."
-LEASE = timedelta(minutes=10)  # a mail claimed by a worker that was killed is due again after it
-# After each failed try; a mail that fails once more after the last is given up.
+LEASE = timedelta(minutes=10)  # an email claimed by a worker that was killed is due again after it
+# After each failed attempt; an email that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
 PORTS = {"smtp": 25, "smtps": 465}
 
 
-class Mail(db.Model):
-    """A mail, written in the transaction of what it tells and sent by the chores worker."""
+class Email(db.Model):
+    """An email, written in the transaction of what it tells and sent by the chores worker."""
 
     __tablename__ = "mail"
     __table_args__ = (
@@ -66,18 +66,18 @@ class Mail(db.Model):
     calendar_method: Mapped[str | None] = mapped_column(String(10))  # REQUEST or CANCEL
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # None: sent, kept, given up, or parked
     parked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since when it waits for the host
-    tries: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column("tries", default=0)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A claimed mail, free of the session that read it."""
+class ClaimedEmail:
+    """A claimed email, free of the session that read it."""
 
     id: int
-    tries: int
+    attempts: int
     recipient: str
     reply_to: str | None
     subject: str
@@ -88,45 +88,47 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a letter: sent, or why not in words, and whether another try makes sense."""
+class SendResult:
+    """What came of an email: sent, or why not in words, and whether another attempt makes sense."""
 
-    letter: Letter
+    email: ClaimedEmail
     error: str | None = None
     final: bool = False
 
 
-def post(session: Session, mails: Sequence[Mail]) -> None:
-    """Write mails in the open transaction; with SMTP_URL they go out soon after it has committed.
+def post(session: Session, emails: Sequence[Email]) -> None:
+    """Write emails in the open transaction; with SMTP_URL they go out soon after it has committed.
 
     Those with `parked_at` wait until their host releases or discards them.
     """
     due_at = database_now(session) if settings().smtp_url else None
-    for mail in mails:
-        mail.due_at = None if mail.parked_at else due_at
-    session.add_all(mails)
+    for email in emails:
+        email.due_at = None if email.parked_at else due_at
+    session.add_all(emails)
     if due_at is not None:
         after_commit(session, "wake for chores", lambda: wake_workers(CHORES))
 
 
 def count_parked(session: Session, user_id: int) -> tuple[int, int]:
     """Return how many emails of a host are parked, and about how many bookings they are."""
-    parked = (Mail.user_id == user_id, Mail.parked_at.is_not(None))
+    parked = (Email.user_id == user_id, Email.parked_at.is_not(None))
     count, bookings = session.execute(
-        select(func.count(Mail.id), func.count(Mail.about.distinct())).where(*parked)
+        select(func.count(Email.id), func.count(Email.about.distinct())).where(*parked)
     ).one()
     return int(count), int(bookings)
 
 
 def parked_about(session: Session, uids: Sequence[str]) -> set[str | None]:
     """Return which of these bookings have emails that are parked."""
-    return set(session.scalars(select(Mail.about).where(Mail.about.in_(uids), Mail.parked_at.is_not(None))))
+    return set(
+        session.scalars(select(Email.about).where(Email.about.in_(uids), Email.parked_at.is_not(None)))
+    )
 
 
 def supersede_parked(session: Session, uids: Sequence[str]) -> None:
     """Discard what is parked about bookings of which newer emails go out: it is true no more."""
-    parked = (Mail.about.in_(uids), Mail.parked_at.is_not(None))
-    superseded = update(Mail).where(*parked).values(parked_at=None, error=SUPERSEDED)
+    parked = (Email.about.in_(uids), Email.parked_at.is_not(None))
+    superseded = update(Email).where(*parked).values(parked_at=None, error=SUPERSEDED)
     session.execute(superseded.execution_options(synchronize_session=False))
 
 
@@ -135,63 +137,63 @@ def take_parked(session: Session, user_id: int, about: Sequence[str] = (), *, se
 
     `about` are the uids of bookings; empty means all.
     """
-    parked = select(Mail).where(Mail.user_id == user_id, Mail.parked_at.is_not(None))
+    parked = select(Email).where(Email.user_id == user_id, Email.parked_at.is_not(None))
     if about:
-        parked = parked.where(Mail.about.in_(about))
-    mails = session.scalars(parked.order_by(Mail.id).limit(PARKED_STEP)).all()
-    for one in mails:
+        parked = parked.where(Email.about.in_(about))
+    emails = session.scalars(parked.order_by(Email.id).limit(PARKED_STEP)).all()
+    for one in emails:
         one.parked_at = None
         one.error = None if send else DISCARDED
     if send:
-        post(session, mails)
-    return len(mails)
+        post(session, emails)
+    return len(emails)
 
 
-def claim(session: Session) -> list[Letter]:
-    """Take a batch of the mails that are due, the oldest first; they are due again when the lease ends."""
+def claim(session: Session) -> list[ClaimedEmail]:
+    """Take a batch of the emails that are due, the oldest first; they are due again when the lease ends."""
     if not settings().smtp_url:
-        session.execute(update(Mail).where(Mail.due_at.is_not(None)).values(due_at=None))
+        session.execute(update(Email).where(Email.due_at.is_not(None)).values(due_at=None))
         return []
     at = database_now(session)
-    due = select(Mail).where(Mail.due_at <= at).order_by(Mail.due_at, Mail.id).limit(BATCH)
-    mails = session.scalars(due.with_for_update(skip_locked=True)).all()
-    for mail in mails:
-        mail.due_at = at + LEASE
-    names = Letter.__dataclass_fields__
-    return [Letter(**{name: getattr(mail, name) for name in names}) for mail in mails]
+    due = select(Email).where(Email.due_at <= at).order_by(Email.due_at, Email.id).limit(BATCH)
+    emails = session.scalars(due.with_for_update(skip_locked=True)).all()
+    for email in emails:
+        email.due_at = at + LEASE
+    names = ClaimedEmail.__dataclass_fields__
+    return [ClaimedEmail(**{name: getattr(email, name) for name in names}) for email in emails]
 
 
-def send(letters: Sequence[Letter]) -> list[Outcome]:
-    """Send letters over one connection; those behind a broken connection have no outcome."""
-    if not letters:
+def send(emails: Sequence[ClaimedEmail]) -> list[SendResult]:
+    """Send emails over one connection; those behind a broken connection have no outcome."""
+    if not emails:
         return []
     try:
         with _connected(settings().smtp_url) as server:
-            return _sent(server, letters)
+            return _sent(server, emails)
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
-        return [Outcome(letter, _words(error)) for letter in letters]
+        return [SendResult(email, _words(error)) for email in emails]
 
 
-def _sent(server: smtplib.SMTP, letters: Sequence[Letter]) -> list[Outcome]:
+def _sent(server: smtplib.SMTP, emails: Sequence[ClaimedEmail]) -> list[SendResult]:
     outcomes = []
-    for letter in letters:
-        outcomes.append(_try(server, letter))
+    for email in emails:
+        outcomes.append(_attempt(server, email))
         if server.sock is None:
             break
     return outcomes
 
 
-def _try(server: smtplib.SMTP, letter: Letter) -> Outcome:
+def _attempt(server: smtplib.SMTP, email: ClaimedEmail) -> SendResult:
     try:
-        message = written(letter)
+        message = written(email)
         server.send_message(message)
     except (OSError, ValueError, MessageError) as error:
-        return Outcome(letter, _words(error), final=_final(error))
-    return Outcome(letter)
+        return SendResult(email, _words(error), final=_final(error))
+    return SendResult(email)
 
 
 def _final(error: Exception) -> bool:
-    """Return whether a mail server's no is meant for this mail alone and for good."""
+    """Return whether a mail server's no is meant for this email alone and for good."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
     if isinstance(error, smtplib.SMTPDataError):
@@ -253,24 +255,24 @@ def _secure(server: smtplib.SMTP, host: str, context: ssl.SSLContext, *, passwor
         )
 
 
-def written(letter: Letter) -> EmailMessage:
-    """Return the letter as it goes out; raise ValueError for what no mail can carry."""
+def written(email: ClaimedEmail) -> EmailMessage:
+    """Return the email as it goes out; raise ValueError for what no email can carry."""
     message = EmailMessage()
     sender = _sender()
     message["From"] = f"Calapp <{sender}>"
-    message["To"] = _ascii(line(letter.recipient))
-    if letter.reply_to:
-        message["Reply-To"] = _ascii(line(letter.reply_to))
-    message["Subject"] = line(letter.subject)
-    message["Date"] = formatdate(letter.created_at.timestamp())
-    # The same at every try, so that a mail sent twice, since a worker died between, shows once.
-    message["Message-ID"] = f"<{letter.id}.{int(letter.created_at.timestamp() * 1e6)}@{_domain(sender)}>"
+    message["To"] = _ascii(line(email.recipient))
+    if email.reply_to:
+        message["Reply-To"] = _ascii(line(email.reply_to))
+    message["Subject"] = line(email.subject)
+    message["Date"] = formatdate(email.created_at.timestamp())
+    # The same at every attempt, so that an email sent twice, since a worker died between, shows once.
+    message["Message-ID"] = f"<{email.id}.{int(email.created_at.timestamp() * 1e6)}@{_domain(sender)}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(clean(letter.body))
-    if letter.calendar is not None:
-        message.add_attachment(letter.calendar, subtype="calendar", filename="invite.ics")
+    message.set_content(clean(email.body))
+    if email.calendar is not None:
+        message.add_attachment(email.calendar, subtype="calendar", filename="invite.ics")
         part = list(message.iter_attachments())[-1]
-        part.set_param("method", letter.calendar_method or "REQUEST")
+        part.set_param("method", email.calendar_method or "REQUEST")
     return message
 
 
@@ -284,7 +286,7 @@ def _ascii(address: str) -> str:
 
 
 def _sender() -> str:
-    """Return whom mails come from: `from=` of SMTP_URL, its user when that is an address, else our host."""
+    """Return whom emails come from: `from=` of SMTP_URL, its user when that is an address, else our host."""
     parts = urlsplit(settings().smtp_url)
     named = parse_qs(parts.query).get("from", [""])[0] or unquote(parts.username or "")
     return named if "@" in named else f"calapp@{urlsplit(settings().base_url).hostname}"
@@ -294,28 +296,28 @@ def _domain(sender: str) -> str:
     return sender.rpartition("@")[2]
 
 
-def record(session: Session, letters: Sequence[Letter], outcomes: Sequence[Outcome]) -> None:
+def record(session: Session, emails: Sequence[ClaimedEmail], outcomes: Sequence[SendResult]) -> None:
     """Write down what came of a batch; what was not tried is due at once, what failed later or never."""
     at = database_now(session)
     for outcome in outcomes:
-        _change(session, outcome.letter, _values(outcome, at))
-    for letter in letters[len(outcomes) :]:
-        _change(session, letter, {"due_at": at})
+        _change(session, outcome.email, _values(outcome, at))
+    for email in emails[len(outcomes) :]:
+        _change(session, email, {"due_at": at})
 
 
-def _values(outcome: Outcome, at: datetime) -> dict[str, object]:
-    tries = outcome.letter.tries + 1
+def _values(outcome: SendResult, at: datetime) -> dict[str, object]:
+    attempts = outcome.email.attempts + 1
     if outcome.error is None:
-        return {"due_at": None, "sent_at": at, "tries": tries, "error": None}
-    given_up = outcome.final or tries > len(DELAYS)
-    due_at = None if given_up else at + DELAYS[tries - 1]
-    return {"due_at": due_at, "tries": tries, "error": outcome.error}
+        return {"due_at": None, "sent_at": at, "attempts": attempts, "error": None}
+    given_up = outcome.final or attempts > len(DELAYS)
+    due_at = None if given_up else at + DELAYS[attempts - 1]
+    return {"due_at": due_at, "attempts": attempts, "error": outcome.error}
 
 
-def _change(session: Session, letter: Letter, values: dict[str, object]) -> None:
+def _change(session: Session, email: ClaimedEmail, values: dict[str, object]) -> None:
     session.execute(
-        update(Mail)
-        .where(Mail.id == letter.id, Mail.sent_at.is_(None))
+        update(Email)
+        .where(Email.id == email.id, Email.sent_at.is_(None))
         .values(**values)
         .execution_options(synchronize_session=False)
     )

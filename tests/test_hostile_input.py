@@ -16,7 +16,7 @@ from calapp.db import transaction
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice
 from calapp.event_types.models import EventType
 from calapp.integrations.models import InspectorRequest
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.webhooks.models import Webhook
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
 from tests.conftest import signed_in
@@ -38,7 +38,7 @@ PLANTED = {
     Attempt: ("failure", "response_headers", "response_body"),
     Notice: ("text", "details"),
     InspectorRequest: ("sealed_headers", "body"),
-    Mail: ("subject", "body", "recipient", "error"),
+    Email: ("subject", "body", "recipient", "error"),
 }
 REASONS = ("rescheduling_reason", "cancellation_reason", "rejection_reason")
 
@@ -90,7 +90,7 @@ def evil_world(world: World, saved: Callable[..., None]) -> World:
     saved(
         Attempt(delivery_id=delivery_id, webhook_id=hook_id, number=1, at=world.rick.created_at, status=500),
         InspectorRequest(user_id=rick, headers=[], body="", trigger=None, signature="none", status=200),
-        Mail(user_id=rick, about=world.values["uid"], recipient="x@y", subject="", body=""),
+        Email(user_id=rick, about=world.values["uid"], recipient="x@y", subject="", body=""),
     )
     with transaction() as session:
         for table, names in PLANTED.items():

@@ -26,7 +26,7 @@ from calapp.bookings.models import Attendee, Booking
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
-from calapp.mail import Letter, Mail, written
+from calapp.mail import ClaimedEmail, Email, written
 from calapp.privacy.service import export
 from calapp.text import clean, line
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
@@ -56,9 +56,9 @@ def read_calendar(text: str) -> Any:
     return found
 
 
-def read_email(mail: Mail) -> email.message.EmailMessage:
+def read_email(mail: Email) -> email.message.EmailMessage:
     """Return an email as it is read at the other end, without a defect."""
-    letter = Letter(**{name: getattr(mail, name) for name in Letter.__dataclass_fields__})
+    letter = ClaimedEmail(**{name: getattr(mail, name) for name in ClaimedEmail.__dataclass_fields__})
     sent = written(letter).as_bytes(policy=email.policy.SMTP)
     assert max(map(len, sent.split(b"\r\n"))) <= 998
     read = email.message_from_bytes(sent, policy=email.policy.default)
@@ -109,7 +109,7 @@ def check_all(app: Flask, session: Session, rick: User, uid: str) -> Booking:
         (host, "/bookings/upcoming"),
     ):
         assert browser.get(path).status_code == 200
-    for mail in session.scalars(select(Mail).where(Mail.about == uid)):
+    for mail in session.scalars(select(Email).where(Email.about == uid)):
         assert read_email(mail)["Subject"] == line(mail.subject)
     body = session.scalars(select(Event.body).where(Event.subject == uid)).one()
     assert read_json(body)["payload"]["metadata"] == booking.link_metadata
@@ -143,7 +143,7 @@ def test_v3_whatever_a_visitor_types_strict_readers_read_what_comes_of_it(
             303,
             422,
         }
-        for mail in session.scalars(select(Mail).where(Mail.about == booking.uid)):
+        for mail in session.scalars(select(Email).where(Email.about == booking.uid)):
             read_email(mail)
 
     check()
@@ -212,7 +212,7 @@ def test_v3_what_was_stored_before_comes_out_right(
         writing.execute(update(User).values(name=DIRTY))
         writing.execute(update(Booking).values(title=DIRTY, notes=DIRTY, location=DIRTY))
         writing.execute(update(Attendee).values(name=DIRTY))
-        writing.execute(update(Mail).values(subject=DIRTY, body=DIRTY))
+        writing.execute(update(Email).values(subject=DIRTY, body=DIRTY))
     check_all(app, session, rick, uid)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from calapp import config, mail
 from calapp.config import Settings
 from calapp.db import db, transaction
-from calapp.mail import Mail, post
+from calapp.mail import Email, post
 from calapp.maintenance import send_mails
 from tests.conftest import on_both_databases
 from tests.running import free_port
@@ -75,14 +75,14 @@ def written(rick, clock) -> Callable[..., None]:
     def write(recipient: str = "ada@example.com", **more: object) -> None:
         with transaction() as session:
             values = {"user_id": rick.id, "recipient": recipient, "subject": "Hello", "body": "Text", **more}
-            post(session, [Mail(**values)])
+            post(session, [Email(**values)])
 
     return write
 
 
-def stored() -> list[Mail]:
+def stored() -> list[Email]:
     db.session.rollback()
-    return list(db.session.scalars(select(Mail).order_by(Mail.id)))
+    return list(db.session.scalars(select(Email).order_by(Email.id)))
 
 
 def test_a_mail_goes_out_with_its_calendar_file(server: str, box: Box, written) -> None:
@@ -103,14 +103,14 @@ def test_a_mail_that_went_out_is_sent_once(server: str, box: Box, written) -> No
     send_mails()
     send_mails()
     assert len(box.received) == 1
-    assert (stored()[0].due_at, stored()[0].tries, stored()[0].error) == (None, 1, None)
+    assert (stored()[0].due_at, stored()[0].attempts, stored()[0].error) == (None, 1, None)
     assert stored()[0].sent_at is not None
 
 
 def test_without_a_server_mails_are_kept_and_not_tried(written) -> None:
     written()
     send_mails()
-    assert (stored()[0].due_at, stored()[0].sent_at, stored()[0].tries) == (None, None, 0)
+    assert (stored()[0].due_at, stored()[0].sent_at, stored()[0].attempts) == (None, None, 0)
 
 
 def test_what_waits_is_kept_when_the_setting_goes_away(server: str, box: Box, written, settings) -> None:
@@ -158,7 +158,7 @@ def test_a_mail_that_never_goes_out_is_given_up_in_the_end(server: str, box: Box
         send_mails()
         clock.shift(delay.total_seconds() + 1)
     send_mails()
-    assert (stored()[0].due_at, stored()[0].tries) == (None, len(mail.DELAYS) + 1)
+    assert (stored()[0].due_at, stored()[0].attempts) == (None, len(mail.DELAYS) + 1)
 
 
 def test_a_server_that_goes_away_in_between_loses_nothing(server: str, box: Box, written, clock) -> None:

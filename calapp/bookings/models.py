@@ -89,17 +89,12 @@ class Booking(db.Model):
     time_zone: Mapped[str] = mapped_column(String(64))  # the visitor's
     location: Mapped[str] = mapped_column(String(500), default="")
     notes: Mapped[str] = mapped_column(Text, default="")
-    answers: Mapped[dict[str, Any]] = mapped_column(
-        JSON, default=dict
-    )  # to the event type's questions, by name
+    answers: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # to questions, by name
     link_metadata: Mapped[dict[str, str]] = mapped_column("metadata", JSON, default=dict)
-    metadata_left_out: Mapped[list[str]] = mapped_column(
-        JSON, default=list
-    )  # why entries of the link were left out
+    metadata_left_out: Mapped[list[str]] = mapped_column(JSON, default=list)  # reasons
     search: Mapped[str] = mapped_column(Text, default="")  # lower-case text that the host's search looks in
-    attempt: Mapped[str | None] = mapped_column(
-        String(64), unique=True
-    )  # the key against doubles, of the form's token and its content
+    # Of the form's token and its content.
+    idempotency_key: Mapped[str | None] = mapped_column("attempt", String(64), unique=True)
 
     # Keyed hashes of where the visitor came from and of the mailbox, until the booking is over (visitors.py).
     address_key: Mapped[str | None] = mapped_column(String(32))

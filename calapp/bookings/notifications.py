@@ -12,7 +12,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.event_types.models import LocationKind
 from calapp.local_time import spoken_time
-from calapp.mail import Mail, post, supersede_parked
+from calapp.mail import Email, post, supersede_parked
 from calapp.text import clean, line
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     post(session, [*written, told] if told else written)
 
 
-def _composed(booking: Booking, reader: Reader, note: str = "") -> Mail | None:
+def _composed(booking: Booking, reader: Reader, note: str = "") -> Email | None:
     """Compose a mail, which may not fail the booking: what goes wrong is for the operator's log."""
     try:
         return _mail(booking, reader, note)
@@ -85,10 +85,10 @@ def _composed(booking: Booking, reader: Reader, note: str = "") -> Mail | None:
         return None
 
 
-def _mail(booking: Booking, reader: Reader, note: str = "") -> Mail:
+def _mail(booking: Booking, reader: Reader, note: str = "") -> Email:
     base = settings().base_url
     ics, method = invitation(booking, base, for_guest=reader.guest)
-    return Mail(
+    return Email(
         user_id=booking.host_id,
         about=booking.uid,
         recipient=reader.email,
@@ -142,7 +142,7 @@ def _line(label: str, text: str | None) -> list[str]:
     return [f"{line(label)}: {text}"] if text else []
 
 
-def of_chain(session: Session, booking: Booking) -> list[Mail]:
+def of_chain(session: Session, booking: Booking) -> list[Email]:
     """Return the mails about a booking and those it was moved from or to, newest first, sent or kept."""
     chain = select(Booking.uid).where(Booking.chain == booking.chain)
-    return list(session.scalars(select(Mail).where(Mail.about.in_(chain)).order_by(Mail.id.desc())))
+    return list(session.scalars(select(Email).where(Email.about.in_(chain)).order_by(Email.id.desc())))

@@ -79,7 +79,7 @@ def book(session: Session, event_type: EventType, request: BookingRequest) -> Bo
         _check_own_form(session, host, key, request.start)
         raise
     booking = _new_booking(host, event_type, request)
-    booking.attempt = key
+    booking.idempotency_key = key
     parked = False
     if request.address is not None:
         with session.no_autoflush:  # nothing of it is written before it may be
@@ -121,14 +121,17 @@ def _digest(text: str) -> str:
 def _booked_with(session: Session, host: User, key: str | None) -> Booking | None:
     if key is None:
         return None
-    return session.scalar(select(Booking).where(Booking.attempt == key, Booking.host_id == host.id))
+    return session.scalar(select(Booking).where(Booking.idempotency_key == key, Booking.host_id == host.id))
 
 
 def _check_own_form(session: Session, host: User, key: str | None, start: datetime) -> None:
     """Raise AlreadyBooked when the same form, filled in otherwise, holds this time."""
     if key is None:
         return
-    of_form = (Booking.attempt >= key[:HALF_KEY], Booking.attempt < key[:HALF_KEY] + "g")  # hex ends with f
+    of_form = (
+        Booking.idempotency_key >= key[:HALF_KEY],
+        Booking.idempotency_key < key[:HALF_KEY] + "g",
+    )  # hex ends with f
     booked = select(Booking).where(*of_form, Booking.host_id == host.id, Booking.starts_at == start)
     booking = session.scalar(booked.where(Booking.status.in_(ACTIVE)).limit(1))
     if booking is not None:
@@ -325,7 +328,7 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
     _change_status(session, booking, ACTIVE, Status.CANCELLED)
     _free_time(session, booking)
     moved = _successor(booking, request, was_pending=was_pending)
-    moved.attempt = key if same is None else None  # moved back to where this form had moved it once
+    moved.idempotency_key = key if same is None else None  # moved back to where this form had moved it once
     session.add(moved)
     _hold_time(session, moved)
     booking.rescheduled_to_uid = moved.uid

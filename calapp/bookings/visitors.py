@@ -19,7 +19,7 @@ from calapp.clock import now
 from calapp.config import is_loopback, settings
 from calapp.db import one_at_a_time
 from calapp.errors import TooMany
-from calapp.mail import Mail
+from calapp.mail import Email
 
 # ruff: noqa: RUF001 (letters that look like others are what this is about)
 
@@ -270,9 +270,9 @@ def forget_addresses(session: Session) -> int:
     _change(session, update(Booking).where(Booking.id.in_(bookings)).values(address_key=None, email_key=None))
     acts = session.scalars(select(VisitorAct.id).where(VisitorAct.at < now() - DAY).limit(STEP)).all()
     _change(session, delete(VisitorAct).where(VisitorAct.id.in_(acts)))
-    late = (Mail.parked_at.is_not(None), Mail.about == Booking.uid, Booking.ends_at <= now())
-    mails = session.scalars(select(Mail.id).where(*late).limit(STEP)).all()
-    _change(session, update(Mail).where(Mail.id.in_(mails)).values(parked_at=None, error=OVER))
+    late = (Email.parked_at.is_not(None), Email.about == Booking.uid, Booking.ends_at <= now())
+    mails = session.scalars(select(Email.id).where(*late).limit(STEP)).all()
+    _change(session, update(Email).where(Email.id.in_(mails)).values(parked_at=None, error=OVER))
     return max(len(bookings), len(acts), len(mails))
 
 

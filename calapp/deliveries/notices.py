@@ -10,7 +10,7 @@ from calapp.accounts.models import User
 from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries.models import Notice
-from calapp.mail import Mail, post
+from calapp.mail import Email, post
 from calapp.webhooks.models import Webhook
 
 AGAIN_AFTER = timedelta(days=1)  # a failing template is told of once a day, unless the notice was dismissed
@@ -32,13 +32,13 @@ def tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = "
         )
     )
     owner = session.get_one(User, webhook.user_id)
-    letter = Mail(
+    email = Email(
         user_id=owner.id,
         recipient=owner.email,
         subject="A webhook needs your attention",
         body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{_advice(webhook, kind)}\n",
     )
-    post(session, [letter])
+    post(session, [email])
 
 
 def _advice(webhook: Webhook, kind: str) -> str:

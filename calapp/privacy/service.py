@@ -20,7 +20,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, S
 from calapp.encryption import is_sealed
 from calapp.event_types.models import EventType, LocationKind
 from calapp.integrations.models import InspectorRequest
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.schemas import HIDDEN
 
@@ -166,7 +166,7 @@ def _erase_words(booking: Booking) -> None:
     booking.time_zone = "UTC"
     booking.notes = ""
     booking.answers, booking.link_metadata, booking.metadata_left_out = {}, {}, []
-    booking.attempt = booking.address_key = booking.email_key = None
+    booking.idempotency_key = booking.address_key = booking.email_key = None
     if booking.event_type.location_kind == LocationKind.PHONE:
         booking.location = ""
     for field in REASONS:
@@ -190,7 +190,7 @@ def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     hosts = {booking.host_id for booking in bookings}
     words = [*uids, *(event.uid for event in events)]
     counts = _erase_events(session, [event.id for event in events])
-    counts["mails"] = _changed(session, delete(Mail).where(Mail.about.in_(uids)))
+    counts["mails"] = _changed(session, delete(Email).where(Email.about.in_(uids)))
     words = [word.casefold() for word in words]
     found = []
     for one in session.scalars(select(InspectorRequest).where(InspectorRequest.user_id.in_(hosts))):
@@ -238,8 +238,8 @@ def _erase_mentions(session: Session, email: str) -> Counts:
     counts += _erase_events(session, sorted(events))
     attempts = _naming(session, email, Attempt, ("response_headers", "response_body", "failure"))
     counts["attempts"] += _erase_attempts(session, Attempt.id.in_(attempts))
-    mails = _naming(session, email, Mail, ("recipient", "reply_to", "subject", "body", "calendar"))
-    counts["mails"] += _changed(session, delete(Mail).where(Mail.id.in_(mails)))
+    mails = _naming(session, email, Email, ("recipient", "reply_to", "subject", "body", "calendar"))
+    counts["mails"] += _changed(session, delete(Email).where(Email.id.in_(mails)))
     requests = _requests_naming(session, email)
     forgotten = delete(InspectorRequest).where(InspectorRequest.id.in_(requests))
     counts["inspector requests"] += _changed(session, forgotten)
@@ -321,7 +321,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         ApiKey,
         UserSession,
         Notice,
-        Mail,
+        Email,
         InspectorRequest,
     )
     return [

@@ -14,7 +14,7 @@ from calapp.bookings.schemas import Metadata, MoveRequest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.errors import Conflict, Invalid, SlotTaken
-from calapp.mail import Mail
+from calapp.mail import Email
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.conftest import on_both_databases
 
@@ -198,7 +198,7 @@ def test_v8_a_request_nobody_answers_is_rejected_by_the_clock_once(
     assert (payload["status"], payload["rejectionReason"]) == ("REJECTED", "Not answered in time.")
     assert session.scalar(select(BusySlot)) is None
     assert booking.status == Status.REJECTED
-    told = session.scalars(select(Mail).where(Mail.subject.startswith("Not answered in time:"))).all()
+    told = session.scalars(select(Email).where(Email.subject.startswith("Not answered in time:"))).all()
     assert {mail.recipient for mail in told} == {"ada@example.com", "eve@example.com", "rick@example.com"}
     assert {mail.calendar_method for mail in told} == {"CANCEL"}
 
@@ -235,11 +235,11 @@ def test_v8_nothing_can_be_done_to_a_request_after_its_start(asking, book, trigg
 
 def test_v8_requests_of_long_ago_are_closed_without_writing_to_people(asking, book, session, monday) -> None:
     book()
-    before = len(session.scalars(select(Mail)).all())
+    before = len(session.scalars(select(Email)).all())
     monday.move_to(TUESDAY_TEN + timedelta(days=8))
     tell_meetings()
     session.rollback()
-    assert len(session.scalars(select(Mail)).all()) == before
+    assert len(session.scalars(select(Email)).all()) == before
 
 
 def test_a_cancelled_meeting_neither_starts_nor_ends(book, triggers, monday) -> None:

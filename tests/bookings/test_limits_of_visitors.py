@@ -17,7 +17,7 @@ from calapp.clock import iso_seconds
 from calapp.config import Settings, use
 from calapp.db import transaction
 from calapp.event_types.models import EventType
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.privacy.service import erase_visitor
 from tests.api.conftest import rick_api, with_key  # noqa: F401 (fixtures)
 from tests.bookings.conftest import MONDAY, TUESDAY_TEN
@@ -65,7 +65,7 @@ def by_api(client: FlaskClient, quick_chat, number: int = 0, *, address: str = O
 def told(session) -> list[str]:
     """Return who was written to, the host aside, and nothing that waits."""
     session.rollback()
-    found = select(Mail.recipient).where(Mail.parked_at.is_(None), Mail.recipient != "rick@example.com")
+    found = select(Email.recipient).where(Email.parked_at.is_(None), Email.recipient != "rick@example.com")
     return list(session.scalars(found))
 
 
@@ -126,7 +126,7 @@ def test_v1_a_cancellation_is_taken_and_its_emails_wait(client, quick_chat, sess
     assert answer.status_code == 303
     assert session.scalars(select(Booking)).one().status == Status.CANCELLED
     assert told(session) == ["ada@example.com", "eve@example.com"]
-    assert session.scalar(select(func.count(Mail.id)).where(Mail.parked_at.is_not(None))) == 2
+    assert session.scalar(select(func.count(Email.id)).where(Email.parked_at.is_not(None))) == 2
 
 
 def test_v1_what_the_host_does_is_not_counted(
@@ -166,7 +166,7 @@ def test_v1_beyond_a_day_of_a_host_the_booking_stands_and_emails_wait(
     assert [answer.status_code for answer in answers] == [303] * 3
     assert len(told(session)) == 2
     to_host = session.scalars(
-        select(Mail).where(Mail.recipient == "rick@example.com").order_by(Mail.id)
+        select(Email).where(Email.recipient == "rick@example.com").order_by(Email.id)
     ).all()
     assert ["are waiting" in mail.body for mail in to_host] == [False, False, True]
     page = rick_client.get("/bookings/upcoming").text
@@ -191,7 +191,7 @@ def test_v1_waiting_emails_are_discarded_for_one_booking_or_all(
     assert "1 email to visitors or guests is waiting" in rick_client.get("/bookings/past").text
     assert "1 email discarded." in rick_client.post("/bookings/emails/discard", follow_redirects=True).text
     assert len(told(session)) == 3  # the two that were discarded are rows still
-    assert session.scalars(select(Mail.due_at).where(Mail.due_at.is_not(None))).all() == []
+    assert session.scalars(select(Email.due_at).where(Email.due_at.is_not(None))).all() == []
 
 
 def test_v1_a_later_email_takes_the_place_of_one_that_waits(
@@ -201,7 +201,7 @@ def test_v1_a_later_email_takes_the_place_of_one_that_waits(
     paths = [send(client, number, address=f"192.0.2.{number}").location for number in range(2)]
     rick_client.post(f"/bookings/{paths[1].rpartition('/')[2]}/cancel", data={"reason": "No"})
     assert "is waiting" not in rick_client.get("/bookings/upcoming").text
-    subjects = session.scalars(select(Mail.subject).where(Mail.error.is_not(None))).all()
+    subjects = session.scalars(select(Email.subject).where(Email.error.is_not(None))).all()
     assert subjects == ["Booked: Quick chat with Rick"]
     assert len(told(session)) == 3  # the row of the superseded one included
 
@@ -217,7 +217,7 @@ def test_v1_guests_are_told_nothing_that_the_visitor_typed_but_a_name(client, qu
     send(client, 1, path=f"{path}/reschedule", reason="PAYLOAD")
     newest = send(client, 2, path=f"{path}/reschedule", reason="PAYLOAD").location
     client.post(f"{newest}/cancel", data={"reason": "PAYLOAD"})
-    mails = session.scalars(select(Mail)).all()
+    mails = session.scalars(select(Email)).all()
     to_guest = [mail for mail in mails if mail.recipient == "eve@example.com"]
     assert len(to_guest) == 4
     assert not any("PAYLOAD" in mail.body + mail.calendar for mail in to_guest)
@@ -377,5 +377,5 @@ def test_v1_emails_that_wait_are_let_lie_when_the_meeting_is_over(
     with transaction() as writing:
         visitors.forget_addresses(writing)
     session.rollback()
-    assert session.scalar(select(Mail).where(Mail.parked_at.is_not(None))) is None
-    assert session.scalars(select(Mail.error).where(Mail.error.is_not(None))).one() == visitors.OVER
+    assert session.scalar(select(Email).where(Email.parked_at.is_not(None))) is None
+    assert session.scalars(select(Email.error).where(Email.error.is_not(None))).one() == visitors.OVER

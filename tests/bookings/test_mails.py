@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from calapp.bookings import service
 from calapp.bookings.schemas import MoveRequest
 from calapp.db import transaction
-from calapp.mail import Mail
+from calapp.mail import Email
 from tests.bookings.conftest import TUESDAY_TEN
 
 NOON = TUESDAY_TEN + timedelta(hours=2)
@@ -25,9 +25,9 @@ def act(function, *arguments, **more):
 def mails(session: Session):
     """Return a function that reads the mails written so far."""
 
-    def read(recipient: str | None = None) -> list[Mail]:
+    def read(recipient: str | None = None) -> list[Email]:
         session.rollback()
-        found = session.scalars(select(Mail).order_by(Mail.id))
+        found = session.scalars(select(Email).order_by(Email.id))
         return [mail for mail in found if recipient in {None, mail.recipient}]
 
     return read

@@ -16,7 +16,7 @@ from calapp.bookings.models import Booking
 from calapp.clock import iso_seconds
 from calapp.config import Settings
 from calapp.deliveries.models import Event
-from calapp.mail import Mail
+from calapp.mail import Email
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.conftest import on_both_databases, signed_in
 
@@ -156,7 +156,7 @@ def test_the_same_form_at_once_books_once(quick_chat, client, at_once, monday, s
     monday.shift(5)
     assert at_once(*[("/rick/quick-chat", form)] * 3, host=False) == [303, 303, 303]
     assert len(session.scalars(select(Booking)).all()) == len(session.scalars(select(Event)).all()) == 1
-    assert len(session.scalars(select(Mail)).all()) == 2
+    assert len(session.scalars(select(Email)).all()) == 2
 
 
 def test_a_no_show_marked_twice_at_once_is_told_once(book, at_once, monday, triggers) -> None:

@@ -17,7 +17,7 @@ from calapp.bookings.models import Attendee, Booking
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
-from calapp.mail import Mail
+from calapp.mail import Email
 from tests.bookings.conftest import MONDAY
 
 GONE = "Mars/Olympus"
@@ -45,7 +45,7 @@ def test_v6_an_hour_that_comes_twice_is_named_everywhere(
     booking = book(start, time_zone="Europe/Berlin")
     pages = [client.get(f"/booking/{booking.uid}{more}").text for more in ("", "/cancel")]
     hosts = [rick_client.get(f"/bookings/{path}").text for path in ("upcoming", booking.uid)]
-    mails = [mail.body for mail in session.scalars(select(Mail))]
+    mails = [mail.body for mail in session.scalars(select(Email))]
     assert [text in one for one in (form, *pages, *hosts, *mails)] == [True] * 7
 
 
@@ -84,7 +84,7 @@ def test_v10_a_visitor_moves_and_cancels(client: FlaskClient, gone: Booking, ses
     moved = client.post(f"/booking/{gone.uid}/reschedule", data={"start": "2027-01-05T11:00:00Z"})
     assert moved.status_code == 303
     assert client.post(f"{moved.location}/cancel").status_code == 303
-    mails = session.scalars(select(Mail).where(Mail.about != gone.uid)).all()
+    mails = session.scalars(select(Email).where(Email.about != gone.uid)).all()
     assert len(mails) == 4
     assert all(NOTE in mail.body for mail in mails)
 

@@ -24,7 +24,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, S
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.samples import sample_envelope
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE
 from tests.conftest import make_user
@@ -207,7 +207,9 @@ def add_bookings(session: Session, user: User, chat: EventType, stage: Stage) ->
         stage.pages.setdefault(f"booking {status}", f"/booking/{booking.uid}")
         stage.pages.setdefault(f"host's booking {status}", f"/bookings/{booking.uid}")
         stage.pages.setdefault("all of a visitor", f"/bookings/{booking.uid}/cancel-all")
-    waiting = Mail(user_id=user.id, about=booking.uid, recipient="ada@example.com", subject="Booked", body="")
+    waiting = Email(
+        user_id=user.id, about=booking.uid, recipient="ada@example.com", subject="Booked", body=""
+    )
     waiting.parked_at = now()
     session.add(waiting)
 

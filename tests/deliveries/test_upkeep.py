@@ -13,7 +13,7 @@ from calapp.db import transaction
 from calapp.deliveries import engine
 from calapp.deliveries import maintenance as delivery_maintenance
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import OffReason, Webhook
 from tests.conftest import on_both_databases
@@ -52,7 +52,7 @@ def test_a_warning_comes_by_mail_with_the_date(failing, clock, session) -> None:
     off_at = failing.failing_since + timedelta(days=5)
     clock.shift(1.3 * DAY)
     watch(session)
-    mail = session.scalars(select(Mail)).one()
+    mail = session.scalars(select(Email)).one()
     assert failing.subscriber_url in mail.body
     assert f"{off_at:%d %B %Y}" in mail.body
 
@@ -90,7 +90,7 @@ def test_the_owner_of_a_webhook_that_is_gone_is_told_once(webhook, receiver, hap
     for _ in range(3):
         maintenance.repeat(delivery_maintenance.tell_gone)
     assert "410 Gone" in session.scalars(select(Notice)).one().text
-    assert "410 Gone" in session.scalars(select(Mail)).one().body
+    assert "410 Gone" in session.scalars(select(Email)).one().body
 
 
 def test_what_waits_for_a_webhook_that_is_off_is_parked(webhook, happen, session, change) -> None:

@@ -18,7 +18,7 @@ from calapp.deliveries import outbox
 from calapp.deliveries import resend as settling
 from calapp.deliveries.models import Delivery, State
 from calapp.event_types.models import EventType
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.webhooks.models import OffReason, Webhook
 
 OFF = "it is switched off"
@@ -67,21 +67,21 @@ def test_the_owner_is_warned_at_each_quarter(
 ) -> None:
     fails(days)
     assert page(rick_client).count(WARNED) == warned
-    assert len(session.scalars(select(Mail)).all()) == warned
+    assert len(session.scalars(select(Email)).all()) == warned
 
 
 def test_the_last_warning_stands_alone(rick_client: FlaskClient, fails: Callable, session: Session) -> None:
     for days in (1.3, 2.6, 2.7, 3.8):
         fails(days)
     assert page(rick_client).count(WARNED) == 1
-    assert len(session.scalars(select(Mail)).all()) == 3
+    assert len(session.scalars(select(Email)).all()) == 3
 
 
 def test_the_warnings_mail_leads_to_the_log(
     fails: Callable, webhook: Webhook, session: Session, settings
 ) -> None:
     fails(1.3)
-    letter = session.scalars(select(Mail)).one()
+    letter = session.scalars(select(Email)).one()
     assert webhook.subscriber_url in letter.body
     assert f"{settings.base_url}/integrations/webhooks/{webhook.id}/deliveries" in letter.body
 
@@ -206,7 +206,7 @@ def test_a_410_is_told_once(
         with transaction() as writing:
             delivery_maintenance.tell_gone(writing)
     assert page(rick_client).count("410 Gone") == 1
-    assert len(session.scalars(select(Mail)).all()) == 1
+    assert len(session.scalars(select(Email)).all()) == 1
 
 
 def test_a_notice_stays_until_its_owner_dismisses_it(

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select
 
 from calapp.db import transaction
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State
-from calapp.mail import Mail
+from calapp.mail import Email
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import OffReason, Webhook
 from tests.receiver import OK, answer
@@ -58,7 +58,7 @@ def told_within(world: World, seconds: float) -> bool:
     def told() -> bool:
         session = world.session()
         notices = session.scalars(select(Notice.text)).all()
-        mails = session.scalars(select(Mail.body).where(Mail.subject.contains("webhook"))).all()
+        mails = session.scalars(select(Email.body).where(Email.subject.contains("webhook"))).all()
         return len(notices) == len(mails) == 1 and "410" in notices[0] and "410" in mails[0]
 
     world.wait(told, seconds)
