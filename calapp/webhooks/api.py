@@ -19,9 +19,9 @@ from calapp.webhooks.schemas import (
     WebhookBody,
     WebhookInput,
     WebhookPatch,
-    checked,
     saved,
     shown,
+    with_checked_url,
 )
 from calapp.webhooks.service import own_webhook
 
@@ -133,7 +133,7 @@ def _page(query: Paging, event_type_id: int | None) -> Page:
 
 
 def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
-    wanted = _checked(body.wanted(event_type_id))
+    wanted = _with_checked_url(body.wanted(event_type_id))
     with transaction() as session:
         key = api_key()
         made = service.create(session, current_host().id, wanted, api_key_id=key.id if key else None)
@@ -145,7 +145,7 @@ def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> W
     found = body.wanted(webhook, secret_known=_may_read_secret(webhook))
     # Switching off must work whatever became of the address.
     if not body.model_fields_set <= {"active"}:
-        found = _checked(found)
+        found = _with_checked_url(found)
     change = body.changed(found)
     with transaction() as session:
         webhook = own_webhook(uid, event_type_id)
@@ -175,9 +175,9 @@ def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
     return answer
 
 
-def _checked(wanted: WebhookInput) -> WebhookInput:
+def _with_checked_url(wanted: WebhookInput) -> WebhookInput:
     db.session().rollback()  # a name is looked up now: no read may stay open meanwhile
-    return checked(wanted, AddressGuard(settings().webhook_allowed_networks))
+    return with_checked_url(wanted, AddressGuard(settings().webhook_allowed_networks))
 
 
 def _shown(webhook: Webhook, warning: str | None = None) -> WebhookAnswer:

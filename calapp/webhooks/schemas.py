@@ -2,17 +2,18 @@
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from calapp.addresses import AddressGuard, check_url
 from calapp.errors import Invalid
 from calapp.limits import URL_LENGTH
 from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
+from calapp.rest.validation import WHOLE, from_form, said
 from calapp.webhooks import template
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, is_saved_secret, overlap_until
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
@@ -50,49 +51,47 @@ class WebhookInput:
     warning: str | None = None  # about the address, when it was accepted all the same
 
 
-def checked(raw: WebhookInput, guard: AddressGuard) -> WebhookInput:
-    """Check every field and return the clean value; raise Invalid whose details name each bad field."""
-    problems: dict[str, str] = {}
-    url, warning = raw.subscriber_url, None
+def with_checked_url(wanted: WebhookInput, guard: AddressGuard) -> WebhookInput:
+    """Return the webhook with its URL as it is sent, and a warning about it; looks its host's name up."""
     try:
-        found = check_url(raw.subscriber_url, guard)
-        url, warning = found.url, found.warning
+        found = check_url(wanted.subscriber_url, guard)
     except Invalid as error:
-        problems["subscriber_url"] = error.message
-    _note(problems, "triggers", _triggers_problem(raw.triggers))
-    _note(problems, "secret", secret_problem(raw.secret))
-    _note(problems, "payload_template", _template_problem(raw.payload_template))
-    _note(problems, "headers", headers_problem(raw.headers))
+        raise Invalid("Please correct what is marked.", subscriber_url=error.message) from None
+    return replace(wanted, subscriber_url=found.url, warning=found.warning)
+
+
+def checked(raw: WebhookInput, guard: AddressGuard) -> WebhookInput:
+    """Return what a form brought, checked like the JSON of the API; raise Invalid naming each bad field."""
+    data = {
+        "subscriber_url": raw.subscriber_url,
+        "triggers": list(raw.triggers),
+        "secret": raw.secret,
+        "payload_template": raw.payload_template,
+        "headers": [{"name": name, "value": value} for name, value in raw.headers],
+    }
+    problems: dict[str, object] = {}
+    wanted = raw
+    try:
+        body = from_form(WebhookBody, data)
+        wanted = replace(raw, triggers=tuple(body.triggers), payload_template=body.payload_template)
+    except Invalid as error:
+        problems |= error.details
+    try:
+        wanted = with_checked_url(wanted, guard)
+    except Invalid as error:
+        problems |= error.details
     if problems:
         raise Invalid("Please correct what is marked.", **problems)
-    wanted = set(raw.triggers)
-    return WebhookInput(
-        subscriber_url=url,
-        triggers=tuple(trigger.value for trigger in SUBSCRIBABLE if trigger in wanted),
-        active=raw.active,
-        event_type_id=raw.event_type_id,
-        secret=raw.secret,
-        secret_overlap=raw.secret_overlap,
-        payload_template=raw.payload_template or None,
-        headers=raw.headers,
-        warning=warning,
-    )
+    return wanted
 
 
-def _note(problems: dict[str, str], field: str, problem: str | None) -> None:
-    if problem:
-        problems[field] = problem
-
-
-def _triggers_problem(triggers: Iterable[str]) -> str | None:
-    unknown = sorted(set(triggers) - {str(trigger) for trigger in SUBSCRIBABLE})
-    if unknown:
+def _known_triggers(triggers: list[str]) -> list[str]:
+    """Return triggers in our order, each once."""
+    if unknown := sorted(set(triggers) - set(SUBSCRIBABLE)):
         names = ", ".join(name[:60] for name in unknown[:3])
         hint = " PING comes from the ping test alone." if Trigger.PING in unknown else ""
-        return f"There is no such trigger: {names}.{hint}"
-    if not set(triggers):
-        return "Please choose at least one trigger."
-    return None
+        raise ValueError(f"There is no such trigger: {names}.{hint}")
+    return [trigger.value for trigger in SUBSCRIBABLE if trigger in triggers]
 
 
 def secret_problem(secret: str | None) -> str | None:
@@ -117,20 +116,19 @@ def _is_key(text: str) -> bool:
     return len(key) in SECRET_BYTES and base64.b64encode(key).decode() == text
 
 
-def _template_problem(text: str | None) -> str | None:
+def _fit_template(text: str | None) -> str | None:
+    """Return a template, or None for an empty one."""
     if not text:
         return None
     try:
         template.check(text)
     except Invalid as error:
-        return error.message
-    return None
+        raise ValueError(error.message) from None
+    return text
 
 
 def headers_problem(headers: Sequence[Header]) -> str | None:
     """Return what is wrong with a webhook's custom headers, or None."""
-    if len(headers) > MAX_HEADERS:
-        return f"Please give at most {MAX_HEADERS} headers."
     seen: set[str] = set()
     for name, value in headers:
         if not HEADER_NAME.fullmatch(name):
@@ -170,21 +168,20 @@ Url = Annotated[
     Field(
         description="Where events are sent; a private address is refused.",
         examples=["https://example.com/hook"],
-        json_schema_extra={"format": "uri", "maxLength": URL_LENGTH},
+        json_schema_extra={"format": "uri", "maxLength": URL_LENGTH},  # checked together with all else of it
     ),
 ]
 Triggers = Annotated[
     list[TriggerName],
-    Field(
-        description="Which events.",
-        examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]],
-        json_schema_extra={"minItems": 1},
-    ),
+    Field(min_length=1, description="Which events.", examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]]),
+    said("Please choose at least one trigger.", "too_short"),
+    AfterValidator(_known_triggers),
 ]
 Active = Annotated[bool, Field(description="While it is off its events are kept, not dropped.")]
 Template = Annotated[
     str | None,
     Field(description="A custom body, JSON or form text, with {{path.to.value}} in it; null: all of it."),
+    AfterValidator(_fit_template),
 ]
 Secret = Annotated[
     str | None,
@@ -202,6 +199,7 @@ Overlap = Annotated[
         description="For how many seconds the old secret signs together with the new one; 0: not at all. "
         f"By default {MOST_OVERLAP}. Without a new secret it shortens an overlap.",
     ),
+    WHOLE,
 ]
 Version = Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")]
 
@@ -217,10 +215,24 @@ class HeaderBody(RequestSchema):
         return self.name, None if self.value == HIDDEN else self.value
 
 
+def _fit_headers(headers: list[HeaderBody]) -> list[HeaderBody]:
+    if problem := headers_problem([header.value_or_kept() for header in headers]):
+        raise ValueError(problem)
+    return headers
+
+
 Headers = Annotated[
     list[HeaderBody],
-    Field(description=f"Sent with every delivery; at most {MAX_HEADERS}. Values are never shown."),
+    Field(max_length=MAX_HEADERS, description="Sent with every delivery. Values are never shown."),
+    said(f"Please give at most {MAX_HEADERS} headers.", "too_long"),
+    AfterValidator(_fit_headers),
 ]
+
+
+def _fit_secret(secret: str | None) -> str | None:
+    if problem := secret_problem(secret):
+        raise ValueError(problem)
+    return secret
 
 
 class WebhookBody(RequestSchema):
@@ -232,12 +244,12 @@ class WebhookBody(RequestSchema):
     triggers: Triggers
     active: Active = True
     payload_template: Template = None
-    secret: Secret = None
+    secret: Annotated[Secret, AfterValidator(_fit_secret)] = None
     headers: Headers = []
     version: Version = None
 
     def wanted(self, event_type_id: int | None) -> WebhookInput:
-        """Return the webhook to be made, not yet checked."""
+        """Return the webhook to be made; its URL is not yet checked."""
         return WebhookInput(
             subscriber_url=self.subscriber_url,
             triggers=tuple(self.triggers),
@@ -258,7 +270,7 @@ class WebhookPatch(PatchSchema):
     triggers: Triggers = []
     active: Active = True
     payload_template: Template = None
-    secret: Secret = None
+    secret: Secret = None  # the saved one may be sent back, however short: wanted() checks it
     secret_overlap_seconds: Overlap = None
     headers: Headers = []
     version: Version = None
@@ -269,13 +281,15 @@ class WebhookPatch(PatchSchema):
         return {names.get(name, name) for name in self.model_fields_set - {"version"}}
 
     def wanted(self, webhook: Webhook, *, secret_known: bool) -> WebhookInput:
-        """Return the webhook as it is to be, not yet checked; what is kept is not checked again.
+        """Return the webhook as it is to be, its URL not yet checked; raise Invalid for a bad secret.
 
         `secret_known` is whether the client may read the saved secret; sent back, it is kept, however short.
         """
         given = {name: getattr(self, name) for name in self.model_fields_set & PLAIN}
         if secret_known and self.secret and is_saved_secret(webhook, self.secret):
             given["secret"] = None
+        elif problem := secret_problem(self.secret):
+            raise Invalid("Please correct what is marked.", secret=problem)
         headers = tuple(header.value_or_kept() for header in self.headers)
         return replace(saved(webhook), **given, headers=headers, secret_overlap=self.secret_overlap_seconds)
 

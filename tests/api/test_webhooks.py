@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
+from tests.api import contract
 from tests.api.conftest import Client, KeyMaker, details, message
 
 SECRET = "5f2c" * 16  # 64 hexadecimal characters, as n8n makes them
@@ -327,3 +329,21 @@ def test_u9_a_deleted_event_type_stays_the_scope(rick_api: Client, quick_chat: E
     changed = rick_api.patch(f"/v2/webhooks/{webhook['id']}", {"active": False}).get_json()["data"]
     assert changed["eventTypeId"] == quick_chat.id
     assert [one["id"] for one in rick_api.data("/v2/webhooks")] == [webhook["id"]]
+
+
+def test_the_document_has_the_limits_of_a_webhook_that_are_checked(app: Flask) -> None:
+    schemas = contract.of_app(app)["components"]["schemas"]
+    for name in ("WebhookBody", "WebhookPatch"):
+        properties = schemas[name]["properties"]
+        assert (properties["triggers"]["minItems"], properties["headers"]["maxItems"]) == (1, 10)
+
+
+def test_a_saved_secret_may_be_sent_back_however_short(rick_api: Client, session: Session) -> None:
+    made = rick_api.post("/v2/webhooks", WEBHOOK | {"secret": "x" * 16}).get_json()["data"]
+    webhook = session.scalars(select(Webhook).where(Webhook.uid == made["id"])).one()
+    webhook.secret = "short"
+    session.commit()
+    address = f"/v2/webhooks/{made['id']}"
+    assert rick_api.patch(address, {"secret": "short", "active": False}).status_code == 200
+    answer = rick_api.patch(address, {"secret": "other"})
+    assert (answer.status_code, list(details(answer))) == (400, ["secret"])
