@@ -1,10 +1,9 @@
-"""Weekly hours and date overrides as a host types them, checked, as frozen values."""
+"""Weekly hours and date overrides as a host types them, checked."""
 
 import datetime as dt
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from werkzeug.datastructures import MultiDict
 
@@ -20,22 +19,6 @@ MAX_RANGES = 12  # of a day
 NEW_RANGE = Range(540, 1020)  # 9 to 17, what an added day begins with
 
 Typed = tuple[str, str]  # the two clock texts of a range
-
-
-@dataclass(frozen=True)
-class WeekInput:
-    """The hours of a week and the zone that they are in."""
-
-    zone: str
-    weekly: Mapping[int, Sequence[Range]]
-
-
-@dataclass(frozen=True)
-class OverrideInput:
-    """A date with hours of its own; no range makes it a day off."""
-
-    date: dt.date
-    ranges: Sequence[Range]
 
 
 def clock_text(minute: int) -> str:
@@ -54,8 +37,8 @@ def _pairs(form: MultiDict[str, str], prefix: str) -> list[Typed]:
     return [(start.strip(), end.strip()) for start, end in zip(starts, ends, strict=False)]
 
 
-def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]]) -> WeekInput:
-    """Check a week; raise Invalid whose details name each bad day (`day-0` is Monday) and the zone."""
+def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]]) -> dict[int, list[Range]]:
+    """Return a week's ranges by day; raise Invalid naming each bad day (`day-0` is Monday) and the zone."""
     problems: dict[str, str] = {}
     weekly: dict[int, list[Range]] = {}
     if not is_zone(zone):
@@ -67,7 +50,7 @@ def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]]) -> WeekInput:
             problems[f"day-{day}"] = error.message
     if problems:
         raise Invalid("Please correct what is marked.", **problems)
-    return WeekInput(zone, weekly)
+    return weekly
 
 
 def ranges_of(pairs: Sequence[Typed]) -> list[Range]:
@@ -108,11 +91,11 @@ def _minute(text: str) -> int:
     return minute
 
 
-def checked_override(form: MultiDict[str, str], today: dt.date) -> OverrideInput:
-    """Read a date and its hours; raise Invalid whose details name the bad field."""
+def checked_override(form: MultiDict[str, str], today: dt.date) -> tuple[dt.date, list[Range]]:
+    """Return a date and its hours, none for a day off; raise Invalid whose details name the bad field."""
     date = _date(form.get("date", ""), today)
     if form.get("off"):
-        return OverrideInput(date, ())
+        return date, []
     try:
         ranges = ranges_of(_pairs(form, "override"))
     except Invalid as error:
@@ -120,7 +103,7 @@ def checked_override(form: MultiDict[str, str], today: dt.date) -> OverrideInput
     if not ranges:
         problem = "Please give hours, or make it a day off."
         raise Invalid(problem, override=problem)
-    return OverrideInput(date, ranges)
+    return date, ranges
 
 
 def _date(text: str, today: dt.date) -> dt.date:

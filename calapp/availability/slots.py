@@ -49,7 +49,7 @@ class Span:
     end: datetime
 
 
-class Busy(Span):
+class BusyTime(Span):
     """A taken time, already widened by its own booking's buffers."""
 
     __slots__ = ()
@@ -58,7 +58,7 @@ class Busy(Span):
 def open_slots(
     hours: Hours,
     rules: Rules,
-    busy: Sequence[Busy],
+    busy: Sequence[BusyTime],
     *,
     first: datetime,
     last: datetime,
@@ -71,7 +71,8 @@ def open_slots(
     """
     zone = zone_of(hours.zone)
     first = max(first, now + timedelta(minutes=rules.notice))
-    last = min(last, _horizon(zone, rules, now))
+    last_day = now.astimezone(zone).date() + DAY * rules.max_days  # as the host's calendar has it
+    last = min(last, _instant(last_day, 1440, zone, end=True))
     if first >= last:
         return []
     taken = _apart(busy)
@@ -85,7 +86,8 @@ def open_slots(
         candidates = _starts(windows[day], stretches, rules)
         found.update(start for start in candidates if first <= start < last)
         day += DAY
-    full = {day for day, count in (day_counts or {}).items() if _full(rules, count)}
+    most = rules.max_per_day
+    full = {day for day, count in (day_counts or {}).items() if most is not None and count >= most}
     return [
         start
         for start in sorted(found)
@@ -96,7 +98,7 @@ def open_slots(
 def is_open(
     hours: Hours,
     rules: Rules,
-    busy: Sequence[Busy],
+    busy: Sequence[BusyTime],
     *,
     start: datetime,
     now: datetime,
@@ -105,15 +107,6 @@ def is_open(
     """Return whether a start is free, by the very function that lists the free ones."""
     last = start + timedelta(microseconds=1)
     return bool(open_slots(hours, rules, busy, first=start, last=last, now=now, day_counts=day_counts))
-
-
-def _full(rules: Rules, count: int) -> bool:
-    return rules.max_per_day is not None and count >= rules.max_per_day
-
-
-def _horizon(zone: ZoneInfo, rules: Rules, now: datetime) -> datetime:
-    """Return the end of the last day that can be booked, as the host's calendar has it."""
-    return _instant(now.astimezone(zone).date() + DAY * rules.max_days, 1440, zone, end=True)
 
 
 def _windows(hours: Hours, zone: ZoneInfo, day: date) -> list[Span]:

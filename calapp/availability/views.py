@@ -45,11 +45,11 @@ def save() -> ResponseReturnValue:
     if action:
         return _page(edited(week, action, request.form), zone)
     try:
-        wanted = checked_week(zone, week)
+        weekly = checked_week(zone, week)
         with transaction() as session:
             host = current_host()
-            host.time_zone = wanted.zone
-            service.replace_hours(session, host, wanted.weekly)
+            host.time_zone = zone
+            service.replace_hours(session, host, weekly)
     except Invalid as error:
         return _page(week, zone, errors=error.details), 422
     return redirect_to(PAGE, "Hours saved.")
@@ -59,9 +59,9 @@ def save() -> ResponseReturnValue:
 def add_override() -> ResponseReturnValue:
     """Give a date hours of its own, or make it a day off."""
     try:
-        wanted = checked_override(request.form, service.today_of(current_host()))
+        date, ranges = checked_override(request.form, service.today_of(current_host()))
         with transaction() as session:
-            service.set_override(session, current_host(), wanted.date, wanted.ranges)
+            service.set_override(session, current_host(), date, ranges)
     except Invalid as error:
         hours = service.hours_of(db.session(), current_host())
         week = {

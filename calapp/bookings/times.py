@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from calapp.availability.service import hours_of
-from calapp.availability.slots import Busy, is_open, open_slots
+from calapp.availability.slots import BusyTime, is_open, open_slots
 from calapp.bookings.models import Booking, BusySlot, Status
 from calapp.clock import now
 from calapp.errors import SlotTaken
@@ -41,7 +41,7 @@ def offered(
 
 def busy_times(
     session: Session, host_id: int, first: datetime, last: datetime, leave_out: int | None = None
-) -> list[Busy]:
+) -> list[BusyTime]:
     """Return the host's taken times around a range, buffers included, as few intervals as possible."""
     query = (
         select(BusySlot.at)
@@ -51,12 +51,12 @@ def busy_times(
     )
     if leave_out is not None:
         query = query.where(BusySlot.booking_id != leave_out)
-    found: list[Busy] = []
+    found: list[BusyTime] = []
     for at in session.scalars(query):
         if found and found[-1].end == at:
-            found[-1] = Busy(found[-1].start, at + CELL)
+            found[-1] = BusyTime(found[-1].start, at + CELL)
             continue
-        found.append(Busy(at, at + CELL))
+        found.append(BusyTime(at, at + CELL))
     return found
 
 

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calapp.availability.slots import Busy, Hours, Range, Rules, by_local_date, is_open, labels, open_slots
+from calapp.availability.slots import (
+    BusyTime,
+    Hours,
+    Range,
+    Rules,
+    by_local_date,
+    is_open,
+    labels,
+    open_slots,
+)
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 LONG_AGO = datetime(2026, 6, 1, tzinfo=UTC)
@@ -84,7 +93,7 @@ def test_a_window_gives_the_expected_times(zone, window, day, visitor, length, e
 
 def test_buffers_keep_their_distance_from_a_booking() -> None:
     at = datetime(2027, 3, 15, 10, tzinfo=UTC)
-    busy = [Busy(at - timedelta(minutes=10), at + timedelta(minutes=45))]
+    busy = [BusyTime(at - timedelta(minutes=10), at + timedelta(minutes=45))]
     rules = {"length": 30, "step": 15, "buffer_before": 10, "buffer_after": 15}
     found = clock_texts("UTC", (9, 12), "2027-03-15", "UTC", busy=busy, **rules)
     assert found == {"2027-03-15": ["09:00", "11:00", "11:15", "11:30"]}
@@ -191,7 +200,7 @@ def situations(draw):
         max_per_day=None,
     )
     busy = [
-        Busy(middle + start, middle + start + timedelta(minutes=length))
+        BusyTime(middle + start, middle + start + timedelta(minutes=length))
         for start, length in draw(st.lists(st.tuples(instants, st.sampled_from([5, 30, 120])), max_size=5))
     ]
     now = middle + draw(instants)
