@@ -107,7 +107,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class FeedEvent:
+class ForwardedEvent:
     """Something that happened; without a body when it is no longer kept."""
 
     cursor: str
@@ -120,7 +120,7 @@ class FeedEvent:
 class Batch:
     """Events in order, and the cursor to go on from."""
 
-    events: Sequence[FeedEvent]
+    events: Sequence[ForwardedEvent]
     next: str
 
 
@@ -159,11 +159,11 @@ class Feed:
             raise Away("its response is not one of Calapp") from None
 
 
-def _event(made: Any) -> FeedEvent:
+def _event(made: Any) -> ForwardedEvent:
     body = made["body"]
     if not isinstance(body, str | None):
         raise TypeError
-    return FeedEvent(str(made["cursor"]), str(made["id"]), str(made["triggerEvent"]), body)
+    return ForwardedEvent(str(made["cursor"]), str(made["id"]), str(made["triggerEvent"]), body)
 
 
 def reason(error: requests.RequestException) -> str:

@@ -146,7 +146,7 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkout", nargs="?", default=".")
-    parser.add_argument("--engine", help="e.g. calapp.deliveries.jobs:deliver_due")
+    parser.add_argument("--engine", help="calapp.deliveries.engine:deliver_due")
     chosen = parser.parse_args()
     top = pathlib.Path(chosen.checkout).resolve()
     source_figures(top)
