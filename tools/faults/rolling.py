@@ -26,6 +26,7 @@ class PublicWorld(World):
     """A Calapp that others reach, so that the demo host's password would be refused."""
 
     password = "another password"
+    headers = {"Host": "cal.example.com"}  # as the proxy passes it on
 
     def __init__(self, port: int) -> None:
         redis = f"redis://:{PASSWORD}@127.0.0.1:{port}"

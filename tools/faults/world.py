@@ -71,6 +71,8 @@ class World:
 
     password = "demo"  # the host's
 
+    headers: Mapping[str, str] = {}  # of every visitor's request
+
     def __init__(self, *, postgresql: bool = False, staged: bool = False, **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="calapp-f"))
         self.postgresql = PostgreSQL(self.folder) if postgresql else None
@@ -173,7 +175,11 @@ class World:
         began = time.monotonic()
         try:
             answer = requests.post(
-                f"{address or self.address}/rick/chat", data=form, timeout=timeout, allow_redirects=False
+                f"{address or self.address}/rick/chat",
+                data=form,
+                headers=self.headers,
+                timeout=timeout,
+                allow_redirects=False,
             )
         except requests.RequestException:
             return Posted(0, time.monotonic() - began)
