@@ -304,7 +304,10 @@ def update_webhook(webhook_id: int) -> Response:
     """Change a webhook, or do what another button of the box says."""
     box = read_box(request.form, own_webhook(webhook_id))
     if box.action == "only-new-secret":
-        return _use_only_new_secret(webhook_id, box)
+        with transaction():
+            webhooks.use_only_new_secret(own_webhook(webhook_id))
+        note = "From now on only the new secret signs."
+        return box_page(replace(box, overlap=False, note=note, focus="box-note"))
     if box.action != "save":
         return box_page(acted(box))
     try:
@@ -314,13 +317,6 @@ def update_webhook(webhook_id: int) -> Response:
     except (Invalid, Conflict) as error:
         return _with_errors(box, error)
     return list_response(_saved_words("Webhook saved", wanted), focus=f"edit-{webhook_id}")
-
-
-def _use_only_new_secret(webhook_id: int, box: Box) -> Response:
-    with transaction():
-        webhooks.use_only_new_secret(own_webhook(webhook_id))
-    note = "From now on only the new secret signs."
-    return box_page(replace(box, overlap=False, note=note, focus="box-note"))
 
 
 @blueprint.get(f"{WEBHOOK}/delete")
