@@ -68,7 +68,7 @@ def _is_script(value: str) -> bool:
     return re.sub(r"[\x00-\x20]", "", value).lower().startswith(("javascript:", "data:text", "vbscript:"))
 
 
-def planted(column: object, name: str) -> object:
+def planted(name: str) -> object:
     if name == "sealed_headers":
         return [[EVIL, EVIL]]
     if name == "metadata_left_out":
@@ -94,8 +94,7 @@ def evil_world(world: World, saved: Callable[..., None]) -> World:
     )
     with transaction() as session:
         for table, names in PLANTED.items():
-            values = {getattr(table, name): planted(getattr(table, name), name) for name in names}
-            session.execute(update(table).values(values))
+            session.execute(update(table).values({name: planted(name) for name in names}))
         session.execute(update(Booking).values(dict.fromkeys(REASONS, EVIL)))
         session.execute(update(EventType).values(redirect_url=None))
     return world

@@ -196,7 +196,7 @@ def _when_there_is_news(host_id: int, empty: FeedPage, query: schemas.EventQuery
     key = api_key()
     if key is None:
         raise SignedOut
-    with feed.places.taken(key.id) as free:
+    with feed.places.taken(key.user_id) as free:
         if not free:
             return empty
         feed.wait_for_news(db.session(), host_id, empty.number, query.wait)

@@ -116,31 +116,31 @@ def _expired(session: Session, user_id: int, last: int) -> CursorExpired:
 
 
 LOOK = 0.2  # seconds between looks, each the read of one row by its key
-MOST_PER_KEY = 2
+MOST_PER_HOST = 2
 
 
 class Places:
-    """Who may wait: each holds a thread of the web server, so there are few places, and two for a key."""
+    """Who may wait: each holds a thread of the web server, so there are few places, and two for a host."""
 
-    def __init__(self, most: int, most_per_key: int) -> None:
-        self.most, self.most_per_key = most, most_per_key
+    def __init__(self, most: int, most_per_host: int) -> None:
+        self.most, self.most_per_host = most, most_per_host
         self._taken: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
-    def taken(self, key_id: int) -> Iterator[bool]:
-        """Hold a place for a key, and return whether there was one."""
+    def taken(self, host_id: int) -> Iterator[bool]:
+        """Hold a place for a host, and return whether there was one."""
         with self._lock:
-            free = self._taken.total() < self.most and self._taken[key_id] < self.most_per_key
-            self._taken[key_id] += free
+            free = self._taken.total() < self.most and self._taken[host_id] < self.most_per_host
+            self._taken[host_id] += free
         try:
             yield free
         finally:
             with self._lock:
-                self._taken[key_id] -= free
+                self._taken[host_id] -= free
 
 
-places = Places(WEB_THREADS // 4, MOST_PER_KEY)
+places = Places(WEB_THREADS // 4, MOST_PER_HOST)
 
 
 def wait_for_news(session: Session, user_id: int, number: int, seconds: float) -> None:

@@ -110,7 +110,7 @@ def for_resend(delivery: Delivery, choice: TemplateChoice | None) -> Rendered | 
         return None
     if choice == TemplateChoice.ORIGINAL:
         raise Conflict("There is no original body: the template of that time could not be rendered.")
-    made = rendered(delivery.webhook.payload_template, envelope_of(delivery.event))
+    made = rerendered(delivery)
     if made.problem:
         raise Conflict(f"{made.problem} Please correct the template of the webhook first.")
     return made
@@ -120,23 +120,23 @@ def template_changed(delivery: Delivery) -> bool:
     """Return whether the webhook's current template makes another body than the one that is stored."""
     if delivery.template_failed or delivery.event.body is None:
         return False
-    made = rendered(delivery.webhook.payload_template, envelope_of(delivery.event))
+    made = rerendered(delivery)
     return (made.body, made.content_type) != (delivery.body, delivery.content_type)
 
 
-def envelope_of(event: Event) -> dict[str, Any]:
-    """Return the envelope of an event whose body is kept."""
-    made: dict[str, Any] = json.loads(event.body or "{}")
-    return made
+def rerendered(delivery: Delivery) -> Rendered:
+    """Render a delivery's event with its webhook's current template; no JSON is a problem in words."""
+    try:
+        made: dict[str, Any] = json.loads(delivery.event.body or "{}")
+    except ValueError:
+        return Rendered(problem=FAILED + "The stored body of this event is not JSON.")
+    return rendered(delivery.webhook.payload_template, made)
 
 
 def corrected(session: Session, ids: Sequence[int]) -> dict[int, Rendered]:
     """Render, of these deliveries, those whose template failed, with the current one; a plain read."""
     query = select(Delivery).where(Delivery.id.in_(ids), Delivery.template_failed)
-    return {
-        one.id: rendered(one.webhook.payload_template, envelope_of(one.event))
-        for one in session.scalars(query)
-    }
+    return {one.id: rerendered(one) for one in session.scalars(query)}
 
 
 # An earlier delivery of the same chain that has failed so often holds the later ones up no longer.

@@ -27,7 +27,9 @@ from calapp.monitoring.models import Tally
 log = logging.getLogger(__name__)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-QUIET = frozenset(("static", "monitoring.healthz", "monitoring.metrics"))  # too many, and they tell nothing
+QUIET = frozenset(
+    ("static", "monitoring.healthz", "monitoring.show_metrics")
+)  # too many, and they tell nothing
 PROXYS_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 # What an address may tell of a page that was found: numbers, and the names that are public anyway.
 NAMES = frozenset(("user", "slug"))
