@@ -22,7 +22,7 @@ from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
-from calapp.incoming import Request, prepare_hosts
+from calapp.incoming import CleanRequest, prepare_hosts
 from calapp.integrations import guide, inspector, ping, webhook_form
 from calapp.integrations import views as integrations
 from calapp.monitoring import views as monitoring
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     settings = settings or config.prepare()
     config.use(settings)
     app = Flask(__name__)
-    app.request_class = Request
+    app.request_class = CleanRequest
     app.config.from_mapping(flask_config(settings, worker=worker))
     prepare_database(app, worker=worker)
     trust_proxies(app, settings.trusted_proxies)

@@ -50,7 +50,7 @@ class Fields(ImmutableMultiDict[str, Any]):
         super().__init__(cleaned)
 
 
-class Request(flask.Request):
+class CleanRequest(flask.Request):
     """A request whose path has no NUL, and whose query may hold any bytes."""
 
     parameter_storage_class = Fields
