@@ -209,7 +209,7 @@ def claim(
 ) -> Claim:
     """Take what is due at an instant, at most so many of each webhook id; it comes due again after the lease.
 
-    `pressed` are the ids of deliveries that were sent by hand: they are taken whatever their webhook waits
+    `pressed` are the ids of deliveries that were sent manually: they are taken whatever their webhook waits
     for. What is about a moment that has passed is marked expired instead, as is that whose body is gone.
     """
     token = secrets.token_hex(8)
@@ -262,7 +262,7 @@ def _pointless(row: Due, at: datetime) -> str | None:
     if row.expires_at is not None and row.expires_at <= at:
         return "The moment that this is about had passed before it could be sent."
     if row.body is None and row.event_body is None:
-        return "Its body is no longer kept."  # pruned in the moment in which it was sent again by hand
+        return "Its body is no longer kept."  # pruned in the moment in which it was resent manually
     return None
 
 

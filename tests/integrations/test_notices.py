@@ -21,7 +21,7 @@ from calapp.event_types.models import EventType
 from calapp.mail import Email
 from calapp.webhooks.models import OffReason, Webhook
 
-OFF = "it is switched off"
+OFF = "Every attempt has failed for five days, so this webhook was turned off."
 WARNED = "it will be switched off on"
 
 
