@@ -1,6 +1,5 @@
 """Ping: a sample booking sent to a webhook immediately, whether or not it is saved; its route of the API."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,10 +9,11 @@ from pydantic import Field
 from calapp.accounts.guards import WRITE, current_host
 from calapp.addresses import AddressGuard
 from calapp.clock import now
-from calapp.config import settings
+from calapp.config import WEB_THREADS, settings
 from calapp.db import db
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
+from calapp.deliveries.feed import Places
 from calapp.deliveries.outbox import encoded
 from calapp.deliveries.signing import JSON_TYPE, request_headers, valid_secrets
 from calapp.errors import Busy
@@ -29,7 +29,7 @@ blueprint = Api("integrations_api", tag="Webhooks")
 
 SHOWN = 500  # characters of the response
 # Each holds a thread of the web server for as long as the receiver takes.
-_places = threading.BoundedSemaphore(4)
+places = Places(most=WEB_THREADS // 3, most_per_host=2)
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,10 @@ def saved_target(webhook: Webhook) -> PingTarget:
 
 def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> PingResult:
     """Send a ping and wait for what comes of it; raise Busy while too many others wait."""
-    if not _places.acquire(blocking=False):
-        raise Busy("Several pings are waiting for their answers just now. Please try again in a moment.")
-    try:
+    with places.taken(current_host().id) as free:
+        if not free:
+            raise Busy("Several pings are waiting for their responses. Please try again in a moment.")
         return _result(_answer(_signed_request(target, envelope)))
-    finally:
-        _places.release()
 
 
 def _signed_request(target: PingTarget, envelope: Mapping[str, Any]) -> WebhookRequest:

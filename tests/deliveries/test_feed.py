@@ -22,6 +22,7 @@ from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.deliveries import feed, maintenance
 from calapp.deliveries.models import Event
+from calapp.integrations import ping
 from tests.api.conftest import Client, KeyMaker, details
 from tests.conftest import on_both_databases
 
@@ -232,8 +233,8 @@ def test_nothing_in_time_is_an_empty_page(rick_api: Client) -> None:
     assert 1 <= time.monotonic() - begun < 3
 
 
-def test_a_third_request_of_a_key_does_not_wait(rick_api: Client, places: feed.Places) -> None:
-    number = db.session().query(ApiKey.id).scalar()
+def test_d9_a_third_request_of_a_host_does_not_wait(rick_api: Client, places: feed.Places) -> None:
+    number = db.session().query(ApiKey.user_id).scalar()
     with places.taken(number), places.taken(number):
         begun = time.monotonic()
         assert page(rick_api, "wait=20")[0] == []
@@ -270,3 +271,9 @@ def test_a_server_that_stops_answers_who_waits(
     answer, seconds = waits.answer()
     assert (answer.status_code, answer.get_json()["data"]) == (200, [])
     assert seconds < 5
+
+
+def test_d9_hanging_pings_of_one_host_leave_places_for_another() -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(ping.places.taken(host)) for host in (1, 1, 1, 1, 2)]
+    assert held == [True, True, False, False, True]
