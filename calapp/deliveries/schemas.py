@@ -178,7 +178,7 @@ class EventQuery(QuerySchema):
         Field(
             ge=0,
             le=20,
-            description="Seconds to wait when there is nothing yet. At most two requests of a key wait at "
+            description="Seconds to wait when there is nothing yet. At most two requests of a host wait at "
             "once; others are answered at once.",
         ),
     ] = 0
