@@ -13,10 +13,7 @@ from sqlalchemy.orm import Session
 from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.models import State
-from calapp.deliveries.policy import (
-    FAILURES_TO_ONE,
-    Ready,
-)
+from calapp.deliveries.policy import FAILURES_TO_ONE, Ready
 from calapp.webhooks.models import opened, opened_headers
 
 ON = "webhook.active AND webhook.deleted_at IS NULL"
@@ -105,7 +102,7 @@ WHERE d.webhook_id = :webhook AND d.state = 'waiting' AND d.due_at <= :now AND d
 NEWEST_UNTRIED = Plain(NEWEST, f"{NEWEST} {OF_DELIVERY}")
 
 # One index probe for each; a number, because databases differ in what a comparison returns.
-LAST_TRIES = ByIds("""SELECT id, (
+LAST_ATTEMPTS = ByIds("""SELECT id, (
   SELECT CASE WHEN failure IS NULL THEN 1 ELSE 0 END FROM attempt
   WHERE webhook_id = webhook.id ORDER BY at DESC LIMIT 1
 ) AS success FROM webhook WHERE id {among}""")
@@ -122,7 +119,7 @@ TO_PROBE = ByIds(
     "FOR NO KEY UPDATE SKIP LOCKED",
 )
 
-# Keeps others from a webhook that is being probed; the answer sets its backoff anew.
+# Keeps others from a webhook that is being probed; the response sets its backoff again.
 PROBED = ByIds("UPDATE webhook SET hold_until = :until, probes = probes + 1 WHERE id {among}")
 
 
@@ -165,7 +162,7 @@ class Target(NamedTuple):
 
     @property
     def old_secret(self) -> str | None:
-        """The former secret; raises KeyDoesNotFit."""
+        """The previous secret; raises KeyDoesNotFit."""
         return opened(self.sealed_old_secret)
 
     @property
@@ -176,7 +173,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one worker process has taken: rows, their webhooks by id, and the token that proves it."""
+    """What one worker process has claimed: rows, their webhooks by id, and the token that proves it."""
 
     token: str
     at: datetime
@@ -194,9 +191,9 @@ def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:
     return [Ready(row[0], row[1], instant(row[2])) for row in FRESH.run(session, since=since, now=at)]
 
 
-def last_tries(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
-    """Say of each webhook whether its newest try succeeded; None: there is none."""
-    found = LAST_TRIES.run(session, webhook_ids)
+def last_attempts(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
+    """Return for each webhook whether its latest attempt succeeded; None: there is none."""
+    found = LAST_ATTEMPTS.run(session, webhook_ids)
     return {row.id: None if row.success is None else bool(row.success) for row in found}
 
 
@@ -207,9 +204,9 @@ def claim(
     at: datetime,
     pressed: Collection[int] = (),
 ) -> Claim:
-    """Take what is due at an instant, at most so many of each webhook id; it comes due again after the lease.
+    """Claim what is due, at most so many of each webhook id; it comes due again after the lease.
 
-    `pressed` are the ids of deliveries that were sent manually: they are taken whatever their webhook waits
+    `pressed` are the ids of deliveries that were sent manually: they are claimed whatever their webhook waits
     for. What is about a moment that has passed is marked expired instead, as is that whose body is gone.
     """
     token = secrets.token_hex(8)
@@ -223,12 +220,12 @@ def claim(
     if any(webhooks[row.webhook_id].failures >= FAILURES_TO_ONE for row in rows):
         rows = _probes(session, rows, webhooks, at, at + lease)
     pointless = {row.id: reason for row in rows if (reason := _pointless(row, at))}
-    taken = [row for row in rows if row.id not in pointless] if pointless else rows
+    claimed = [row for row in rows if row.id not in pointless] if pointless else rows
     for reason in set(pointless.values()):
         _expire(session, [key for key, why in pointless.items() if why == reason], reason, at)
-    if taken:
-        LEASE.run(session, [row.id for row in taken], token=token, until=at + lease)
-    return Claim(token, at, taken, webhooks)
+    if claimed:
+        LEASE.run(session, [row.id for row in claimed], token=token, until=at + lease)
+    return Claim(token, at, claimed, webhooks)
 
 
 def _may_go(row: Due, webhooks: Mapping[int, Target]) -> bool:
@@ -258,7 +255,7 @@ def _probes(
 
 
 def _pointless(row: Due, at: datetime) -> str | None:
-    """Say why a delivery is not sent any more, or None."""
+    """Return why a delivery is not sent any more, or None."""
     if row.expires_at is not None and row.expires_at <= at:
         return "The moment that this is about had passed before it could be sent."
     if row.body is None and row.event_body is None:

@@ -42,7 +42,7 @@ class LentSocket(socket.socket):
 
 
 class Transfer(pycurl.Curl):
-    """An easy handle with everything set that does not change, and the state of the try that it is on."""
+    """An easy handle with everything set that does not change, and the state of the attempt that it is on."""
 
     __slots__ = (
         "at", "began", "blocked", "body", "body_size", "guard", "head", "interim", "no_socket", "request",
@@ -156,7 +156,7 @@ class Transfer(pycurl.Curl):
 
     def _on_head(self, line: bytes) -> int | None:
         if line[:5] == b"HTTP/":
-            self.interim += len(self.head)  # what came before was an interim answer
+            self.interim += len(self.head)  # what came before was an interim response
             self.head.clear()
         self.head += line
         return None if self.interim + len(self.head) <= MAX_READ else 0
@@ -168,8 +168,8 @@ class Transfer(pycurl.Curl):
             self.body += data[:room]
         return None if self.body_size <= MAX_READ else 0
 
-    def answer(self, error: int = 0, text: str = "") -> WebhookResponse:
-        """Say what became of the request; `error` and `text` are libcurl's."""
+    def response(self, error: int = 0, text: str = "") -> WebhookResponse:
+        """Return what became of the request; `error` and `text` are libcurl's."""
         status = self.getinfo(pycurl.RESPONSE_CODE) or None
         asked = None
         if status in {429, 503}:
@@ -302,7 +302,7 @@ MASKS = tuple(_curl_mask(event) for event in range(32))
 
 
 class Sender:
-    """Sends requests side by side and gathers their answers; not for more than one thread.
+    """Sends requests side by side and gathers their responses; not for more than one thread.
 
     `timeout` is the deadline of one whole transfer in seconds, the lookup of the name included. `connect_to`
     are libcurl's entries (host:port:host:port), with which tests stand in for name servers.
@@ -353,7 +353,7 @@ class Sender:
     def held(self) -> set[int]:
         """Return the ids of the deliveries that are out or answered but not yet taken."""
         out = {one.request.delivery_id for one in (*self.out, *self.names)}
-        return out | {answer.request.delivery_id for answer in self.done}
+        return out | {response.request.delivery_id for response in self.done}
 
     def in_flight(self) -> dict[int, list[float]]:
         """Return, for each webhook, the ages in seconds of its transfers that are out."""
@@ -409,7 +409,7 @@ class Sender:
         self.out.add(transfer)
 
     def wake(self) -> None:
-        """End the wait for answers, from any thread."""
+        """End the wait for responses, from any thread."""
         os.eventfd_write(self.bell, 1)
 
     def was_woken(self) -> bool:
@@ -417,8 +417,8 @@ class Sender:
         woken, self.woken = self.woken, False
         return woken
 
-    def answers(self, wait: float) -> list[WebhookResponse]:
-        """Return the answers that have come, at once when there are any, at most `wait` seconds later.
+    def responses(self, wait: float) -> list[WebhookResponse]:
+        """Return the responses that have come, immediately when there are any, at most `wait` seconds later.
 
         A wake ends the wait without any.
         """
@@ -460,7 +460,7 @@ class Sender:
             self._finish(transfer, error, text)
 
     def _finish(self, transfer: Any, error: int, text: str) -> None:
-        self.done.append(transfer.answer(error, text))
+        self.done.append(transfer.response(error, text))
         self.multi.remove_handle(transfer)
         self.out.discard(transfer)
         self.idle.append(transfer)

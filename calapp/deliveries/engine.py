@@ -15,7 +15,7 @@ from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
-from calapp.deliveries.claims import Claim, claim, fresh, last_tries, ready
+from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, ready
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
@@ -135,7 +135,7 @@ class Engine:
         full = len(self.returned) + BATCH
         came = False
         while self.sender.busy() and len(self.returned) < full and (left := until - time.monotonic()) > 0:
-            for response in self.sender.answers(left):
+            for response in self.sender.responses(left):
                 self._note_response(response)
                 self.returned.append(response)
                 came = True
@@ -199,7 +199,7 @@ class Engine:
         """Return how many of each webhook's deliveries are to be claimed."""
         waiting = self._waiting(session, at)
         if unknown := self.limits.unknown(waiting):
-            self.limits.learn(last_tries(session, unknown))
+            self.limits.learn(last_attempts(session, unknown))
         return self.limits.quotas(waiting, self.sender.in_flight(), self._room()) if waiting else {}
 
     def _waiting(self, session: Session, at: datetime) -> list[Ready]:
@@ -335,7 +335,7 @@ def _claim_nothing(_session: Session, _at: datetime) -> None:
 
 def _logged(outcome: Outcome) -> dict[str, object]:
     """Return an attempt for the log: ids, numbers and the failure code; no address or text of others."""
-    response, sent = outcome.answer, outcome.sent
+    response, sent = outcome.response, outcome.sent
     return {
         "delivery": response.request.delivery_id,
         "event": sent.event,

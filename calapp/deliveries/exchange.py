@@ -7,7 +7,7 @@ from calapp.deliveries.failures import Failure
 
 
 class WebhookRequest(NamedTuple):
-    """One try of a delivery, ready to be sent: the exact bytes and every header; `number` is the attempt."""
+    """One attempt of a delivery, ready to be sent: the exact bytes and headers; `number` counts attempts."""
 
     delivery_id: int
     claim: str
@@ -19,7 +19,7 @@ class WebhookRequest(NamedTuple):
 
 
 class Timings(NamedTuple):
-    """Milliseconds, each phase alone; `first_byte` is the wait between request and answer."""
+    """Milliseconds, each phase alone; `first_byte` is the wait between request and response."""
 
     name: float
     connect: float

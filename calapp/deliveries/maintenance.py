@@ -11,7 +11,7 @@ from calapp.db import database_now
 from calapp.deliveries.claims import ready
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
 from calapp.deliveries.notices import tell
-from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
@@ -56,7 +56,7 @@ def free_left_behind(session: Session) -> int:
 def left_behind(session: Session) -> Sequence[int]:
     """Return a step of what waits behind a delivery that holds nothing up any more."""
     earlier = aliased(Delivery)
-    waits = and_(earlier.state == State.WAITING, earlier.attempts_on_schedule < TRIES_THAT_HOLD)
+    waits = and_(earlier.state == State.WAITING, earlier.attempts_on_schedule < ATTEMPTS_THAT_BLOCK)
     undecided = and_(earlier.state == State.PARKED, Delivery.due_at.is_not(None))  # until then at the latest
     holding = exists().where(earlier.id == Delivery.after_id, or_(waits, undecided))
     return _ids(session, Delivery.after_id.is_not(None), Delivery.state == State.WAITING, ~holding)

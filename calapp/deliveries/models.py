@@ -153,13 +153,13 @@ class Delivery(db.Model):
     attempts: Mapped[int] = mapped_column(default=0)  # claims: what X-Calapp-Attempt says
     attempts_on_schedule: Mapped[int] = mapped_column(
         "tries", default=0
-    )  # recorded tries of the present schedule
+    )  # stored attempts of the current schedule
     manual: Mapped[bool] = mapped_column(default=False)  # resent or replayed manually
     # When Send now was pressed: the next attempt asks neither the backoff nor Retry-After.
     pressed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     body: Mapped[str | None] = mapped_column(Text)  # only when a template made it differ from the event's
     content_type: Mapped[str | None] = mapped_column(String(60))  # likewise
-    # Its template could not be rendered, so it has no body to be sent until it is rendered anew.
+    # Its template could not be rendered, so it has no body to be sent until it is rendered again.
     template_failed: Mapped[bool] = mapped_column(default=False, server_default=false())
     last_status: Mapped[int | None]
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed, was parked or expired, in words
@@ -178,7 +178,7 @@ def stands(state: State) -> ColumnElement[bool]:
 
 
 def waiting_at(webhook_id: Any) -> ColumnElement[bool]:
-    """Say what waits at a webhook; the chain, which is always above nothing, leads SQLite to the index."""
+    """Return what waits at a webhook; the chain, which is always above nothing, leads SQLite to the index."""
     return and_(Delivery.webhook_id == webhook_id, stands(State.WAITING), Delivery.chain > "")
 
 
@@ -189,7 +189,7 @@ def in_flight(row: Any, at: datetime) -> bool:
 
 
 class Attempt(db.Model):
-    """One try of a delivery and what came of it; times in milliseconds, each phase by itself."""
+    """One attempt of a delivery and its result; times in milliseconds, each phase by itself."""
 
     __tablename__ = "attempt"
     __table_args__ = (Index("ix_attempt_health", "webhook_id", "at"), Index("ix_attempt_at", "at"))
@@ -213,7 +213,7 @@ class Attempt(db.Model):
 
 
 class Replay(db.Model):
-    """A window of events on its way to a webhook once more; a chore carries it on from `cursor`."""
+    """A time range of events on its way to a webhook once more; maintenance carries it on from `cursor`."""
 
     __tablename__ = "replay"
 

@@ -140,7 +140,7 @@ def corrected(session: Session, ids: Sequence[int]) -> dict[int, Rendered]:
 
 
 # An earlier delivery of the same chain that has failed so often holds the later ones up no longer.
-TRIES_THAT_HOLD = 4
+ATTEMPTS_THAT_BLOCK = 4
 # For so long after its webhook is on again, while nothing is decided, what is parked holds later ones up.
 PARKED_HOLD = timedelta(hours=1)
 
@@ -270,7 +270,7 @@ def _earlier_waiting(session: Session, webhook_ids: Sequence[int], chain: str) -
             Delivery.webhook_id.in_(webhook_ids),
             Delivery.chain == chain,
             stands(State.WAITING),
-            Delivery.attempts_on_schedule < TRIES_THAT_HOLD,
+            Delivery.attempts_on_schedule < ATTEMPTS_THAT_BLOCK,
         )
         .group_by(Delivery.webhook_id)
     )

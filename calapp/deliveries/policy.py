@@ -1,4 +1,4 @@
-"""When to try again, and what a failure speaks about: pure functions over the schedule and an answer."""
+"""When to try again, and what a failure speaks about: pure functions over the schedule and a response."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from enum import Enum, auto
 from calapp.text import whole_number
 
 MAX_RETRY_AFTER = 24 * 3600  # seconds that a Retry-After is honoured for at most
-MAX_WEBHOOK_DELAY = 30 * 60  # seconds between the tries of a webhook that keeps failing
+MAX_WEBHOOK_DELAY = 30 * 60  # seconds between the attempts of a webhook that keeps failing
 FAILURES_BEFORE_BACKOFF = 5  # of the endpoint, in a row; from then on only one delivery is tried in a while
 ANSWERS_SOON = 5.0  # seconds; a refusal that takes longer speaks about the endpoint
 # Different events, since the last success: so many refused, or denied, speak about the endpoint after all.
-REFUSED_BEFORE_HOLD = 20
-DENIED_BEFORE_HOLD = 5
+REFUSED_BEFORE_BACKOFF = 20
+DENIED_BEFORE_BACKOFF = 5
 # What tells of an endpoint that is busy or away, though it is a 4xx: 408, 410, 425, 429.
 BUSY = frozenset((408, 410, 425, 429))
 REFUSALS = frozenset((*(status for status in range(400, 500) if status not in BUSY), 500, 501))
@@ -38,15 +38,15 @@ def about(status: int | None, seconds: float) -> About:
     return About.DENIED if status in DENIALS else About.EVENT
 
 
-def next_delay(schedule: Sequence[int], tries: int) -> float | None:
-    """Return the seconds until the try after `tries` made ones, ±20 %, or None when the schedule is over."""
-    if tries > len(schedule):
+def next_delay(schedule: Sequence[int], attempts: int) -> float | None:
+    """Return the seconds until the next attempt after so many, ±20 %, or None when the schedule is over."""
+    if attempts > len(schedule):
         return None
-    return spread(schedule[tries - 1])
+    return spread(schedule[attempts - 1])
 
 
 def backoff_delay(schedule: Sequence[int], failing_for: float) -> float:
-    """Return the seconds for which a webhook that has failed for so many seconds is left alone.
+    """Return the seconds for which a webhook that has failed for so many seconds backs off.
 
     As long as it has failed so far, so a short break costs little, but at most 30 minutes.
     """
@@ -78,7 +78,7 @@ def retry_after(value: str, at: datetime) -> int | None:
 
 FIRST_LIMIT = 4
 SLOW, NEW, HEALTHY = range(3)  # an endpoint may use its own share of the slots and those before it
-QUICK = 1.0  # seconds; an endpoint whose last answer took longer, or that is out for longer, is slow
+QUICK = 1.0  # seconds; an endpoint whose last response took longer, or that is out for longer, is slow
 FAILURES_TO_ONE = 5  # in a row; from then on one delivery at a time
 
 
@@ -101,8 +101,8 @@ class EndpointLimit:
 
     size: int = FIRST_LIMIT
     failures: int = 0
-    proven: bool = False  # its last try succeeded
-    slow: bool = False  # its last answer took longer than QUICK
+    proven: bool = False  # its last attempt succeeded
+    slow: bool = False  # its last response took longer than QUICK
 
 
 class ConcurrencyLimits:
@@ -125,16 +125,16 @@ class ConcurrencyLimits:
         limit.size = 1 if limit.failures >= FAILURES_TO_ONE else max(1, limit.size // 2)
 
     def refused(self, webhook_id: int, *, seconds: float) -> None:
-        """Take note of an answer that speaks about its event: of the endpoint it says how quick it is."""
+        """Take note of a response that speaks about its event: of the endpoint it says how quick it is."""
         self.endpoints.setdefault(webhook_id, EndpointLimit()).slow = seconds > QUICK
 
     def unknown(self, ready: Sequence[Ready]) -> list[int]:
         """Return the ids of those of which this process knows nothing."""
         return [one.webhook_id for one in ready if one.webhook_id not in self.endpoints]
 
-    def learn(self, last_tries: Mapping[int, bool | None]) -> None:
-        """Take note of how the last try of each ended, whoever made it: a success, a failure, or None yet."""
-        for webhook_id, success in last_tries.items():
+    def learn(self, last_attempts: Mapping[int, bool | None]) -> None:
+        """Take note of how the last attempt of each ended, whoever made it: success, failure, or None yet."""
+        for webhook_id, success in last_attempts.items():
             limit = EndpointLimit(failures=int(success is False), proven=bool(success))
             self.endpoints.setdefault(webhook_id, limit)
 
@@ -156,7 +156,7 @@ class ConcurrencyLimits:
         """Return how many of each endpoint's deliveries to claim, at most `most` in all.
 
         The endpoint that has waited longest comes first. What failed or is slow may hold half of all slots,
-        with what has not answered yet three quarters, so that endpoints that work always find a place.
+        with what has not responded yet three quarters, so that endpoints that work always find a place.
         """
         slow = sum(len(ages) for key, ages in in_flight.items() if self._slow(key, ages))
         unproven = sum(len(ages) for key, ages in in_flight.items() if not self._proven(key))

@@ -23,7 +23,7 @@ from calapp.deliveries.models import (
     stands,
     waiting_at,
 )
-from calapp.deliveries.outbox import TRIES_THAT_HOLD, Rendered, TemplateChoice, lock_parked
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
 from calapp.errors import Conflict, Gone, Invalid, NotFound
 from calapp.webhooks.models import Settling, Webhook
 
@@ -82,7 +82,7 @@ def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[st
     query = select(Delivery.chain, Delivery.id).where(
         Delivery.webhook_id == webhook_id,
         stands(State.WAITING),
-        Delivery.attempts_on_schedule < TRIES_THAT_HOLD,
+        Delivery.attempts_on_schedule < ATTEMPTS_THAT_BLOCK,
         Delivery.chain.in_(set(rows.values())),
     )
     for chain, delivery_id in session.execute(query):

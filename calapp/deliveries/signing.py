@@ -80,7 +80,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 def signed_requests(claim: Claim) -> list[WebhookRequest]:
-    """Make the requests of what was claimed, with each webhook's present URL, headers and secrets.
+    """Make the requests of what was claimed, with each webhook's current URL, headers and secrets.
 
     One that cannot be made is left to the end of its lease, so that it holds no other up.
     """
@@ -135,7 +135,7 @@ def request_headers(
     number: int,
     content_type: str,
 ) -> Headers:
-    """Return every header of a try; the signatures are over these very bytes and this moment."""
+    """Return every header of an attempt; the signatures are over these very bytes and this moment."""
     timestamp = int(at.timestamp())
     made = [
         ("Content-Type", content_type),

@@ -12,12 +12,12 @@ from calapp.db import UTCDateTime, database_now, is_sqlite
 from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.models import State
-from calapp.deliveries.outbox import TRIES_THAT_HOLD
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import (
-    DENIED_BEFORE_HOLD,
+    DENIED_BEFORE_BACKOFF,
     FAILURES_BEFORE_BACKOFF,
     REFUSALS,
-    REFUSED_BEFORE_HOLD,
+    REFUSED_BEFORE_BACKOFF,
     About,
     about,
     backoff_delay,
@@ -81,11 +81,11 @@ GONE = 410
 
 
 class Sent(NamedTuple):
-    """What recording must know of a delivery that is out: its recorded tries, and how it was taken."""
+    """What recording must know of a delivery that is out: its recorded attempts, and how it was claimed."""
 
     attempts_on_schedule: int
     manual: bool
-    probe: bool  # its webhook was failing, and this is the one try in a while
+    probe: bool  # its webhook was failing, and this is the one attempt in a while
     event: str = ""  # the event's uid, its trigger and what it is about: for the log
     trigger: str = ""
     subject: str = ""
@@ -97,9 +97,9 @@ class Sent(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """An answer, judged: the state that follows and when it is tried next."""
+    """A response, judged: the state that follows and when the next attempt is due."""
 
-    answer: WebhookResponse
+    response: WebhookResponse
     sent: Sent
     state: State
     due_at: datetime | None
@@ -110,12 +110,12 @@ class Outcome(NamedTuple):
     @property
     def success(self) -> bool:
         """Whether the receiver took the event."""
-        return self.answer.failure is None
+        return self.response.failure is None
 
     @property
     def about(self) -> About:
         """What its failure speaks about."""
-        return about(self.answer.status, self.answer.timings.total / 1000)
+        return about(self.response.status, self.response.timings.total / 1000)
 
     @property
     def says_nothing(self) -> bool:
@@ -139,7 +139,7 @@ DELIVERY = ByRows(
     counted="integer",
 )
 
-# A late answer of a lease that was lost changes the state only when the receiver did take the event.
+# A late response of a lease that was lost changes the state only when the receiver did take the event.
 LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, pressed_at = NULL,
   last_status = :status, reason = NULL, finished_at = :finished_at
 WHERE id = :id AND state <> 'delivered'""").bindparams(bindparam("finished_at", type_=UTCDateTime))
@@ -207,26 +207,26 @@ WHERE id IN :ids AND active""").bindparams(
 
 
 def judge(
-    answer: WebhookResponse, sent: Sent, schedule: Sequence[int], at: datetime, *, outdated: bool = False
+    response: WebhookResponse, sent: Sent, schedule: Sequence[int], at: datetime, *, outdated: bool = False
 ) -> Outcome:
-    """Say what follows from an answer: delivered, another try, failed for good, or parked by a 410.
+    """Return what follows from a response: delivered, another attempt, failed for good, or parked by a 410.
 
-    One that failed with what was changed meanwhile (`outdated`) is tried again at once. One that was sent by
-    Send now keeps its place in the schedule.
+    One that failed with what was changed meanwhile (`outdated`) is due again immediately. One that was sent
+    by Send now keeps its place in the schedule.
     """
-    failure = answer.failure
+    failure = response.failure
     if failure is None:
-        return Outcome(answer, sent, State.DELIVERED, None, None)
+        return Outcome(response, sent, State.DELIVERED, None, None)
     if outdated:
-        return Outcome(answer, sent, State.WAITING, at, failure.words, counted=0, outdated=True)
-    if answer.status == GONE:
-        return Outcome(answer, sent, State.PARKED, None, failure.words)
+        return Outcome(response, sent, State.WAITING, at, failure.words, counted=0, outdated=True)
+    if response.status == GONE:
+        return Outcome(response, sent, State.PARKED, None, failure.words)
     counted = 0 if sent.pressed and sent.attempts_on_schedule else 1
     delay = next_delay(schedule, sent.attempts_on_schedule + counted)
     if delay is None:
-        return Outcome(answer, sent, State.FAILED, None, failure.words, counted)
-    delay = max(delay, answer.retry_after or 0)
-    return Outcome(answer, sent, State.WAITING, at + timedelta(seconds=delay), failure.words, counted)
+        return Outcome(response, sent, State.FAILED, None, failure.words, counted)
+    delay = max(delay, response.retry_after or 0)
+    return Outcome(response, sent, State.WAITING, at + timedelta(seconds=delay), failure.words, counted)
 
 
 def revisions(session: Session, webhook_ids: Collection[int]) -> dict[int, int]:
@@ -246,10 +246,10 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     if matched != len(outcomes):
         _record_late(session, outcomes, at)
     ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
-    ended = [one.answer.request.delivery_id for one in outcomes if _frees_next(one)]
+    ended = [one.response.request.delivery_id for one in outcomes if _frees_next(one)]
     if ended:
         UNBLOCK.run(session, ended, at=at)
-    gone = {one.answer.request.webhook_id for one in outcomes if one.state is State.PARKED}
+    gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
         session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
     _record_successes(session, outcomes, at)
@@ -263,13 +263,13 @@ Write = Callable[[datetime], str]  # as the database reads an instant
 
 def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
     """Return the values of DELIVERY's columns; the id stands first."""
-    state, request = outcome.state, outcome.answer.request
+    state, request = outcome.state, outcome.response.request
     return (
         request.delivery_id,
         outcome.sent.renewed or request.claim,
         state.value,
         write(outcome.due_at) if outcome.due_at else None,
-        outcome.answer.status,
+        outcome.response.status,
         outcome.reason,
         at if state is State.DELIVERED or state is State.FAILED else None,
         at if state is State.PARKED else None,
@@ -279,7 +279,7 @@ def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
 
 def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
     late = [
-        {"id": one.answer.request.delivery_id, "status": one.answer.status, "finished_at": at}
+        {"id": one.response.request.delivery_id, "status": one.response.status, "finished_at": at}
         for one in outcomes
         if one.success
     ]
@@ -289,15 +289,15 @@ def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) ->
 
 def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
     """Return the values of the columns of ATTEMPTS."""
-    answer = outcome.answer
-    request, failure, times = answer.request, answer.failure, answer.timings
+    response = outcome.response
+    request, failure, times = response.request, response.failure, response.timings
     return (
         request.delivery_id,
         request.webhook_id,
         request.number,
-        write(answer.at),
+        write(response.at),
         outcome.sent.manual,
-        answer.status,
+        response.status,
         failure.code if failure else None,
         failure.words if failure else None,
         times.name,
@@ -305,8 +305,8 @@ def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
         times.tls,
         times.first_byte,
         times.total,
-        answer.headers,
-        answer.body,
+        response.headers,
+        response.body,
     )
 
 
@@ -314,16 +314,18 @@ def _frees_next(outcome: Outcome) -> bool:
     """Return whether what waits behind this delivery may go: it is final, or has failed often enough."""
     return (
         outcome.state is not State.WAITING
-        or outcome.sent.attempts_on_schedule + outcome.counted >= TRIES_THAT_HOLD
+        or outcome.sent.attempts_on_schedule + outcome.counted >= ATTEMPTS_THAT_BLOCK
     )
 
 
 def _record_successes(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
-    """End the backoff of the webhooks that answer again, and release what waits there."""
-    succeeded = {one.answer.request.webhook_id for one in outcomes if one.success}
+    """End the backoff of the webhooks that respond again, and release what waits there."""
+    succeeded = {one.response.request.webhook_id for one in outcomes if one.success}
     found = RECOVERED.run(session, succeeded).all() if succeeded else ()
     for webhook_id, failures, refused, denied in sorted(found):  # in one order, as above
-        everything = len(_ids(refused)) >= REFUSED_BEFORE_HOLD or len(_ids(denied)) >= DENIED_BEFORE_HOLD
+        everything = (
+            len(_ids(refused)) >= REFUSED_BEFORE_BACKOFF or len(_ids(denied)) >= DENIED_BEFORE_BACKOFF
+        )
         most = None if everything else failures
         released_at = at if failures else None
         session.execute(HEALTHY, {"id": webhook_id, "released_at": released_at, "most": most})
@@ -344,7 +346,7 @@ class Run:
 def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, Run]:
     runs: dict[int, Run] = {}
     for outcome in outcomes:
-        webhook_id = outcome.answer.request.webhook_id
+        webhook_id = outcome.response.request.webhook_id
         if outcome.success:
             runs.pop(webhook_id, None)
         elif not outcome.says_nothing:
@@ -369,13 +371,13 @@ def _record_failures(
     """
     for row in session.execute(HEALTH, {"ids": list(runs)}).all():
         run = runs[row.id]
-        refused = _together(row.refused_events, run.refused, REFUSED_BEFORE_HOLD)
-        denied = _together(row.denied_events, run.denied, DENIED_BEFORE_HOLD)
+        refused = _together(row.refused_events, run.refused, REFUSED_BEFORE_BACKOFF)
+        denied = _together(row.denied_events, run.denied, DENIED_BEFORE_BACKOFF)
         failures = row.failures + run.endpoint
-        if run.refused and len(refused) >= REFUSED_BEFORE_HOLD:
-            failures = max(failures + len(run.refused), REFUSED_BEFORE_HOLD)
-        elif run.denied and len(denied) >= DENIED_BEFORE_HOLD:
-            failures = max(failures + len(run.denied), DENIED_BEFORE_HOLD)
+        if run.refused and len(refused) >= REFUSED_BEFORE_BACKOFF:
+            failures = max(failures + len(run.refused), REFUSED_BEFORE_BACKOFF)
+        elif run.denied and len(denied) >= DENIED_BEFORE_BACKOFF:
+            failures = max(failures + len(run.denied), DENIED_BEFORE_BACKOFF)
         counted = failures > row.failures
         failing_since = (row.failing_since or at) if counted else row.failing_since
         hold_until = row.hold_until
@@ -402,9 +404,9 @@ def _together(before: str, more: Sequence[int], most: int) -> list[int]:
 
 
 def _leave_alone(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
-    """Leave webhooks alone for as long as one of their answers asked for, whatever the others were."""
+    """Leave webhooks alone for as long as one of their responses asked for, whatever the others were."""
     for outcome in outcomes:
-        asked = outcome.answer.retry_after
+        asked = outcome.response.retry_after
         if asked and not outcome.outdated:
             until = at + timedelta(seconds=asked)
-            session.execute(ASKED, {"id": outcome.answer.request.webhook_id, "until": until})
+            session.execute(ASKED, {"id": outcome.response.request.webhook_id, "until": until})

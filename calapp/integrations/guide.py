@@ -21,7 +21,7 @@ from calapp.bookings.service import TELL_ENDED_FOR
 from calapp.clock import now
 from calapp.config import Settings, settings
 from calapp.deliveries import client, maintenance, policy, signing
-from calapp.deliveries.outbox import TRIES_THAT_HOLD, encoded
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, encoded
 from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
 from calapp.integrations.samples import SampleEvent, compact, preview_of, sample_life, variables_of
 from calapp.webhooks import schemas as webhook_schemas
@@ -90,15 +90,15 @@ NUMBERS: dict[str, Any] = {
     "max_kept": client.MAX_KEPT // 1024,
     "spread": round(policy.SPREAD * 100),
     "failures_before_hold": policy.FAILURES_BEFORE_BACKOFF,
-    "refused_before_hold": policy.REFUSED_BEFORE_HOLD,
-    "denied_before_hold": policy.DENIED_BEFORE_HOLD,
+    "refused_before_hold": policy.REFUSED_BEFORE_BACKOFF,
+    "denied_before_hold": policy.DENIED_BEFORE_BACKOFF,
     "answers_soon": f"{policy.ANSWERS_SOON:g}",
     "max_webhook_delay": policy.MAX_WEBHOOK_DELAY // 60,
     "give_up": maintenance.GIVE_UP.days,
     "enough_tries": maintenance.ENOUGH_TRIES,
     "keep_parked": maintenance.KEEP_PARKED.days,
     "tell_ended": round(TELL_ENDED_FOR.total_seconds() / HOUR),
-    "tries_that_hold": TRIES_THAT_HOLD,
+    "tries_that_hold": ATTEMPTS_THAT_BLOCK,
     "max_keys": booking_schemas.MAX_KEYS,
     "max_value": booking_schemas.MAX_VALUE,
     "max_template": limits.TEMPLATE_CHARACTERS,

@@ -94,7 +94,7 @@ def _answer(request: WebhookRequest) -> WebhookResponse:
         sender.start([request])
         answers: list[WebhookResponse] = []
         while not answers:
-            answers = sender.answers(1.0)
+            answers = sender.responses(1.0)
         return answers[0]
     finally:
         sender.close()

@@ -76,7 +76,7 @@ def sent(url: str) -> WebhookResponse:
     sender.start([WebhookRequest(1, "claim", 1, url, (), b"{}", 1)])
     found: list[WebhookResponse] = []
     while not found:
-        found = sender.answers(0.1)
+        found = sender.responses(0.1)
     sender.close()
     return found[0]
 

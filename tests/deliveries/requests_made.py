@@ -52,7 +52,7 @@ def send(sender: Sender, *requests: WebhookRequest, seconds: float = 5.0) -> lis
     until = time.monotonic() + seconds
     answers: list[WebhookResponse] = []
     while sender.busy() and time.monotonic() < until:
-        answers.extend(sender.answers(0.05))
+        answers.extend(sender.responses(0.05))
     return sorted(answers, key=lambda one: one.request.delivery_id)
 
 

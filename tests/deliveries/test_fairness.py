@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from calapp.config import Settings
-from calapp.deliveries.claims import last_tries
+from calapp.deliveries.claims import last_attempts
 from calapp.deliveries.engine import Engine, patience
 from calapp.deliveries.models import Attempt, Delivery
 from calapp.deliveries.policy import ConcurrencyLimits, Ready
@@ -94,7 +94,7 @@ def test_the_newest_try_of_each_endpoint_is_read(rick, webhook, saved, happen, s
     happen()
     saved(*tries(session, webhook, "No answer", None), *tries(session, failing, None, "No answer"))
     wanted = {webhook.id: True, failing.id: False, never.id: None}
-    assert last_tries(session, list(wanted)) == wanted
+    assert last_attempts(session, list(wanted)) == wanted
 
 
 def tries(session, webhook: Webhook, *failures: str | None) -> list[Attempt]:

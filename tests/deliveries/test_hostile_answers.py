@@ -204,7 +204,7 @@ def test_a_hundred_hanging_receivers_hold_up_nobody() -> None:
         sender.start([webhook_request(receiver.url(), number) for number in range(100, 120)])
         until = time.monotonic() + 0.6
         while len(healthy) < 20 and time.monotonic() < until:
-            healthy.extend(sender.answers(0.05))
+            healthy.extend(sender.responses(0.05))
         assert [one.failure for one in healthy] == [None] * 20
     sender.close()
 

@@ -30,7 +30,7 @@ def test_forty_names_that_hang_hold_up_no_other(name_server: NameServer, sender:
     with Receiver() as receiver:
         sender.start([webhook_request(f"http://{name}/", number) for number, name in enumerate(hanging)])
         sender.start([webhook_request(receiver.url(host="good.example.com"), 100)])
-        (first,) = sender.answers(0.4)
+        (first,) = sender.responses(0.4)
     assert (first.request.delivery_id, first.failure) == (100, None)
 
 
@@ -88,7 +88,7 @@ def test_parcels_that_wait_for_a_name_take_slots_and_have_ages(
 ) -> None:
     name_server.seconds["hang.example.com"] = 0.6
     sender.start([webhook_request("http://hang.example.com/", 7)])
-    assert sender.answers(0.1) == []
+    assert sender.responses(0.1) == []
     assert (sum(map(len, sender.in_flight().values())), sender.busy()) == (1, True)
     assert sender.in_flight()[7][0] > 0.09
 

@@ -135,20 +135,20 @@ def test_what_is_out_is_out_until_it_is_answered(sender: Sender) -> None:
         assert sender.start([webhook_request(receiver.url(), number) for number in range(3)])
         assert (sum(map(len, sender.in_flight().values())), sender.busy()) == (3, True)
         while sender.busy():
-            sender.answers(0.1)
+            sender.responses(0.1)
     assert sender.in_flight() == {}
 
 
 def test_nothing_to_start_is_told(sender: Sender) -> None:
     assert sender.start([]) is False
-    assert (sender.busy(), sender.answers(5)) == (False, [])
+    assert (sender.busy(), sender.responses(5)) == (False, [])
 
 
 def test_answers_come_at_once_though_others_hang(sender: Sender) -> None:
     with Receiver(silent) as hanging, Receiver() as receiver:
         sender.start([webhook_request(hanging.url(), 1), webhook_request(receiver.url(), 2)])
         began = time.monotonic()
-        answers = sender.answers(0.4)
+        answers = sender.responses(0.4)
         assert [one.request.delivery_id for one in answers] == [2]
         assert time.monotonic() - began < 0.2
 
@@ -157,7 +157,7 @@ def test_waiting_for_answers_ends_in_time(sender: Sender) -> None:
     with Receiver(silent) as receiver:
         sender.start([webhook_request(receiver.url())])
         began = time.monotonic()
-        assert sender.answers(0.1) == []
+        assert sender.responses(0.1) == []
         assert 0.09 < time.monotonic() - began < 0.3
 
 
@@ -165,7 +165,7 @@ def test_ages_are_told_for_each_webhook(sender: Sender) -> None:
     with Receiver(silent) as receiver:
         sender.start([webhook_request(receiver.url(), 1), webhook_request(receiver.url(), 2, webhook_id=1)])
         sender.start([webhook_request(receiver.url(), 3)])
-        sender.answers(0.1)
+        sender.responses(0.1)
         ages = sender.in_flight()
     assert {key: len(value) for key, value in ages.items()} == {1: 2, 3: 1}
     assert all(0.09 < age < 0.5 for one in ages.values() for age in one)
@@ -220,7 +220,7 @@ def test_closing_breaks_off_what_is_out() -> None:
     sender = Sender(slots=5, timeout=30, guard=LOOPBACK)
     with Receiver(silent) as receiver:
         sender.start([webhook_request(receiver.url())])
-        sender.answers(0.1)
+        sender.responses(0.1)
         sender.close()
     assert sender.busy() is False
 
