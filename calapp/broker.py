@@ -106,7 +106,8 @@ def _enqueue_if_empty(wanted: Queue) -> None:
     # A job that still waits will start later than now and see our rows; one that is running is told.
     with wanted.connection.pipeline(transaction=False) as pipe:  # one round trip rather than three
         pipe.publish(_wake_channel(wanted.name), "")
-        if pipe.llen(wanted.key).execute()[1]:
+        pipe.llen(wanted.key)
+        if pipe.execute()[1]:
             return
     with wanted.connection.pipeline() as pipe:
         wanted.enqueue_call(JOBS[wanted.name], timeout=-1, pipeline=pipe)

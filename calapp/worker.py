@@ -107,7 +107,7 @@ def perform(app: Flask, job: str) -> None:
 def end_if_starved(error: BaseException | None) -> None:
     """End this process when it got no memory or no thread: its parent starts another, slower and slower."""
     if isinstance(error, MemoryError) or "start new thread" in str(error):
-        log.critical("This process cannot go on and ends: %s", first_line(error) or type(error).__name__)
+        log.critical("This process cannot go on and ends: %s", str(error).partition("\n")[0] or "MemoryError")
         request_stop()
 
 
@@ -121,7 +121,7 @@ class QueueWorker(SimpleWorker):
     removed, and the known function called. RQ's commands (shutdown, stop-job) are not listened to.
     """
 
-    connection_timeout = broker.WORKER_PATIENCE
+    connection_timeout = broker.WORKER_PATIENCE  # type: ignore[assignment]  # a property of whole seconds there
     dequeue_timeout = 1  # seconds
     waiting = False  # of the one worker of this process
 
@@ -133,7 +133,7 @@ class QueueWorker(SimpleWorker):
 
     def work_until_stopped(self) -> None:
         """Work until this process is asked to stop; raise RedisError when Valkey goes away."""
-        self.register_birth()
+        self.register_birth()  # type: ignore[no-untyped-call]
         threading.Thread(target=self._beat, name="heart", daemon=True).start()
         try:
             while not stop_requested():
@@ -163,17 +163,17 @@ class QueueWorker(SimpleWorker):
             found = self.connection.blpop([self.queues[0].key], self.dequeue_timeout)
         finally:
             QueueWorker.waiting = False
-        return found[1] if found else None
+        return found[1] if found else None  # type: ignore[return-value]  # not decoded
 
     def _is_the_known_job(self, job_id: bytes) -> bool:
         """Remove a job; return whether it is, byte for byte, what `wake_workers` puts into this queue."""
         key = Job.redis_job_namespace_prefix.encode() + job_id
         try:
-            data = self.connection.hget(key, "data")
+            data: bytes | None = self.connection.hget(key, "data")  # type: ignore[assignment]  # not decoded
         except ResponseError:  # not a job at all
             data = None
         self.connection.delete(key)
-        known = JSONSerializer.dumps((broker.JOBS[self.queues[0].name], None, (), {}))
+        known: bytes = JSONSerializer.dumps((broker.JOBS[self.queues[0].name], None, (), {}))
         unpacked = zlib.decompressobj()
         try:
             return data is not None and unpacked.decompress(data, len(known) + 1) == known
@@ -186,7 +186,7 @@ class QueueWorker(SimpleWorker):
             if queue.acquire_maintenance_lock():
                 clean_worker_registry(queue)
                 queue.release_maintenance_lock()
-        self.last_cleaned_at = now()
+        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ sets a time there, too
 
     @classmethod
     def wake(cls) -> None:
@@ -214,7 +214,7 @@ class QueueWorker(SimpleWorker):
         try:
             self.connection = broker.web_client()
             broker.forget_beat(self.connection, self.queues[0].name, self.name)
-            self.register_death()
+            self.register_death()  # type: ignore[no-untyped-call]
         except RedisError:
             return
 
