@@ -50,14 +50,14 @@ def repeat(step: Step, whole: int = maintenance.STEP) -> int:
 
 def continue_parked() -> None:
     """Send or discard the next steps of what is parked, of each webhook as much as may wait at once."""
-    webhook_ids = resend.unsettled(db.session())
+    webhook_ids = resend.decided_webhooks(db.session())
     db.session().rollback()  # ends the read
     for webhook_id in webhook_ids:
         for _ in range(resend.MOST_DUE // resend.STEP):
-            if not resend.room(db.session(), webhook_id) or stop_requested():
+            if not resend.release_room(db.session(), webhook_id) or stop_requested():
                 break
             with transaction() as session:
-                resend.take_step(session, webhook_id)
+                resend.continue_decision(session, webhook_id)
 
 
 def send_mails() -> None:

@@ -5,7 +5,7 @@ from calapp.db import database_now, db, transaction
 from calapp.deliveries import feed, log, resend, schemas
 from calapp.deliveries.feed import FeedPage
 from calapp.deliveries.models import State
-from calapp.deliveries.resend import Window
+from calapp.deliveries.resend import TimeRange
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
 from calapp.webhooks.models import Settling, Webhook
@@ -39,12 +39,12 @@ def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
 def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
     """Show a delivery with its body and every try."""
     session = db.session()
-    found = resend.find_of_host(session, current_host().id, delivery_id)
+    found = log.find_of_host(session, current_host().id, delivery_id)
     return schemas.DeliveryWithAttempts(
         **schemas.delivery_fields(log.row_of(session, found.id), found.webhook, database_now(session)),
         subscriber_url=found.webhook.subscriber_url,
         body=None if found.template_failed else found.event.body if found.body is None else found.body,
-        attempts=[schemas.attempt(one) for one in resend.attempts_of(session, found.id)],
+        attempts=[schemas.attempt(one) for one in log.attempts_of(session, found.id)],
     )
 
 
@@ -64,7 +64,7 @@ def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Del
     template was changed since, `template` says which one the body is rendered with.
     """
     with transaction() as session:
-        found = resend.find_of_host(session, current_host().id, delivery_id)
+        found = log.find_of_host(session, current_host().id, delivery_id)
         again = resend.resend(session, found, body.template)
         row = log.row_of(session, again.id)
         return schemas.Delivery(**schemas.delivery_fields(row, again.webhook, database_now(session)))
@@ -83,23 +83,23 @@ def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.Replay:
     """Send the events of a window once more, with their ids, at the pace that the receiver keeps."""
     if body.from_ >= body.to:
         raise Invalid(to="Please give an end that is later than the beginning.")
-    window = Window(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
+    time_range = TimeRange(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
     webhook = own_webhook(webhook_id)
-    total = resend.count(db.session(), webhook.id, window)
+    total = resend.count(db.session(), webhook.id, time_range)
     if body.dry_run:
-        return _counted(webhook, window, total)
+        return _counted(webhook, time_range, total)
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        return schemas.replay(resend.start(session, webhook, window, total), webhook.uid)
+        return schemas.replay(resend.start(session, webhook, time_range, total), webhook.uid)
 
 
-def _counted(webhook: Webhook, window: Window, total: int) -> schemas.Replay:
+def _counted(webhook: Webhook, time_range: TimeRange, total: int) -> schemas.Replay:
     return schemas.Replay(
         id=None,
         webhook_id=webhook.uid,
-        from_=window.from_at,
-        to=window.to_at,
-        only_failed=window.only_failed,
+        from_=time_range.from_at,
+        to=time_range.to_at,
+        only_failed=time_range.only_failed,
         state="dry_run",
         total=total,
         done=0,
@@ -159,13 +159,13 @@ def _decide(webhook_id: str, choice: Settling) -> schemas.Parked:
         webhook = own_webhook(webhook_id)
         resend.decide(session, webhook, choice)
     with transaction() as session:
-        resend.take_step(session, webhook.id)
+        resend.continue_decision(session, webhook.id)
     return _parked(own_webhook(webhook_id))
 
 
 def _parked(webhook: Webhook) -> schemas.Parked:
     db.session().refresh(webhook)
-    count = resend.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
+    count = log.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0)
     return schemas.parked(webhook, count)
 
 

@@ -59,7 +59,7 @@ def continue_replays() -> None:
     db.session().rollback()  # ends the read
     for step in steps:
         with transaction() as session:
-            resend.take(session, step)
+            resend.continue_replay(session, step)
 
 
 def continue_releases() -> None:

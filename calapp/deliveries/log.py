@@ -1,4 +1,4 @@
-"""How webhooks have done in the last 24 hours, from the newest 200 tries of each."""
+"""The log of deliveries: health of the last 24 hours, pages by filter, and one delivery with its attempts."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,15 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Row, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from calapp.db import database_now
-from calapp.deliveries.models import Attempt, Delivery, Event, State
+from calapp.deliveries.models import Attempt, Delivery, Event, State, stands
+from calapp.errors import NotFound
 from calapp.text import whole_number
 from calapp.webhooks.triggers import Trigger
 
-NEWEST = 200  # tries of one webhook that are looked at
+NEWEST = 200  # attempts of one webhook that are looked at
 WINDOW = timedelta(hours=24)
 BARS = 24
 TOGETHER = 100  # webhooks that one statement asks for; SQLite takes 500 parts at most
@@ -23,7 +24,7 @@ TOGETHER = 100  # webhooks that one statement asks for; SQLite takes 500 parts a
 
 @dataclass(frozen=True)
 class Bar:
-    """An hour: how many tries were delivered and failed."""
+    """An hour: how many attempts were delivered and failed."""
 
     delivered: int
     failed: int
@@ -31,7 +32,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Health:
-    """A webhook's last 24 hours; durations in milliseconds, of the tries that were delivered."""
+    """A webhook's last 24 hours; durations in milliseconds, of the attempts that were delivered."""
 
     delivered: int
     failed: int
@@ -39,28 +40,28 @@ class Health:
     p99: float | None
     last_failure: str | None
     last_failed_at: datetime | None
-    capped: bool  # there were more tries than were looked at
+    capped: bool  # there were more attempts than were looked at
     bars: Sequence[Bar]
 
     @property
     def tallest(self) -> int:
-        """The most tries in one hour, at least 1."""
+        """The most attempts in one hour, at least 1."""
         return max(1, *(bar.delivered + bar.failed for bar in self.bars))
 
 
 def health_of(session: Session, webhook_ids: Iterable[int]) -> dict[int, Health]:
-    """Return the health of each webhook that was tried in the last 24 hours."""
+    """Return the health of each webhook that was attempted in the last 24 hours."""
     at = database_now(session)
-    tries: dict[int, list[Row[Any]]] = {}
+    attempts: dict[int, list[Row[Any]]] = {}
     wanted = list(webhook_ids)
     for first in range(0, len(wanted), TOGETHER):
         for row in session.execute(_newest(wanted[first : first + TOGETHER], at - WINDOW)):
-            tries.setdefault(row.webhook_id, []).append(row)
-    return {webhook_id: _judged(rows, at) for webhook_id, rows in tries.items()}
+            attempts.setdefault(row.webhook_id, []).append(row)
+    return {webhook_id: _judged(rows, at) for webhook_id, rows in attempts.items()}
 
 
 def _newest(webhook_ids: Sequence[int], since: datetime) -> Any:
-    """Select the newest tries of each webhook: one index probe each, however many there are."""
+    """Select the newest attempts of each webhook: one index probe each, however many there are."""
     parts = [
         select(
             select(Attempt.webhook_id, Attempt.at, Attempt.failure, Attempt.total_ms)
@@ -75,7 +76,7 @@ def _newest(webhook_ids: Sequence[int], since: datetime) -> Any:
 
 
 def _judged(rows: Sequence[Row[Any]], at: datetime) -> Health:
-    """Sum up the tries of one webhook, newest first."""
+    """Sum up the attempts of one webhook, newest first."""
     times = sorted(row.total_ms for row in rows if row.failure is None and row.total_ms is not None)
     failed = [row for row in rows if row.failure is not None]
     return Health(
@@ -103,7 +104,7 @@ def _bars(rows: Sequence[Row[Any]], at: datetime) -> list[Bar]:
 
 
 PAGE = 50
-FAILING = "failing"  # waiting after a failed try; a filter of the log, not a state
+FAILING = "failing"  # waiting after a failed attempt; a filter of the log, not a state
 STATES = (*(str(state) for state in State), FAILING)
 COLUMNS = (
     Delivery.id,
@@ -224,3 +225,35 @@ def _conditions(webhook_id: int, wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.text:
         conditions.append(Event.search.contains(wanted.text.lower(), autoescape=True))
     return conditions
+
+
+def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:
+    """Return a webhook's delivery; raise NotFound when it has none with this id."""
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is None or delivery.webhook_id != webhook_id:
+        raise NotFound
+    return delivery
+
+
+def find_of_host(session: Session, user_id: int, delivery_id: int) -> Delivery:
+    """Return a host's delivery; raise NotFound for a stranger's, or when its webhook is deleted."""
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is None or delivery.webhook.user_id != user_id or delivery.webhook.deleted_at is not None:
+        raise NotFound
+    return delivery
+
+
+def attempts_of(session: Session, delivery_id: int) -> list[Attempt]:
+    """Return the attempts of a delivery, newest first."""
+    query = select(Attempt).where(Attempt.delivery_id == delivery_id)
+    return list(session.scalars(query.order_by(Attempt.id.desc())))
+
+
+def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[int, int]:
+    """Return how many deliveries of each webhook are in a state; a webhook without any is left out."""
+    query = (
+        select(Delivery.webhook_id, func.count().label("number"))
+        .where(Delivery.webhook_id.in_(list(webhook_ids)), stands(state))
+        .group_by(Delivery.webhook_id)
+    )
+    return {row.webhook_id: row.number for row in session.execute(query)}

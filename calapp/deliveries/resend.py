@@ -1,6 +1,9 @@
-"""The order within a chain: of the deliveries that are made to wait, which stands behind which."""
+"""One way to send again: a selection of deliveries, put in order, step by step, while there is room.
 
-from collections.abc import Iterable, Mapping, Sequence
+Resend of one, replay of a time range and release of parked events are its three selections.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +16,6 @@ from calapp.db import UTCDateTime, after_commit, database_now
 from calapp.deliveries import outbox
 from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.models import (
-    Attempt,
     Delivery,
     Event,
     Replay,
@@ -24,27 +26,23 @@ from calapp.deliveries.models import (
     waiting_at,
 )
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
-from calapp.errors import Conflict, Gone, Invalid, NotFound
+from calapp.errors import Conflict, Gone, Invalid
 from calapp.webhooks.models import Settling, Webhook
 
-PLACES = {"id": "integer", "after_id": "integer", "due_at": "timestamptz"}
-
-WAIT = ByRows(
+# What is sent manually does not expire.
+PUT_IN_LINE = ByRows(
     """UPDATE delivery SET state = 'waiting', after_id = r.after_id, due_at = r.due_at, claim = NULL,
-  tries = 0, reason = NULL {from_rows} WHERE delivery.id = r.id""",
-    **PLACES,
-)
-
-# Sent manually: it does not expire.
-WAIT_AGAIN = ByRows(
-    """UPDATE delivery SET state = 'waiting', after_id = r.after_id, due_at = r.due_at, claim = NULL,
-  tries = 0, reason = NULL, manual = true, finished_at = NULL, expires_at = NULL
+  tries = 0, reason = NULL, finished_at = NULL, manual = (delivery.manual OR r.manual),
+  expires_at = CASE WHEN r.manual THEN NULL ELSE delivery.expires_at END
 {from_rows} WHERE delivery.id = r.id""",
-    **PLACES,
+    id="integer",
+    after_id="integer",
+    due_at="timestamptz",
+    manual="boolean",
 )
 
 # What is out already cannot be called back; what was tried keeps its place in the schedule.
-STAND_BEHIND = ByRows(
+WAIT_BEHIND = ByRows(
     """UPDATE delivery SET after_id = r.after_id, due_at = NULL {from_rows} WHERE delivery.id = r.id
   AND delivery.attempts = 0 AND (delivery.after_id IS NULL OR delivery.after_id <= r.after_id)""",
     id="integer",
@@ -52,27 +50,24 @@ STAND_BEHIND = ByRows(
 )
 
 
-def queue_up(session: Session, webhook_id: int, rows: Sequence[tuple[int, str]], statement: ByRows) -> None:
-    """Make deliveries (id, chain; oldest first) wait, the k-th of a chain behind the (k-1)-th; wake workers.
-
-    `statement` is WAIT or WAIT_AGAIN.
-    """
+def put_in_line(session: Session, webhook_id: int, rows: Sequence[tuple[int, str]], *, manual: bool) -> None:
+    """Make deliveries (id, chain; oldest first) wait, each behind the one before of its chain; wake all."""
     if not rows:
         return
     at = writer(session)(database_now(session))
     waiting = _waiting(session, webhook_id, dict(rows))
     last: dict[str, int] = {}
-    places: list[tuple[int, int | None, str | None]] = []
+    places: list[tuple[int, int | None, str | None, bool]] = []
     for delivery_id, chain in rows:
         earlier = [one for one in waiting.get(chain, ()) if one < delivery_id]
         before = last.get(chain) or max(earlier, default=None)
-        places.append((delivery_id, before, None if before else at))
+        places.append((delivery_id, before, None if before else at, manual))
         last[chain] = delivery_id
-    statement.run(session, places)
+    PUT_IN_LINE.run(session, places)
     later = {chain: [one for one in waiting.get(chain, ()) if one > tail] for chain, tail in last.items()}
     behind = [(min(ids), last[chain]) for chain, ids in later.items() if ids]
     if behind:
-        STAND_BEHIND.run(session, behind)
+        WAIT_BEHIND.run(session, behind)
     after_commit(session, "wake", wake_workers)
 
 
@@ -91,36 +86,60 @@ def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[st
     return found
 
 
-def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:
-    """Return a webhook's delivery; raise NotFound when it has none with this id."""
-    delivery = session.get(Delivery, delivery_id)
-    if delivery is None or delivery.webhook_id != webhook_id:
-        raise NotFound
-    return delivery
+NOT_DELIVERED = (State.FAILED, State.EXPIRED)
+FINISHED = (*NOT_DELIVERED, State.DELIVERED)
+
+# The order is that of the ids.
+COPIES = ByIds(
+    """INSERT INTO delivery (event_id, webhook_id, chain, body, content_type, created_at,
+  state, attempts, tries, manual)
+SELECT event_id, webhook_id, chain, body, content_type, :at, 'waiting', 0, 0, true FROM delivery
+WHERE id {among} ORDER BY id RETURNING id, event_id"""
+)
+
+# What still waits comes due at once, and keeps its place: in its schedule, and behind an earlier one.
+HASTEN = ByIds(
+    """UPDATE delivery SET due_at = :at WHERE id {among} AND state = 'waiting' AND due_at > :at
+AND claim IS NULL AND after_id IS NULL"""
+)
 
 
-def find_of_host(session: Session, user_id: int, delivery_id: int) -> Delivery:
-    """Return a host's delivery; raise NotFound for a stranger's, or when its webhook is deleted."""
-    delivery = session.get(Delivery, delivery_id)
-    if delivery is None or delivery.webhook.user_id != user_id or delivery.webhook.deleted_at is not None:
-        raise NotFound
-    return delivery
+def room(session: Session, webhook_id: int, most: int, *, only_due: bool = False) -> int:
+    """Return how many more deliveries of a webhook may wait, or be due, until there are so many."""
+    some = select(Delivery.id).where(waiting_at(webhook_id))
+    if only_due:
+        some = some.where(Delivery.due_at.is_not(None), Delivery.due_at <= database_now(session))
+    return most - (session.scalar(select(func.count()).select_from(some.limit(most).subquery())) or 0)
 
 
-def attempts_of(session: Session, delivery_id: int) -> list[Attempt]:
-    """Return the tries of a delivery, newest first."""
-    query = select(Attempt).where(Attempt.delivery_id == delivery_id)
-    return list(session.scalars(query.order_by(Attempt.id.desc())))
+def send_again(session: Session, webhook_id: int, ids: Sequence[int], *, manual: bool = True) -> int:
+    """Put a selection of a webhook's deliveries in line, oldest first; return how many still were to be sent.
 
-
-def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[int, int]:
-    """Return how many deliveries of each webhook stand in a state; a webhook without any is left out."""
-    query = (
-        select(Delivery.webhook_id, func.count().label("number"))
-        .where(Delivery.webhook_id.in_(list(webhook_ids)), stands(state))
-        .group_by(Delivery.webhook_id)
+    A delivered one stays as it is and a copy is sent; one that waits comes due at once where it is in line;
+    one whose template could not be rendered stays failed. `manual`: they are marked as resent and do not
+    expire.
+    """
+    query = select(Delivery.id, Delivery.event_id, Delivery.chain, Delivery.state)
+    query = query.where(
+        Delivery.id.in_(ids),
+        or_(Delivery.state == State.PARKED, and_(Delivery.state.in_(FINISHED), ~Delivery.template_failed)),
     )
-    return {row.webhook_id: row.number for row in session.execute(query)}
+    found = session.execute(query.order_by(Delivery.id).with_for_update()).all()
+    copies = _copies(session, [row.id for row in found if row.state == State.DELIVERED])
+    rows = [(copies.get(row.event_id, row.id), row.chain) for row in found]
+    put_in_line(session, webhook_id, rows, manual=manual)
+    waiting = session.scalars(select(Delivery.id).where(Delivery.id.in_(ids), stands(State.WAITING))).all()
+    waiting = sorted(set(waiting) - {row.id for row in found})
+    if waiting:
+        HASTEN.run(session, waiting, at=database_now(session))
+        after_commit(session, "wake", wake_workers)
+    return len(found) + len(waiting)
+
+
+def _copies(session: Session, ids: Sequence[int]) -> dict[int, int]:
+    """Copy delivered deliveries, which stay as they are; return the ids of the copies by event id."""
+    made = COPIES.run(session, ids, at=database_now(session)) if ids else ()
+    return {row.event_id: row.id for row in made}
 
 
 def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None = None) -> Delivery:
@@ -139,7 +158,8 @@ def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None =
     _check_sendable(delivery, at)
     made = outbox.for_resend(delivery, choice)
     if delivery.state == State.DELIVERED:
-        delivery = _add_copy(session, delivery)
+        copy_id = _copies(session, [delivery.id])[delivery.event_id]
+        delivery = session.get_one(Delivery, copy_id)
     elif delivery.state == State.WAITING:
         _step_out_of_line(session, delivery)
     else:
@@ -190,44 +210,12 @@ def _copy_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
     )
 
 
-def _add_copy(session: Session, delivery: Delivery) -> Delivery:
-    """Add a new delivery of the same event with the same body; a delivered one stays as it is."""
-    again = Delivery(
-        event_id=delivery.event_id,
-        webhook_id=delivery.webhook_id,
-        chain=delivery.chain,
-        body=delivery.body,
-        content_type=delivery.content_type,
-        created_at=database_now(session),
-        state=State.WAITING,
-    )
-    session.add(again)
-    session.flush()
-    return again
-
-
 MOST_WAITING = 200  # deliveries of the webhook; a replay adds no more while so many wait
-NOT_DELIVERED = (State.FAILED, State.EXPIRED)
-FINISHED = (*NOT_DELIVERED, State.DELIVERED)
-
-# A delivered one stays as it is: a new one carries its event once more. The order is that of the ids.
-COPIES = ByIds(
-    """INSERT INTO delivery (event_id, webhook_id, chain, body, content_type, created_at,
-  state, attempts, tries, manual)
-SELECT event_id, webhook_id, chain, body, content_type, :at, 'waiting', 0, 0, true FROM delivery
-WHERE id {among} ORDER BY id RETURNING id, event_id"""
-)
-
-# What waits still comes due at once, and keeps its place: in its schedule, and behind an earlier one.
-HASTEN = ByIds(
-    """UPDATE delivery SET due_at = :at WHERE id {among} AND state = 'waiting' AND due_at > :at
-AND claim IS NULL AND after_id IS NULL"""
-)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
-    """Which events are sent once more: those that happened from one instant to another."""
+class TimeRange:
+    """Which events are sent again: those that happened from one instant to another."""
 
     from_at: datetime
     to_at: datetime
@@ -245,13 +233,13 @@ class Step:
     corrected: Mapping[int, Rendered] = field(default_factory=dict)  # of those whose template had failed
 
 
-def count(session: Session, webhook_id: int, window: Window) -> int:
-    """Return how many events a replay of this window would send."""
-    return session.scalar(select(func.count()).select_from(_wanted(webhook_id, window).subquery())) or 0
+def count(session: Session, webhook_id: int, time_range: TimeRange) -> int:
+    """Return how many events a replay of this time range would send."""
+    return session.scalar(select(func.count()).select_from(_wanted(webhook_id, time_range).subquery())) or 0
 
 
-def start(session: Session, webhook: Webhook, window: Window, total: int) -> Replay:
-    """Begin a replay of so many events, counted before the transaction: a long log takes a while to walk.
+def start(session: Session, webhook: Webhook, time_range: TimeRange, total: int) -> Replay:
+    """Begin a replay of `total` events, counted before the transaction: a long log takes a while to walk.
 
     Raises Conflict while one runs or the webhook is off, Invalid when there is nothing to send.
     """
@@ -260,19 +248,19 @@ def start(session: Session, webhook: Webhook, window: Window, total: int) -> Rep
         raise Conflict("The webhook is off. Please switch it on first.")
     if running(session, webhook.id):
         raise Conflict("A replay of this webhook is running already.")
-    window = Window(
-        from_at=window.from_at,
-        to_at=min(window.to_at, database_now(session)),
-        only_failed=window.only_failed,
+    time_range = TimeRange(
+        from_at=time_range.from_at,
+        to_at=min(time_range.to_at, database_now(session)),
+        only_failed=time_range.only_failed,
     )
     if not total:
         raise Invalid("There is nothing to send in this time range.")
-    webhook.backoff_until = None  # its host says that it is worth an attempt now; Retry-After stands
+    webhook.backoff_until = None  # its host says that it is worth an attempt now; Retry-After stays
     replay = Replay(
         webhook_id=webhook.id,
-        from_at=window.from_at,
-        to_at=window.to_at,
-        only_failed=window.only_failed,
+        from_at=time_range.from_at,
+        to_at=time_range.to_at,
+        only_failed=time_range.only_failed,
         total=total,
     )
     session.add(replay)
@@ -302,7 +290,7 @@ def stop(session: Session, webhook_id: int) -> None:
 
 
 def plan(session: Session) -> list[Step]:
-    """Return what every running replay does next; a plain read, since it may walk a long log."""
+    """Return what every running replay does next: a plain read, since it may walk a long log."""
     query = select(Replay).where(Replay.state == ReplayState.RUNNING).order_by(Replay.id)
     return [step for replay in session.scalars(query) if (step := _next_step(session, replay))]
 
@@ -311,15 +299,19 @@ def _next_step(session: Session, replay: Replay) -> Step | None:
     webhook = session.get(Webhook, replay.webhook_id)
     if webhook is None or webhook.deleted_at is not None or not webhook.active:
         return Step(replay.id, replay.cursor, (), ReplayState.STOPPED)
-    room = _room(session, webhook.id)
-    window = Window(from_at=replay.from_at, to_at=replay.to_at, only_failed=replay.only_failed)
-    begin = replay.cursor or _last_before(session, webhook.id, window)
-    query = _wanted(webhook.id, window).add_columns(Delivery.state).where(Delivery.id > begin)
+    free = room(session, webhook.id, MOST_WAITING)
+    time_range = TimeRange(from_at=replay.from_at, to_at=replay.to_at, only_failed=replay.only_failed)
+    # Before the first step it is searched from the newest on: what is older than the range is not walked.
+    earlier = select(Delivery.id).where(
+        Delivery.webhook_id == webhook.id, Delivery.created_at < replay.from_at
+    )
+    begin = replay.cursor or session.scalar(earlier.order_by(Delivery.id.desc()).limit(1)) or 0
+    query = _wanted(webhook.id, time_range).add_columns(Delivery.state).where(Delivery.id > begin)
     found = session.execute(query.order_by(Delivery.id).limit(MOST_WAITING)).all()
     ids: list[int] = []
     for delivery_id, state in found:
-        room -= state != State.WAITING  # which takes no room: it waits already
-        if room < 0:
+        free -= state != State.WAITING  # which takes no room: it waits already
+        if free < 0:
             break
         ids.append(delivery_id)
     if found and not ids:
@@ -329,17 +321,7 @@ def _next_step(session: Session, replay: Replay) -> Step | None:
     return Step(replay.id, replay.cursor, ids, leads_to, outbox.corrected(session, ids))
 
 
-def _last_before(session: Session, webhook_id: int, window: Window) -> int:
-    """Return the last delivery before a window, searched from the newest on: what is older is not walked."""
-    query = (
-        select(Delivery.id)
-        .where(Delivery.webhook_id == webhook_id, Delivery.created_at < window.from_at)
-        .order_by(Delivery.id.desc())
-    )
-    return session.scalar(query.limit(1)) or 0
-
-
-def take(session: Session, step: Step) -> None:
+def continue_replay(session: Session, step: Step) -> None:
     """Put what was planned on its way, unless another worker was first or the replay was stopped."""
     query = select(Replay).where(Replay.id == step.replay_id, Replay.state == ReplayState.RUNNING)
     replay = session.scalar(
@@ -348,14 +330,18 @@ def take(session: Session, step: Step) -> None:
     if replay is None or replay.cursor != step.cursor:
         return
     if step.ids:
-        replay.done += _send_replay(session, replay.webhook_id, step.ids, step.corrected)
+        for delivery_id, made in step.corrected.items():
+            if made.problem is None:
+                made.give(session.get_one(Delivery, delivery_id, with_for_update=True))
+        session.flush()
+        replay.done += send_again(session, replay.webhook_id, step.ids)
         replay.cursor = step.ids[-1]
     if step.leads_to != ReplayState.RUNNING:
         _end(session, replay, step.leads_to)
 
 
-def _wanted(webhook_id: int, window: Window) -> Any:
-    """Select the first delivery of each event of the window, unless a copy of it is on its way already.
+def _wanted(webhook_id: int, time_range: TimeRange) -> Any:
+    """Select the first delivery of each event of the time range, unless a copy of it is on its way already.
 
     One that still waits is among them: it comes due at once.
     """
@@ -366,52 +352,16 @@ def _wanted(webhook_id: int, window: Window) -> Any:
         other.webhook_id + 0 == webhook_id,
         or_(other.id < Delivery.id, and_(other.state == State.WAITING, Delivery.state != State.WAITING)),
     )
-    states = NOT_DELIVERED if window.only_failed else FINISHED
+    states = NOT_DELIVERED if time_range.only_failed else FINISHED
     conditions: list[ColumnElement[bool]] = [
         Delivery.webhook_id == webhook_id,
-        Delivery.created_at >= window.from_at,
-        Delivery.created_at <= window.to_at,
+        Delivery.created_at >= time_range.from_at,
+        Delivery.created_at <= time_range.to_at,
         Delivery.state.in_((*states, State.WAITING)),
         Event.body.is_not(None),
         ~passed_over,
     ]
     return select(Delivery.id).join(Event, Event.id == Delivery.event_id).where(*conditions)
-
-
-def _room(session: Session, webhook_id: int) -> int:
-    some = select(Delivery.id).where(waiting_at(webhook_id)).limit(MOST_WAITING)
-    return MOST_WAITING - (session.scalar(select(func.count()).select_from(some.subquery())) or 0)
-
-
-def _send_replay(
-    session: Session, webhook_id: int, ids: Sequence[int], corrected: Mapping[int, Rendered]
-) -> int:
-    """Make deliveries wait, copies of those that were delivered; return how many, since a look may be old.
-
-    What waits already comes due at once. One whose template can still not be rendered stays failed.
-    """
-    for delivery_id, made in corrected.items():
-        if made.problem is None:
-            made.give(session.get_one(Delivery, delivery_id, with_for_update=True))
-    session.flush()
-    query = select(Delivery.id, Delivery.event_id, Delivery.chain, Delivery.state)
-    query = query.where(
-        Delivery.id.in_(ids), Delivery.state.in_(FINISHED), ~Delivery.template_failed
-    ).order_by(Delivery.id)
-    found = session.execute(query.with_for_update()).all()
-    copied = COPIES.run(
-        session, [row.id for row in found if row.state == State.DELIVERED], at=database_now(session)
-    )
-    copies = {row.event_id: row.id for row in copied}
-    queue_up(
-        session, webhook_id, [(copies.get(row.event_id, row.id), row.chain) for row in found], WAIT_AGAIN
-    )
-    waiting = session.scalars(select(Delivery.id).where(Delivery.id.in_(ids), stands(State.WAITING))).all()
-    waiting = sorted(set(waiting) - {row.id for row in found})
-    if waiting:
-        HASTEN.run(session, waiting, at=database_now(session))
-        after_commit(session, "wake", wake_workers)
-    return len(found) + len(waiting)
 
 
 def _end(session: Session, replay: Replay, state: ReplayState) -> None:
@@ -421,14 +371,14 @@ def _end(session: Session, replay: Replay, state: ReplayState) -> None:
 
 STEP = 250  # rows of one transaction, which holds SQLite's writer for a few milliseconds
 MOST_DUE = 1000  # deliveries of the webhook; no more are released while so many are due
-LET_GO = "Discarded manually."
+DISCARDED = "Discarded manually."
 
-DROP = text("""UPDATE delivery SET state = 'expired', reason = :reason, finished_at = :at
+DISCARD = text("""UPDATE delivery SET state = 'expired', reason = :reason, finished_at = :at
 WHERE state = 'parked' AND id IN (
   SELECT id FROM delivery WHERE webhook_id = :webhook AND state = 'parked' AND id <= :last
   ORDER BY id LIMIT :step)""").bindparams(bindparam("at", type_=UTCDateTime))
 
-SETTLED = text("UPDATE webhook SET settling = NULL, settling_to = NULL WHERE id = :id")
+DECISION_DONE = text("UPDATE webhook SET settling = NULL, settling_to = NULL WHERE id = :id")
 
 
 def read_choice(given: str) -> Settling | None:
@@ -451,66 +401,39 @@ def decide(session: Session, webhook: Webhook, choice: Settling | None) -> None:
     if choice == Settling.SEND and not webhook.active:
         raise Conflict("The webhook is off. Please switch it on first.")
     webhook.settling = choice
-    webhook.settling_to = _last_parked(session, webhook.id) if choice else None
+    last = select(func.max(Delivery.id)).where(Delivery.webhook_id == webhook.id, stands(State.PARKED))
+    webhook.settling_to = session.scalar(last) if choice else None
 
 
-def _last_parked(session: Session, webhook_id: int) -> int | None:
-    query = select(Delivery.id).where(Delivery.webhook_id == webhook_id, stands(State.PARKED))
-    return session.scalar(query.order_by(Delivery.id.desc()).limit(1))
-
-
-def unsettled(session: Session) -> Sequence[int]:
-    """Return the webhooks of which parked events are being sent or discarded; a plain read."""
+def decided_webhooks(session: Session) -> Sequence[int]:
+    """Return the webhooks of which parked events are being released or discarded; a plain read."""
     return session.scalars(select(Webhook.id).where(Webhook.settling.is_not(None)).order_by(Webhook.id)).all()
 
 
-def room(session: Session, webhook_id: int) -> int:
-    """Return how many deliveries the next step may send; none while the receiver is behind."""
-    due = (
-        select(Delivery.id)
-        .where(
-            Delivery.webhook_id == webhook_id,
-            stands(State.WAITING),
-            Delivery.due_at.is_not(None),
-            Delivery.due_at <= database_now(session),
-        )
-        .limit(MOST_DUE)
-    )
-    count = session.scalar(select(func.count()).select_from(due.subquery())) or 0
-    return min(STEP, MOST_DUE - count)
+def release_room(session: Session, webhook_id: int) -> int:
+    """Return how many parked events the next step may send; none while the receiver is behind."""
+    return min(STEP, room(session, webhook_id, MOST_DUE, only_due=True))
 
 
-def take_step(session: Session, webhook_id: int) -> int:
-    """Send or discard a step of what is parked, oldest first; return how many deliveries it was."""
+def continue_decision(session: Session, webhook_id: int) -> int:
+    """Release or discard a step of what is parked, oldest first; return how many deliveries it was."""
     lock_parked(session, webhook_id)
     webhook = session.get(Webhook, webhook_id, populate_existing=True)
     if webhook is None or webhook.settling is None:
         return 0
     sending = webhook.settling == Settling.SEND
+    most = STEP
     if webhook.deleted_at is not None or (sending and not webhook.active):
-        session.execute(SETTLED, {"id": webhook_id})
-        return 0
-    most = room(session, webhook_id) if sending else STEP
-    taken = _send_parked(session, webhook_id, most) if sending else _let_go(session, webhook)
+        taken = 0
+    elif sending:
+        most = release_room(session, webhook_id)
+        parked = select(Delivery.id).where(Delivery.webhook_id == webhook_id, stands(State.PARKED))
+        ids = session.scalars(parked.order_by(Delivery.id).limit(most)).all()
+        taken = send_again(session, webhook_id, ids, manual=False)
+    else:
+        values: dict[str, object] = {"webhook": webhook_id, "last": webhook.settling_to or 0, "step": STEP}
+        values |= {"reason": DISCARDED, "at": database_now(session)}
+        taken = session.execute(DISCARD, values).rowcount  # type: ignore[attr-defined]
     if taken < most:
-        session.execute(SETTLED, {"id": webhook_id})
+        session.execute(DECISION_DONE, {"id": webhook_id})
     return taken
-
-
-def _send_parked(session: Session, webhook_id: int, most: int) -> int:
-    parked = (
-        select(Delivery.id, Delivery.chain)
-        .where(Delivery.webhook_id == webhook_id, stands(State.PARKED))
-        .order_by(Delivery.id)
-        .limit(most)
-        .with_for_update()
-    )
-    rows = [(row.id, row.chain) for row in session.execute(parked)]
-    queue_up(session, webhook_id, rows, WAIT)
-    return len(rows)
-
-
-def _let_go(session: Session, webhook: Webhook) -> int:
-    values = {"webhook": webhook.id, "last": webhook.settling_to or 0, "step": STEP}
-    at = database_now(session)
-    return int(session.execute(DROP, {**values, "reason": LET_GO, "at": at}).rowcount)  # type: ignore[attr-defined]

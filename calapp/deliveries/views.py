@@ -11,7 +11,7 @@ from calapp.db import db, transaction
 from calapp.deliveries import formatting, log, resend
 from calapp.deliveries.models import ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice, template_changed
-from calapp.deliveries.resend import Window
+from calapp.deliveries.resend import TimeRange
 from calapp.errors import AppError, Conflict, Invalid, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import instant_of, zone_label, zone_of
@@ -52,7 +52,7 @@ def index(webhook_id: int) -> Response:
         wanted=wanted,
         page=page,
         replay=replay,
-        parked=resend.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0),
+        parked=log.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0),
         polls=wanted.first_page and (page.changing or replaying or webhook.settling is not None),
         **_common(),
     )
@@ -62,14 +62,14 @@ def index(webhook_id: int) -> Response:
 def show(webhook_id: int, delivery_id: int) -> Response:
     """Show a delivery: the request, every try, and what can be done."""
     webhook = own_webhook(webhook_id)
-    delivery = resend.find(db.session(), webhook.id, delivery_id)
+    delivery = log.find(db.session(), webhook.id, delivery_id)
     sent = formatting.request_of(delivery, webhook)
     return page_or_fragment(
         "deliveries/show.html",
         "deliveries/_delivery.html",
         webhook=webhook,
         delivery=delivery,
-        attempts=resend.attempts_of(db.session(), delivery.id),
+        attempts=log.attempts_of(db.session(), delivery.id),
         sent=sent,
         curl=formatting.as_curl(sent),
         template_changed=template_changed(delivery),
@@ -96,7 +96,7 @@ def resend_delivery(webhook_id: int, delivery_id: int) -> Response:
     choice = TemplateChoice(given) if given in set(TemplateChoice) else None
     try:
         with transaction() as session:
-            found = resend.find(session, own_webhook(webhook_id).id, delivery_id)
+            found = log.find(session, own_webhook(webhook_id).id, delivery_id)
             said = formatting.sent_now(found)
             again = resend.resend(session, found, choice).id
     except NotFound:
@@ -117,7 +117,7 @@ def refused(error: AppError, address: str) -> Response:
 MINUTES = "%Y-%m-%dT%H:%M"
 
 
-def read_window(given: Mapping[str, str], zone: str) -> Window:
+def read_time_range(given: Mapping[str, str], zone: str) -> TimeRange:
     """Read a window whose times are in a zone; raise Invalid with what is wrong at which field."""
     problems, times = {}, {}
     for name in ("from", "to"):
@@ -130,7 +130,7 @@ def read_window(given: Mapping[str, str], zone: str) -> Window:
         problems["to"] = "Please give an end that is later than the beginning."
     if problems:
         raise Invalid("Please correct what is marked.", **problems)
-    return Window(from_at=times["from"], to_at=times["to"], only_failed=given.get("which") != "all")
+    return TimeRange(from_at=times["from"], to_at=times["to"], only_failed=given.get("which") != "all")
 
 
 def _form(webhook_id: int, given: Mapping[str, str], **more: object) -> Response:
@@ -154,10 +154,10 @@ def ask_replay(webhook_id: int) -> Response:
     if "from" not in request.args:
         return _form(webhook_id, {})
     try:
-        window = read_window(request.args, current_host().time_zone)
+        time_range = read_time_range(request.args, current_host().time_zone)
     except Invalid as error:
         return _refused(webhook_id, request.args, error)
-    return _form(webhook_id, request.args, total=resend.count(db.session(), webhook.id, window))
+    return _form(webhook_id, request.args, total=resend.count(db.session(), webhook.id, time_range))
 
 
 @blueprint.post(f"{PATH}/replay")
@@ -165,10 +165,10 @@ def start_replay(webhook_id: int) -> Response:
     """Begin a replay."""
     webhook = own_webhook(webhook_id)
     try:
-        window = read_window(request.form, current_host().time_zone)
-        total = resend.count(db.session(), webhook.id, window)
+        time_range = read_time_range(request.form, current_host().time_zone)
+        total = resend.count(db.session(), webhook.id, time_range)
         with transaction() as session:
-            resend.start(session, own_webhook(webhook_id), window, total)
+            resend.start(session, own_webhook(webhook_id), time_range, total)
     except (Invalid, Conflict) as error:
         return _refused(webhook_id, request.form, error)
     return redirect_to(url_for(".index", webhook_id=webhook_id), "The replay has begun.")

@@ -16,9 +16,8 @@ from calapp.broker import alive, workers_alive
 from calapp.config import settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries.formatting import held
-from calapp.deliveries.log import health_of
+from calapp.deliveries.log import counts, health_of
 from calapp.deliveries.models import Delivery, Notice, State
-from calapp.deliveries.resend import counts
 from calapp.errors import LimitReached, NotFound
 from calapp.event_types.service import visible
 from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, page_or_fragment, redirect_to

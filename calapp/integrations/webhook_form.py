@@ -14,8 +14,8 @@ from calapp.addresses import AddressGuard
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction
+from calapp.deliveries import log as deliveries
 from calapp.deliveries import resend, signing
-from calapp.deliveries import resend as deliveries
 from calapp.deliveries.formatting import pretty
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import encoded
@@ -383,7 +383,7 @@ def settle_parked(webhook_id: int) -> Response:
     with transaction() as session:
         resend.decide(session, own_webhook(webhook_id), choice)
     with transaction() as session:
-        taken = resend.take_step(session, webhook_id)
+        taken = resend.continue_decision(session, webhook_id)
     return list_response(_settled_words(choice, taken, total), focus=f"switch-{webhook_id}")
 
 

@@ -90,7 +90,7 @@ def test_parked_events_are_sent_in_order(parked_events, settle, receiver, delive
 def test_a_step_leaves_the_rest_to_the_next(parked_events, settle, session, webhook) -> None:
     settle("send")
     with transaction() as writing:
-        assert resend.take_step(writing, webhook.id) == 2
+        assert resend.continue_decision(writing, webhook.id) == 2
     assert states(session) == ["waiting"] * 2 + ["parked"] * 4
 
 
@@ -124,7 +124,7 @@ def test_an_event_that_comes_in_the_last_step_waits_behind_it(
     def last_step() -> None:
         with app.app_context(), transaction() as writing:
             for _ in range(3):
-                resend.take_step(writing, webhook.id)
+                resend.continue_decision(writing, webhook.id)
             writing.flush()
             taken.set()
             time.sleep(0.2)
@@ -162,7 +162,7 @@ def test_switched_off_in_the_middle_the_rest_stays_parked(
 ) -> None:
     settle("send")
     with transaction() as writing:
-        resend.take_step(writing, webhook.id)
+        resend.continue_decision(writing, webhook.id)
     receiver.behave = GONE
     switch(on=False) if how == "host" else deliver()
     maintenance.repeat(delivery_maintenance.park_waiting)
@@ -178,7 +178,7 @@ def test_switched_off_in_the_middle_the_rest_stays_parked(
 def test_a_decision_that_was_stopped_leaves_the_rest_parked(parked_events, settle, session, webhook) -> None:
     settle("send")
     with transaction() as writing:
-        resend.take_step(writing, webhook.id)
+        resend.continue_decision(writing, webhook.id)
     settle("stop")
     maintenance.continue_parked()
     assert states(session) == ["waiting"] * 2 + ["parked"] * 4

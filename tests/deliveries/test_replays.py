@@ -1,4 +1,4 @@
-"""Replays: what was sent in a window is sent once more, with its ids, at the pace of the engine."""
+"""Replays: what was sent in a time range is sent again, with its ids, at the pace of the engine."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +11,7 @@ from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.deliveries import engine, resend
 from calapp.deliveries.models import Delivery, Replay, ReplayState, waiting_at
-from calapp.deliveries.resend import Window
+from calapp.deliveries.resend import TimeRange
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -21,12 +21,12 @@ pytestmark = on_both_databases
 
 
 def start(webhook: Webhook, *, only_failed: bool = False) -> Replay:
-    window = Window(
+    time_range = TimeRange(
         from_at=now() - timedelta(hours=1), to_at=now() + timedelta(hours=1), only_failed=only_failed
     )
-    total = resend.count(db.session(), webhook.id, window)
+    total = resend.count(db.session(), webhook.id, time_range)
     with transaction() as session:
-        return resend.start(session, session.merge(webhook), window, total)
+        return resend.start(session, session.merge(webhook), time_range, total)
 
 
 def ids(receiver: Receiver) -> list[str]:
@@ -134,7 +134,7 @@ def test_two_workers_with_one_plan_send_it_once(
     session.rollback()
     for [step] in plans:
         with transaction() as writing:
-            resend.take(writing, step)
+            resend.continue_replay(writing, step)
     deliver()
     assert len(receiver.requests) == 2
 
@@ -149,7 +149,7 @@ def test_a_replay_that_was_stopped_after_it_was_planned_sends_nothing(
     with transaction() as writing:
         resend.stop(writing, webhook.id)
     with transaction() as writing:
-        resend.take(writing, step)
+        resend.continue_replay(writing, step)
     deliver()
     assert len(receiver.requests) == 1
 
@@ -202,8 +202,10 @@ def test_a_window_is_begun_behind_what_is_older(
 def test_a_long_log_is_walked_once_and_not_for_each_of_its_rows(
     webhook: Webhook, session: Session, database: str
 ) -> None:
-    window = Window(from_at=now() - timedelta(days=1), to_at=now(), only_failed=False)
-    wanted = resend._wanted(webhook.id, window).compile(session.bind, compile_kwargs={"literal_binds": True})
+    time_range = TimeRange(from_at=now() - timedelta(days=1), to_at=now(), only_failed=False)
+    wanted = resend._wanted(webhook.id, time_range).compile(
+        session.bind, compile_kwargs={"literal_binds": True}
+    )
     plan = "\n".join(
         str(row) for row in session.execute(text(f"EXPLAIN {'' if database else 'QUERY PLAN '}{wanted}"))
     )
