@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from calapp import errors
 from calapp.db import LARGEST
 from calapp.htmx import is_htmx, named_by, redirect_to, toast
+from calapp.rate_limits import log_breach
 
 API = "/v2"
 STATUSES: dict[type[errors.AppError], int] = {
@@ -142,6 +143,8 @@ def _app_error(error: errors.AppError) -> AnyResponse:
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
+    if isinstance(error, RateLimitExceeded):
+        log_breach()
     if error.response is not None:  # a page's own words, with its form kept
         return error.response  # type: ignore[return-value]
     if isinstance(error, RateLimitExceeded):

@@ -21,6 +21,9 @@ SESSIONS_PER_HOST = (
 
 # Of a password or code; a person mistypes three times, a program should not get through a list of words.
 FAILED_GUESSES_PER_MINUTE = 10  # for a name and an address together, and for a browser that is known
+FAILED_GUESSES_PER_ADDRESS = (
+    100  # an hour, over all names; an office mistypes less, a list of names is longer
+)
 LONGEST_GUESS_DELAY = 60  # seconds; a delay, not a lock: who knows the password gets in within a minute
 
 # Secrets and header values that a process keeps decrypted, about 10 MB: to decrypt one costs 24 µs.

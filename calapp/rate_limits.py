@@ -4,7 +4,10 @@ A view that is limited says `@limiter.limit("20/minute", methods=["POST"], key_f
 key is the address unless told otherwise. A POST that needs no session says `@csrf.exempt`.
 """
 
-from flask import Flask
+import logging
+import time
+
+from flask import Flask, current_app, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import CSRFProtect
@@ -15,6 +18,8 @@ from redis.retry import Retry
 from calapp import broker
 from calapp.addresses import network_of
 from calapp.config import Settings
+
+log = logging.getLogger(__name__)
 
 # redis-py's own retries take seconds when Valkey is away.
 PATIENCE = {
@@ -34,6 +39,18 @@ def client_network() -> str:
 # When Valkey is away nobody is turned away for it: each process counts by itself, and looks for Valkey again
 # after 1, 2, 4 … 32 seconds.
 limiter = Limiter(client_network, in_memory_fallback_enabled=True, swallow_errors=True)
+
+
+def log_breach() -> None:
+    """Log for the operator that this request was one too many: once a minute for each page and address."""
+    logged: dict[tuple[str, str], float] = current_app.extensions.setdefault("calapp-breaches", {})
+    at, key = time.monotonic(), (request.endpoint or "", client_network())
+    if logged.get(key, 0.0) > at:
+        return
+    if len(logged) >= 1000:
+        logged.clear()
+    logged[key] = at + 60
+    log.warning("limit reached", extra={"said": {"limit": f"requests to {key[0]}", "host": None}})
 
 
 def prepare_limits(app: Flask, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from flask import Flask, g, request
 from flask import session as cookies
 from flask_login import LoginManager, current_user
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from calapp.accounts import service, sessions
@@ -15,7 +15,7 @@ from calapp.accounts.models import ApiKey, Scope, User
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Busy, NotAllowed, SignedOut
-from calapp.rest.routes import Access, bearer_token
+from calapp.rest.routes import KNOWN_KEY, Access, bearer_token
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +52,30 @@ def _require(scope: Scope) -> None:
 
 def _identify() -> None:
     """Find the key that is sent, and note its use; raise SignedOut for one that is not known."""
-    key = service.find_api_key(db.session(), bearer_token())
+    key = _sent_key()
     if key is None:
         raise SignedOut(UNKNOWN)
     g.api_key = key
     if key.last_used_at is None or now() - key.last_used_at >= NOTED_EVERY:
         with suppress(Busy), transaction():
             key.last_used_at = now()
+
+
+def _sent_key() -> ApiKey | None:
+    """Return the key that this request carries; looked up once, for the limits and for the access."""
+    if "sent_key" not in g:
+        g.sent_key = service.find_api_key(db.session(), bearer_token())
+    found: ApiKey | None = g.sent_key
+    return found
+
+
+def _is_known_key() -> bool:
+    """Return whether this request carries a key of somebody; never raises, as flask-limiter asks."""
+    try:
+        return _sent_key() is not None
+    except (SQLAlchemyError, ValueError):  # the database is away, which the access check then says
+        db.session().rollback()
+        return False
 
 
 def _identify_if_sent() -> None:
@@ -78,6 +95,7 @@ login_manager = LoginManager()
 def prepare_sign_in(app: Flask) -> None:
     """Let this app know who is signed in."""
     login_manager.init_app(app)
+    app.extensions[KNOWN_KEY] = _is_known_key
     app.after_request(_note_seen)
 
 

@@ -1,7 +1,8 @@
 """Guesses of passwords and codes: failures alone are counted, and nobody can lock a host out.
 
 For a name and an address together ten failures a minute are let through. For the name, what others have
-failed delays the next guess, by 1 s, 2 s, 4 s … 60 s. A browser that has signed in before has its own count.
+failed delays the next guess, by 1 s, 2 s, 4 s … 60 s. For an address, a hundred an hour are let through over
+all names. A browser that has signed in before has its own count.
 """
 
 import hashlib
@@ -50,10 +51,12 @@ def guess(
     counted = _Count(f"{what}:{hashlib.sha256(plain.encode('utf-8', 'replace')).hexdigest()[:32]}", known)
     if seconds := counted.begin():
         log.warning("limit reached", extra={"said": {"limit": f"failures of {what}", "host": host}})
-        raise TooMany(
-            f"Too many failed attempts. Please try again in {seconds} second{'s' if seconds > 1 else ''}.",
-            retry_after=seconds,
+        wait = (
+            f"{seconds} second{'s' if seconds > 1 else ''}"
+            if seconds < 100
+            else f"{-(-seconds // 60)} minutes"
         )
+        raise TooMany(f"Too many failed attempts. Please try again in {wait}.", retry_after=seconds)
     try:
         yield
     except Invalid as error:
@@ -77,12 +80,18 @@ class _Count:
         self.here = f"guess:{key}:{known or client_network()}"
         self.ours, self.all = f"{self.here}:{hour}", f"guess:{key}:{hour}"
         self.wait = f"guess:{key}:wait"
+        self.address = f"guess:address:{client_network()}"  # over all names, which cost a program nothing
         self.claimed = False
 
     def begin(self) -> int:
         """Count the guess as if it had failed; return 0, or after how many seconds it may be made."""
+        if not self.known and _add(self.address, 3600) > limits.FAILED_GUESSES_PER_ADDRESS:
+            _add(self.address, 3600, -1)
+            return _left(self.address)
         if _add(self.here, 60) > limits.FAILED_GUESSES_PER_MINUTE:
             _add(self.here, 60, -1)
+            if not self.known:
+                _add(self.address, 3600, -1)
             return _left(self.here)
         others = 0 if self.known else _add(self.all, 3600) - _add(self.ours, 3600)
         if others <= 0:
@@ -98,6 +107,7 @@ class _Count:
         """Take the guess back: it was right, or was not made."""
         _add(self.here, 60, -1)
         if not self.known:
+            _add(self.address, 3600, -1)
             _add(self.all, 3600, -1)
             _add(self.ours, 3600, -1)
         if self.claimed:

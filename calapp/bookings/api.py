@@ -9,13 +9,11 @@ from typing import Any
 
 from flask import request
 from flask_limiter.util import get_remote_address
-from pydantic_core import from_json
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import HTTPException
 
 from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
-from calapp.bookings import lists, service, times
+from calapp.bookings import counters, lists, service, times
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import (
     AbsentBody,
@@ -38,7 +36,7 @@ from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_offered, find_public
-from calapp.rate_limits import client_network, limiter
+from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.schemas import Paging, page_info
 
@@ -49,27 +47,9 @@ ONE = "/v2/bookings/<uid>"
 WHICH = "Please give eventTypeId, or username and eventTypeSlug."
 
 
-def _booked_page() -> str:
-    """Return what the limit on bookings counts without a key: the address and the event type together.
-
-    It must not fail, whatever the body is: the limits take that for a Valkey that is away.
-    """
-    given = _sent_object()
-    # With an id the names count for nothing; names are found in any case.
-    named = given.get("eventTypeId") or (given.get("username"), given.get("eventTypeSlug"))
-    said = hashlib.sha256(str(named).lower().encode("utf-8", "replace")).hexdigest()
-    return f"{client_network()} {request.path.lower().rstrip('/')} {said}"
-
-
-def _sent_object() -> dict[str, Any]:
-    try:
-        given = from_json(request.get_data())
-    except (ValueError, HTTPException):
-        return {}
-    return given if isinstance(given, dict) else {}
-
-
-keyless_limit = limiter.limit("20/minute", key_func=_booked_page, exempt_when=lambda: bool(bearer_token()))
+keyless_limit = limiter.limit(
+    "20/minute", key_func=counters.api_key, exempt_when=lambda: bool(bearer_token())
+)
 
 
 @slots.operation(

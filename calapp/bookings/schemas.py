@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from email_validator import EmailNotValidError, validate_email
-from flask import request
 from flask_limiter.util import get_remote_address
 from flask_login import current_user
 from itsdangerous import BadSignature, TimestampSigner
@@ -26,7 +25,6 @@ from calapp.clock import iso_seconds, now
 from calapp.config import settings
 from calapp.errors import Invalid
 from calapp.local_time import known_zone
-from calapp.rate_limits import client_network
 from calapp.rest.schemas import (
     MOST,
     Id,
@@ -337,11 +335,6 @@ def acting_address(host_id: int) -> str | None:
     if current_user.is_authenticated and current_user.id == host_id:
         return None
     return get_remote_address()
-
-
-def limit_key() -> str:
-    """Return what the limit on bookings counts: the address and the page together."""
-    return f"{client_network()} {request.path.lower()}"
 
 
 def metadata(query: MultiDict[str, str], form: MultiDict[str, str]) -> Metadata:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_user
-from calapp.bookings import calendar, formatting, schemas, service, times
+from calapp.bookings import calendar, counters, formatting, schemas, service, times
 from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import LEFT_OUT, MoveRequest, checked, checked_move, long_text
@@ -59,9 +59,12 @@ def show(user: str, slug: str) -> Response:
     return booker_page(event_type, state_of(address(event_type), _fallback_zone(event_type)))
 
 
-def too_many(limit: RequestLimit) -> Response:
-    """Give the form back to who books too often, with what was typed."""
-    event_type = event_type_at(**(request.view_args or {}))
+def too_many(limit: RequestLimit) -> Response | None:
+    """Give the form back to who books too often, with what was typed; None where there is no form."""
+    given = request.view_args or {}
+    event_type = find_public(db.session(), given["user"], given["slug"])
+    if event_type is None:
+        return None
     return form_alone(event_type, typed_state(address(event_type), _fallback_zone(event_type)), limit)
 
 
@@ -75,7 +78,7 @@ def form_alone(event_type: EventType, state: State, limit: RequestLimit, **known
 
 @blueprint.post("/<user>/<slug>")
 @csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
-@limiter.limit("20/minute", key_func=schemas.limit_key, on_breach=too_many)
+@limiter.limit("20/minute", key_func=counters.page_key, on_breach=too_many)
 def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
@@ -241,7 +244,7 @@ def ask_cancel(uid: str) -> AnyResponse:
 
 @blueprint.post("/booking/<uid>/cancel")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=schemas.limit_key)
+@limiter.limit("20/minute", key_func=counters.page_key)
 def cancel_by_link(uid: str) -> ResponseReturnValue:
     """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
     booking = service.newest(db.session(), booking_at(uid))
@@ -271,15 +274,18 @@ def ask_reschedule(uid: str) -> AnyResponse:
     return booker_page(booking.event_type, state_of(_path(booking), _zone(booking)), booking=booking)
 
 
-def too_many_moves(limit: RequestLimit) -> Response:
-    """Give the form back to who moves too often, with what was typed."""
-    booking = service.newest(db.session(), booking_at(**(request.view_args or {})))
+def too_many_moves(limit: RequestLimit) -> Response | None:
+    """Give the form back to who moves too often, with what was typed; None where there is no form."""
+    found = service.find(db.session(), (request.view_args or {})["uid"])
+    if found is None:
+        return None
+    booking = service.newest(db.session(), found)
     return form_alone(booking.event_type, typed_state(_path(booking), _zone(booking)), limit, booking=booking)
 
 
 @blueprint.post("/booking/<uid>/reschedule")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=schemas.limit_key, on_breach=too_many_moves)
+@limiter.limit("20/minute", key_func=counters.page_key, on_breach=too_many_moves)
 def move(uid: str) -> ResponseReturnValue:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))

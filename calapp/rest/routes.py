@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache, wraps
 from inspect import getdoc
 from typing import Any, Literal, TypeVar, get_args
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
@@ -290,7 +290,13 @@ def _key() -> str:
     return hashlib.sha256(bearer_token().encode()).hexdigest()[:32]
 
 
-by_key = limiter.shared_limit(
-    lambda: BY_KEY, "api-key", key_func=_key, exempt_when=lambda: not bearer_token()
-)
+KNOWN_KEY = "calapp-known-key"  # the extension that says whether a token is a key; the accounts have it
+
+
+def _unknown_key() -> bool:
+    """Return whether the limit of a key does not apply: a made-up one would bring a counter of its own."""
+    return not bearer_token() or not current_app.extensions[KNOWN_KEY]()
+
+
+by_key = limiter.shared_limit(lambda: BY_KEY, "api-key", key_func=_key, exempt_when=_unknown_key)
 by_address = limiter.shared_limit(lambda: BY_ADDRESS, "api", key_func=client_network)

@@ -86,6 +86,23 @@ def test_k5_the_current_password_is_guessed_ten_times_a_minute(rick_client: Flas
     assert answers == [422] * 10 + [429]
 
 
+def test_k5_an_address_gets_a_hundred_failures_an_hour_over_all_names(
+    app: Flask, client: FlaskClient, rick: User, clock
+) -> None:
+    known = app.test_client()
+    assert right(known, "2001:db8::1").status_code < 400
+    places = [f"2001:db8::{number}" for number in range(1, 103)]
+    answers = [tries(client, 1, f"name{number}", place)[0] for number, place in enumerate(places)]
+    assert answers == [422] * 100 + [429] * 2
+    answer = right(client, "2001:db8::ffff")
+    assert answer.status_code == 429
+    assert "minutes" in answer.text
+    assert right(client, "2001:db8:0:1::1").status_code < 400  # another network
+    assert right(known, "2001:db8::1").status_code < 400  # a browser that signed in before
+    clock.shift(3601)
+    assert right(app.test_client(), "2001:db8::ffff").status_code < 400
+
+
 def test_looking_at_the_sign_in_is_not_limited(client: FlaskClient) -> None:
     assert {client.get("/login").status_code for _ in range(15)} == {200}
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import create_app
+from calapp import rate_limits
 from calapp.accounts import service
 from calapp.accounts.models import ApiKey, User
 from calapp.clock import now
@@ -114,3 +115,20 @@ def test_the_limits_can_be_switched_off(
 ) -> None:
     client = Client(create_app(replace(settings, rate_limits="off")), rick_api.key)
     assert {client.get("/v2/me").status_code for _ in range(8)} == {200}
+
+
+def test_k5_a_made_up_key_brings_no_counter_of_its_own(
+    few: Callable[[], Flask], rick_api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, counted = few(), []
+    hit = rate_limits.limiter.limiter.hit
+    monkeypatch.setattr(
+        rate_limits.limiter.limiter,
+        "hit",
+        lambda *given, **more: counted.append(given[1:]) or hit(*given, **more),
+    )
+    for number in range(3):
+        Client(app, f"cal_{number}").get("/v2/me")
+    assert len(set(counted)) == 1
+    assert Client(app, rick_api.key).get("/v2/me").status_code == 200
+    assert len(set(counted)) == 2
