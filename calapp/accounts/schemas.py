@@ -131,7 +131,8 @@ def _stripped(text: str | None) -> str:
 
 
 def _zone(_form: FlaskForm, field: Any) -> None:
-    if not is_zone(field.data):
+    untouched = field.data and field.data == field.object_data  # one that is no longer known stays as it is
+    if not untouched and not is_zone(field.data):
         raise ValidationError("Please choose a time zone from the list.")
 
 

@@ -13,7 +13,7 @@ from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotAllowed, TooMany
 from calapp.htmx import redirect_to
-from calapp.local_time import known_zone, zone_note
+from calapp.local_time import zone_note
 from calapp.rate_limits import limiter
 
 blueprint = Blueprint("accounts", __name__)
@@ -183,13 +183,7 @@ def _settings_page(form: ProfileForm, password_problems: dict[str, object] | Non
         sessions=sessions.of_user(db.session(), current_host().id),
         this_session=sessions.id_in(login_id()),
         zones=grouped(form.time_zone.data or ""),
-        zone=_shown_zone(form),
+        zone=form.time_zone.data or "",
         zone_note=zone_note(current_host().time_zone),
         password_problems=password_problems or {},
     )
-
-
-def _shown_zone(form: ProfileForm) -> str:
-    """Return the zone to select: the one that was typed, or the one that counts."""
-    typed = form.time_zone.data or ""
-    return known_zone(typed) if typed == current_host().time_zone else typed

@@ -37,11 +37,16 @@ def _pairs(form: MultiDict[str, str], prefix: str) -> list[Typed]:
     return [(start.strip(), end.strip()) for start, end in zip(starts, ends, strict=False)]
 
 
-def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]]) -> dict[int, list[Range]]:
-    """Return a week's ranges by day; raise Invalid naming each bad day (`day-0` is Monday) and the zone."""
+def checked_week(
+    zone: str, typed: Mapping[int, Sequence[Typed]], *, saved_zone: str = ""
+) -> dict[int, list[Range]]:
+    """Return a week's ranges by day; raise Invalid naming each bad day (`day-0` is Monday) and the zone.
+
+    The saved zone may stay, even when the time zone database no longer has it.
+    """
     problems: dict[str, str] = {}
     weekly: dict[int, list[Range]] = {}
-    if not is_zone(zone):
+    if zone != saved_zone and not is_zone(zone):
         problems["time_zone"] = "Please choose a time zone from the list."
     for day, pairs in typed.items():
         try:

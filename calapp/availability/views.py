@@ -14,7 +14,7 @@ from calapp.availability.schemas import Typed, checked_override, checked_week, c
 from calapp.db import db, transaction
 from calapp.errors import Invalid
 from calapp.htmx import redirect_to
-from calapp.local_time import known_zone, zone_note
+from calapp.local_time import zone_note
 from calapp.text import whole_number
 
 blueprint = Blueprint("availability", __name__)
@@ -45,7 +45,7 @@ def save() -> ResponseReturnValue:
     if action:
         return _page(edited(week, action, request.form), zone)
     try:
-        weekly = checked_week(zone, week)
+        weekly = checked_week(zone, week, saved_zone=current_host().time_zone)
         with transaction() as session:
             host = current_host()
             host.time_zone = zone
@@ -116,7 +116,7 @@ def _page(week: dict[int, list[Typed]], zone: str, *, errors: dict[str, object] 
         "availability/index.html",
         week=week,
         weekdays=schemas.WEEKDAYS,
-        zone=known_zone(zone) if zone == host.time_zone else zone,
+        zone=zone,
         zone_note=zone_note(host.time_zone),
         zones=grouped(zone),
         overrides={date: ranges for date, ranges in overrides.items() if date >= today},

@@ -17,7 +17,7 @@ from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import instant_of, zone_label, zone_of
 from calapp.text import whole_number
 from calapp.webhooks.service import own_webhook
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.triggers import Trigger, label_of
 
 blueprint = Blueprint("deliveries", __name__)
 blueprint.before_request(require_host)
@@ -86,6 +86,7 @@ def _common() -> dict[str, object]:
         "look": look,
         "pause": pause(look),
         "Trigger": Trigger,
+        "label_of": label_of,
     }
 
 

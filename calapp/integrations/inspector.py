@@ -18,7 +18,7 @@ from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.service import Incoming
 from calapp.rate_limits import csrf
 from calapp.text import whole_number
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.triggers import Trigger, label_of
 
 blueprint = Blueprint("inspector", __name__)
 blueprint.before_request(require_host)
@@ -94,6 +94,7 @@ def _requests(after: int, look: int) -> dict[str, object]:
         "words": formatting,
         "zone": current_host().time_zone,
         "Trigger": Trigger,
+        "label_of": label_of,
         "metadata_in": service.metadata_in,
     }
 

@@ -27,7 +27,7 @@ from calapp.integrations.service import inspector_url
 from calapp.text import line, whole_number
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.triggers import Trigger, label_of
 
 blueprint = Blueprint("integrations", __name__)
 blueprint.before_request(require_host)
@@ -151,6 +151,7 @@ def list_context() -> dict[str, object]:
         "webhooks": listing.rows,
         "parked": counts(session, [webhook.id for webhook in listing.rows], State.PARKED),
         "Trigger": Trigger,
+        "label_of": label_of,
         "inspector_url": inspector_url(inspector) if inspector else None,
         "zone": host.time_zone,
         "held": held,

@@ -33,7 +33,7 @@ from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Settling, Webhook, overlap_until
 from calapp.webhooks.schemas import HIDDEN, Header, WebhookInput, checked
 from calapp.webhooks.service import merged_headers, own_webhook
-from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE
+from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE, label_of
 
 blueprint = Blueprint("webhook_form", __name__)
 blueprint.before_request(require_host)
@@ -224,7 +224,7 @@ def box_page(box: Box, status: int = 200) -> Response:
         "integrations/box.html",
         "integrations/_box.html",
         box=box,
-        triggers=SUBSCRIBABLE,
+        triggers=_triggers(box),
         event_type_choices=_scopes(box),
         overlaps=SECRET_OVERLAPS,
         variables=variables_of(sample),
@@ -233,6 +233,12 @@ def box_page(box: Box, status: int = 200) -> Response:
     )
     response.status_code = status
     return response
+
+
+def _triggers(box: Box) -> list[tuple[str, str]]:
+    """Return the triggers to choose from with their labels; a saved one that is no longer offered stays."""
+    saved = own_webhook(box.webhook_id).triggers if box.webhook_id else []
+    return [(name, label_of(name)) for name in dict.fromkeys((*map(str, SUBSCRIBABLE), *saved))]
 
 
 def _scopes(box: Box) -> list[tuple[int | str, str]]:
@@ -247,9 +253,10 @@ def _sample() -> dict[str, object]:
     return sample_envelope(current_host(), settings().base_url, "BOOKING_CREATED")
 
 
-def _checked(wanted: WebhookInput) -> WebhookInput:
+def _checked(wanted: WebhookInput, webhook_id: int | None = None) -> WebhookInput:
+    saved = own_webhook(webhook_id).triggers if webhook_id else ()
     db.session().rollback()  # a name is looked up now: no read may stay open meanwhile
-    return checked(wanted, AddressGuard(settings().webhook_allowed_networks))
+    return checked(wanted, AddressGuard(settings().webhook_allowed_networks), saved)
 
 
 def _with_errors(box: Box, error: AppError) -> Response:
@@ -311,7 +318,7 @@ def update_webhook(webhook_id: int) -> Response:
     if box.action != "save":
         return box_page(acted(box))
     try:
-        wanted = _checked(box.wanted())
+        wanted = _checked(box.wanted(), webhook_id)
         with transaction() as session:
             webhooks.update(session, own_webhook(webhook_id), wanted)
     except (Invalid, Conflict) as error:
@@ -426,7 +433,7 @@ def ping_box() -> Response:
     draft = replace(box.wanted(), triggers=box.triggers or ("BOOKING_CREATED",))
     target, envelope = target_of(draft, webhook), sample_envelope(current_host(), settings().base_url)
     try:
-        wanted = _checked(draft)
+        wanted = _checked(draft, number)
         result = send_ping(replace(target, url=wanted.subscriber_url), envelope)
     except (Invalid, Busy) as error:
         return _with_errors(box, error)

@@ -16,7 +16,7 @@ from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSch
 from calapp.rest.validation import WHOLE, from_form, said
 from calapp.webhooks import template
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, is_saved_secret, overlap_until
-from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
+from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE, Trigger
 
 HIDDEN = "••••"  # stands for a value that is saved and never shown
 MAX_HEADERS = 10
@@ -60,11 +60,16 @@ def with_checked_url(wanted: WebhookInput, guard: AddressGuard) -> WebhookInput:
     return replace(wanted, subscriber_url=found.url, warning=found.warning)
 
 
-def checked(raw: WebhookInput, guard: AddressGuard) -> WebhookInput:
-    """Return what a form brought, checked like the JSON of the API; raise Invalid naming each bad field."""
+def checked(raw: WebhookInput, guard: AddressGuard, saved_triggers: Sequence[str] = ()) -> WebhookInput:
+    """Return what a form brought, checked like the JSON of the API; raise Invalid naming each bad field.
+
+    Of the saved triggers those that are no longer offered may stay.
+    """
+    kept = [one for one in raw.triggers if one in saved_triggers and one not in SUBSCRIBABLE]
+    offered = [one for one in raw.triggers if one not in kept]
     data = {
         "subscriber_url": raw.subscriber_url,
-        "triggers": list(raw.triggers),
+        "triggers": offered or (list(DEFAULT) if kept else []),  # then only checked for the others' sake
         "secret": raw.secret,
         "payload_template": raw.payload_template,
         "headers": [{"name": name, "value": value} for name, value in raw.headers],
@@ -73,7 +78,8 @@ def checked(raw: WebhookInput, guard: AddressGuard) -> WebhookInput:
     wanted = raw
     try:
         body = from_form(WebhookBody, data)
-        wanted = replace(raw, triggers=tuple(body.triggers), payload_template=body.payload_template)
+        triggers = (*(body.triggers if offered else ()), *kept)
+        wanted = replace(raw, triggers=triggers, payload_template=body.payload_template)
     except Invalid as error:
         problems |= error.details
     try:

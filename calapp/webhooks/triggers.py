@@ -25,3 +25,9 @@ class Trigger(StrEnum):
 # PING is sent by the Ping test alone; nobody subscribes to it.
 SUBSCRIBABLE = tuple(trigger for trigger in Trigger if trigger is not Trigger.PING)
 DEFAULT = (Trigger.BOOKING_CREATED, Trigger.BOOKING_RESCHEDULED, Trigger.BOOKING_CANCELLED)
+
+
+def label_of(name: str) -> str:
+    """Return a trigger's label, also of one that another version stored and this one does not offer."""
+    found = name in Trigger.__members__
+    return Trigger(name).label if found else f"{name.replace('_', ' ').title()} (no longer available)"

@@ -108,6 +108,19 @@ def test_v10_a_host_is_told_and_chooses_another(rick_client: FlaskClient, gone: 
     assert "no longer known" not in rick_client.get(f"/{path}").text
 
 
+@pytest.mark.parametrize("path", ["availability", "settings"])
+def test_u9_a_saved_zone_that_is_gone_is_kept_until_another_is_chosen(
+    rick_client: FlaskClient, gone: Booking, rick: User, session: Session, path: str
+) -> None:
+    page = rick_client.get(f"/{path}").text
+    assert f'<option value="{GONE}" selected>' in page
+    form = {"name": "Rick S", "email": "rick@example.com", "time_zone": GONE}
+    assert rick_client.post(f"/{path}", data=form).status_code == 303
+    session.rollback()
+    assert session.get_one(User, rick.id).time_zone == GONE
+    assert rick_client.post(f"/{path}", data=form | {"time_zone": "Mars/Other"}).status_code == 422
+
+
 def test_v10_a_new_visitor_books_in_a_zone_that_there_is(client: FlaskClient, gone: Booking) -> None:
     client.set_cookie("tz", GONE)
     for address in ("/rick/quick-chat", f"/rick/quick-chat?tz={GONE}"):

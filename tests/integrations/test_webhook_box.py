@@ -253,3 +253,19 @@ def test_signed_out_nothing_is_shown(client: FlaskClient) -> None:
 def test_an_address_from_a_stranger_is_never_markup(rick_client: FlaskClient) -> None:
     answer = rick_client.post(NEW, data=filled('"><script>alert(1)</script>'))
     assert "<script>alert" not in answer.text
+
+
+def test_u9_a_saved_trigger_that_is_no_longer_offered_stays(
+    rick_client: FlaskClient, webhook: Webhook, change, session: Session
+) -> None:
+    change(webhook, triggers=["BOOKING_CREATED", "BOOKING_PAID"])
+    edit = f"/integrations/webhooks/{webhook.id}/edit"
+    page = rick_client.get(edit).text
+    assert 'value="BOOKING_PAID" checked' in page
+    assert "Booking Paid (no longer available)" in rick_client.get("/integrations").text
+    form = filled(webhook.subscriber_url, triggers=["BOOKING_CREATED", "BOOKING_PAID"])
+    for chosen in (form["triggers"], ["BOOKING_PAID"], ["BOOKING_CREATED"]):
+        assert rick_client.post(edit, data=form | {"triggers": chosen}).status_code < 400
+        session.rollback()
+        assert only(session).triggers == chosen
+    assert rick_client.post(edit, data=form).status_code == 422  # it was taken away
