@@ -32,9 +32,8 @@ from calapp.config import settings
 Answer = TypeVar("Answer")
 
 DELIVERIES = "deliveries"
-CHORES = "chores"
-# What the job of each queue runs; a name, since the queue stands below all of the packages.
-JOBS = {DELIVERIES: "calapp.deliveries.engine.deliver_due", CHORES: "calapp.maintenance.do_chores"}
+MAINTENANCE = "chores"  # no queue, but the name under which it is woken and counted
+JOB = "calapp.deliveries.engine.deliver_due"  # what the one queue runs; the broker is below all packages
 
 WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
 LISTENS = 1.0  # seconds between two looks of who waits for wakes, and before it connects again
@@ -94,12 +93,17 @@ def queue(name: str = DELIVERIES, client: Redis | None = None) -> Queue:
     return Queue(name, connection=client or web_client(), serializer=JSONSerializer)
 
 
-def wake_workers(name: str = DELIVERIES) -> None:
-    """Have the job of a queue run soon, unless one waits in it already.
+def wake_workers() -> None:
+    """Have the job of the queue run soon, unless one waits in it already.
 
-    Best effort: never raises, never waits long; the worker's sweep finds what this missed.
+    Best effort: never raises, never waits long; the maintenance process finds what this missed.
     """
-    _asked(lambda client: _enqueue_if_empty(queue(name, client)), None)
+    _asked(lambda client: _enqueue_if_empty(queue(DELIVERIES, client)), None)
+
+
+def wake_maintenance() -> None:
+    """Have emails and replays begin now rather than in some seconds; best effort, as `wake_workers`."""
+    _asked(lambda client: client.publish(_wake_channel(MAINTENANCE), ""), None)
 
 
 def _enqueue_if_empty(wanted: Queue) -> None:
@@ -110,14 +114,14 @@ def _enqueue_if_empty(wanted: Queue) -> None:
         if pipe.execute()[1]:
             return
     with wanted.connection.pipeline() as pipe:
-        wanted.enqueue_call(JOBS[wanted.name], timeout=-1, pipeline=pipe)
+        wanted.enqueue_call(JOB, timeout=-1, pipeline=pipe)
         pipe.execute()
 
 
 def on_wake(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], None]:
-    """Make a call at each wake of a queue's job, in a thread; return what ends it before the process ends.
+    """Make a call at each wake of this name, in a thread; return what ends it before the process ends.
 
-    For a job that is running, and would else see new rows only when it looks again by itself.
+    For what is running, and would else see new rows only when it looks again by itself.
     """
     over = threading.Event()
     thread = threading.Thread(

@@ -1,7 +1,8 @@
 """An email out by SMTP_URL, or kept and shown.
 
-An email is a row, written in the transaction of what it tells. The chores worker claims those that are due,
-sends them with no transaction open, and records what came of it; without SMTP_URL they are kept as they are.
+An email is a row, written in the transaction of what it tells. The maintenance process claims those that are
+due, sends them with no transaction open, and records what came of it; without SMTP_URL they are kept as they
+are.
 """
 
 import smtplib
@@ -19,7 +20,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ForeignKey, Index, String, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from calapp.broker import CHORES, wake_workers
+from calapp.broker import wake_maintenance
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import UTCDateTime, after_commit, database_now, db
@@ -37,7 +38,7 @@ PORTS = {"smtp": 25, "smtps": 465}
 
 
 class Email(db.Model):
-    """An email, written in the transaction of what it tells and sent by the chores worker."""
+    """An email, written in the transaction of what it tells and sent by the maintenance process."""
 
     __tablename__ = "mail"
     __table_args__ = (
@@ -106,7 +107,7 @@ def post(session: Session, emails: Sequence[Email]) -> None:
         email.due_at = None if email.parked_at else due_at
     session.add_all(emails)
     if due_at is not None:
-        after_commit(session, "wake for chores", lambda: wake_workers(CHORES))
+        after_commit(session, "wake maintenance", wake_maintenance)
 
 
 def count_parked(session: Session, user_id: int) -> tuple[int, int]:

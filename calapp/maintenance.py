@@ -1,21 +1,48 @@
-"""What a worker does besides delivering: the RQ job of the queue `chores`, and what its sweep carries on."""
+"""The maintenance process: what a worker does besides delivering, as a table of tasks and periods.
 
+Its tasks run in lanes, a thread each: what waits for a mail server, or a long step of the database, keeps no
+meeting, replay or delivery waiting: they are looked for once a second, whatever became of wakes.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 
+from flask import Flask
+from redis import RedisError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from calapp import mail
+from calapp import broker, clock, mail
 from calapp.accounts import sessions
 from calapp.bookings import visitors
+from calapp.bookings.maintenance import tell_meetings
+from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import maintenance, resend
+from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
+from calapp.errors import Busy
+from calapp.monitoring import service
 from calapp.privacy import service as privacy
-from calapp.shutdown import stop_requested
+from calapp.processes import RecurringError, follow_forker
+from calapp.shutdown import request_stop, rest, stop_on, stop_requested
+
+STOP_WITHIN = 2.0  # seconds for steps that run when the process is asked to stop; each is done again later
+SET_BACK = 5.0  # seconds; less is a clock that is being kept right
+BEAT_EVERY = 3.0  # seconds
+
+log = logging.getLogger(__name__)
 
 Step = Callable[[Session], int]
 
 # Each changes at most a step of rows and returns how many; one that did a whole step is asked again.
-STEPS: tuple[Step, ...] = (
+CLEANUP: tuple[Step, ...] = (
     maintenance.park_waiting,
     maintenance.tell_gone,
     maintenance.watch_failing,
@@ -25,14 +52,6 @@ STEPS: tuple[Step, ...] = (
     sessions.remove_expired,
     visitors.forget_addresses,
 )
-
-
-def do_chores() -> None:
-    """Do every chore that there is to do, then stop."""
-    for step in STEPS:
-        repeat(step)
-    repeat(privacy.forget_old, privacy.STEP)
-    send_mails()
 
 
 def repeat(step: Step, whole: int = maintenance.STEP) -> int:
@@ -63,7 +82,7 @@ def continue_parked() -> None:
 def send_mails() -> None:
     """Send the mails that are due, a batch at a time; no transaction is open while the server is awaited.
 
-    Last of the chores, and over for this time when the mail server fails: it holds nothing else up.
+    Over for this time when the mail server fails.
     """
     while not stop_requested():
         with transaction() as session:
@@ -73,3 +92,157 @@ def send_mails() -> None:
             mail.record(session, letters, outcomes)
         if len(letters) < mail.BATCH or any(outcome.error for outcome in outcomes):
             break
+
+
+def clean_up() -> None:
+    """Park, expire, remove and forget what its time has come for."""
+    for step in CLEANUP:
+        repeat(step)
+    repeat(privacy.forget_old, privacy.STEP)
+
+
+def wake_for_deliveries() -> None:
+    """Have what is due delivered: new events, retries, and what a killed worker left."""
+    if maintenance.anything_due(db.session()):
+        broker.wake_workers()
+
+
+def count_rows() -> None:
+    """Count new rows into the counters of /metrics."""
+    if not service.anything_new(db.session()):
+        return
+    counted = service.STEP
+    while counted == service.STEP and not stop_requested():
+        with transaction() as session:
+            counted = service.count_new(session)
+
+
+class ClockWatch:
+    """Whether this machine's clock was set back since the last look."""
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+
+    def look(self) -> None:
+        """When the clock was set back, bring forward by as much what was to be attempted by the earlier one.
+
+        On PostgreSQL it is the server's clock that counts, and its operator's to mind.
+        """
+        began = clock.now().timestamp() - time.monotonic()
+        back = self.began - began if self.began is not None else 0.0
+        if back > SET_BACK and settings().sqlite:
+            log.warning("The clock was set back by %.0f s; what waits is brought forward by as much", back)
+            with transaction() as session:
+                maintenance.bring_forward(session, timedelta(seconds=back))
+        self.began = began
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the table: how often it runs, in seconds, and the lane in which it waits for its turn."""
+
+    name: str
+    run: Callable[[], None]
+    every: float
+    lane: str
+
+
+WOKEN = ("sending again", "emails")  # lanes with something that a person may wait for
+
+
+def tasks() -> list[Task]:
+    """Return the table, in the order in which the tasks of a lane take turns."""
+    return [
+        Task("clock", ClockWatch().look, 1.0, "due"),
+        Task("meetings", tell_meetings, 1.0, "due"),
+        Task("deliveries", wake_for_deliveries, 1.0, "due"),
+        Task("replays", continue_replays, 1.0, "sending again"),
+        Task("parked", continue_parked, 1.0, "sending again"),
+        Task("releases", continue_releases, 1.0, "sending again"),
+        Task("left behind", free_left_behind, 3.0, "sending again"),
+        # Longer than any transaction that writes what is counted.
+        Task("counters", count_rows, 5.0, "counters"),
+        Task("cleanup", clean_up, 10.0, "cleanup"),
+        Task("emails", send_mails, 10.0, "emails"),
+    ]
+
+
+class Lane(threading.Thread):
+    """The tasks that take turns in one thread; a wake makes all of them due."""
+
+    def __init__(self, app: Flask, name: str, tasks: list[Task]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.app = app
+        self.wake = threading.Event()
+        self.due_at = dict.fromkeys(tasks, 0.0)
+        self.errors = {task: RecurringError(f"The maintenance of {task.name}") for task in tasks}
+
+    def run(self) -> None:
+        """Run what is due until this process is asked to stop."""
+        while not stop_requested():
+            if self.wake.is_set():
+                self.wake.clear()
+                self.due_at = dict.fromkeys(self.due_at, 0.0)
+            for task, due_at in self.due_at.items():
+                if due_at <= time.monotonic() and not stop_requested():
+                    self.due_at[task] = time.monotonic() + task.every
+                    self.run_task(task)
+            self.wake.wait(max(0.0, min(self.due_at.values()) - time.monotonic()))
+
+    def run_task(self, task: Task) -> None:
+        """Run a task; when it fails, the others still run, and it has its next turn as ever."""
+        error_log = self.errors[task]
+        try:
+            with self.app.app_context():
+                task.run()
+        except (DBAPIError, Busy) as error:
+            error_log.note(error)
+        except Exception as error:
+            if error_log.note(error):
+                log.exception("The maintenance of %s failed", task.name)
+            if isinstance(error, MemoryError):
+                log.critical("The maintenance process got no memory and ends")
+                request_stop()  # its parent starts another
+        else:
+            error_log.over()
+
+
+def maintain(make_app: Callable[..., Flask]) -> None:
+    """Run every lane until asked to stop: the maintenance process of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
+    grace = settings().webhook_timeout + STOP_WITHIN
+    follow_forker(grace)
+    lanes: list[Lane] = []
+
+    def wake() -> None:
+        for lane in lanes:
+            if lane.name in WOKEN or stop_requested():
+                lane.wake.set()
+
+    stop_on(signal.SIGTERM)
+    app = make_app(settings(), worker=True)
+    table = tasks()
+    for name in dict.fromkeys(task.lane for task in table):
+        lanes.append(Lane(app, name, [task for task in table if task.lane == name]))
+        lanes[-1].start()
+    broker.on_wake(wake, broker.MAINTENANCE)
+    _beat_until_stopped()
+    wake()
+    until = time.monotonic() + grace
+    for lane in lanes:
+        lane.join(max(0.0, until - time.monotonic()))
+
+
+def _beat_until_stopped() -> None:
+    """Have /metrics know that this process is alive."""
+    name = f"{socket.gethostname()}.{os.getpid()}"
+    while not stop_requested():
+        try:
+            broker.beat(broker.worker_client(), broker.MAINTENANCE, name)
+        except RedisError as error:
+            log.debug("No heartbeat: %s", error)
+        rest(BEAT_EVERY)
+    try:
+        broker.forget_beat(broker.web_client(), broker.MAINTENANCE, name)
+    except RedisError:
+        return

@@ -25,6 +25,34 @@ REAPED_WITHIN = 5.0  # seconds for a killed process to go; one that hangs in the
 log = logging.getLogger(__name__)
 
 
+class RecurringError:
+    """Something that fails again and again: a line in the log when it begins, one when it works again."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.logged = ""
+
+    def note(self, error: BaseException) -> bool:
+        """Log an error, unless it is the one that was logged last; return whether it was logged."""
+        text = f"{type(error).__name__}: {first_line(error)}"
+        if text == self.logged:
+            return False
+        self.logged = text
+        log.warning("%s fails, trying again: %s", self.what, text)
+        return True
+
+    def over(self) -> None:
+        """Log that it works again, if it did not."""
+        if self.logged:
+            log.warning("%s works again", self.what)
+        self.logged = ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return str(error).strip().partition("\n")[0]
+
+
 class Kept(ABC):
     """A process that is started again when it ends, or when it could not be started.
 

@@ -1,14 +1,12 @@
-"""A child of the worker: one process that works one queue, with Valkey or without."""
+"""`flask worker`: a process that keeps others, which work the queue, with Valkey or without, and maintain."""
 
 import gc
 import logging
 import os
 import signal
 import threading
-import time
 import zlib
 from collections.abc import Callable
-from datetime import timedelta
 
 from flask import Flask
 from redis import RedisError, ResponseError
@@ -20,16 +18,12 @@ from rq.worker import SimpleWorker
 from rq.worker_registration import clean_worker_registry
 from sqlalchemy.exc import DBAPIError
 
-from calapp import broker, clock
-from calapp.bookings.maintenance import tell_meetings
+from calapp import broker
 from calapp.config import Settings, settings
-from calapp.db import db, prepare_to_deliver, transaction
-from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
-from calapp.deliveries.maintenance import anything_due, bring_forward
+from calapp.db import db, prepare_to_deliver
 from calapp.errors import Busy
-from calapp.maintenance import continue_parked
-from calapp.monitoring import service
-from calapp.processes import Forked, Kept, follow_forker, follow_starter, stop
+from calapp.maintenance import maintain
+from calapp.processes import Forked, Kept, RecurringError, first_line, follow_forker, follow_starter, stop
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
@@ -40,55 +34,26 @@ GRACE = 2.0  # seconds beyond the deadline of a request in which to record what 
 log = logging.getLogger(__name__)
 
 
-class Trouble:
-    """Something that comes and goes: a line in the log when it comes, one when it has gone."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.said = ""
-
-    def note(self, error: BaseException) -> bool:
-        """Log an error, unless it is the one that was logged last; return whether it was logged."""
-        text = f"{type(error).__name__}: {first_line(error)}"
-        if text == self.said:
-            return False
-        self.said = text
-        log.warning("%s fails, trying again: %s", self.what, text)
-        return True
-
-    def over(self) -> None:
-        """Log that it works again, if it did not."""
-        if self.said:
-            log.warning("%s works again", self.what)
-        self.said = ""
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says."""
-    return str(error).strip().partition("\n")[0]
-
-
-def work(make_app: Callable[..., Flask], queue: str) -> None:
-    """Work one queue until asked to stop; while Valkey is away, do its job once a second without it."""
+def work(make_app: Callable[..., Flask]) -> None:
+    """Work the queue until asked to stop; while Valkey is away, do its job once a second without it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
     follow_forker(settings().webhook_timeout + GRACE)
     stop_on(signal.SIGTERM, wake=QueueWorker.wake)
     app = make_app(settings(), worker=True)
-    if queue == broker.DELIVERIES:
-        with app.app_context():
-            prepare_to_deliver(db.engine)
+    with app.app_context():
+        prepare_to_deliver(db.engine)
     gc.freeze()  # what is loaded by now stays: looking through it took a tenth of the engine's time
     gc.set_threshold(GARBAGE)
-    trouble = Trouble("Valkey")
+    trouble = RecurringError("Valkey")
     while not stop_requested():
         try:
             broker.web_client().ping()  # a Valkey that hangs is known sooner by this client
-            worker = QueueWorker(app, queue)
+            worker = QueueWorker(app)
             trouble.over()
             worker.work_until_stopped()
         except RedisError as error:
             trouble.note(error)
-            perform(app, broker.JOBS[queue])
+            perform(app, broker.JOB)
             rest(LOOK_AGAIN)
 
 
@@ -104,7 +69,7 @@ def perform(app: Flask, job: str) -> None:
         end_if_starved(error)
 
 
-def end_if_starved(error: BaseException | None) -> None:
+def end_if_starved(error: BaseException) -> None:
     """End this process when it got no memory or no thread: its parent starts another, slower and slower."""
     if isinstance(error, MemoryError) or "start new thread" in str(error):
         log.critical("This process cannot go on and ends: %s", str(error).partition("\n")[0] or "MemoryError")
@@ -112,7 +77,7 @@ def end_if_starved(error: BaseException | None) -> None:
 
 
 class QueueWorker(SimpleWorker):
-    """An RQ worker of one queue that runs the queue's one job in its own process, in a fresh app context.
+    """An RQ worker of the one queue that runs its one job in its own process, in a fresh app context.
 
     What Valkey holds may say that there is something to do, never what: whoever can write to it could else
     run code here. RQ's own way from the queue to the end of a job would import the functions, callbacks and
@@ -125,9 +90,11 @@ class QueueWorker(SimpleWorker):
     dequeue_timeout = 1  # seconds
     waiting = False  # of the one worker of this process
 
-    def __init__(self, app: Flask, queue: str) -> None:
+    def __init__(self, app: Flask) -> None:
         client = broker.worker_client()
-        super().__init__([broker.queue(queue, client)], connection=client, serializer=JSONSerializer)
+        super().__init__(
+            [broker.queue(broker.DELIVERIES, client)], connection=client, serializer=JSONSerializer
+        )
         self.app = app
         self.over = threading.Event()
 
@@ -152,7 +119,7 @@ class QueueWorker(SimpleWorker):
         if job_id is None:
             return
         if self._is_the_known_job(job_id):
-            perform(self.app, broker.JOBS[name])
+            perform(self.app, broker.JOB)
         else:
             log.warning("Dropped an unknown job from the queue %s: %r", name, job_id[:80])
 
@@ -173,7 +140,7 @@ class QueueWorker(SimpleWorker):
         except ResponseError:  # not a job at all
             data = None
         self.connection.delete(key)
-        known: bytes = JSONSerializer.dumps((broker.JOBS[self.queues[0].name], None, (), {}))
+        known: bytes = JSONSerializer.dumps((broker.JOB, None, (), {}))
         unpacked = zlib.decompressobj()
         try:
             return data is not None and unpacked.decompress(data, len(known) + 1) == known
@@ -219,13 +186,6 @@ class QueueWorker(SimpleWorker):
             return
 
 
-SWEEP_EVERY = 1.0  # seconds
-CHORES_EVERY = 10.0  # seconds
-FREE_EVERY = 3.0  # seconds
-SET_BACK = 5.0  # seconds; less is a clock that is being kept right
-COUNT_EVERY = 5.0  # seconds; longer than any transaction that writes what is counted
-
-
 def supervise(make_app: Callable[..., Flask]) -> None:
     """Keep the processes of a worker alive until asked to stop; then stop them in order.
 
@@ -238,11 +198,9 @@ def supervise(make_app: Callable[..., Flask]) -> None:
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
     signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
     try:
-        queues = [*[broker.DELIVERIES] * delivery_processes(chosen), broker.CHORES]
-        children.extend(
-            Forked(f"The process of the queue {queue}", work, make_app, queue) for queue in queues
-        )
-        children.append(Forked("The sweeper", sweep, make_app))
+        count = delivery_processes(chosen)
+        children.extend(Forked("A delivery process", work, make_app) for _ in range(count))
+        children.append(Forked("The maintenance process", maintain, make_app))
         follow_starter(patience + GRACE)
         while not stop_requested():
             for child in children:
@@ -264,101 +222,3 @@ def _kill(children: list[Kept]) -> None:
     for child in children:
         child.send(signal.SIGKILL)
     os._exit(1)
-
-
-def sweep(make_app: Callable[..., Flask]) -> None:
-    """Find once a second what is due, whatever became of wakes, queues and processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    follow_forker(GRACE)
-    stop_on(signal.SIGTERM)
-    app = make_app(settings(), worker=True)
-    troubles = {step: Trouble(f"The sweep {step.__name__}") for step in SWEEPS}
-    while not stop_requested():
-        for step, trouble in troubles.items():
-            sweep_once(app, step, trouble)
-        rest(SWEEP_EVERY)
-
-
-def sweep_once(app: Flask, step: Callable[[], None], trouble: Trouble) -> None:
-    """Run one sweep; when it fails, the others still run, and it is tried again a second later."""
-    try:
-        with app.app_context():
-            step()
-    except (DBAPIError, Busy) as error:
-        trouble.note(error)
-    except Exception as error:
-        if trouble.note(error):
-            log.exception("The sweep %s failed", step.__name__)
-    else:
-        trouble.over()
-
-
-def wake_for_deliveries() -> None:
-    """Have what is due delivered: new events, retries, and what a killed worker left."""
-    if anything_due(db.session()):
-        broker.wake_workers(broker.DELIVERIES)
-
-
-_next: dict[str, float] = {}
-
-
-def _again(name: str, every: float) -> bool:
-    """Return whether something that is done every so many seconds is to be done now."""
-    if time.monotonic() < _next.get(name, 0.0):
-        return False
-    _next[name] = time.monotonic() + every
-    return True
-
-
-_began: list[float] = []
-
-
-def mind_the_clock() -> None:
-    """When the clock was set back, bring forward by as much what was to be tried by the former one.
-
-    On PostgreSQL it is the server's clock that counts, and its operator's to mind.
-    """
-    began = clock.now().timestamp() - time.monotonic()
-    back = _began[0] - began if _began else 0.0
-    if back > SET_BACK and settings().sqlite:
-        log.warning("The clock was set back by %.0f s; what waits is brought forward by as much", back)
-        with transaction() as session:
-            bring_forward(session, timedelta(seconds=back))
-    _began[:] = [began]
-
-
-def wake_for_chores() -> None:
-    """Have the chores done every ten seconds."""
-    if _again("chores", CHORES_EVERY):
-        broker.wake_workers(broker.CHORES)
-
-
-def free_waiting() -> None:
-    """Free every few seconds what waits behind nothing any more."""
-    if _again("free", FREE_EVERY):
-        free_left_behind()
-
-
-def count_rows() -> None:
-    """Count new rows into the counters of /metrics every few seconds."""
-    if not _again("count", COUNT_EVERY):
-        return
-    if not service.anything_new(db.session()):
-        return
-    counted = service.STEP
-    while counted == service.STEP and not stop_requested():
-        with transaction() as session:
-            counted = service.count_new(session)
-
-
-SWEEPS: list[Callable[[], None]] = [
-    mind_the_clock,
-    tell_meetings,
-    continue_replays,
-    continue_parked,
-    continue_releases,
-    free_waiting,
-    wake_for_deliveries,
-    wake_for_chores,
-    count_rows,
-]

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from calapp.broker import CHORES, wake_workers
+from calapp.broker import wake_maintenance, wake_workers
 from calapp.db import UTCDateTime, after_commit, database_now
 from calapp.deliveries import outbox
 from calapp.deliveries.batches import ByIds, ByRows, writer
@@ -265,7 +265,7 @@ def start(session: Session, webhook: Webhook, time_range: TimeRange, total: int)
     )
     session.add(replay)
     session.flush()
-    after_commit(session, "wake for chores", lambda: wake_workers(CHORES))
+    after_commit(session, "wake maintenance", wake_maintenance)
     return replay
 
 

@@ -192,7 +192,7 @@ def _parts() -> Iterator[Metric]:
     alive = broker.alive()
     yield GaugeMetricFamily("calapp_broker_up", "Whether Valkey answers", value=int(alive))
     workers = GaugeMetricFamily("calapp_workers", "Worker processes that are alive", labels=["queue"])
-    for name in (broker.DELIVERIES, broker.CHORES):
+    for name in (broker.DELIVERIES, broker.MAINTENANCE):
         workers.add_metric([name], broker.workers_alive(name) if alive else 0)
     yield workers
 

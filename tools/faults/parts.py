@@ -149,13 +149,13 @@ class Web(Program):
 
 
 class Worker(Program):
-    """A worker with its children; it is ready when each delivery child has said so to Valkey."""
+    """A worker with its children; it is ready when they are there."""
 
     arguments = ("flask", "worker")
     away = False  # whether Valkey is away, so that nobody can be told
 
     def ready(self) -> bool:
-        return self.away or len(self.all()) >= 4
+        return self.away or len(self.all()) >= 3
 
 
 class PostgreSQL:

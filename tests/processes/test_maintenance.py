@@ -1,0 +1,74 @@
+"""The maintenance process: what is slow in it keeps nothing else waiting."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+
+from calapp.db import db, transaction
+from calapp.deliveries.models import Delivery, Event, State
+from calapp.mail import Email
+from calapp.maintenance import Lane, Task
+from tests.receiver import OK
+from tests.running import wait_until
+from tools.faults.world import World
+
+
+@contextmanager
+def hanging_mail_server() -> Iterator[tuple[int, list[socket.socket]]]:
+    """Yield the port of a server that accepts connections and says nothing, and its connections."""
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connections.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1], connections
+        server.shutdown(socket.SHUT_RDWR)
+    for one in connections:
+        one.close()
+
+
+def test_meetings_and_deliveries_keep_their_second_while_the_mail_server_hangs() -> None:
+    with hanging_mail_server() as (port, connections):
+        smtp = f"smtp://127.0.0.1:{port}?from=bookings@cal.example"
+        with World(SMTP_URL=smtp) as world:
+            world.webhook()
+            world.witness.answers["/hook"] = OK
+            world.worker.start()
+            world.book(1)
+            wait_until(lambda: connections)
+            with transaction() as session:
+                session.execute(text("UPDATE booking SET starts_at = created_at, ends_at = created_at"))
+            ended = select(Event.id).where(Event.trigger == "MEETING_ENDED")
+            assert world.wait(lambda: world.session().scalar(ended), 10) < 4
+            assert world.wait(lambda: not world.count(Delivery.state == State.WAITING), 10) < 4
+            assert world.session().scalar(select(Email.sent_at).where(Email.sent_at.is_not(None))) is None
+            began = time.monotonic()
+            world.worker.terminate()
+            assert time.monotonic() - began < 20  # the longest request's 5 s, and some for the children
+
+
+def test_a_task_that_fails_is_logged_once_and_holds_up_no_other(
+    app: Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def fail() -> None:
+        ran.append("failing")
+        raise ValueError("odd")
+
+    monkeypatch.setattr("calapp.maintenance.stop_requested", lambda: len(ran) >= 6)
+    tasks = [Task("a", fail, 0.0, "x"), Task("b", lambda: ran.append("other"), 0.0, "x")]
+    Lane(app, "x", tasks).run()
+    assert ran == ["failing", "other"] * 3
+    assert caplog.text.count("The maintenance of a fails, trying again: ValueError: odd") == 1
+    db.session.remove()
