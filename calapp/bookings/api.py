@@ -32,6 +32,7 @@ from calapp.bookings.schemas import (
     shown,
     slots_by_date,
 )
+from calapp.bookings.service import booking_at, own_booking
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
@@ -89,7 +90,7 @@ def create(body: BookingBody) -> BookingAnswer:
     if body.length_in_minutes not in {None, event_type.length}:
         problem = f"This event type takes {event_type.length} minutes."
         raise Invalid(problem, length_in_minutes=problem)
-    raw = body.raw(_attempt(event_type), _visitors_address(event_type.user_id))
+    raw = body.raw(_idempotency_key(event_type), _visitors_address(event_type.user_id))
     wanted = checked(raw, event_type.questions, prefix="bookingFieldsResponses.")
     with times.taking_time(), transaction() as session:
         booking = service.book(session, event_type, wanted)
@@ -204,22 +205,6 @@ def mark_absent(uid: str, body: AbsentBody) -> BookingAnswer:
     return _acted(booking, act)
 
 
-def booking_at(uid: str) -> Booking:
-    """Return the booking with this uid; raise NotFound."""
-    booking = service.find(db.session(), uid)
-    if booking is None:
-        raise NotFound
-    return booking
-
-
-def own_booking(uid: str) -> Booking:
-    """Return the booking of the key's host with this uid; raise NotFound for any other."""
-    booking = booking_at(uid)
-    if booking.host_id != current_host().id:
-        raise NotFound
-    return booking
-
-
 def _event_type(asked: BookingBody | SlotsQuery) -> EventType:
     """Return the event type that is asked for; raise NotFound, or Invalid when none is named."""
     if asked.event_type_id is not None:
@@ -233,7 +218,7 @@ def _event_type(asked: BookingBody | SlotsQuery) -> EventType:
     return found
 
 
-def _attempt(event_type: EventType) -> str | None:
+def _idempotency_key(event_type: EventType) -> str | None:
     """Return the token of a request that may be sent twice; it is bound to all that the request says."""
     key = request.headers.get("Idempotency-Key")
     if not key:

@@ -113,7 +113,7 @@ QuestionAnswer = str | bool
 
 @dataclass(frozen=True, kw_only=True)
 class BookingRequest:
-    """A booking as the visitor asks for it; `attempt` is the form's token against a double click.
+    """A booking as the visitor asks for it; `idempotency_key` is the form's token against a double click.
 
     `address` is the internet address that a visitor acts from; None for the host and the host's programs.
     """
@@ -126,7 +126,7 @@ class BookingRequest:
     guests: tuple[str, ...] = ()
     metadata: Metadata = Metadata()
     answers: Mapping[str, QuestionAnswer] = field(default_factory=dict)
-    attempt: str | None = None
+    idempotency_key: str | None = None
     address: str | None = None
 
 
@@ -143,7 +143,7 @@ class MoveRequest:
     time_zone: str | None = None
     reason: str = ""
     metadata: Metadata = Metadata()
-    attempt: str | None = None
+    idempotency_key: str | None = None
     address: str | None = None
 
 
@@ -159,7 +159,7 @@ class RawBooking:
     guests: Sequence[str]
     answers: Mapping[str, Any]
     metadata: Metadata
-    attempt: str | None
+    idempotency_key: str | None
     address: str | None
 
 
@@ -189,7 +189,7 @@ def checked(raw: RawBooking, questions: Sequence[Mapping[str, Any]], *, prefix: 
         guests=tuple(guest for guest in guests if mailbox_of(guest) != mailbox_of(email)),
         metadata=raw.metadata,
         answers=answers,
-        attempt=(raw.attempt or "")[:64] or None,
+        idempotency_key=(raw.idempotency_key or "")[:64] or None,
         address=raw.address,
     )
 
@@ -300,12 +300,12 @@ LEAST_AGE = 2.0  # seconds; nobody fills in the form faster
 RESPONSE = re.compile(r"responses\[([A-Za-z0-9_-]{1,60})\]")
 
 
-def new_attempt() -> str:
+def new_token() -> str:
     """Make a form's token: random, with the time when the form was made, signed; at most 64 characters."""
     return _signer().sign(secrets.token_urlsafe(9)).decode()
 
 
-def known_attempt(token: str) -> str | None:
+def known_token(token: str) -> str | None:
     """Return the token when it is one of ours, else None."""
     try:
         _signer().unsign(token)
@@ -354,7 +354,7 @@ def raw_booking(query: MultiDict[str, str], form: MultiDict[str, str], address: 
         guests=form.getlist("guests"),
         answers={match[1]: value for match, value in found if match},
         metadata=metadata(query, form),
-        attempt=known_attempt(form.get("attempt", "")),
+        idempotency_key=known_token(form.get("attempt", "")),
         address=address,
     )
 
@@ -443,7 +443,7 @@ class BookingBody(RequestSchema):
         Field(description="Answers by the slug of the question; notes are what is said besides."),
     ] = {}
 
-    def raw(self, attempt: str | None, address: str | None) -> RawBooking:
+    def raw(self, idempotency_key: str | None, address: str | None) -> RawBooking:
         """Return the booking as forms check it; `address` is a visitor's."""
         notes = self.booking_fields_responses.get("notes", "")
         return RawBooking(
@@ -455,7 +455,7 @@ class BookingBody(RequestSchema):
             guests=self.guests,
             answers={name: _answer(given) for name, given in self.booking_fields_responses.items()},
             metadata=Metadata(self.metadata),
-            attempt=attempt,
+            idempotency_key=idempotency_key,
             address=address,
         )
 

@@ -48,6 +48,22 @@ def find(session: Session, uid: str) -> Booking | None:
     return session.scalar(select(Booking).where(Booking.uid == uid))
 
 
+def booking_at(uid: str) -> Booking:
+    """Return the booking with this uid; raise NotFound."""
+    booking = find(db.session(), uid)
+    if booking is None:
+        raise NotFound
+    return booking
+
+
+def own_booking(uid: str) -> Booking:
+    """Return the booking with this uid of the session's or key's host; raise NotFound for any other."""
+    booking = booking_at(uid)
+    if booking.host_id != current_host().id:
+        raise NotFound
+    return booking
+
+
 def chain_of(session: Session, booking: Booking) -> Sequence[str]:
     """Return the uids of a booking and of all that it was moved from or to."""
     return session.scalars(select(Booking.uid).where(Booking.chain == booking.chain)).all()
@@ -107,11 +123,12 @@ def _idempotency_key(request: BookingRequest | MoveRequest, subject: str) -> str
     `subject` is what is booked or moved. So the same token with another name, email address or time is
     another request, and the first half still tells which form it came from.
     """
-    if request.attempt is None:
+    if request.idempotency_key is None:
         return None
-    said = {name: value for name, value in asdict(request).items() if name not in {"attempt", "address"}}
+    said = asdict(request)
+    del said["idempotency_key"], said["address"]
     content = json.dumps([type(request).__name__, subject, said], sort_keys=True, default=str)
-    return _digest(request.attempt) + _digest(content)
+    return _digest(request.idempotency_key) + _digest(content)
 
 
 def _digest(text: str) -> str:
@@ -462,11 +479,3 @@ def _stamp(
         .execution_options(synchronize_session=False)
     )
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]
-
-
-def own_booking(uid: str) -> Booking:
-    """Return the signed-in host's booking with this uid; raise NotFound for any other."""
-    booking = find(db.session(), uid)
-    if booking is None or booking.host_id != current_host().id:
-        raise NotFound
-    return booking

@@ -18,6 +18,7 @@ from calapp.bookings import calendar, counters, formatting, schemas, service, ti
 from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import LEFT_OUT, MoveRequest, checked, checked_move, long_text
+from calapp.bookings.service import booking_at
 from calapp.clock import iso_seconds, now
 from calapp.config import settings
 from calapp.db import db, transaction
@@ -180,7 +181,7 @@ def booker_page(
         month=None if chosen or not times_too else month_view(db.session(), event_type, state, booking),
         problem=problem,
         errors=errors or {},
-        attempt=schemas.known_attempt(request.form.get("attempt", "")) or schemas.new_attempt(),
+        attempt=schemas.known_token(request.form.get("attempt", "")) or schemas.new_token(),
         zones=zone_names(),
     )
     if "tz" in request.args:
@@ -307,14 +308,6 @@ def move(uid: str) -> ResponseReturnValue:
     return redirect(f"/bookings/{moved.uid}" if _is_host(moved) else f"/booking/{moved.uid}", 303)
 
 
-def booking_at(uid: str) -> Booking:
-    """Find a booking by its uid; raise NotFound when there is none."""
-    booking = service.find(db.session(), uid)
-    if booking is None:
-        raise NotFound()
-    return booking
-
-
 def movable(booking: Booking) -> bool:
     """Return whether a booking can still be moved."""
     return booking.current_status in times.ACTIVE and booking.starts_at > now()
@@ -339,7 +332,7 @@ def _move_request(booking: Booking) -> MoveRequest:
         by_host=by_host,
         address=schemas.acting_address(booking.host_id),
         metadata=schemas.metadata(request.args, form),
-        attempt=schemas.known_attempt(form.get("attempt", "")),
+        idempotency_key=schemas.known_token(form.get("attempt", "")),
     )
 
 
