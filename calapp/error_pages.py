@@ -8,13 +8,14 @@ from flask import Flask, g, jsonify, make_response, render_template, request, ur
 from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
+from markupsafe import escape
 from psycopg.errors import NumericValueOutOfRange
 from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
-from calapp import errors
+from calapp import errors, limits
 from calapp.db import LARGEST
 from calapp.htmx import is_htmx, named_by, redirect_to, toast
 from calapp.rate_limits import log_breach
@@ -100,6 +101,7 @@ def register_error_pages(app: Flask) -> None:
     app.register_error_handler(errors.AppError, _app_error)
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(_add_headers)
+    app.add_template_filter(fitting)
 
     @app.errorhandler(OperationalError)
     def database_away(error: OperationalError) -> AnyResponse:
@@ -115,6 +117,17 @@ def register_error_pages(app: Flask) -> None:
     @app.errorhandler(ParseException)
     def bad_chunks(_error: ParseException) -> AnyResponse:
         return _http_error(BadRequest())  # Transfer-Encoding: chunked, and no such chunks
+
+
+def fitting(value: object, limit: str) -> object:
+    """Return what was typed, cut where it takes more bytes, escaped, than a limit of limits.py.
+
+    250 KB of quotes would make a page of more than a megabyte. That it is too long is said at its field.
+    """
+    most: int = getattr(limits, limit)
+    if not isinstance(value, str) or len(value) * 5 <= most or len(str(escape(value)).encode()) <= most:
+        return value
+    return value[: most // 5]  # a character has at most five bytes, escaped or not
 
 
 SECRETS = frozenset(("uid", "token"))  # parts of an address that let whoever knows them in

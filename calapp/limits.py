@@ -53,6 +53,8 @@ SENT_URL_LENGTH = 4000
 # 8 KB of prefill, which escaped may take five times as much, and what was typed.
 PREFILL_BYTES = 8 * 1024  # of all prefill of a link together, as in other booking pages
 TYPED_BYTES = 240 * 1024  # of all that was typed, escaped, when a form comes back
+LINE_BYTES = 16 * 1024  # of one line of a form, escaped, when it comes back; a URL has 2,000 characters
+CHOICE_BYTES = 1024  # of a choice that there is not, escaped, which is shown twice
 LEFT_OUT_ENTRIES = 50  # reasons why metadata was left out, which go along with the link's further pages
 
 

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MISSING = "Please send an API key: Authorization: Bearer cal_…"
 UNKNOWN = "This API key is not known here, or was revoked. Keys are made on the integrations page."
+LONGEST_PATH = 4000  # characters to come back to after the sign-in; gunicorn takes 4,094 in a request's line
 NOTED_EVERY = timedelta(minutes=1)  # so that a client in a hurry costs no writes
 
 
@@ -154,7 +155,7 @@ def local_path(wanted: str | None, otherwise: str) -> str:
 
     Browsers read a backslash as a slash and leave out control characters, so either is refused.
     """
-    if not wanted or not wanted.isprintable() or "\\" in wanted:
+    if not wanted or len(wanted) > LONGEST_PATH or not wanted.isprintable() or "\\" in wanted:
         return otherwise
     if not wanted.startswith("/") or wanted.startswith("//"):
         return otherwise
