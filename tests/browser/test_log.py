@@ -86,7 +86,7 @@ def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
     first = window.page.locator(".attempt").last  # another may come above it at any time
     expect(first).to_contain_text("404")
     expect(first.locator(".times-bar")).to_be_visible()
-    first.get_by_text("Answer", exact=True).click()
+    first.get_by_text("Response", exact=True).click()
     expect(first.get_by_label("Response body")).to_have_text("<b>who?</b>")
     expect(window.field("Request body")).to_contain_text('"user_id": "123"')
     window.button("Copy as curl").click()

@@ -27,7 +27,7 @@ RIVALS, EACH = 20, 2
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return replace(settings, rate_limits="off")
+    return replace(settings, rate_limits="off", open_bookings_per_address=0, open_bookings_per_email=0)
 
 
 class Reader:
