@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.errors import MessageError
+from email.header import Header
 from email.message import EmailMessage
 from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -264,7 +265,11 @@ def written(email: ClaimedEmail) -> EmailMessage:
     message["To"] = _ascii(line(email.recipient))
     if email.reply_to:
         message["Reply-To"] = _ascii(line(email.reply_to))
-    message["Subject"] = line(email.subject)
+    # Python's own folding of what is not ASCII loses a space here and there.
+    subject = Header(
+        line(email.subject), "utf-8" if not email.subject.isascii() else "ascii", header_name="Subject"
+    )
+    message.set_raw("Subject", subject.encode())
     message["Date"] = formatdate(email.created_at.timestamp())
     # The same at every attempt, so that an email sent twice, since a worker died between, shows once.
     message["Message-ID"] = f"<{email.id}.{int(email.created_at.timestamp() * 1e6)}@{_domain(sender)}>"

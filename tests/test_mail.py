@@ -98,6 +98,14 @@ def test_a_mail_goes_out_with_its_calendar_file(server: str, box: Box, written) 
     assert part.get_content().splitlines() == calendar.splitlines()
 
 
+def test_v3_a_long_subject_in_any_script_keeps_every_space(server: str, box: Box, written) -> None:
+    subject = "New booking: Quick chat between Rick and " + "𤤝; é · ü · " * 12 + "x"
+    written(subject=subject)
+    send_mails()
+    (received,) = box.received
+    assert received["Subject"] == subject
+
+
 def test_a_mail_that_went_out_is_sent_once(server: str, box: Box, written) -> None:
     written()
     send_mails()
