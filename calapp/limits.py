@@ -58,10 +58,15 @@ CHOICE_BYTES = 1024  # of a choice that there is not, escaped, which is shown tw
 LEFT_OUT_ENTRIES = 50  # reasons why metadata was left out, which go along with the link's further pages
 
 
+def log_reached(limit: str, host: int | None) -> None:
+    """Log for the operator that a host has reached a limit."""
+    log.warning("limit reached", extra={"said": {"limit": limit, "host": host}})
+
+
 def reached(limit: str, *, host: int | None, words: str, field: str | None = None) -> LimitReached:
     """Log that a host has reached a limit of number, and return the error to raise.
 
     `words` is the sentence for the person, with the number in it; `field` the form field it is shown at.
     """
-    log.warning("limit reached", extra={"said": {"limit": limit, "host": host}})
+    log_reached(limit, host)
     return LimitReached(words, **({field: words} if field else {}))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from calapp import limits
 from calapp.accounts.models import User
 from calapp.config import WEB_THREADS, settings
 from calapp.db import database_now
@@ -122,7 +123,8 @@ MOST_PER_HOST = 2
 class Places:
     """Who may wait: each holds a thread of the web server, so there are few places, and two for a host."""
 
-    def __init__(self, most: int, most_per_host: int) -> None:
+    def __init__(self, most: int, most_per_host: int, limit: str) -> None:
+        self.limit = limit  # its name in the log
         self.most, self.most_per_host = most, most_per_host
         self._taken: Counter[int] = Counter()
         self._lock = threading.Lock()
@@ -133,6 +135,8 @@ class Places:
         with self._lock:
             free = self._taken.total() < self.most and self._taken[host_id] < self.most_per_host
             self._taken[host_id] += free
+        if not free:
+            limits.log_reached(self.limit, host_id)
         try:
             yield free
         finally:
@@ -140,7 +144,7 @@ class Places:
                 self._taken[host_id] -= free
 
 
-places = Places(WEB_THREADS // 4, MOST_PER_HOST)
+places = Places(WEB_THREADS // 4, MOST_PER_HOST, "long polls")
 
 
 def wait_for_news(session: Session, user_id: int, number: int, seconds: float) -> None:

@@ -1,6 +1,5 @@
 """The built-in test receiver, its page, and what needs no sign-in since the address itself is the secret."""
 
-import threading
 import time
 from collections.abc import Mapping
 
@@ -9,9 +8,10 @@ from sqlalchemy import delete
 
 from calapp.accounts.guards import current_host, require_host
 from calapp.bookings.calendar import feed
-from calapp.config import settings
+from calapp.config import WEB_THREADS, settings
 from calapp.db import db, transaction
 from calapp.deliveries import formatting
+from calapp.deliveries.feed import Places
 from calapp.htmx import is_htmx, redirect_to
 from calapp.integrations import service
 from calapp.integrations.models import Inspector, InspectorRequest
@@ -25,8 +25,8 @@ blueprint.before_request(require_host)
 
 hooks = Blueprint("hooks", __name__)
 
-# A slow response holds a thread of the web server, so only three are slow at once.
-_slow = threading.BoundedSemaphore(3)
+# A slow response holds a thread of the web server; without a place it is sent immediately.
+slow = Places(most=max(1, WEB_THREADS // 4), most_per_host=2, limit="slow responses of the inspector")
 
 
 @hooks.post("/hooks/in/<token>")
@@ -35,12 +35,10 @@ def receive(token: str) -> Response:
     """Receive what a webhook sends to the built-in inspector, and respond as its host has set."""
     incoming = Incoming(list(request.headers.items()), request.get_data())
     with transaction() as session:
-        status, delay = service.receive(session, token, incoming)
-    if delay and _slow.acquire(blocking=False):
-        try:
-            time.sleep(delay)
-        finally:
-            _slow.release()
+        host_id, status, delay = service.receive(session, token, incoming)
+    if delay:
+        with slow.taken(host_id) as free:
+            time.sleep(delay if free else 0)
     words = "received" if status == 200 else "told to fail"
     return Response(f"{words}\n", status, mimetype="text/plain")
 

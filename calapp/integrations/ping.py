@@ -29,7 +29,7 @@ blueprint = Api("integrations_api", tag="Webhooks")
 
 SHOWN = 500  # characters of the response
 # Each holds a thread of the web server for as long as the receiver takes.
-places = Places(most=WEB_THREADS // 3, most_per_host=2)
+places = Places(most=WEB_THREADS // 3, most_per_host=2, limit="pings")
 
 
 @dataclass(frozen=True)

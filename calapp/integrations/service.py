@@ -87,8 +87,8 @@ def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     return webhooks.create(session, user_id, wanted)
 
 
-def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int]:
-    """Keep a request to an inspector; return the status of its response, and after how many seconds.
+def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int, int]:
+    """Keep a request to an inspector; return its host, its response's status and delay in seconds.
 
     Raises NotFound for an unknown token.
     """
@@ -113,7 +113,7 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int]
     _trim(session, inspector.user_id)
     if trigger in {str(one) for one in SUBSCRIBABLE}:
         finish_checklist(session, inspector.user_id)
-    return status, inspector.delay_seconds
+    return inspector.user_id, status, inspector.delay_seconds
 
 
 def _clean(text: str) -> str:

@@ -156,7 +156,7 @@ def test_an_erased_event_keeps_its_place_without_a_body(
 
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> feed.Places:
-    places = feed.Places(3, 2)
+    places = feed.Places(3, 2, "long polls")
     monkeypatch.setattr(feed, "places", places)
     return places
 

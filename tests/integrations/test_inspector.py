@@ -12,8 +12,9 @@ from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.deliveries.signing import request_headers
-from calapp.integrations import service
+from calapp.integrations import inspector, ping, service
 from calapp.integrations.models import InspectorRequest
+from calapp.webhooks.models import Webhook
 from tests.integrations.conftest import HTMX
 
 BODY = json.dumps({"triggerEvent": "BOOKING_CREATED", "payload": {"metadata": {"user_id": "123"}}}).encode()
@@ -166,3 +167,24 @@ def test_a_booking_that_arrives_ends_the_first_steps(
 def test_bobs_page_shows_nothing_of_ricks(ear: str, bob_client: FlaskClient, client: FlaskClient) -> None:
     client.post(ear, data=b"for rick alone")
     assert "for rick alone" not in bob_client.get("/integrations/inspector").text
+
+
+def test_d9_slow_responses_of_one_host_leave_places_to_others(
+    rick: User, bob: User, ear: str, rick_client: FlaskClient, client: FlaskClient, caplog
+) -> None:
+    rick_client.post("/integrations/inspector", data={"fail_next": "0", "delay_seconds": "30"})
+    with inspector.slow.taken(rick.id) as first, inspector.slow.taken(rick.id) as second:
+        began = time.monotonic()
+        assert client.post(ear, data=b"{}").status_code == 200
+        with inspector.slow.taken(bob.id) as others:
+            assert (first, second, others) == (True, True, True)
+    assert time.monotonic() - began < 10
+    assert "limit reached" in caplog.text
+
+
+def test_d9_a_refused_ping_says_when_to_come_again(
+    rick: User, webhook: Webhook, rick_client: FlaskClient
+) -> None:
+    with ping.places.taken(rick.id), ping.places.taken(rick.id):
+        answer = rick_client.post(f"/integrations/webhooks/{webhook.id}/ping")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
