@@ -15,6 +15,16 @@ WEBHOOKS_PER_HOST = 100  # default of the setting
 API_KEYS_PER_HOST = 50  # default of the setting; a team has a handful, a leak in a loop would make thousands
 EVENT_TYPES_PER_HOST = 100  # default of the setting; all stand on one public page without paging
 
+# All of a host's are read for each look at free times.
+DATES_PER_HOST = 400  # from today on, with hours of their own: each day of a year, and a month ahead
+RANGES_PER_DAY = 12  # a practice with a break each hour
+# They share the worker's step for replays: what one host starts may not keep others waiting.
+REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook
+
+HEADERS_PER_WEBHOOK = 10  # sent with each delivery; receivers ask for one or two
+INSPECTOR_REQUESTS = 50  # that an inspector keeps, of 256 KB at most
+SEARCH_CHARACTERS = 100  # of a search in bookings, which each row is compared with
+
 SESSIONS_PER_HOST = (
     100  # browsers in which a host is signed in; a program that signs in anew each time ends old ones
 )

@@ -1,5 +1,6 @@
 """How many of each thing a host may have: said in words on page and API, held when two come at once."""
 
+import datetime as dt
 import logging
 import threading
 from collections.abc import Callable
@@ -11,12 +12,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from calapp import limits
 from calapp.accounts.models import ApiKey, User
+from calapp.availability.models import DateOverride
+from calapp.availability.service import today_of
 from calapp.config import Settings
+from calapp.deliveries import resend
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from tests.api.conftest import Client, bob_api, rick_api, with_key
-from tests.conftest import on_both_databases, signed_in
+from tests.conftest import make_user, on_both_databases, signed_in
 from tests.deliveries.conftest import subscribed
 
 __all__ = ["bob_api", "rick_api", "with_key"]  # fixtures
@@ -112,3 +117,53 @@ def test_d8_the_inspectors_webhook_counts_too(rick: User, rick_client: FlaskClie
     answer = rick_client.post("/integrations/webhooks/inspector")
     assert answer.status_code == 409
     assert "3 webhooks" in answer.text
+
+
+def day(number: int) -> str:
+    return (today_of(make_user("x")) + dt.timedelta(days=number)).isoformat()
+
+
+def test_d8_a_host_has_so_many_dates_with_hours_of_their_own(
+    rick_client: FlaskClient, rick: User, session: Session, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(limits, "DATES_PER_HOST", 3)
+    forms = [{"date": day(at), "off": "1"} for at in range(5)]
+    answers = [rick_client.post("/availability/overrides", data=form) for form in forms]
+    assert [answer.status_code for answer in answers] == [303] * 3 + [422] * 2
+    assert "You have 3 dates, the most that one host may have." in answers[3].text
+    assert day(3) in answers[3].text  # what was typed stands
+    assert "DATES_PER_HOST" in {one.said["limit"] for one in caplog.records if one.msg == "limit reached"}
+    assert kept(session, DateOverride, rick) == 3
+    hours = {"date": day(1), "override-start": "10:00", "override-end": "11:00"}
+    assert rick_client.post("/availability/overrides", data=hours).status_code == 303  # one that there is
+
+
+def test_d8_dates_that_are_over_do_not_count(
+    rick_client: FlaskClient, rick: User, session, saved, monkeypatch
+) -> None:
+    monkeypatch.setattr(limits, "DATES_PER_HOST", 1)
+    past = [dt.date.fromisoformat(day(-at)) for at in (1, 30)]
+    saved(*(DateOverride(user_id=rick.id, date=one) for one in past))
+    assert rick_client.post("/availability/overrides", data={"date": day(1), "off": "1"}).status_code == 303
+    assert kept(session, DateOverride, rick) == 2  # yesterday's may be today elsewhere
+
+
+def test_d8_a_day_has_at_most_twelve_ranges(rick_client: FlaskClient) -> None:
+    starts, ends = ([f"{hour:02}:{minute}" for hour in range(13)] for minute in ("00", "30"))
+    form = {"time_zone": "UTC", "day-0-start": starts, "day-0-end": ends}
+    answer = rick_client.post("/availability", data=form)
+    assert answer.status_code == 422
+    assert "Please give at most 12 ranges for a day." in answer.text
+    assert 'value="12:30"' in answer.text
+
+
+def test_d8_so_many_replays_of_a_host_run_at_a_time(rick: User, rick_api: Client, saved, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "REPLAYS_PER_HOST", 1)
+    saved(*(subscribed(rick, f"{URL}{number}") for number in range(2)))
+    monkeypatch.setattr(resend, "count", lambda *_: 5)
+    body = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+    first, second = (f"/v2/webhooks/{one['id']}/replay" for one in rick_api.data("/v2/webhooks"))
+    assert rick_api.post(first, body).status_code == 202
+    answer = rick_api.post(second, body)
+    assert (answer.status_code, answer.json["error"]["code"]) == (409, "limit_reached")
+    assert "the most that one host may have at a time" in answer.json["error"]["message"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from werkzeug.datastructures import MultiDict
 
+from calapp import limits
 from calapp.accounts.schemas import is_zone
 from calapp.availability.slots import Range
 from calapp.errors import Invalid
@@ -15,7 +16,6 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::00)?")
 DAY = 1440  # minutes
 LONGEST_NIGHT = 720  # minutes; a longer range over midnight is more likely two times in the wrong order
-MAX_RANGES = 12  # of a day
 NEW_RANGE = Range(540, 1020)  # 9 to 17, what an added day begins with
 
 Typed = tuple[str, str]  # the two clock texts of a range
@@ -64,8 +64,8 @@ def ranges_of(pairs: Sequence[Typed]) -> list[Range]:
     Raises Invalid for a range that runs backwards or meets another, and for too many.
     """
     pairs = [pair for pair in pairs if any(pair)]
-    if len(pairs) > MAX_RANGES:
-        raise Invalid(f"Please give at most {MAX_RANGES} ranges.")
+    if len(pairs) > limits.RANGES_PER_DAY:
+        raise Invalid(f"Please give at most {limits.RANGES_PER_DAY} ranges for a day.")
     found = sorted((_range(*pair) for pair in pairs), key=lambda one: one.start_minute)
     for earlier, later in itertools.pairwise(found):
         if later.start_minute < earlier.end_minute:

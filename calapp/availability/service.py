@@ -3,11 +3,12 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from calapp import limits
 from calapp.accounts.models import User
-from calapp.accounts.service import newcomer_gifts
+from calapp.accounts.service import lock_user, newcomer_gifts
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.availability.slots import Hours, Range
 from calapp.clock import now
@@ -63,8 +64,21 @@ def replace_hours(session: Session, user: User, weekly: Mapping[int, Sequence[Ra
 
 
 def set_override(session: Session, user: User, date: dt.date, ranges: Sequence[Range]) -> None:
-    """Give a date hours of its own, or with no range make it a day off."""
+    """Give a date hours of its own, or with no range make it a day off.
+
+    Raises LimitReached for one date too many; dates that are over do not count, and are removed.
+    """
+    lock_user(session, user.id)  # two at once may not both be the last one
+    over = today_of(user) - dt.timedelta(days=2)
+    session.execute(delete(DateOverride).where(DateOverride.user_id == user.id, DateOverride.date < over))
     remove_override(session, user, date)
+    mine = select(func.count(DateOverride.date.distinct())).where(
+        DateOverride.user_id == user.id, DateOverride.date >= today_of(user)
+    )
+    if (session.scalar(mine) or 0) >= limits.DATES_PER_HOST:
+        most = limits.DATES_PER_HOST
+        words = f"You have {most} dates, the most that one host may have. Please remove one first."
+        raise limits.reached("DATES_PER_HOST", host=user.id, words=words, field="date")
     for one in ranges:
         session.add(
             DateOverride(user_id=user.id, date=date, start_minute=one.start_minute, end_minute=one.end_minute)

@@ -12,7 +12,7 @@ from calapp.accounts.schemas import grouped
 from calapp.availability import schemas, service
 from calapp.availability.schemas import Typed, checked_override, checked_week, clock_text, typed_week
 from calapp.db import db, transaction
-from calapp.errors import Invalid
+from calapp.errors import Invalid, LimitReached
 from calapp.htmx import redirect_to
 from calapp.local_time import zone_note
 from calapp.text import whole_number
@@ -62,7 +62,7 @@ def add_override() -> ResponseReturnValue:
         date, ranges = checked_override(request.form, service.today_of(current_host()))
         with transaction() as session:
             service.set_override(session, current_host(), date, ranges)
-    except Invalid as error:
+    except (Invalid, LimitReached) as error:
         hours = service.hours_of(db.session(), current_host())
         week = {
             day: [(clock_text(one.start_minute), clock_text(one.end_minute)) for one in ranges]

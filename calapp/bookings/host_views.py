@@ -6,7 +6,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from calapp import mail
+from calapp import limits, mail
 from calapp.accounts.guards import current_host
 from calapp.bookings import lists, service
 from calapp.bookings.lists import Tab
@@ -101,7 +101,7 @@ def no_show(uid: str) -> ResponseReturnValue:
 
 def _list(tab: Tab) -> Response:
     host = current_host()
-    search = request.args.get("q", "")[:100]
+    search = request.args.get("q", "")[: limits.SEARCH_CHARACTERS]
     page = min(whole_number(request.args.get("page", ""), digits=5) or 1, 10_000)
     found = lists.listing(db.session(), host.id, tab, search=search, page=page)
     return page_or_fragment(

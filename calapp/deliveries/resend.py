@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
+from calapp import limits
+from calapp.accounts.service import lock_user
 from calapp.broker import wake_maintenance, wake_workers
 from calapp.db import UTCDateTime, after_commit, database_now
 from calapp.deliveries import outbox
@@ -241,13 +243,16 @@ def count(session: Session, webhook_id: int, time_range: TimeRange) -> int:
 def start(session: Session, webhook: Webhook, time_range: TimeRange, total: int) -> Replay:
     """Begin a replay of `total` events, counted before the transaction: a long log takes a while to walk.
 
-    Raises Conflict while one runs or the webhook is off, Invalid when there is nothing to send.
+    Raises Conflict while one runs or the webhook is off, LimitReached while as many of the host run as may,
+    Invalid when there is nothing to send.
     """
+    lock_user(session, webhook.user_id)  # two at once may not both be the last one
     session.refresh(webhook, with_for_update=True)  # two clicks at once start one
     if not webhook.active:
         raise Conflict("The webhook is off. Please switch it on first.")
     if running(session, webhook.id):
         raise Conflict("A replay of this webhook is running already.")
+    _check_number(session, webhook.user_id)
     time_range = TimeRange(
         from_at=time_range.from_at,
         to_at=min(time_range.to_at, database_now(session)),
@@ -267,6 +272,21 @@ def start(session: Session, webhook: Webhook, time_range: TimeRange, total: int)
     session.flush()
     after_commit(session, "wake maintenance", wake_maintenance)
     return replay
+
+
+def _check_number(session: Session, user_id: int) -> None:
+    mine = (
+        select(func.count(Replay.id))
+        .join(Webhook, Webhook.id == Replay.webhook_id)
+        .where(Webhook.user_id == user_id, Replay.state == ReplayState.RUNNING)
+    )
+    if (session.scalar(mine) or 0) >= limits.REPLAYS_PER_HOST:
+        most = limits.REPLAYS_PER_HOST
+        running_now = "1 replay is" if most == 1 else f"{most} replays are"
+        words = (
+            f"{running_now} running, the most that one host may have at a time. Please wait for one to end."
+        )
+        raise limits.reached("REPLAYS_PER_HOST", host=user_id, words=words)
 
 
 def running(session: Session, webhook_id: int) -> Replay | None:

@@ -106,7 +106,7 @@ NUMBERS: dict[str, Any] = {
     "max_depth": limits.TEMPLATE_DEPTH,
     "min_secret": webhook_schemas.MIN_SECRET,
     "secret_bytes": (webhook_schemas.SECRET_BYTES[0], webhook_schemas.SECRET_BYTES[-1]),
-    "max_headers": webhook_schemas.MAX_HEADERS,
+    "max_headers": limits.HEADERS_PER_WEBHOOK,
     "taken_headers": sorted(
         (*webhook_schemas.RESERVED_HEADERS, *(f"{start}*" for start in webhook_schemas.RESERVED_STARTS))
     ),

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
 
+from calapp import limits
 from calapp.accounts.models import User
 from calapp.bookings.models import Booking, Status
 from calapp.clock import now
@@ -26,7 +27,6 @@ from calapp.webhooks.models import Webhook
 from calapp.webhooks.schemas import WebhookInput
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
-KEPT = 50  # requests that an inspector keeps
 # How many requests it can reject with 500, and how many seconds it can wait.
 HIGHEST = {"fail_next": 1000, "delay_seconds": 30}
 SHOWN_METADATA = 3  # entries that a request's line shows
@@ -138,7 +138,7 @@ def _trim(session: Session, user_id: int) -> None:
         select(InspectorRequest.id)
         .where(InspectorRequest.user_id == user_id)
         .order_by(InspectorRequest.id.desc())
-        .limit(KEPT)
+        .limit(limits.INSPECTOR_REQUESTS)
     )
     session.execute(
         delete(InspectorRequest)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from calapp.addresses import AddressGuard, check_url
 from calapp.errors import Invalid
-from calapp.limits import URL_LENGTH
+from calapp.limits import HEADERS_PER_WEBHOOK, URL_LENGTH
 from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, from_form, said
 from calapp.webhooks import template
@@ -19,7 +19,6 @@ from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, is_saved_
 from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE, Trigger
 
 HIDDEN = "••••"  # stands for a value that is saved and never shown
-MAX_HEADERS = 10
 MIN_SECRET, MAX_SECRET = 16, 500  # characters
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110
 # What we send ourselves, what belongs to one connection and not to the message, and what tracing sets.
@@ -69,7 +68,8 @@ def checked(raw: WebhookInput, guard: AddressGuard, saved_triggers: Sequence[str
     offered = [one for one in raw.triggers if one not in kept]
     data = {
         "subscriber_url": raw.subscriber_url,
-        "triggers": offered or (list(DEFAULT) if kept else []),  # then only checked for the others' sake
+        "triggers": offered
+        or [str(one) for one in DEFAULT if kept],  # then only checked for the others' sake
         "secret": raw.secret,
         "payload_template": raw.payload_template,
         "headers": [{"name": name, "value": value} for name, value in raw.headers],
@@ -229,8 +229,8 @@ def _fit_headers(headers: list[HeaderBody]) -> list[HeaderBody]:
 
 Headers = Annotated[
     list[HeaderBody],
-    Field(max_length=MAX_HEADERS, description="Sent with every delivery. Values are never shown."),
-    said(f"Please give at most {MAX_HEADERS} headers.", "too_long"),
+    Field(max_length=HEADERS_PER_WEBHOOK, description="Sent with every delivery. Values are never shown."),
+    said(f"Please give at most {HEADERS_PER_WEBHOOK} headers.", "too_long"),
     AfterValidator(_fit_headers),
 ]
 
