@@ -23,6 +23,7 @@ REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook
 
 HEADERS_PER_WEBHOOK = 10  # sent with each delivery; receivers ask for one or two
 INSPECTOR_REQUESTS = 50  # that an inspector keeps, of 256 KB at most
+EMAILS_KEPT = 365  # days after which an email that was sent, given up or discarded is removed
 SEARCH_CHARACTERS = 100  # of a search in bookings, which each row is compared with
 
 SESSIONS_PER_HOST = (

@@ -18,9 +18,10 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import ForeignKey, Index, String, Text, func, select, text, update
+from sqlalchemy import ForeignKey, Index, String, Text, delete, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from calapp import limits
 from calapp.broker import wake_maintenance
 from calapp.clock import now
 from calapp.config import settings
@@ -29,6 +30,7 @@ from calapp.text import clean, line
 
 BATCH = 20  # emails of one claim, sent over one connection
 PATIENCE = 15.0  # seconds for each answer of the mail server
+PRUNE_STEP = 500  # emails that one transaction looks at
 PARKED_STEP = 200  # emails that one transaction releases or discards
 DISCARDED = "Discarded manually."
 SUPERSEDED = "A later email about this booking took its place."
@@ -96,6 +98,19 @@ class SendResult:
     email: ClaimedEmail
     error: str | None = None
     final: bool = False
+
+
+def prune_emails(session: Session) -> int:
+    """Remove, of the oldest emails, those that nothing is to come of and that are older than is kept."""
+    oldest = select(Email.id).order_by(Email.id).limit(PRUNE_STEP)  # never the whole table
+    before = database_now(session) - timedelta(days=limits.EMAILS_KEPT)
+    found = session.scalars(
+        select(Email.id).where(
+            Email.id.in_(oldest), Email.created_at < before, Email.due_at.is_(None), Email.parked_at.is_(None)
+        )
+    ).all()
+    session.execute(delete(Email).where(Email.id.in_(found)).execution_options(synchronize_session=False))
+    return len(found)
 
 
 def post(session: Session, emails: Sequence[Email]) -> None:

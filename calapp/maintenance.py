@@ -48,6 +48,7 @@ CLEANUP: tuple[Step, ...] = (
     maintenance.watch_failing,
     maintenance.expire_parked,
     maintenance.remove_deleted,
+    mail.prune_emails,
     maintenance.prune,
     sessions.remove_expired,
     visitors.forget_addresses,

@@ -14,6 +14,7 @@ from icalendar import Calendar
 from sqlalchemy import select
 
 from calapp import config, mail
+from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.mail import Email, post
@@ -289,3 +290,13 @@ def test_a_life_of_a_booking_keeps_one_calendar_entry(
     assert len({event["UID"] for event in events}) == 1
     assert "19:00 – 19:15 (Asia/Tokyo)" in to_ada[0].get_body().get_content()
     assert len(box.received) == 6
+
+
+def test_d8_emails_are_kept_for_a_year_and_those_that_wait_for_longer(written, clock) -> None:
+    written("old@example.com")
+    written("parked@example.com", parked_at=now())
+    clock.shift(366 * 86_400)
+    written("new@example.com")
+    with transaction() as session:
+        assert mail.prune_emails(session) == 1
+    assert [one.recipient for one in stored()] == ["parked@example.com", "new@example.com"]
