@@ -22,7 +22,7 @@ RANGES_PER_DAY = 12  # a practice with a break each hour
 REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook
 
 HEADERS_PER_WEBHOOK = 10  # sent with each delivery; receivers ask for one or two
-INSPECTOR_REQUESTS = 50  # that an inspector keeps, of 256 KB at most
+INSPECTOR_REQUESTS = 50  # that an inspector keeps; its bytes are limited below
 EMAILS_KEPT = 365  # days after which an email that was sent, given up or discarded is removed
 SEARCH_CHARACTERS = 100  # of a search in bookings, which each row is compared with
 
@@ -67,6 +67,13 @@ TYPED_BYTES = 240 * 1024  # of all that was typed, escaped, when a form comes ba
 LINE_BYTES = 16 * 1024  # of one line of a form, escaped, when it comes back; a URL has 2,000 characters
 CHOICE_BYTES = 1024  # of a choice that there is not, escaped, which is shown twice
 LEFT_OUT_ENTRIES = 50  # reasons why metadata was left out, which go along with the link's further pages
+
+
+# What the inspector keeps and shows. A page has at most 512 KB: escaped, a body takes five times its size.
+INSPECTED_BODY_BYTES = 64 * 1024  # kept of a body, and shown of one
+INSPECTED_HEADER_BYTES = 16 * 1024  # kept of a request's headers; a webhook sends 1 to 3 KB
+INSPECTOR_BYTES = 1024 * 1024  # kept for a host, headers included: 50 usual events have 200 KB
+COPIED_BYTES = 48 * 1024  # escaped; a longer body stands on the page once, without a Copy button
 
 
 def log_reached(limit: str, host: int | None) -> None:

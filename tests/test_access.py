@@ -16,7 +16,7 @@ from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.models import Notice
 from calapp.event_types.models import EventType
-from calapp.integrations.models import Inspector
+from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
@@ -81,6 +81,7 @@ GET     /integrations/inspector                                              hos
 POST    /integrations/inspector                                              host
 POST    /integrations/inspector/clear                                        host
 GET     /integrations/inspector/requests                                     host
+GET     /integrations/inspector/requests/<int:request_id>                    own
 POST    /integrations/notices/<int:notice_id>/dismiss                        own
 GET     /integrations/webhooks/<int:webhook_id>/delete                       own
 POST    /integrations/webhooks/<int:webhook_id>/delete                       own
@@ -252,6 +253,8 @@ def world(
     booking, inspector = book(), Inspector(user_id=rick.id)
     notice = Notice(user_id=rick.id, webhook_id=hook.id, kind="warning", text="Look")
     saved(inspector, notice)
+    seen = InspectorRequest(user_id=rick.id, headers=[], body="", signature="none", status=200)
+    saved(seen)
     (delivery_id,) = deliveries("delivered")
     with transaction() as session:
         key, _ = create_api_key(session, rick, "Rick's own", ["read"])
@@ -267,6 +270,7 @@ def world(
         "key_id": key.id,
         "session_id": 1,
         "notice_id": notice.id,
+        "request_id": seen.id,
         "date": "2027-01-05",
         "filename": "app.css",
     }

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
+from markupsafe import escape
 from sqlalchemy import delete
 
 from calapp.accounts.guards import current_host, require_host
@@ -16,6 +17,7 @@ from calapp.htmx import is_htmx, redirect_to
 from calapp.integrations import service
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.service import Incoming
+from calapp.limits import COPIED_BYTES, INSPECTED_BODY_BYTES, INSPECTED_HEADER_BYTES
 from calapp.rate_limits import csrf
 from calapp.text import whole_number
 from calapp.webhooks.triggers import Trigger, label_of
@@ -94,7 +96,30 @@ def _requests(after: int, look: int) -> dict[str, object]:
         "Trigger": Trigger,
         "label_of": label_of,
         "metadata_in": service.metadata_in,
+        "details_of": _details,
     }
+
+
+def _details(found: InspectorRequest) -> dict[str, object]:
+    """Return what is shown of a request, bounded also where an earlier version has kept all of it."""
+    body, headers = service.pretty(found.body), []
+    left = INSPECTED_HEADER_BYTES + 100  # the line that says what was not kept
+    for name, value in found.headers:
+        left -= len(name.encode()) + len(value.encode())
+        if left >= 0:
+            headers.append((name, value))
+    shown = min(found.full_size, INSPECTED_BODY_BYTES)
+    copied = found.body if len(escape(found.body).encode()) <= COPIED_BYTES else None
+    return {"headers": headers, "body": body, "shown": shown, "size": found.full_size, "copied": copied}
+
+
+@blueprint.get("/integrations/inspector/requests/<int:request_id>")
+def inspector_request(request_id: int) -> str:
+    """Show a request's headers and body: within its line of the list, or on a page of its own."""
+    found = service.request_of(db.session(), current_host().id, request_id)
+    name = "_request_details" if is_htmx() else "request"
+    shown = {"label_of": label_of, "words": formatting, "zone": current_host().time_zone}
+    return render_template(f"integrations/{name}.html", request=found, details=_details(found), **shown)
 
 
 @blueprint.get("/integrations/inspector/requests")

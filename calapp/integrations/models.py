@@ -58,10 +58,16 @@ class InspectorRequest(db.Model):
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     sealed_headers: Mapped[list[list[str]]] = mapped_column("headers", JSON)
-    body: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)  # its first INSPECTED_BODY_BYTES
+    size: Mapped[int | None]  # bytes of the whole body; None where an earlier version has kept all of it
     trigger: Mapped[str | None] = mapped_column(String(40))
     signature: Mapped[str] = mapped_column(String(10))  # good, bad, none
     status: Mapped[int]  # what was answered
+
+    @property
+    def full_size(self) -> int:
+        """The bytes of the body that came."""
+        return self.size if self.size is not None else len(self.body.encode())
 
     @property
     def headers(self) -> list[list[str]]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, LargeBinary, Text, and_, cast, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
@@ -102,8 +102,9 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int,
     request = InspectorRequest(
         user_id=inspector.user_id,
         received_at=database_now(session),
-        headers=[[_clean(name), _clean(value)] for name, value in incoming.headers],
-        body=_clean(incoming.body.decode(errors="replace")),
+        headers=_first_headers(incoming.headers),
+        body=first_bytes(_clean(incoming.body.decode(errors="replace")), limits.INSPECTED_BODY_BYTES),
+        size=len(incoming.body),
         trigger=trigger,
         signature=_judge(session, inspector, incoming),
         status=status,
@@ -114,6 +115,24 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int,
     if trigger in {str(one) for one in SUBSCRIBABLE}:
         finish_checklist(session, inspector.user_id)
     return inspector.user_id, status, inspector.delay_seconds
+
+
+def first_bytes(text: str, most: int) -> str:
+    """Return as much of a text as fits into so many bytes of UTF-8, whole characters."""
+    return text.encode()[:most].decode(errors="ignore")
+
+
+def _first_headers(headers: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """Return the headers until INSPECTED_HEADER_BYTES are full; one more says what does not fit."""
+    kept: list[list[str]] = []
+    left = limits.INSPECTED_HEADER_BYTES
+    for place, (name, value) in enumerate(headers):
+        pair = [_clean(name), _clean(value)]
+        left -= sum(len(part.encode()) for part in pair)
+        if left < 0:
+            return [*kept, ["(not kept)", f"{len(headers) - place} more headers: together they are too long"]]
+        kept.append(pair)
+    return kept
 
 
 def _clean(text: str) -> str:
@@ -134,12 +153,26 @@ def _judge(session: Session, inspector: Inspector, incoming: Incoming) -> str:
 
 
 def _trim(session: Session, user_id: int) -> None:
-    kept = (
-        select(InspectorRequest.id)
+    """Delete the oldest requests beyond INSPECTOR_REQUESTS, and those beyond INSPECTOR_BYTES together."""
+    octets = [
+        func.length(cast(column, LargeBinary))
+        if is_sqlite(session)
+        else func.octet_length(cast(column, Text))
+        for column in (InspectorRequest.body, InspectorRequest.sealed_headers)
+    ]
+    rows = session.execute(
+        select(InspectorRequest.id, *octets)
         .where(InspectorRequest.user_id == user_id)
         .order_by(InspectorRequest.id.desc())
         .limit(limits.INSPECTOR_REQUESTS)
-    )
+    ).all()
+    kept: list[int] = []
+    left = limits.INSPECTOR_BYTES
+    for number, body, headers in rows:
+        left -= body + headers
+        if left < 0 and kept:
+            break
+        kept.append(number)
     session.execute(
         delete(InspectorRequest)
         .where(InspectorRequest.user_id == user_id, InspectorRequest.id.not_in(kept))
@@ -151,6 +184,36 @@ def received(session: Session, user_id: int, after: int = 0) -> list[InspectorRe
     """Return what an inspector received after a request's id, newest first."""
     query = select(InspectorRequest).where(InspectorRequest.user_id == user_id, InspectorRequest.id > after)
     return list(session.scalars(query.order_by(InspectorRequest.id.desc())))
+
+
+def request_of(session: Session, user_id: int, request_id: int) -> InspectorRequest:
+    """Return a request to a host's inspector; raise NotFound."""
+    query = select(InspectorRequest).where(
+        InspectorRequest.user_id == user_id, InspectorRequest.id == request_id
+    )
+    found: InspectorRequest | None = session.scalar(query)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def pretty(body: str) -> str:
+    """Return a JSON body with line breaks, where that fits into INSPECTED_BODY_BYTES; else its first bytes.
+
+    Levels are indented, so that deep JSON may grow a thousandfold: it is written only until it is too long.
+    """
+    parts, left = [], limits.INSPECTED_BODY_BYTES
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(json.loads(body)):
+            parts.append(part)
+            left -= len(part.encode())
+            if left < 0:
+                break
+        else:
+            return "".join(parts)
+    except (ValueError, RecursionError):
+        pass
+    return first_bytes(body, limits.INSPECTED_BODY_BYTES)
 
 
 def metadata_in(body: str) -> list[str]:
