@@ -283,6 +283,21 @@ def test_the_inspector_shows_what_arrives_and_fails_on_demand(window: Window) ->
     expect(window.page.get_by_text("No requests yet")).to_be_visible()
 
 
+def test_k8_the_inspector_loads_a_request_when_it_is_opened(window: Window) -> None:
+    window.go("/integrations")
+    window.button("Add the inspector").click()
+    window.go("/integrations/inspector")
+    url = window.page.get_by_label("Inspector URL").input_value()
+    path = url[url.index("/hooks/") :]
+    for text in ("first body", "second body"):
+        window.page.request.post(window.address + path, data=text)
+    window.go("/integrations/inspector")
+    row = window.page.locator(".request").last
+    expect(row.get_by_label("Body")).to_have_count(0)
+    row.locator("summary").click()
+    expect(row.get_by_label("Body")).to_have_text("first body")
+
+
 def test_an_unknown_address_has_a_page_of_its_own(visitor: Window) -> None:
     visitor.go(f"/{secrets.token_hex(3)}/nothing")
     expect(visitor.page.get_by_role("heading", name="Not found")).to_be_visible()
