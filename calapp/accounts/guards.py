@@ -54,6 +54,7 @@ def _require(scope: Scope) -> None:
 def _identify() -> None:
     """Find the key that is sent, and note its use; raise SignedOut for one that is not known."""
     key = _sent_key()
+    g.pop("sent_key", None)  # who checks again, after a wait, looks whether it was revoked meanwhile
     if key is None:
         raise SignedOut(UNKNOWN)
     g.api_key = key
