@@ -98,10 +98,6 @@ def mailbox_of(email: str) -> str:
 
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-DOTLESS = {
-    "gmail.com": "gmail.com",
-    "googlemail.com": "gmail.com",
-}  # the one large provider that ignores dots
 STEP = 500  # rows that one step forgets
 OVER = "Not sent: the meeting was over before it was released."
 

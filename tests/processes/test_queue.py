@@ -47,7 +47,7 @@ def taken(client: Redis) -> bool:
     return client.llen(f"rq:queue:{broker.DELIVERIES}") == 0
 
 
-def settled(world: World, client: Redis, mark: Path) -> None:
+def assert_nothing_ran(world: World, client: Redis, mark: Path) -> None:
     """Wait until the queues are empty; nothing was run, and a booking is delivered as ever."""
     wait_until(lambda: taken(client))
     world.book(1)
@@ -64,7 +64,7 @@ def test_k4_a_foreign_job_is_dropped_and_not_run(
 ) -> None:
     name = broker.DELIVERIES
     Queue(name, connection=client, serializer=serializer).enqueue("os.system", f"touch {mark}")
-    settled(world, client, mark)
+    assert_nothing_ran(world, client, mark)
     assert f"Dropped an unknown job from the queue {name}" in (world.folder / "worker.log").read_text()
 
 
@@ -83,7 +83,7 @@ def test_k4_the_known_function_is_run_without_arguments_or_not_at_all(
     broker_queue = Queue(broker.DELIVERIES, connection=client, serializer=JSONSerializer)
     before = (world.folder / "worker.log").read_text().count("Dropped an unknown job")
     broker_queue.enqueue_call(function or "x", args=arguments)
-    settled(world, client, mark)
+    assert_nothing_ran(world, client, mark)
     assert (world.folder / "worker.log").read_text().count("Dropped an unknown job") == before + 1
 
 
@@ -125,7 +125,7 @@ def test_k4_an_abandoned_job_with_callbacks_or_pickles_is_not_looked_at(
     world.worker.terminate()
     world.worker.start()  # which does RQ's upkeep first
     client.delete(job.key)
-    settled(world, client, mark)
+    assert_nothing_ran(world, client, mark)
 
 
 def test_k4_commands_of_rq_stop_no_worker(world: World, client: Redis, mark: Path) -> None:
@@ -138,7 +138,7 @@ def test_k4_commands_of_rq_stop_no_worker(world: World, client: Redis, mark: Pat
         with pytest.raises(InvalidJobOperation):  # no job is ever at work for RQ
             send_stop_job_command(client, job.id)
     client.delete(job.key)
-    settled(world, client, mark)
+    assert_nothing_ran(world, client, mark)
     assert {process.pid for process in world.worker.all()} == before
     client.delete("rq:suspended")
 
@@ -149,7 +149,7 @@ def test_k4_a_job_that_cannot_be_read_is_dropped(
 ) -> None:
     client.hset("rq:job:odd", "data", data)
     client.rpush(f"rq:queue:{broker.DELIVERIES}", "odd", b"\xff\x00", "missing")
-    settled(world, client, mark)
+    assert_nothing_ran(world, client, mark)
 
 
 def test_k4_a_job_of_another_type_is_dropped(world: World, client: Redis, mark: Path) -> None:
@@ -157,4 +157,4 @@ def test_k4_a_job_of_another_type_is_dropped(world: World, client: Redis, mark: 
     client.rpush(f"rq:queue:{broker.DELIVERIES}", "odd")
     wait_until(lambda: taken(client))
     client.delete("rq:job:odd")
-    settled(world, client, mark)
+    assert_nothing_ran(world, client, mark)
