@@ -20,7 +20,6 @@ STEP = 1000  # rows that one step changes
 KEEP_PARKED = timedelta(days=90)
 GIVE_UP = timedelta(days=5)  # after which a webhook whose every try failed is switched off
 ENOUGH_TRIES = 20
-FINISHED = (State.DELIVERED, State.FAILED, State.EXPIRED)
 
 
 def anything_due(session: Session) -> bool:
