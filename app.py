@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 from flask import Flask
 from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,7 +17,7 @@ from calapp.bookings import api as bookings_api
 from calapp.bookings import host_views, visitor_views
 from calapp.cli import register_commands
 from calapp.config import Settings
-from calapp.db import db, prepare_engine
+from calapp.db import connection_limits, db, prepare_engine
 from calapp.deliveries import api as deliveries_api
 from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
@@ -83,7 +84,19 @@ def engine_options(settings: Settings, *, worker: bool) -> dict[str, object]:
     """
     if settings.sqlite:
         return {"hide_parameters": True}
-    return {"hide_parameters": True, "pool_pre_ping": not worker, "pool_size": 10}
+    return {
+        "hide_parameters": True,
+        "pool_pre_ping": not worker,
+        "pool_size": 10,
+        "connect_args": connection_limits(settings),
+    }
+
+
+def statement_seconds(settings: Settings, *, worker: bool) -> int:
+    """Return the seconds that a statement on PostgreSQL may take; 0, no limit, for commands."""
+    if worker:
+        return settings.database_worker_statement_timeout
+    return 0 if click.get_current_context(silent=True) else settings.database_statement_timeout
 
 
 def trust_proxies(app: Flask, count: int) -> None:
@@ -105,7 +118,9 @@ def prepare_database(app: Flask, *, worker: bool) -> None:
     db.init_app(app)
     migrate.init_app(app, db)
     with app.app_context():
-        prepare_engine(db.engine, worker=worker)
+        prepare_engine(
+            db.engine, worker=worker, statement_seconds=statement_seconds(config.settings(), worker=worker)
+        )
 
 
 def register_api(app: Flask) -> None:

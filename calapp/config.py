@@ -173,6 +173,24 @@ class Settings:
         _url("sqlite", "postgresql"),
         "Database, such as postgresql+psycopg://user:password@host/name. Default: SQLite in the data folder.",
     )
+    database_connect_timeout: int = _setting(
+        5, _whole(2, 600), "PostgreSQL only: seconds to wait for a new connection."
+    )
+    database_network_timeout: int = _setting(
+        10,
+        _whole(2, 600),
+        "PostgreSQL only: seconds until a connection is given up whose other end has gone silent.",
+    )
+    database_statement_timeout: int = _setting(
+        15,
+        _whole(0, 86_400),
+        "PostgreSQL only: seconds that one statement of a web server may take. 0: no limit.",
+    )
+    database_worker_statement_timeout: int = _setting(
+        60,
+        _whole(0, 86_400),
+        "PostgreSQL only: the same for a worker. Other commands have no limit.",
+    )
     redis_url: str = _setting(
         "", _url("redis", "rediss", "unix"), "Valkey or Redis for the queue. Default: the embedded Valkey."
     )

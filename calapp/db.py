@@ -10,12 +10,13 @@ from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, MetaData, String, Text, event, func, select
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from calapp.clock import now
+from calapp.config import Settings
 from calapp.errors import Busy
 
 AfterCommit = Callable[[], None]
@@ -157,13 +158,43 @@ def database_now(session: Session) -> datetime:
     return session.scalar(select(func.clock_timestamp(type_=UTCDateTime))) or now()
 
 
-def prepare_engine(engine: Engine, *, worker: bool) -> None:
-    """Set what SQLite needs on every connection; PostgreSQL needs nothing.
+def connection_limits(settings: Settings) -> dict[str, int]:
+    """Return libpq's limits for a server that has gone silent; those in DATABASE_URL have precedence.
 
-    The web waits 5 s for the other threads of its process and 5 s for the writer, a worker 30 s. Commits wait
-    for the disk, since a confirmation and an event's id must outlive a power cut.
+    Without them a request waits for a server that vanished until the system gives its connection up, which
+    takes a quarter of an hour. https://www.postgresql.org/docs/current/libpq-connect.html
+    """
+    silent = settings.database_network_timeout
+    chosen = {
+        "connect_timeout": settings.database_connect_timeout,
+        "tcp_user_timeout": 1000 * silent,  # milliseconds; for what was sent and is not acknowledged
+        "keepalives_idle": max(1, silent // 2),  # seconds; for who waits for the answer
+        "keepalives_interval": max(1, silent // 5),
+        "keepalives_count": 3,
+    }
+    said = make_url(settings.database_url).query
+    return {name: value for name, value in chosen.items() if name not in said}
+
+
+def _limit_statements(engine: Engine, seconds: int) -> None:
+    """Set the limit of statements on each new connection: PgBouncer refuses it among the start-up options."""
+    if not seconds:
+        return
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET statement_timeout TO {1000 * seconds}")
+        connection.commit()
+
+
+def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int) -> None:
+    """Set what each connection needs: on PostgreSQL the longest that a statement may take (0: no limit).
+
+    On SQLite the web waits 5 s for the other threads of its process and 5 s for the writer, a worker 30 s.
+    Commits wait for the disk, since a confirmation and an event's id must outlive a power cut.
     """
     if engine.dialect.name != "sqlite":
+        _limit_statements(engine, statement_seconds)
         return
     waits = WORKER_WAITS if worker else WEB_WAITS
     engine.update_execution_options(waits=waits)
