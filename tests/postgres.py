@@ -84,12 +84,12 @@ def on(address: str, database: str) -> str:
     return address.replace("/postgres?", f"/{database}?")
 
 
-def copy_of_migrated(address: str) -> str:
-    """Make a database with every migration applied and a clock that can be moved; return its address."""
+def copy_of(address: str, template: str) -> str:
+    """Copy a database that has a clock which can be moved; return the copy's address."""
     name = f"test_{secrets.token_hex(4)}"
     run_sql(
         address,
-        f"CREATE DATABASE {name} TEMPLATE migrated",
+        f"CREATE DATABASE {name} TEMPLATE {template}",
         f"ALTER DATABASE {name} SET search_path = public, moved, pg_catalog",
     )
     return on(address, name)
@@ -117,7 +117,7 @@ class Database:
         self._renew()
 
     def _renew(self) -> None:
-        self.address = copy_of_migrated(self.server)
+        self.address = copy_of(self.server, "migrated")
         self.engine = create_engine(self.address, isolation_level="AUTOCOMMIT")
         self.shape = self._read_shape()
 
