@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,7 @@ from gunicorn.http import message
 
 from calapp.config import WEB_THREADS, BadSetting, prepare
 from calapp.logs import configure
+from calapp.monitoring.counting import counting
 from calapp.processes import follow_starter
 from calapp.shutdown import request_stop
 from calapp.startup_checks import open_folder, refuse_nameless, refuse_unsafe, refuse_wrong_key
@@ -67,8 +69,12 @@ def on_starting(_server: object) -> None:
     follow_starter(graceful_timeout + 2)
 
 
+_until_exit = ExitStack()
+
+
 def post_worker_init(worker: Any) -> None:
-    """Let who waits for news of the feed be answered at once when the web server is asked to stop."""
+    """Save what is counted; answer who waits for news of the feed when the web server is asked to stop."""
+    _until_exit.enter_context(counting(worker.wsgi))
 
     def handle(number: int, frame: FrameType | None) -> None:
         request_stop()
@@ -76,3 +82,8 @@ def post_worker_init(worker: Any) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003 (as gunicorn has it)
+
+
+def worker_exit(_server: object, _worker: object) -> None:
+    """Save what was counted last."""
+    _until_exit.close()

@@ -28,7 +28,7 @@ from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import maintenance, resend
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
 from calapp.errors import Busy
-from calapp.monitoring import service
+from calapp.monitoring.counting import counting
 from calapp.privacy import service as privacy
 from calapp.processes import RecurringError, follow_forker
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
@@ -108,16 +108,6 @@ def wake_for_deliveries() -> None:
         broker.wake_workers()
 
 
-def count_rows() -> None:
-    """Count new rows into the counters of /metrics."""
-    if not service.anything_new(db.session()):
-        return
-    counted = service.STEP
-    while counted == service.STEP and not stop_requested():
-        with transaction() as session:
-            counted = service.count_new(session)
-
-
 class ClockWatch:
     """Whether this machine's clock was set back since the last look."""
 
@@ -161,8 +151,6 @@ def tasks() -> list[Task]:
         Task("parked", continue_parked, 1.0, "sending again"),
         Task("releases", continue_releases, 1.0, "sending again"),
         Task("left behind", free_left_behind, 3.0, "sending again"),
-        # Longer than any transaction that writes what is counted.
-        Task("counters", count_rows, 5.0, "counters"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
         Task("emails", send_mails, 10.0, "emails"),
     ]
@@ -227,11 +215,12 @@ def maintain(make_app: Callable[..., Flask]) -> None:
         lanes.append(Lane(app, name, [task for task in table if task.lane == name]))
         lanes[-1].start()
     broker.on_wake(wake, broker.MAINTENANCE)
-    _beat_until_stopped()
-    wake()
-    until = time.monotonic() + grace
-    for lane in lanes:
-        lane.join(max(0.0, until - time.monotonic()))
+    with counting(app):
+        _beat_until_stopped()
+        wake()
+        until = time.monotonic() + grace
+        for lane in lanes:
+            lane.join(max(0.0, until - time.monotonic()))
 
 
 def _beat_until_stopped() -> None:

@@ -23,6 +23,7 @@ from calapp.config import Settings, settings
 from calapp.db import db, prepare_to_deliver
 from calapp.errors import Busy
 from calapp.maintenance import maintain
+from calapp.monitoring.counting import counting
 from calapp.processes import Forked, Kept, RecurringError, first_line, follow_forker, follow_starter, stop
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 
@@ -45,16 +46,17 @@ def work(make_app: Callable[..., Flask]) -> None:
     gc.freeze()  # what is loaded by now stays: looking through it took a tenth of the engine's time
     gc.set_threshold(GARBAGE)
     trouble = RecurringError("Valkey")
-    while not stop_requested():
-        try:
-            broker.web_client().ping()  # a Valkey that hangs is known sooner by this client
-            worker = QueueWorker(app)
-            trouble.over()
-            worker.work_until_stopped()
-        except RedisError as error:
-            trouble.note(error)
-            perform(app, broker.JOB)
-            rest(LOOK_AGAIN)
+    with counting(app):
+        while not stop_requested():
+            try:
+                broker.web_client().ping()  # a Valkey that hangs is known sooner by this client
+                worker = QueueWorker(app)
+                trouble.over()
+                worker.work_until_stopped()
+            except RedisError as error:
+                trouble.note(error)
+                perform(app, broker.JOB)
+                rest(LOOK_AGAIN)
 
 
 def perform(app: Flask, job: str) -> None:

@@ -6,11 +6,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
@@ -22,7 +24,7 @@ from calapp.bookings.times import ACTIVE, CELL
 from calapp.bookings.visitors import mailbox_of
 from calapp.clock import now
 from calapp.config import settings
-from calapp.db import db
+from calapp.db import after_commit, db
 from calapp.deliveries import outbox
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
@@ -108,6 +110,7 @@ def book(session: Session, event_type: EventType, request: BookingRequest) -> Bo
     pending = booking.status == Status.PENDING
     _tell(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "requested" if pending else "created", parked=parked)
+    after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
     return booking
 
 

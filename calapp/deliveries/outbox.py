@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from calapp import limits, logs
+from calapp import counters, limits, logs
 from calapp.accounts.models import User
 from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds
-from calapp.db import AfterCommit, after_commit, database_now, one_at_a_time
+from calapp.db import after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
 from calapp.deliveries.models import Delivery, Event, State, stands
 from calapp.errors import Conflict, Invalid
@@ -194,13 +194,14 @@ def record(
         if problems:
             notices.tell_template_failures(session, problems)
     after_commit(session, "wake", wake_workers)
-    after_commit(session, f"say {event_id}", _said(event_id, user.id, trigger, subject))
+    fields = {"event": event_id, "host": user.id, "trigger": str(trigger), "booking": logs.shortened(subject)}
+
+    def log_and_count() -> None:
+        logs.say(log, "event", **fields)
+        counters.count(counters.EVENTS, str(trigger))
+
+    after_commit(session, f"log {event_id}", log_and_count)
     return event
-
-
-def _said(event_id: str, user_id: int, trigger: str, subject: str) -> AfterCommit:
-    fields = {"event": event_id, "host": user_id, "trigger": str(trigger), "booking": logs.shortened(subject)}
-    return lambda: logs.say(log, "event", **fields)
 
 
 def _sends_parked(webhook: Subscriber) -> bool:

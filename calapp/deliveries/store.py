@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
-from calapp.db import UTCDateTime, database_now, is_sqlite
+from calapp import counters
+from calapp.db import UTCDateTime, after_commit, database_now, is_sqlite
 from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.models import State
@@ -256,6 +258,20 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     if runs := _trailing_failures(outcomes):
         _record_failures(session, runs, schedule, at)
     _leave_alone(session, outcomes, at)
+    after_commit(session, "count attempts", partial(_count, outcomes))
+
+
+def _count(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        response, failure = outcome.response, outcome.response.failure
+        ended = outcome.state if outcome.state in (State.DELIVERED, State.FAILED) else None
+        counters.count_attempt(
+            outcome.sent.trigger,
+            response.timings.total / 1000,
+            status=response.status,
+            failure_code=failure.code if failure else None,
+            ended=ended,
+        )
 
 
 Write = Callable[[datetime], str]  # as the database reads an instant

