@@ -11,7 +11,8 @@ Read the packages in the order in which they may import each other, lowest first
 * `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how responses
   look, how many requests, the API's own machinery, and emails
 * `accounts`: who; `availability`: when; `event_types`: what can be booked
-* `webhooks`: who asked to be told; `deliveries`: telling them; `bookings`: what happens
+* `webhooks`: who asked to be told; `deliveries`: telling them; `calendars`: what takes their time elsewhere
+* `bookings`: what happens
 * `integrations`: the page that brings them together
 * `monitoring`: /healthz, /metrics, the log of requests; `privacy`: erase and export
 * `maintenance`, `worker`, `listen`, `cli`, `serving`, `launcher`: the processes and the commands, on top

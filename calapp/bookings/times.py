@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from calapp.availability.service import hours_of
 from calapp.availability.slots import BusyTime, is_open, open_slots
 from calapp.bookings.models import Booking, BusySlot, Status
+from calapp.calendars.service import blocked_times
 from calapp.clock import now
 from calapp.errors import SlotTaken
 from calapp.event_types.models import EventType
@@ -57,7 +58,7 @@ def busy_times(
             found[-1] = BusyTime(found[-1].start, at + CELL)
             continue
         found.append(BusyTime(at, at + CELL))
-    return found
+    return [*found, *blocked_times(session, host_id, first, last)]
 
 
 def day_counts(
