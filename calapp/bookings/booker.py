@@ -29,7 +29,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class State:
+class BookerState:
     """The query of the booker's address, read; what cannot be read counts as not there."""
 
     path: str
@@ -108,7 +108,7 @@ class Month:
     next_free: date | None
 
 
-def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = False) -> State:
+def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = False) -> BookerState:
     """Read the query of an address, or a form that was typed; what neither knows is dropped."""
     query = dict(reversed(list(pairs)))  # the first of a repeated field wins
     zone = query.get("tz", "")
@@ -119,7 +119,7 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = Fal
         day = slot.astimezone(ZoneInfo(zone)).date()
     month = _date(query.get("month", "") + "-01") or day
     filled = ((name, clean(value)) for name, value in pairs if name in PREFILL or RESPONSE.fullmatch(name))
-    return State(
+    return BookerState(
         path=path,
         zone=zone,
         clock=query["tf"] if query.get("tf") in {"12", "24"} else None,
@@ -146,7 +146,9 @@ def _slot(text: str) -> datetime | None:
         return None
 
 
-def month_view(session: Session, event_type: EventType, state: State, moving: Booking | None = None) -> Month:
+def month_view(
+    session: Session, event_type: EventType, state: BookerState, moving: Booking | None = None
+) -> Month:
     """Return the month of a state; without a day it opens the first one that has times.
 
     A booking that is being moved is in nobody's way, and the time at which it stands is not offered.
@@ -195,7 +197,7 @@ def _weeks(
     ]
 
 
-def _times(free: Sequence[datetime], state: State) -> list[Time]:
+def _times(free: Sequence[datetime], state: BookerState) -> list[Time]:
     texts = labels(free, state.zone, twelve=state.twelve)
     return [Time(text, iso_seconds(start)) for start, text in zip(free, texts, strict=True)]
 

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_user
 from calapp.bookings import calendar, counters, formatting, schemas, service, times
-from calapp.bookings.booker import PREFILL, RESPONSE, State, month_view, read_state, stands_at
+from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state, stands_at
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import LEFT_OUT, MoveRequest, checked, checked_move, long_text
 from calapp.bookings.service import booking_at
@@ -69,7 +69,7 @@ def too_many(limit: RequestLimit) -> Response | None:
     return form_alone(event_type, typed_state(address(event_type), _fallback_zone(event_type)), limit)
 
 
-def form_alone(event_type: EventType, state: State, limit: RequestLimit, **known: Booking) -> Response:
+def form_alone(event_type: EventType, state: BookerState, limit: RequestLimit, **known: Booking) -> Response:
     """Answer 429 with the form and nothing that would have to be looked up for it."""
     response = booker_page(event_type, state, problem=TOO_MANY, times_too=False, **known)
     response.status_code = 429
@@ -122,12 +122,12 @@ def address(event_type: EventType) -> str:
     return f"/{event_type.user.username}/{event_type.slug}"
 
 
-def state_of(path: str, zone: str) -> State:
+def state_of(path: str, zone: str) -> BookerState:
     """Read the booker's state from the request's query; `zone` is for an address that names none."""
     return read_state(path, list(request.args.items(multi=True)), zone)
 
 
-def typed_state(path: str, zone: str) -> State:
+def typed_state(path: str, zone: str) -> BookerState:
     """Read the booker's state from a form that was sent, so that nothing typed is lost."""
     form = list(request.form.items(multi=True))
     typed = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
@@ -154,7 +154,7 @@ def refuse_robots() -> None:
 
 def booker_page(
     event_type: EventType,
-    state: State,
+    state: BookerState,
     *,
     booking: Booking | None = None,
     problem: str = "",

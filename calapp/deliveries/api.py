@@ -22,7 +22,7 @@ DELIVERY = "/v2/deliveries/<int:delivery_id>"
     f"{WEBHOOK}/deliveries",
     access=READ,
     query=schemas.DeliveryQuery,
-    response=list[schemas.Delivery],
+    response=list[schemas.DeliveryResponse],
     pagination=schemas.DeliveryInfo,
 )
 def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
@@ -30,14 +30,14 @@ def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
     webhook = own_webhook(webhook_id)
     page = log.page_of(db.session(), webhook.id, query.filter(), query.take)
     at = database_now(db.session())
-    rows = [schemas.Delivery(**schemas.delivery_fields(row, webhook, at)) for row in page.rows]
+    rows = [schemas.DeliveryResponse(**schemas.delivery_fields(row, webhook, at)) for row in page.rows]
     older = page.older.before if page.older else None
     return Page(rows, schemas.DeliveryInfo(next=older, has_more=older is not None))
 
 
 @blueprint.operation("GET", DELIVERY, access=READ, response=schemas.DeliveryWithAttempts)
 def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
-    """Show a delivery with its body and every try."""
+    """Show a delivery with its body and every attempt."""
     session = db.session()
     found = log.find_of_host(session, current_host().id, delivery_id)
     return schemas.DeliveryWithAttempts(
@@ -53,21 +53,21 @@ def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
     f"{DELIVERY}/resend",
     access=WRITE,
     body=schemas.ResendWanted,
-    response=schemas.Delivery,
+    response=schemas.DeliveryResponse,
     status=202,
     errors=(409, 410),
 )
-def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Delivery:
-    """Send an event once more, at once, with the same id.
+def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.DeliveryResponse:
+    """Send an event again, immediately, with the same id.
 
-    The answer is the delivery that carries it: a new one when it was delivered before. When the webhook's
+    The response is the delivery that carries it: a new one when it was delivered before. When the webhook's
     template was changed since, `template` says which one the body is rendered with.
     """
     with transaction() as session:
         found = log.find_of_host(session, current_host().id, delivery_id)
         again = resend.resend(session, found, body.template)
         row = log.row_of(session, again.id)
-        return schemas.Delivery(**schemas.delivery_fields(row, again.webhook, database_now(session)))
+        return schemas.DeliveryResponse(**schemas.delivery_fields(row, again.webhook, database_now(session)))
 
 
 @blueprint.operation(
@@ -75,47 +75,43 @@ def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Del
     f"{WEBHOOK}/replay",
     access=WRITE,
     body=schemas.ReplayWanted,
-    response=schemas.Replay,
+    response=schemas.ReplayResponse,
     status=202,
     errors=(409,),
 )
-def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.Replay:
-    """Send the events of a window once more, with their ids, at the pace that the receiver keeps."""
+def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayResponse:
+    """Send the events of a time range again, with their ids, at the pace that the receiver keeps."""
     if body.from_ >= body.to:
         raise Invalid(to="Please give an end that is later than the beginning.")
     time_range = TimeRange(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
     webhook = own_webhook(webhook_id)
     total = resend.count(db.session(), webhook.id, time_range)
     if body.dry_run:
-        return _counted(webhook, time_range, total)
+        return schemas.ReplayResponse(
+            id=None,
+            webhook_id=webhook.uid,
+            from_=time_range.from_at,
+            to=time_range.to_at,
+            only_failed=time_range.only_failed,
+            state="dry_run",
+            total=total,
+            done=0,
+            created_at=None,
+            finished_at=None,
+        )
     with transaction() as session:
         webhook = own_webhook(webhook_id)
         return schemas.replay(resend.start(session, webhook, time_range, total), webhook.uid)
 
 
-def _counted(webhook: Webhook, time_range: TimeRange, total: int) -> schemas.Replay:
-    return schemas.Replay(
-        id=None,
-        webhook_id=webhook.uid,
-        from_=time_range.from_at,
-        to=time_range.to_at,
-        only_failed=time_range.only_failed,
-        state="dry_run",
-        total=total,
-        done=0,
-        created_at=None,
-        finished_at=None,
-    )
-
-
-@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, response=schemas.Replay)
-def show_replay(webhook_id: str) -> schemas.Replay:
+@blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, response=schemas.ReplayResponse)
+def show_replay(webhook_id: str) -> schemas.ReplayResponse:
     """Show the latest replay of a webhook and how far it is."""
     return _latest(own_webhook(webhook_id))
 
 
-@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, response=schemas.Replay)
-def stop_replay(webhook_id: str) -> schemas.Replay:
+@blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, response=schemas.ReplayResponse)
+def stop_replay(webhook_id: str) -> schemas.ReplayResponse:
     """Stop the replay of a webhook; what is on its way already is still sent."""
     with transaction() as session:
         webhook = own_webhook(webhook_id)
@@ -123,7 +119,7 @@ def stop_replay(webhook_id: str) -> schemas.Replay:
         return _latest(webhook)
 
 
-def _latest(webhook: Webhook) -> schemas.Replay:
+def _latest(webhook: Webhook) -> schemas.ReplayResponse:
     found = resend.latest(db.session(), webhook.id)
     if found is None:
         raise NotFound("Nothing of this webhook was ever replayed.")

@@ -31,7 +31,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Health:
+class WebhookHealth:
     """A webhook's last 24 hours; durations in milliseconds, of the attempts that were delivered."""
 
     delivered: int
@@ -49,7 +49,7 @@ class Health:
         return max(1, *(bar.delivered + bar.failed for bar in self.bars))
 
 
-def health_of(session: Session, webhook_ids: Iterable[int]) -> dict[int, Health]:
+def health_of(session: Session, webhook_ids: Iterable[int]) -> dict[int, WebhookHealth]:
     """Return the health of each webhook that was attempted in the last 24 hours."""
     at = database_now(session)
     attempts: dict[int, list[Row[Any]]] = {}
@@ -75,11 +75,11 @@ def _newest(webhook_ids: Sequence[int], since: datetime) -> Any:
     return union_all(*parts)
 
 
-def _judged(rows: Sequence[Row[Any]], at: datetime) -> Health:
+def _judged(rows: Sequence[Row[Any]], at: datetime) -> WebhookHealth:
     """Sum up the attempts of one webhook, newest first."""
     times = sorted(row.total_ms for row in rows if row.failure is None and row.total_ms is not None)
     failed = [row for row in rows if row.failure is not None]
-    return Health(
+    return WebhookHealth(
         delivered=len(rows) - len(failed),
         failed=len(failed),
         p50=_percentile(times, 0.5),

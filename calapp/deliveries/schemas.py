@@ -7,17 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from calapp.db import LARGEST
-from calapp.deliveries import models
 from calapp.deliveries.feed import LATEST, FeedPage, cursor
 from calapp.deliveries.log import STATES, Filter
-from calapp.deliveries.models import ReplayState, State
+from calapp.deliveries.models import Attempt, Replay, ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice
 from calapp.deliveries.outlook import Because, outlook
 from calapp.rest.schemas import MOST, Instant, QuerySchema, RequestSchema, ResponseSchema
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
-Take = Annotated[int, Field(ge=1, le=MOST, description="At most so many.")]
+Take = Annotated[int, Field(ge=1, le=MOST, description="At most this many.")]
 
 
 class DeliveryQuery(QuerySchema):
@@ -45,13 +44,13 @@ class DeliveryQuery(QuerySchema):
 
 
 class DeliveryInfo(ResponseSchema):
-    """Where in the log a page stands."""
+    """Where in the log a page ends."""
 
     next: Annotated[int | None, Field(description="`before` of the next page.")]
     has_more: bool
 
 
-class Delivery(ResponseSchema):
+class DeliveryResponse(ResponseSchema):
     """One event on its way to one webhook."""
 
     id: int
@@ -78,8 +77,8 @@ class Delivery(ResponseSchema):
     finished_at: Instant | None
 
 
-class Timings(ResponseSchema):
-    """How long each part of a try took, in milliseconds."""
+class TimingsResponse(ResponseSchema):
+    """How long each part of an attempt took, in milliseconds."""
 
     name: float | None
     connect: float | None
@@ -88,8 +87,8 @@ class Timings(ResponseSchema):
     total: float | None
 
 
-class Attempt(ResponseSchema):
-    """One try and what came of it."""
+class AttemptResponse(ResponseSchema):
+    """One attempt and its outcome."""
 
     number: int
     at: Instant
@@ -97,24 +96,24 @@ class Attempt(ResponseSchema):
     status: int | None
     failure_code: Annotated[str | None, Field(description="Why it failed, in a word for programs.")]
     failure: Annotated[str | None, Field(description="Why it failed and what to do, for people.")]
-    milliseconds: Timings
+    milliseconds: TimingsResponse
     response_headers: str
     response_body: Annotated[str, Field(description="At most the first 16 KB.")]
 
 
-class DeliveryWithAttempts(Delivery):
-    """A delivery with what is sent and every try that is kept."""
+class DeliveryWithAttempts(DeliveryResponse):
+    """A delivery with what is sent and every attempt that is kept."""
 
     subscriber_url: Annotated[str, Field(description="Where the next attempt is sent.")]
     body: Annotated[
         str | None,
         Field(description="The exact body; null once it is no longer kept, or when its template failed."),
     ]
-    attempts: Annotated[list[Attempt], Field(description="Newest first.")]
+    attempts: Annotated[list[AttemptResponse], Field(description="Newest first.")]
 
 
 class ResendWanted(RequestSchema):
-    """How an event is sent once more."""
+    """How an event is sent again."""
 
     template: Annotated[
         TemplateChoice | None,
@@ -127,7 +126,7 @@ class ResendWanted(RequestSchema):
 
 
 class ReplayWanted(RequestSchema):
-    """Which events are sent once more: those that happened from one instant to another."""
+    """Which events are sent again: those that happened from one instant to another."""
 
     from_: Annotated[Instant, Field(alias="from")]
     to: Instant
@@ -135,7 +134,7 @@ class ReplayWanted(RequestSchema):
     dry_run: Annotated[bool, Field(description="Only count.")] = False
 
 
-class Replay(ResponseSchema):
+class ReplayResponse(ResponseSchema):
     """A replay and how far it is; one that was only counted has no id."""
 
     id: int | None
@@ -179,7 +178,7 @@ class EventQuery(QuerySchema):
             ge=0,
             le=20,
             description="Seconds to wait when there is nothing yet. At most two requests of a host wait at "
-            "once; others are answered at once.",
+            "once; others are answered immediately.",
         ),
     ] = 0
 
@@ -225,16 +224,16 @@ def delivery_fields(row: Any, webhook: Webhook, at: datetime) -> dict[str, Any]:
     }
 
 
-def attempt(made: models.Attempt) -> Attempt:
-    """Write a try."""
-    timings = Timings(
+def attempt(made: Attempt) -> AttemptResponse:
+    """Write an attempt."""
+    timings = TimingsResponse(
         name=made.name_ms,
         connect=made.connect_ms,
         tls=made.tls_ms,
         first_byte=made.first_byte_ms,
         total=made.total_ms,
     )
-    return Attempt(
+    return AttemptResponse(
         number=made.number,
         at=made.at,
         manual=made.manual,
@@ -247,9 +246,9 @@ def attempt(made: models.Attempt) -> Attempt:
     )
 
 
-def replay(made: models.Replay, webhook_id: str) -> Replay:
+def replay(made: Replay, webhook_id: str) -> ReplayResponse:
     """Write a replay."""
-    return Replay(
+    return ReplayResponse(
         id=made.id,
         webhook_id=webhook_id,
         from_=made.from_at,

@@ -6,10 +6,10 @@ from calapp.db import db, transaction
 from calapp.event_types import service
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import (
-    EventTypeAnswer,
     EventTypeBody,
     EventTypeGone,
     EventTypePatch,
+    EventTypeResponse,
     shown,
 )
 from calapp.event_types.service import own_event_type
@@ -20,8 +20,8 @@ blueprint = Api("event_types_api", tag="Event types")
 ONE = "/v2/event-types/<int:event_type_id>"
 
 
-@blueprint.operation("GET", "/v2/event-types", access=READ, response=list[EventTypeAnswer])
-def index() -> list[EventTypeAnswer]:
+@blueprint.operation("GET", "/v2/event-types", access=READ, response=list[EventTypeResponse])
+def index() -> list[EventTypeResponse]:
     """List your event types in their order, hidden ones included."""
     return [_shown(one) for one in service.of_user(db.session(), current_host().id)]
 
@@ -30,26 +30,28 @@ def index() -> list[EventTypeAnswer]:
     "POST",
     "/v2/event-types",
     access=WRITE,
-    response=EventTypeAnswer,
+    response=EventTypeResponse,
     status=201,
     body=EventTypeBody,
     errors=(409,),
 )
-def create(body: EventTypeBody) -> EventTypeAnswer:
+def create(body: EventTypeBody) -> EventTypeResponse:
     """Create an event type; its slug must be unique (409)."""
     with transaction() as session:
         made = service.create(session, current_host().id, body)
     return _shown(made)
 
 
-@blueprint.operation("GET", ONE, access=READ, response=EventTypeAnswer)
-def show(event_type_id: int) -> EventTypeAnswer:
+@blueprint.operation("GET", ONE, access=READ, response=EventTypeResponse)
+def show(event_type_id: int) -> EventTypeResponse:
     """Show an event type."""
     return _shown(own_event_type(event_type_id))
 
 
-@blueprint.operation("PATCH", ONE, access=WRITE, response=EventTypeAnswer, body=EventTypePatch, errors=(409,))
-def update(event_type_id: int, body: EventTypePatch) -> EventTypeAnswer:
+@blueprint.operation(
+    "PATCH", ONE, access=WRITE, response=EventTypeResponse, body=EventTypePatch, errors=(409,)
+)
+def update(event_type_id: int, body: EventTypePatch) -> EventTypeResponse:
     """Change an event type; what is left out stays, and so do bookings."""
     with transaction() as session:
         event_type = own_event_type(event_type_id)
@@ -66,5 +68,5 @@ def delete(event_type_id: int) -> EventTypeGone:
         return EventTypeGone(id=gone.id, title=gone.title, slug=gone.slug, length=gone.length)
 
 
-def _shown(event_type: EventType) -> EventTypeAnswer:
+def _shown(event_type: EventType) -> EventTypeResponse:
     return shown(event_type, settings().base_url)

@@ -292,7 +292,7 @@ class QuestionSchema(ResponseSchema):
     options: list[str]
 
 
-class EventTypeAnswer(ResponseSchema):
+class EventTypeResponse(ResponseSchema):
     """An event type."""
 
     id: int
@@ -325,9 +325,9 @@ class EventTypeGone(ResponseSchema):
     length: Annotated[int, Field(alias="lengthInMinutes")]
 
 
-def shown(event_type: EventType, base_url: str) -> EventTypeAnswer:
+def shown(event_type: EventType, base_url: str) -> EventTypeResponse:
     """Return an event type as the API shows it."""
-    columns = {name: getattr(event_type, name, None) for name in EventTypeAnswer.model_fields}
+    columns = {name: getattr(event_type, name, None) for name in EventTypeResponse.model_fields}
     objects = {
         "owner_id": event_type.user_id,
         "booking_url": f"{base_url}/{event_type.user.username}/{event_type.slug}",
@@ -337,7 +337,7 @@ def shown(event_type: EventType, base_url: str) -> EventTypeAnswer:
         "location": _places(event_type),
         "questions": [_question_schema(one) for one in event_type.questions],
     }
-    return EventTypeAnswer.model_validate(columns | objects)
+    return EventTypeResponse.model_validate(columns | objects)
 
 
 def _places(event_type: EventType) -> list[Place]:
