@@ -8,6 +8,8 @@ COPY calapp calapp
 COPY docs docs
 COPY static static
 COPY templates templates
+# The file system may be read-only at run time.
+RUN python -m compileall -q app.py calapp
 
 RUN useradd --system --create-home --home-dir /var/lib/calapp calapp
 USER calapp

@@ -17,7 +17,7 @@ from calapp.bookings import api as bookings_api
 from calapp.bookings import host_views, visitor_views
 from calapp.cli import register_commands
 from calapp.config import Settings
-from calapp.db import connection_limits, db, prepare_engine
+from calapp.db import connection_options, db, prepare_engine
 from calapp.deliveries import api as deliveries_api
 from calapp.deliveries import views as deliveries
 from calapp.error_pages import register_error_pages
@@ -88,7 +88,7 @@ def engine_options(settings: Settings, *, worker: bool) -> dict[str, object]:
         "hide_parameters": True,
         "pool_pre_ping": not worker,
         "pool_size": 10,
-        "connect_args": connection_limits(settings),
+        "connect_args": connection_options(settings),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from click import ClickException
 
@@ -194,6 +194,9 @@ class Settings:
     redis_url: str = _setting(
         "", _url("redis", "rediss", "unix"), "Valkey or Redis for the queue. Default: the embedded Valkey."
     )
+    redis_password: str = _setting(
+        "", TEXT, "Password for REDIS_URL, in place of one in the URL, where @ : / # must be escaped."
+    )
     webhook_timeout: float = _setting(
         15.0, SECONDS, "Seconds for a whole delivery request, from DNS lookup to the end of the response."
     )
@@ -361,11 +364,23 @@ def _prepared(values: dict[str, Any]) -> Settings:
     values["data_dir"] = data_dir
     values["base_url"] = values.get("base_url") or f"http://127.0.0.1:{values.get('port', Settings.port)}"
     values["database_url"] = values.get("database_url") or f"sqlite:///{data_dir / 'calapp.sqlite3'}"
+    if values.get("redis_url") and values.get("redis_password"):
+        values["redis_url"] = _with_password(values["redis_url"], values["redis_password"])
     if not values.get("secret_key"):
         current, *previous = _read_or_make_key(data_dir), *_kept_fallbacks(data_dir)
         values["secret_key"] = current
         values["secret_key_fallbacks"] = (*values.get("secret_key_fallbacks", ()), *previous)
     return Settings(**values)
+
+
+def _with_password(url: str, password: str) -> str:
+    """Return a URL of Redis with this password; a unix socket takes it in the query."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"{url}{'&' if parts.query else '?'}password={quote(password, safe='')}"
+    user, _, _ = parts.netloc.rpartition("@")[0].partition(":")
+    server = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{server}").geturl()
 
 
 def _read_or_make_key(data_dir: Path) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from calapp.config import settings
-from calapp.db import Model, connection_limits, db, transaction
+from calapp.db import Model, connection_options, db, transaction
 from calapp.privacy.commands import needs_key
 
 STEP = 1000  # rows of one statement
@@ -82,7 +82,7 @@ def _prepare(make_app: Callable[..., Flask], target: str) -> None:
 
 def _carried(target: str) -> dict[str, int]:
     """Copy table by table in one transaction of the target, while nothing can be written to the source."""
-    limits = connection_limits(replace(settings(), database_url=target))
+    limits = connection_options(replace(settings(), database_url=target))
     engine = create_engine(target, connect_args=limits)
     carried = {}
     try:

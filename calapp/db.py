@@ -1,6 +1,7 @@
 """The database object, the instant column type, and the only place that commits."""
 
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -45,6 +46,15 @@ WORKER_WAITS = 30.0
 
 SQLITE_DELIVERS = ("PRAGMA synchronous = NORMAL",)
 POSTGRESQL_DELIVERS = ("SET synchronous_commit TO off", "SET enable_seqscan TO off")
+
+# Where systems keep the certificates that they trust (the list of Go's crypto/x509, root_linux.go).
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # RHEL
+    "/etc/ssl/cert.pem",  # Alpine without ca-certificates, macOS
+)
 
 _turn = threading.Lock()
 
@@ -158,11 +168,13 @@ def database_now(session: Session) -> datetime:
     return session.scalar(select(func.clock_timestamp(type_=UTCDateTime))) or now()
 
 
-def connection_limits(settings: Settings) -> dict[str, int]:
-    """Return libpq's limits for a server that has gone silent; those in DATABASE_URL have precedence.
+def connection_options(settings: Settings) -> dict[str, int | str]:
+    """Return how libpq connects: limits for a server that has gone silent, and the system's certificates.
 
-    Without them a request waits for a server that vanished until the system gives its connection up, which
-    takes a quarter of an hour. https://www.postgresql.org/docs/current/libpq-connect.html
+    Without the limits a request waits for a server that vanished until the system gives its connection up,
+    which takes a quarter of an hour; those in DATABASE_URL have precedence. With `sslrootcert=system`, the
+    libpq of psycopg's wheel looks for the certificates where they were on the machine that built it.
+    https://www.postgresql.org/docs/current/libpq-connect.html
     """
     silent = settings.database_network_timeout
     chosen = {
@@ -173,7 +185,10 @@ def connection_limits(settings: Settings) -> dict[str, int]:
         "keepalives_count": 3,
     }
     said = make_url(settings.database_url).query
-    return {name: value for name, value in chosen.items() if name not in said}
+    limits: dict[str, int | str] = {name: value for name, value in chosen.items() if name not in said}
+    if said.get("sslrootcert") == "system" and (bundle := next(filter(os.path.exists, BUNDLES), None)):
+        limits |= {"sslrootcert": bundle, "sslmode": "verify-full"}
+    return limits
 
 
 def _limit_statements(engine: Engine, seconds: int) -> None:

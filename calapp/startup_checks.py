@@ -11,12 +11,13 @@ from sqlalchemy.pool import NullPool
 
 from calapp import demo
 from calapp.config import KEY_IS_KEPT, SHORTEST_SECRET, BadSetting, Settings
+from calapp.db import connection_options
 from calapp.encryption import keyring_of
 from calapp.privacy import sealed
 
 Found = TypeVar("Found")
 
-PATIENCE = 5  # seconds for a database that is away; whoever needs it says so
+PATIENCE = 5  # seconds for the writer of SQLite; whoever needs the database says that it is away
 
 
 def refuse_unsafe(settings: Settings) -> None:
@@ -73,8 +74,8 @@ def refuse_wrong_key(settings: Settings) -> None:
 
 def _asked(settings: Settings, call: Callable[[Session], Found]) -> Found | None:
     """Return what a call reads in the database; None while there is none, or none of its tables yet."""
-    limits = {"timeout" if settings.sqlite else "connect_timeout": PATIENCE}
-    engine = create_engine(settings.database_url, poolclass=NullPool, connect_args=limits)
+    options = {"timeout": PATIENCE} if settings.sqlite else connection_options(settings)
+    engine = create_engine(settings.database_url, poolclass=NullPool, connect_args=options)
     try:
         with Session(engine) as session:
             return call(session)

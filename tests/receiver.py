@@ -199,6 +199,14 @@ class Authority:
         self, host: str, *, days: tuple[int, int] = (-1, 1), self_signed: bool = False
     ) -> ssl.SSLContext:
         """Return a server's context with a certificate for this host, valid in these days from now."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate_file(host, days=days, self_signed=self_signed))
+        return context
+
+    def certificate_file(
+        self, host: str, *, days: tuple[int, int] = (-1, 1), self_signed: bool = False
+    ) -> Path:
+        """Return a file with a certificate for this host and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         issuer = _name(host) if self_signed else self.certificate.subject
@@ -216,9 +224,7 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
 
 def _name(text: str) -> x509.Name:

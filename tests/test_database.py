@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app import create_app
 from calapp import config
 from calapp.config import Settings
-from calapp.db import connection_limits, db, prepare_to_deliver
+from calapp.db import connection_options, db, prepare_to_deliver
 from tests.conftest import on_both_databases
 
 on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -66,7 +66,7 @@ def test_a_page_whose_statement_takes_too_long_says_that_the_database_is_busy(se
 
 def test_a_database_server_that_has_gone_silent_is_given_up_after_ten_seconds() -> None:
     settings = config.prepare({}, database_url="postgresql+psycopg://calapp@db.example/calapp")
-    limits = connection_limits(settings)
+    limits = connection_options(settings)
     assert limits["connect_timeout"] == 5
     assert limits["tcp_user_timeout"] == 10_000
     assert limits["keepalives_idle"] + limits["keepalives_interval"] * limits["keepalives_count"] <= 11
@@ -74,4 +74,4 @@ def test_a_database_server_that_has_gone_silent_is_given_up_after_ten_seconds() 
 
 def test_a_limit_in_the_address_of_the_database_has_precedence() -> None:
     address = "postgresql+psycopg://calapp@db.example/calapp?connect_timeout=3"
-    assert "connect_timeout" not in connection_limits(config.prepare({}, database_url=address))
+    assert "connect_timeout" not in connection_options(config.prepare({}, database_url=address))

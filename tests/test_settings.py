@@ -45,3 +45,20 @@ def test_the_base_url_may_be_an_ipv6_address(tmp_path: Path) -> None:
     assert (
         config.prepare({"BASE_URL": "http://[::1]:5000/"}, data_dir=tmp_path).base_url == "http://[::1]:5000"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "whole"),
+    [
+        ("redis://queue:6379", "a@b:/#c", "redis://:a%40b%3A%2F%23c@queue:6379"),
+        ("rediss://me@queue:6379/1", "secret", "rediss://me:secret@queue:6379/1"),
+        ("redis://:old@[::1]:6379", "new", "redis://:new@[::1]:6379"),
+        ("unix:///run/valkey.sock?db=1", "a&b", "unix:///run/valkey.sock?db=1&password=a%26b"),
+        ("redis://:old@queue:6379", "", "redis://:old@queue:6379"),
+    ],
+)
+def test_a_password_of_redis_may_have_any_character(
+    url: str, password: str, whole: str, tmp_path: Path
+) -> None:
+    chosen = config.prepare({"REDIS_URL": url, "REDIS_PASSWORD": password}, data_dir=tmp_path)
+    assert chosen.redis_url == whole

@@ -23,6 +23,7 @@ from calapp.db import db
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
 from tests.postgres import new_database
 from tests.privacy.traces import dump
+from tests.receiver import Authority
 from tests.running import ROOT
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
@@ -35,7 +36,7 @@ def test_the_compose_file_names_settings_that_there_are() -> None:
     assert set(services) == {"migrate", "web", "worker", "database", "queue"}
     for name in ("migrate", "web", "worker"):
         given = services[name]["environment"]
-        assert set(given) <= {variable(field) for field in Settings.__dataclass_fields__}
+        assert set(given) <= {variable(field) for field in Settings.__dataclass_fields__} | {"PGPASSWORD"}
         assert {"SECRET_KEY", "BASE_URL", "DATABASE_URL", "REDIS_URL"} <= set(given)
 
 
@@ -70,6 +71,50 @@ def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
     words = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(tmp_path / unit.name)]
     checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert (checked.returncode, checked.stdout) == (0, "")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_may_do_little_more_than_it_needs(unit: Path) -> None:
+    words = ["systemd-analyze", "security", "--offline=true", str(unit)]
+    checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    if "Unknown" in checked.stderr or "unrecognized" in checked.stderr:
+        pytest.skip("This systemd-analyze does not read a unit that is not installed")
+    exposed = re.search(r"Overall exposure level for \S+: ([\d.]+)", checked.stdout)
+    assert exposed, checked.stderr
+    assert float(exposed[1]) <= 3
+
+
+def test_the_environment_file_means_the_same_to_a_shell_and_to_systemd() -> None:
+    file = ROOT / "deploy" / "calapp.env"
+    by_systemd = dict(
+        line.split("=", 1) for line in file.read_text().split("\n") if line and not line.startswith("#")
+    )
+    words = ["sh", "-c", f"set -a; . '{file}'; env"]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True, env={}, timeout=10).stdout
+    by_shell = dict(line.split("=", 1) for line in printed.strip().split("\n"))
+    assert set(by_systemd) <= {variable(field) for field in Settings.__dataclass_fields__}
+    for name, value in by_systemd.items():
+        assert by_shell[name] == value.removeprefix("'").removesuffix("'")
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not here")
+def test_nginx_understands_its_site(tmp_path: Path) -> None:
+    file = Authority(tmp_path).certificate_file("cal.example.com")
+    site = (ROOT / "deploy" / "nginx.conf").read_text()
+    site = re.sub(r"/etc/ssl/cal\.example\.com\.(pem|key)", str(file), site)
+    whole = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {site} }}"
+    (tmp_path / "nginx.conf").write_text(whole)
+    words = ["nginx", "-t", "-q", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(not shutil.which("caddy"), reason="caddy is not here")
+def test_caddy_understands_its_site() -> None:
+    words = ["caddy", "validate", "--adapter", "caddyfile", "--config", str(ROOT / "deploy" / "Caddyfile")]
+    checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_every_command_is_told_of(app: Flask) -> None:
