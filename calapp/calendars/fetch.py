@@ -98,7 +98,8 @@ class Reading:
 def send(request: CalendarRequest) -> CalendarResponse:
     """Send a request and follow its redirects, each judged; raise Unreadable when there is no response.
 
-    Credentials do not go along to another origin. Whatever the status, judging it is the caller's.
+    A redirect to another origin is not followed with credentials. Whatever the status, judging it is the
+    caller's.
     """
     deadline = time.monotonic() + SECONDS
     for _ in range(REDIRECTS + 1):
@@ -119,11 +120,24 @@ def _redirected(request: CalendarRequest, status: int, target: str) -> CalendarR
         raise Unreadable("redirect", "The server redirects to something that is no web address.") from None
     if here.scheme == "https" and there.scheme == "http" and request.credentials:
         raise Unreadable("redirect", "The server redirects to an address without encryption.")
-    if here.origin != there.origin:
-        request = replace(request, credentials=None)
+    if here.origin != there.origin and request.credentials:
+        raise leads_elsewhere(request.url, url)
     if status == HTTPStatus.SEE_OTHER:
         request = replace(request, method="GET", body=b"")
     return replace(request, url=url)
+
+
+def leads_elsewhere(entered: str, url: str) -> Unreadable:
+    """Return why a password does not go from one URL's server to another's; one host may have two ports."""
+    here, there = parsed(entered), parsed(url)
+    near, far = here.host, there.host
+    if near == far:
+        near, far = f"{here.host}:{here.port}", f"{there.scheme}://{there.host}:{there.port}"
+    return Unreadable(
+        "other_host",
+        f"{near} leads to {far}, and your password is only sent to the server whose address you entered. "
+        f"If {far} belongs to your provider, enter its address instead.",
+    )
 
 
 def check_status(response: CalendarResponse) -> None:
