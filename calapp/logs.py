@@ -33,16 +33,20 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record, with what it was told to carry and the traceback of an error."""
-        lines = "\n".join(self._lines(record, record.getMessage()))
-        return f"{lines}\n{_indented(_traceback(self, record))}" if record.exc_info else lines
-
-    def _lines(self, record: logging.LogRecord, message: str) -> list[str]:
+        message = record.getMessage()
+        if (
+            not message.isprintable()
+        ):  # nobody's text in it may pass for a line of the log, or steer a terminal
+            message = json.dumps(message)[1:-1]
         at = f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S}"
-        start = f"{at} {self.process} {record.levelname.lower()}: {_in_one_line(message)}"
-        return [
+        start = f"{at} {self.process} {record.levelname.lower()}: {message}"
+        lines = [
             start + "".join([f" {name}={_word(value)}" for name, value in fields])
             for fields in _fields(record)
         ]
+        if record.exc_info:
+            lines += [f"  {line}" for line in clean(_traceback(self, record)).split("\n")]
+        return "\n".join(lines)
 
 
 class Objects(Lines):
@@ -77,15 +81,6 @@ def _word(value: object) -> str:
     if text.isidentifier() or value.__class__ is int:  # most are, and to ask so costs least
         return text
     return json.dumps(text) if not text.isprintable() or QUOTED.search(text) else text
-
-
-def _in_one_line(message: str) -> str:
-    """Return a message so that nobody's text in it can pass for a line of the log, or steer a terminal."""
-    return message if message.isprintable() else json.dumps(message)[1:-1]
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {one}" for one in clean(text).split("\n"))
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:

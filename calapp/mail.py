@@ -167,7 +167,7 @@ def take_parked(session: Session, user_id: int, about: Sequence[str] = (), *, se
 
 
 def claim(session: Session) -> list[ClaimedEmail]:
-    """Take a batch of the emails that are due, the oldest first; they are due again when the lease ends."""
+    """Claim a batch of the emails that are due, the oldest first; they are due again when the lease ends."""
     if not settings().smtp_url:
         session.execute(update(Email).where(Email.due_at.is_not(None)).values(due_at=None))
         return []
@@ -186,36 +186,29 @@ def send(emails: Sequence[ClaimedEmail]) -> list[SendResult]:
         return []
     try:
         with _connected(settings().smtp_url) as server:
-            return _sent(server, emails)
+            outcomes = []
+            for email in emails:
+                outcomes.append(_attempt(server, email))
+                if server.sock is None:
+                    break
+            return outcomes
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
         return [SendResult(email, _words(error)) for email in emails]
 
 
-def _sent(server: smtplib.SMTP, emails: Sequence[ClaimedEmail]) -> list[SendResult]:
-    outcomes = []
-    for email in emails:
-        outcomes.append(_attempt(server, email))
-        if server.sock is None:
-            break
-    return outcomes
-
-
 def _attempt(server: smtplib.SMTP, email: ClaimedEmail) -> SendResult:
+    """Send an email; a failure is final when the server's no is meant for this email alone and for good."""
     try:
-        message = written(email)
-        server.send_message(message)
+        server.send_message(written(email))
     except (OSError, ValueError, MessageError) as error:
-        return SendResult(email, _words(error), final=_final(error))
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            final = all(code >= 500 for code, _ in error.recipients.values())
+        elif isinstance(error, smtplib.SMTPDataError):
+            final = error.smtp_code >= 500
+        else:
+            final = isinstance(error, smtplib.SMTPNotSupportedError | ValueError | MessageError)
+        return SendResult(email, _words(error), final=final)
     return SendResult(email)
-
-
-def _final(error: Exception) -> bool:
-    """Return whether a mail server's no is meant for this email alone and for good."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return all(code >= 500 for code, _ in error.recipients.values())
-    if isinstance(error, smtplib.SMTPDataError):
-        return error.smtp_code >= 500
-    return isinstance(error, smtplib.SMTPNotSupportedError | ValueError | MessageError)
 
 
 def _words(error: Exception) -> str:
@@ -275,7 +268,11 @@ def _secure(server: smtplib.SMTP, host: str, context: ssl.SSLContext, *, passwor
 def written(email: ClaimedEmail) -> EmailMessage:
     """Return the email as it goes out; raise ValueError for what no email can carry."""
     message = EmailMessage()
-    sender = _sender()
+    # From `from=` of SMTP_URL, its user when that is an address, else our host.
+    parts = urlsplit(settings().smtp_url)
+    sender = parse_qs(parts.query).get("from", [""])[0] or unquote(parts.username or "")
+    if "@" not in sender:
+        sender = f"calapp@{urlsplit(settings().base_url).hostname}"
     message["From"] = f"Calapp <{sender}>"
     message["To"] = _ascii(line(email.recipient))
     if email.reply_to:
@@ -287,7 +284,9 @@ def written(email: ClaimedEmail) -> EmailMessage:
     message.set_raw("Subject", subject.encode())
     message["Date"] = formatdate(email.created_at.timestamp())
     # The same at every attempt, so that an email sent twice, since a worker died between, shows once.
-    message["Message-ID"] = f"<{email.id}.{int(email.created_at.timestamp() * 1e6)}@{_domain(sender)}>"
+    message["Message-ID"] = (
+        f"<{email.id}.{int(email.created_at.timestamp() * 1e6)}@{sender.rpartition('@')[2]}>"
+    )
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(clean(email.body))
     if email.calendar is not None:
@@ -306,33 +305,19 @@ def _ascii(address: str) -> str:
     return found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
 
 
-def _sender() -> str:
-    """Return whom emails come from: `from=` of SMTP_URL, its user when that is an address, else our host."""
-    parts = urlsplit(settings().smtp_url)
-    named = parse_qs(parts.query).get("from", [""])[0] or unquote(parts.username or "")
-    return named if "@" in named else f"calapp@{urlsplit(settings().base_url).hostname}"
-
-
-def _domain(sender: str) -> str:
-    return sender.rpartition("@")[2]
-
-
 def record(session: Session, emails: Sequence[ClaimedEmail], outcomes: Sequence[SendResult]) -> None:
-    """Write down what came of a batch; what was not tried is due at once, what failed later or never."""
+    """Write down what came of a batch; what was not attempted is due immediately."""
     at = database_now(session)
     for outcome in outcomes:
-        _change(session, outcome.email, _values(outcome, at))
+        attempts = outcome.email.attempts + 1
+        values: dict[str, object] = {"due_at": None, "attempts": attempts, "error": outcome.error}
+        if outcome.error is None:
+            values["sent_at"] = at
+        elif not outcome.final and attempts <= len(DELAYS):
+            values["due_at"] = at + DELAYS[attempts - 1]
+        _change(session, outcome.email, values)
     for email in emails[len(outcomes) :]:
         _change(session, email, {"due_at": at})
-
-
-def _values(outcome: SendResult, at: datetime) -> dict[str, object]:
-    attempts = outcome.email.attempts + 1
-    if outcome.error is None:
-        return {"due_at": None, "sent_at": at, "attempts": attempts, "error": None}
-    given_up = outcome.final or attempts > len(DELAYS)
-    due_at = None if given_up else at + DELAYS[attempts - 1]
-    return {"due_at": due_at, "attempts": attempts, "error": outcome.error}
 
 
 def _change(session: Session, email: ClaimedEmail, values: dict[str, object]) -> None:

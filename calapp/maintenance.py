@@ -80,18 +80,18 @@ def continue_parked() -> None:
                 resend.continue_decision(session, webhook_id)
 
 
-def send_mails() -> None:
-    """Send the mails that are due, a batch at a time; no transaction is open while the server is awaited.
+def send_emails() -> None:
+    """Send the emails that are due, a batch at a time; no transaction is open while the server is awaited.
 
     Over for this time when the mail server fails.
     """
     while not stop_requested():
         with transaction() as session:
-            letters = mail.claim(session)
-        outcomes = mail.send(letters)
+            emails = mail.claim(session)
+        outcomes = mail.send(emails)
         with transaction() as session:
-            mail.record(session, letters, outcomes)
-        if len(letters) < mail.BATCH or any(outcome.error for outcome in outcomes):
+            mail.record(session, emails, outcomes)
+        if len(emails) < mail.BATCH or any(outcome.error for outcome in outcomes):
             break
 
 
@@ -152,7 +152,7 @@ def tasks() -> list[Task]:
         Task("releases", continue_releases, 1.0, "sending again"),
         Task("left behind", free_left_behind, 3.0, "sending again"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
-        Task("emails", send_mails, 10.0, "emails"),
+        Task("emails", send_emails, 10.0, "emails"),
     ]
 
 

@@ -9,17 +9,20 @@ from types import FrameType
 # Make, a terminal and a service manager may each pass on one wish to stop; that is not a second wish.
 SAME_WISH = 1.0  # seconds
 
-_asked_at: list[float] = []
+
+class _Stop:
+    asked_at: float | None = None  # monotonic seconds
 
 
 def request_stop() -> None:
     """Ask this process to stop: claim nothing more, finish what is begun."""
-    _asked_at.append(time.monotonic())
+    if _Stop.asked_at is None:
+        _Stop.asked_at = time.monotonic()
 
 
 def stop_requested() -> bool:
     """Return whether this process was asked to stop."""
-    return bool(_asked_at)
+    return _Stop.asked_at is not None
 
 
 def rest(seconds: float) -> None:
@@ -29,19 +32,18 @@ def rest(seconds: float) -> None:
         time.sleep(min(left, 0.05))
 
 
-def _exit_now() -> None:
-    os._exit(1)
-
-
 def stop_on(
-    *signals: signal.Signals, wake: Callable[[], None] | None = None, force: Callable[[], None] = _exit_now
+    *signals: signal.Signals, wake: Callable[[], None] | None = None, force: Callable[[], None] | None = None
 ) -> None:
-    """Let these signals ask for a stop; `wake` runs at the first of them, `force` at a second wish."""
+    """Let these signals ask for a stop; `wake` runs at the first of them.
+
+    At a second wish `force` runs; without one this process ends with status 1.
+    """
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop_requested():
-            if time.monotonic() - _asked_at[0] > SAME_WISH:
-                force()
+        if _Stop.asked_at is not None:
+            if time.monotonic() - _Stop.asked_at > SAME_WISH:
+                force() if force is not None else os._exit(1)
             return
         request_stop()
         if wake is not None:

@@ -18,7 +18,7 @@ from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.mail import Email, post
-from calapp.maintenance import send_mails
+from calapp.maintenance import send_emails
 from tests.conftest import on_both_databases
 from tests.running import free_port
 
@@ -89,7 +89,7 @@ def stored() -> list[Email]:
 def test_a_mail_goes_out_with_its_calendar_file(server: str, box: Box, written) -> None:
     calendar = "BEGIN:VCALENDAR\r\nMETHOD:CANCEL\r\nEND:VCALENDAR\r\n"
     written(subject="Grüße, 李 😀", body="Zeile 1\nZeile 2 ß", calendar=calendar, calendar_method="CANCEL")
-    send_mails()
+    send_emails()
     message = box.received[0]
     part = next(message.iter_attachments())
     assert (message["From"], message["To"]) == ("Calapp <bookings@cal.example>", "ada@example.com")
@@ -102,15 +102,15 @@ def test_a_mail_goes_out_with_its_calendar_file(server: str, box: Box, written) 
 def test_v3_a_long_subject_in_any_script_keeps_every_space(server: str, box: Box, written) -> None:
     subject = "New booking: Quick chat between Rick and " + "𤤝; é · ü · " * 12 + "x"
     written(subject=subject)
-    send_mails()
+    send_emails()
     (received,) = box.received
     assert received["Subject"] == subject
 
 
 def test_a_mail_that_went_out_is_sent_once(server: str, box: Box, written) -> None:
     written()
-    send_mails()
-    send_mails()
+    send_emails()
+    send_emails()
     assert len(box.received) == 1
     assert (stored()[0].due_at, stored()[0].attempts, stored()[0].error) == (None, 1, None)
     assert stored()[0].sent_at is not None
@@ -118,21 +118,21 @@ def test_a_mail_that_went_out_is_sent_once(server: str, box: Box, written) -> No
 
 def test_without_a_server_mails_are_kept_and_not_tried(written) -> None:
     written()
-    send_mails()
+    send_emails()
     assert (stored()[0].due_at, stored()[0].sent_at, stored()[0].attempts) == (None, None, 0)
 
 
 def test_what_waits_is_kept_when_the_setting_goes_away(server: str, box: Box, written, settings) -> None:
     written()
     config.use(replace(settings, smtp_url=""))
-    send_mails()
+    send_emails()
     assert (stored()[0].due_at, box.received) == (None, [])
 
 
 def test_many_mails_go_out_in_their_order(server: str, box: Box, written) -> None:
     for number in range(45):
         written(subject=f"Mail {number}")
-    send_mails()
+    send_emails()
     assert [message["Subject"] for message in box.received] == [f"Mail {number}" for number in range(45)]
 
 
@@ -140,7 +140,7 @@ def test_a_refused_address_is_given_up_and_the_others_go_out(server: str, box: B
     box.to_recipient["nobody@example.com"] = "550 No such person"
     written("nobody@example.com")
     written()
-    send_mails()
+    send_emails()
     refused, fine = stored()
     assert refused.error == "The mail server refused the address: 550 No such person"
     assert (refused.due_at, fine.sent_at is not None) == (None, True)
@@ -149,13 +149,13 @@ def test_a_refused_address_is_given_up_and_the_others_go_out(server: str, box: B
 def test_a_server_that_is_busy_is_asked_again(server: str, box: Box, written, clock) -> None:
     box.to_data = "451 Try later"
     written()
-    send_mails()
+    send_emails()
     assert stored()[0].error == "The mail server answered 451 Try later"
     box.to_data = "250 OK"
-    send_mails()
+    send_emails()
     assert box.received == []
     clock.shift(61)
-    send_mails()
+    send_emails()
     assert len(box.received) == 1
     assert stored()[0].error is None
 
@@ -164,9 +164,9 @@ def test_a_mail_that_never_goes_out_is_given_up_in_the_end(server: str, box: Box
     box.to_data = "451 Try later"
     written()
     for delay in mail.DELAYS:
-        send_mails()
+        send_emails()
         clock.shift(delay.total_seconds() + 1)
-    send_mails()
+    send_emails()
     assert (stored()[0].due_at, stored()[0].attempts) == (None, len(mail.DELAYS) + 1)
 
 
@@ -174,19 +174,19 @@ def test_a_server_that_goes_away_in_between_loses_nothing(server: str, box: Box,
     box.closes_after = 1
     for number in range(3):
         written(subject=f"Mail {number}")
-    send_mails()
+    send_emails()
     assert len(box.received) == 1
     assert [one.due_at is not None for one in stored()] == [False, True, True]
     box.closes_after, box.to_recipient = None, {}
     clock.shift(61)
-    send_mails()
+    send_emails()
     assert sorted(message["Subject"] for message in box.received) == ["Mail 0", "Mail 1", "Mail 2"]
 
 
 def test_a_server_that_is_not_there_is_asked_again(written, settings, clock) -> None:
     config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
     written()
-    send_mails()
+    send_emails()
     assert "refused" in stored()[0].error
     assert stored()[0].due_at is not None
 
@@ -196,7 +196,7 @@ def test_a_server_that_hangs_is_left_alone(written, settings, monkeypatch: pytes
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{listener.getsockname()[1]}"))
         written()
-        send_mails()
+        send_emails()
     assert stored()[0].error == "The mail server did not respond in time."
     assert stored()[0].due_at is not None
 
@@ -215,7 +215,7 @@ def test_no_transaction_is_open_while_a_server_is_awaited(written, settings, mon
 
         watcher = threading.Thread(target=meet)
         watcher.start()
-        send_mails()
+        send_emails()
         watcher.join(5)
     assert states == [False]
 
@@ -225,10 +225,10 @@ def test_a_worker_killed_before_it_noted_sends_the_same_mail_again(server, box: 
     with transaction() as session:
         letters = mail.claim(session)
     mail.send(letters)  # and here it is killed
-    send_mails()
+    send_emails()
     assert len(box.received) == 1
     clock.shift(mail.LEASE.total_seconds() + 1)
-    send_mails()
+    send_emails()
     assert len(box.received) == 2
     assert box.received[0]["Message-ID"] == box.received[1]["Message-ID"]
     assert stored()[0].sent_at is not None
@@ -258,7 +258,7 @@ def test_a_password_is_given_to_the_server(box: Box, written, settings) -> None:
     controller.start()
     config.use(replace(settings, smtp_url=f"smtp://rick%40example.com:p%3Aw@127.0.0.1:{port}"))
     written()
-    send_mails()
+    send_emails()
     controller.stop()
     assert given == [(b"rick@example.com", b"p:w")]
     assert box.received[0]["From"] == "Calapp <rick@example.com>"
@@ -267,7 +267,7 @@ def test_a_password_is_given_to_the_server(box: Box, written, settings) -> None:
 @pytest.mark.parametrize("subject", ["x\r\nBcc: eve@example.com", "\ud7ff", "x" * 300])
 def test_an_odd_subject_adds_no_header(server: str, box: Box, written, subject: str) -> None:
     written(subject=subject)
-    send_mails()
+    send_emails()
     assert all(message["Bcc"] is None for message in box.received)
     assert stored()[0].due_at is None
 
@@ -280,7 +280,7 @@ def test_a_life_of_a_booking_keeps_one_calendar_entry(
     answer = client.post("/rick/quick-chat", data=form | {"start": "2027-01-05T10:00:00Z"})
     answer = client.post(f"{answer.location}/reschedule", data={"start": "2027-01-05T12:00:00Z"})
     client.post(f"{answer.location}/cancel", data={"reason": "Ill"})
-    send_mails()
+    send_emails()
     to_ada = [message for message in box.received if message["To"] == "ada@example.com"]
     parts = [next(message.iter_attachments()) for message in to_ada]
     events = [Calendar.from_ical(part.get_content()).walk("VEVENT")[0] for part in parts]

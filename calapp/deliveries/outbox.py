@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -195,12 +196,8 @@ def record(
             notices.tell_template_failures(session, problems)
     after_commit(session, "wake", wake_workers)
     fields = {"event": event_id, "host": user.id, "trigger": str(trigger), "booking": logs.shortened(subject)}
-
-    def log_and_count() -> None:
-        logs.say(log, "event", **fields)
-        counters.count(counters.EVENTS, str(trigger))
-
-    after_commit(session, f"log {event_id}", log_and_count)
+    after_commit(session, f"log {event_id}", partial(logs.say, log, "event", **fields))
+    after_commit(session, f"count {event_id}", partial(counters.count, counters.EVENTS, str(trigger)))
     return event
 
 

@@ -38,22 +38,20 @@ def counting(app: Flask) -> Iterator[None]:
     over = threading.Event()
     errors = RecurringError("Saving the counters")
 
-    def save() -> None:
-        try:
-            with app.app_context():
-                save_counts()
-        except (DBAPIError, Busy) as error:
-            errors.note(error)
-        except Exception as error:
-            if errors.note(error):
-                log.exception("The counters could not be saved")
-        else:
-            errors.over()
-
     def save_until_over() -> None:
-        while not over.wait(EVERY):
-            save()
-        save()
+        ended = False
+        while not ended:
+            ended = over.wait(EVERY)
+            try:
+                with app.app_context():
+                    save_counts()
+            except (DBAPIError, Busy) as error:
+                errors.note(error)
+            except Exception as error:
+                if errors.note(error):
+                    log.exception("The counters could not be saved")
+            else:
+                errors.over()
 
     thread = threading.Thread(target=save_until_over, name="counters", daemon=True)
     thread.start()

@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 QUIET = frozenset(
     ("static", "monitoring.healthz", "monitoring.show_metrics")
-)  # too many, and they tell nothing
+)  # too many, and they say nothing
 PROXYS_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-# What an address may tell of a page that was found: numbers, and the names that are public anyway.
+# What an address may say of a page that was found: numbers, and the names that are public anyway.
 NAMES = frozenset(("user", "slug"))
 
 REQUESTS = Counter("calapp_requests", "Requests answered", ["method", "route", "status"])
@@ -132,7 +132,7 @@ KEPT = 5.0  # seconds for which one reading is given again, however many ask
 
 
 class Readings:
-    """The last reading of one process, so that many scrapes at once count the rows once."""
+    """The last reading of one process, so that scrapes at the same time count the rows once."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -140,7 +140,7 @@ class Readings:
         self.until = 0.0
 
     def get(self, read: Callable[[], list[Metric]]) -> list[Metric]:
-        """Return the last reading, or read anew."""
+        """Return the last reading, or read again."""
         with self.lock:
             if time.monotonic() >= self.until:
                 self.metrics = read()
@@ -148,7 +148,7 @@ class Readings:
             return self.metrics
 
     def forget(self) -> None:
-        """Read anew the next time."""
+        """Read again the next time."""
         self.until = 0.0
 
 
@@ -164,37 +164,27 @@ class Database(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the last reading of the database, and ask Valkey for its workers."""
         yield from readings.get(self._read)
-        yield from _parts()
+        alive = broker.alive()
+        yield GaugeMetricFamily("calapp_broker_up", "Whether Valkey responds", value=int(alive))
+        workers = GaugeMetricFamily("calapp_workers", "Worker processes that are alive", labels=["queue"])
+        for name in (broker.DELIVERIES, broker.MAINTENANCE):
+            workers.add_metric([name], broker.workers_alive(name) if alive else 0)
+        yield workers
 
     def _read(self) -> list[Metric]:
-        session = self.session
-        return [_standing(session), _oldest(session), *_counters(session)]
-
-
-def _standing(session: Session) -> Metric:
-    standing = GaugeMetricFamily("calapp_deliveries", "Deliveries by state and age", labels=["state", "age"])
-    for (state, age), number in service.waiting_by_age(session).items():
-        standing.add_metric([state, age], number)
-    for state, number in service.ended(session).items():
-        standing.add_metric([state, ""], number)
-    return standing
-
-
-def _oldest(session: Session) -> Metric:
-    return GaugeMetricFamily(
-        "calapp_oldest_waiting_seconds",
-        "For how long the delivery that nothing holds back has waited",
-        value=service.oldest_waiting(session),
-    )
-
-
-def _parts() -> Iterator[Metric]:
-    alive = broker.alive()
-    yield GaugeMetricFamily("calapp_broker_up", "Whether Valkey answers", value=int(alive))
-    workers = GaugeMetricFamily("calapp_workers", "Worker processes that are alive", labels=["queue"])
-    for name in (broker.DELIVERIES, broker.MAINTENANCE):
-        workers.add_metric([name], broker.workers_alive(name) if alive else 0)
-    yield workers
+        number = GaugeMetricFamily(
+            "calapp_deliveries", "Deliveries by state and age", labels=["state", "age"]
+        )
+        for (state, age), count in service.waiting_by_age(self.session).items():
+            number.add_metric([state, age], count)
+        for state, count in service.ended(self.session).items():
+            number.add_metric([state, ""], count)
+        oldest = GaugeMetricFamily(
+            "calapp_oldest_waiting_seconds",
+            "For how long the delivery that nothing holds back has waited",
+            value=service.oldest_waiting(self.session),
+        )
+        return [number, oldest, *_counters(self.session)]
 
 
 def _counters(session: Session) -> list[Metric]:

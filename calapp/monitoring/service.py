@@ -34,7 +34,7 @@ _askers = threading.BoundedSemaphore(4)  # so that a database that hangs holds s
 
 @dataclass(frozen=True)
 class Health:
-    """What /healthz tells; `None` is not known. Without the database there is nothing to serve."""
+    """What /healthz shows; `None` is not known. Without the database there is nothing to serve."""
 
     database: bool
     broker: bool
@@ -116,21 +116,16 @@ def waiting_by_age(session: Session) -> dict[tuple[str, str], int]:
     """Count what waits and what is parked, by (state, age), from the partial indexes alone."""
     at = database_now(session)
     limits = [_first_id_since(session, at - age) for _, age in AGES if age is not None]
+    from_each_on = [func.count().filter(Delivery.id >= limit) for limit in limits]
     counts = {}
     for state in (State.WAITING, State.PARKED):
+        # Written out, not bound: a partial index is chosen for a state that the planner can read.
+        query = select(*from_each_on, func.count()).where(text(f"state = '{state.value}'"))
         younger = 0
-        for (name, _), number in zip(AGES, _younger(session, state, limits), strict=True):
+        for (name, _), number in zip(AGES, session.execute(query.select_from(Delivery)).one(), strict=True):
             counts[state.value, name] = number - younger
             younger = number
     return counts
-
-
-def _younger(session: Session, state: State, limits: list[int]) -> list[int]:
-    """Count the deliveries of a state from each id on, and all of them, in one walk through its index."""
-    columns = [func.count().filter(Delivery.id >= limit) for limit in limits]
-    # Written out, not bound: a partial index is chosen for a state that the planner can read.
-    query = select(*columns, func.count()).where(text(f"state = '{state.value}'"))
-    return list(session.execute(query.select_from(Delivery)).one())
 
 
 def _first_id_since(session: Session, moment: datetime) -> int:

@@ -267,7 +267,7 @@ def test_a_server_that_stops_answers_who_waits(
 ) -> None:
     waits = poll(rick_api, "after=0&wait=15")
     wait_for_taken(places, 1)
-    monkeypatch.setattr(shutdown, "_asked_at", [1.0])
+    monkeypatch.setattr(shutdown._Stop, "asked_at", 1.0)
     answer, seconds = waits.answer()
     assert (answer.status_code, answer.get_json()["data"]) == (200, [])
     assert seconds < 5
