@@ -19,8 +19,9 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries.feed import LATEST
 from calapp.deliveries.signing import JSON_TYPE, new_secret, request_headers
+from calapp.errors import Invalid
 from calapp.text import whole_number
-from calapp.webhooks.schemas import SECRET_PREFIX, secret_problem
+from calapp.webhooks.schemas import SECRET_PREFIX, check_secret
 
 TAKEN = (
     "Another listener follows this server with this key already. "
@@ -255,9 +256,10 @@ def _server(context: click.Context, option: click.Parameter, value: str) -> str:
 
 
 def _secret(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    problem = secret_problem(value) if value and value.startswith(SECRET_PREFIX) else None
-    if problem:
-        raise click.BadParameter(problem)
+    try:
+        check_secret(value if value and value.startswith(SECRET_PREFIX) else "")
+    except Invalid as error:
+        raise click.BadParameter(error.message) from None
     return value
 
 

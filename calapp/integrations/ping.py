@@ -23,7 +23,8 @@ from calapp.rest.schemas import ResponseSchema
 from calapp.urls import sent_form
 from calapp.webhooks import template
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.service import own_webhook
+from calapp.webhooks.schemas import WebhookBody
+from calapp.webhooks.service import merged_headers, own_webhook
 
 blueprint = Api("integrations_api", tag="Webhooks")
 
@@ -42,73 +43,6 @@ class PingTarget:
     payload_template: str | None
 
 
-@dataclass(frozen=True)
-class PingResult:
-    """What came of a ping."""
-
-    status: int | None
-    milliseconds: int
-    failure: str | None
-    answer: str
-
-
-def saved_target(webhook: Webhook) -> PingTarget:
-    """Return the target of a webhook as it is saved; raise KeyDoesNotFit when its secrets cannot be read."""
-    secrets = valid_secrets(webhook, now())
-    return PingTarget(webhook.subscriber_url, secrets, webhook.headers, webhook.payload_template)
-
-
-def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> PingResult:
-    """Send a ping and wait for what comes of it; raise Busy while too many others wait."""
-    with places.taken(current_host().id) as free:
-        if not free:
-            raise Busy("Several pings are waiting for their responses. Please try again in a moment.")
-        return _result(_answer(_signed_request(target, envelope)))
-
-
-def _signed_request(target: PingTarget, envelope: Mapping[str, Any]) -> WebhookRequest:
-    text, content_type = encoded(envelope), JSON_TYPE
-    if target.payload_template:
-        text, content_type = template.render(target.payload_template, envelope)
-    body = text.encode()
-    headers = request_headers(
-        envelope["id"],
-        body,
-        at=now(),
-        secrets=target.secrets,
-        own=target.headers,
-        number=1,
-        content_type=content_type,
-    )
-    return WebhookRequest(0, "", 0, sent_form(target.url), headers, body, 1)
-
-
-def _answer(request: WebhookRequest) -> WebhookResponse:
-    chosen = settings()
-    sender = Sender(
-        slots=1,
-        timeout=chosen.webhook_timeout,
-        guard=AddressGuard(chosen.webhook_allowed_networks),
-    )
-    try:
-        sender.start([request])
-        answers: list[WebhookResponse] = []
-        while not answers:
-            answers = sender.responses(1.0)
-        return answers[0]
-    finally:
-        sender.close()
-
-
-def _result(answer: WebhookResponse) -> PingResult:
-    return PingResult(
-        status=answer.status,
-        milliseconds=round(answer.timings.total),
-        failure=answer.failure.words if answer.failure else None,
-        answer=answer.body[:SHOWN],
-    )
-
-
 class Pinged(ResponseSchema):
     """What came of a ping."""
 
@@ -118,16 +52,61 @@ class Pinged(ResponseSchema):
     response_body: Annotated[str, Field(description="At most the first 500 characters.")]
 
 
+def saved_target(webhook: Webhook) -> PingTarget:
+    """Return the target of a webhook as it is saved; raise KeyDoesNotFit when its secrets cannot be read."""
+    secrets = valid_secrets(webhook, now())
+    return PingTarget(webhook.subscriber_url, secrets, webhook.headers, webhook.payload_template)
+
+
+def typed_target(body: WebhookBody, webhook: Webhook | None) -> PingTarget:
+    """Return what was typed as a target, with what is saved where a field was left as it is."""
+    secrets = [body.secret] if body.secret else []
+    if body.secret is None and webhook:
+        secrets = valid_secrets(webhook, now())
+    headers = merged_headers(webhook.sealed_headers if webhook else (), body.headers)
+    return PingTarget(body.subscriber_url, secrets, headers, body.payload_template)
+
+
+def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
+    """Send a ping and wait for what comes of it; raise Busy while too many others wait."""
+    text, content_type = encoded(envelope), JSON_TYPE
+    if target.payload_template:
+        text, content_type = template.render(target.payload_template, envelope)
+    body, chosen = text.encode(), settings()
+    headers = request_headers(
+        envelope["id"],
+        body,
+        at=now(),
+        secrets=target.secrets,
+        own=target.headers,
+        number=1,
+        content_type=content_type,
+    )
+    with places.taken(current_host().id) as free:
+        if not free:
+            raise Busy("Several pings are waiting for their responses. Please try again in a moment.")
+        guard = AddressGuard(chosen.webhook_allowed_networks)
+        sender = Sender(slots=1, timeout=chosen.webhook_timeout, guard=guard)
+        try:
+            sender.start([WebhookRequest(0, "", 0, sent_form(target.url), headers, body, 1)])
+            responses: list[WebhookResponse] = []
+            while not responses:
+                responses = sender.responses(1.0)
+        finally:
+            sender.close()
+    response = responses[0]
+    return Pinged(
+        status=response.status,
+        milliseconds=round(response.timings.total),
+        failure=response.failure.words if response.failure else None,
+        response_body=response.body[:SHOWN],
+    )
+
+
 @blueprint.operation("POST", "/v2/webhooks/<webhook_id>/ping", access=WRITE, response=Pinged)
 def ping(webhook_id: str) -> Pinged:
     """Send a sample booking to a webhook, signed, and wait for its response."""
-    webhook = own_webhook(webhook_id)
-    target, envelope = saved_target(webhook), sample_envelope(current_host(), settings().base_url)
+    target = saved_target(own_webhook(webhook_id))
+    envelope = sample_envelope(current_host(), settings().base_url)
     db.session().rollback()  # nothing may stay open while the network is awaited
-    result = send_ping(target, envelope)
-    return Pinged(
-        status=result.status,
-        milliseconds=result.milliseconds,
-        failure=result.failure,
-        response_body=result.answer,
-    )
+    return send_ping(target, envelope)

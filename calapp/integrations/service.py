@@ -24,7 +24,7 @@ from calapp.errors import KeyDoesNotFit, NotFound
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.schemas import WebhookInput
+from calapp.webhooks.schemas import WebhookBody
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
 # How many requests it can reject with 500, and how many seconds it can wait.
@@ -79,12 +79,12 @@ def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     standing = leading_to(session, inspector)
     if standing:
         return standing[0]
-    wanted = WebhookInput(
-        subscriber_url=inspector_url(inspector),
-        triggers=tuple(str(trigger) for trigger in SUBSCRIBABLE),
-        secret=signing.new_secret(),
-    )
-    return webhooks.create(session, user_id, wanted)
+    wanted = {
+        "subscriber_url": inspector_url(inspector),
+        "triggers": [str(trigger) for trigger in SUBSCRIBABLE],
+        "secret": signing.new_secret(),
+    }
+    return webhooks.create(session, user_id, WebhookBody.model_validate(wanted, by_name=True))
 
 
 def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int, int]:

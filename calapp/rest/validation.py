@@ -62,12 +62,18 @@ def cleaned(by: Callable[[str], str]) -> BeforeValidator:
 
 
 def from_form(
-    model: type[Model], data: Mapping[str, Any], *, fields: Container[str] = (), rows: str = ""
+    model: type[Model],
+    data: Mapping[str, Any],
+    *,
+    fields: Container[str] = (),
+    rows: str = "",
+    context: Mapping[str, Any] | None = None,
 ) -> Model:
     """Validate what a form brings, most of it text, by the fields' Python names; empty ones have defaults.
 
     Raises Invalid whose details name each bad field as the form does: by the innermost name that is one of
     its `fields`, else by the schema's; what is wrong in the third of the list `rows` by `rows-2`.
+    Validators find `context` in their `info`.
     """
     given = {
         name: value
@@ -75,7 +81,7 @@ def from_form(
         if model.model_fields[name].is_required() or not (isinstance(value, str) and not value.strip())
     }
     try:
-        return model.model_validate(given, strict=False, by_alias=False, by_name=True)
+        return model.model_validate(given, strict=False, by_alias=False, by_name=True, context=context)
     except ValidationError as error:
         problems: dict[str, str] = {}
         for one in error.errors(include_url=False):

@@ -1,34 +1,23 @@
 """The API of webhooks: of the host under /v2/webhooks, of one event type under /v2/event-types."""
 
-from dataclasses import replace
-
 from calapp.accounts.guards import READ, WRITE, api_key, current_host, has_scope
 from calapp.accounts.models import Scope
-from calapp.addresses import AddressGuard
-from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import Invalid
 from calapp.event_types.service import own_event_type
 from calapp.rest.routes import Api, Page
 from calapp.rest.schemas import PageInfo, Paging, page_info
-from calapp.urls import same_origin, trimmed
+from calapp.urls import same_origin
 from calapp.webhooks import service
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.schemas import (
-    WebhookAnswer,
-    WebhookBody,
-    WebhookInput,
-    WebhookPatch,
-    saved,
-    shown,
-    with_checked_url,
-)
+from calapp.webhooks.models import Webhook, is_saved_secret
+from calapp.webhooks.schemas import WebhookAnswer, WebhookBody, WebhookPatch, check_secret, shown
 from calapp.webhooks.service import own_webhook
 
 blueprint = Api("webhooks_api", tag="Webhooks")
 of_event_type = Api("event_type_webhooks_api", tag="Webhooks of an event type")
 
 LIST, ONE = "/v2/webhooks", "/v2/webhooks/<webhook_id>"
+MOVING = "This URL leads to another receiver, and this key may not read secrets: send"
 EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
 
 
@@ -133,36 +122,58 @@ def _page(query: Paging, event_type_id: int | None) -> Page:
 
 
 def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
-    wanted = _with_checked_url(body.wanted(event_type_id))
+    found = service.checked_url(body.subscriber_url)
+    body.subscriber_url = found.url
     with transaction() as session:
         key = api_key()
-        made = service.create(session, current_host().id, wanted, api_key_id=key.id if key else None)
-    return _shown(made, wanted.warning)
+        made = service.create(
+            session,
+            current_host().id,
+            body,
+            event_type_id=event_type_id,
+            api_key_id=key.id if key else None,
+        )
+    return _shown(made, found.warning)
 
 
 def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> WebhookAnswer:
-    webhook = own_webhook(uid, event_type_id)
-    found = body.wanted(webhook, secret_known=_may_read_secret(webhook))
+    webhook, warning = own_webhook(uid, event_type_id), None
     # Switching off must work whatever became of the address.
-    if not body.model_fields_set <= {"active"}:
-        found = _with_checked_url(found)
-    change = body.changed(found)
+    if not body.given() <= {"active"}:
+        moves = "subscriber_url" in body.given()
+        found = service.checked_url(body.subscriber_url if moves else webhook.subscriber_url)
+        warning = found.warning
+        if moves:
+            body.subscriber_url = found.url
     with transaction() as session:
         webhook = own_webhook(uid, event_type_id)
-        _check_move(body, webhook)
-        service.update(session, webhook, replace(saved(webhook), **change))
-    return _shown(webhook, found.warning)
+        _check_secrets(body, webhook)
+        service.update(session, webhook, body, webhook.event_type_id)
+    return _shown(webhook, warning)
 
 
-def _check_move(body: WebhookPatch, webhook: Webhook) -> None:
-    """Raise Invalid when a change would send what this key may not read to another receiver."""
-    if "subscriber_url" not in body.model_fields_set or has_scope(Scope.READ_SECRETS):
+def _check_secrets(body: WebhookPatch, webhook: Webhook) -> None:
+    """Raise Invalid for a weak secret, and when this key may not read what another receiver would get.
+
+    A key that may read the saved secret may send it back, however short it is.
+    """
+    readable = _may_read_secret(webhook)
+    if body.secret and not (readable and is_saved_secret(webhook, body.secret)):
+        try:
+            check_secret(body.secret)
+        except Invalid as error:
+            raise Invalid("Please correct what is marked.", secret=error.message) from None
+    given = body.given()
+    if "subscriber_url" not in given or has_scope(Scope.READ_SECRETS):
         return
-    if same_origin(trimmed(body.subscriber_url), webhook.subscriber_url):
+    if same_origin(body.subscriber_url, webhook.subscriber_url):
         return
-    problems = body.moving_problems(webhook)
-    if _may_read_secret(webhook):
-        problems.pop("secret", None)
+    problems = {}
+    kept = "headers" not in given or any(header.value is None for header in body.headers)
+    if webhook.header_names and kept:
+        problems["headers"] = f"{MOVING} all custom headers with their values again, or an empty list."
+    if webhook.has_secret and body.secret is None and not readable:
+        problems["secret"] = f"{MOVING} the secret again, or an empty text."
     if problems:
         raise Invalid("Please send again what may not go to another receiver.", **problems)
 
@@ -170,14 +181,9 @@ def _check_move(body: WebhookPatch, webhook: Webhook) -> None:
 def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
     with transaction():
         webhook = own_webhook(uid, event_type_id)
-        answer = _shown(webhook)
+        last = _shown(webhook)
         service.delete(webhook)
-    return answer
-
-
-def _with_checked_url(wanted: WebhookInput) -> WebhookInput:
-    db.session().rollback()  # a name is looked up now: no read may stay open meanwhile
-    return with_checked_url(wanted, AddressGuard(settings().webhook_allowed_networks))
+    return last
 
 
 def _shown(webhook: Webhook, warning: str | None = None) -> WebhookAnswer:

@@ -2,21 +2,20 @@
 
 import base64
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
-from calapp.addresses import AddressGuard, check_url
 from calapp.errors import Invalid
-from calapp.limits import HEADERS_PER_WEBHOOK, URL_LENGTH
-from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
-from calapp.rest.validation import WHOLE, from_form, said
+from calapp.limits import HEADERS_PER_WEBHOOK, TEMPLATE_CHARACTERS, URL_LENGTH
+from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
+from calapp.rest.validation import WHOLE, cleaned, said
+from calapp.urls import parsed, trimmed
 from calapp.webhooks import template
-from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, is_saved_secret, overlap_until
-from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE, Trigger
+from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, overlap_until
+from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
 HIDDEN = "••••"  # stands for a value that is saved and never shown
 MIN_SECRET, MAX_SECRET = 16, 500  # characters
@@ -32,121 +31,39 @@ ODD_IN_NAMES = re.compile(r"[^a-z0-9]")
 SECRET_PREFIX = "whsec_"  # noqa: S105  # of Standard Webhooks; base64 of the key follows
 SECRET_BYTES = range(24, 65)  # that its specification allows behind the prefix
 
-Header = tuple[str, str | None]  # name and value; None keeps the value that is saved
+
+def checked_by(check: Callable[[str], object]) -> AfterValidator:
+    """Return what makes a field say the words of a check that raises Invalid."""
+
+    def validate(text: str) -> str:
+        try:
+            check(text)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+        return text
+
+    return AfterValidator(validate)
 
 
-@dataclass(frozen=True, kw_only=True)
-class WebhookInput:
-    """A webhook as it is to be saved; `secret` None keeps the saved one, an empty one removes it."""
-
-    subscriber_url: str
-    triggers: tuple[str, ...]
-    active: bool = True
-    event_type_id: int | None = None
-    secret: str | None = None
-    secret_overlap: int | None = None  # seconds in which the old secret signs, too; None: a day
-    payload_template: str | None = None
-    headers: tuple[Header, ...] = ()
-    warning: str | None = None  # about the address, when it was accepted all the same
-
-
-def with_checked_url(wanted: WebhookInput, guard: AddressGuard) -> WebhookInput:
-    """Return the webhook with its URL as it is sent, and a warning about it; looks its host's name up."""
-    try:
-        found = check_url(wanted.subscriber_url, guard)
-    except Invalid as error:
-        raise Invalid("Please correct what is marked.", subscriber_url=error.message) from None
-    return replace(wanted, subscriber_url=found.url, warning=found.warning)
-
-
-def checked(raw: WebhookInput, guard: AddressGuard, saved_triggers: Sequence[str] = ()) -> WebhookInput:
-    """Return what a form brought, checked like the JSON of the API; raise Invalid naming each bad field.
-
-    Of the saved triggers those that are no longer offered may stay.
-    """
-    kept = [one for one in raw.triggers if one in saved_triggers and one not in SUBSCRIBABLE]
-    offered = [one for one in raw.triggers if one not in kept]
-    data = {
-        "subscriber_url": raw.subscriber_url,
-        "triggers": offered
-        or [str(one) for one in DEFAULT if kept],  # then only checked for the others' sake
-        "secret": raw.secret,
-        "payload_template": raw.payload_template,
-        "headers": [{"name": name, "value": value} for name, value in raw.headers],
-    }
-    problems: dict[str, object] = {}
-    wanted = raw
-    try:
-        body = from_form(WebhookBody, data)
-        triggers = (*(body.triggers if offered else ()), *kept)
-        wanted = replace(raw, triggers=triggers, payload_template=body.payload_template)
-    except Invalid as error:
-        problems |= error.details
-    try:
-        wanted = with_checked_url(wanted, guard)
-    except Invalid as error:
-        problems |= error.details
-    if problems:
-        raise Invalid("Please correct what is marked.", **problems)
-    return wanted
-
-
-def _known_triggers(triggers: list[str]) -> list[str]:
-    """Return triggers in our order, each once."""
-    if unknown := sorted(set(triggers) - set(SUBSCRIBABLE)):
-        names = ", ".join(name[:60] for name in unknown[:3])
-        hint = " PING comes from the ping test alone." if Trigger.PING in unknown else ""
-        raise ValueError(f"There is no such trigger: {names}.{hint}")
-    return [trigger.value for trigger in SUBSCRIBABLE if trigger in triggers]
-
-
-def secret_problem(secret: str | None) -> str | None:
-    """Return what is wrong with a secret, or None; an empty one removes it."""
+def check_secret(secret: str) -> None:
+    """Raise Invalid for a secret that is weak, or read in two ways by receivers; an empty one is none."""
     if not secret:
-        return None
+        return
     if len(secret) > MAX_SECRET or not secret.isprintable():
-        return f"Please give a secret of {MIN_SECRET} to {MAX_SECRET} printable characters."
-    if secret.startswith(SECRET_PREFIX):
-        least, most = SECRET_BYTES[0], SECRET_BYTES[-1]
-        fine = _is_key(secret.removeprefix(SECRET_PREFIX))
-        return None if fine else f"What follows {SECRET_PREFIX} must be base64 of {least} to {most} bytes."
-    return None if len(secret.strip()) >= MIN_SECRET else f"Please give at least {MIN_SECRET} characters."
-
-
-def _is_key(text: str) -> bool:
-    """Return whether a text is base64 as every strict decoder reads it."""
+        raise Invalid(f"Please give a secret of {MIN_SECRET} to {MAX_SECRET} printable characters.")
+    if not secret.startswith(SECRET_PREFIX):
+        if len(secret.strip()) < MIN_SECRET:
+            raise Invalid(f"Please give at least {MIN_SECRET} characters.")
+        return
+    text = secret.removeprefix(SECRET_PREFIX)
     try:
         key = base64.b64decode(text, validate=True)
     except ValueError:
-        return False
-    return len(key) in SECRET_BYTES and base64.b64encode(key).decode() == text
-
-
-def _fit_template(text: str | None) -> str | None:
-    """Return a template, or None for an empty one."""
-    if not text:
-        return None
-    try:
-        template.check(text)
-    except Invalid as error:
-        raise ValueError(error.message) from None
-    return text
-
-
-def headers_problem(headers: Sequence[Header]) -> str | None:
-    """Return what is wrong with a webhook's custom headers, or None."""
-    seen: set[str] = set()
-    for name, value in headers:
-        if not HEADER_NAME.fullmatch(name):
-            return f"“{name[:60]}” cannot be the name of a header."
-        if is_reserved(name):
-            return f"The header {name} is set by Calapp or by HTTP itself."
-        if plain_name(name) in seen:
-            return f"Header {name} is listed twice."
-        if value is not None and (len(value) > 1000 or not value.isprintable()):
-            return f"The value of {name} must be one line of at most 1,000 printable characters."
-        seen.add(plain_name(name))
-    return None
+        key = b""
+    # Encoded again, since only some decoders forgive bits that are left over.
+    if len(key) not in SECRET_BYTES or base64.b64encode(key).decode() != text:
+        least, most = SECRET_BYTES[0], SECRET_BYTES[-1]
+        raise Invalid(f"What follows {SECRET_PREFIX} must be base64 of {least} to {most} bytes.")
 
 
 def plain_name(name: str) -> str:
@@ -163,7 +80,21 @@ def is_reserved(name: str) -> bool:
 
 # What is refused, rather than changed, for a character that does not belong there.
 VERBATIM = frozenset(("subscriberUrl", "secret", "payloadTemplate", "headers"))
-VERSION = "2021-10-20"  # of the body, as X-Cal-Webhook-Version says
+
+
+def _known_triggers(triggers: list[str], info: ValidationInfo) -> list[str]:
+    """Return triggers in our order, each once; behind them those that are saved and no longer offered.
+
+    The box says by `saved_triggers` of the context which triggers a webhook has.
+    """
+    saved = (info.context or {}).get("saved_triggers", ())
+    kept = [name for name in dict.fromkeys(triggers) if name in saved and name not in SUBSCRIBABLE]
+    if unknown := sorted(set(triggers) - set(SUBSCRIBABLE) - set(kept)):
+        names = ", ".join(name[:60] for name in unknown[:3])
+        hint = " PING comes from the ping test alone." if Trigger.PING in unknown else ""
+        raise ValueError(f"There is no such trigger: {names}.{hint}")
+    return [*(trigger.value for trigger in SUBSCRIBABLE if trigger in triggers), *kept]
+
 
 # Checked with the other fields, in words; the document has the names.
 TriggerName = Annotated[
@@ -172,10 +103,13 @@ TriggerName = Annotated[
 Url = Annotated[
     str,
     Field(
+        max_length=URL_LENGTH,
         description="Where events are sent; a private address is refused.",
         examples=["https://example.com/hook"],
-        json_schema_extra={"format": "uri", "maxLength": URL_LENGTH},  # checked together with all else of it
+        json_schema_extra={"format": "uri"},
     ),
+    cleaned(trimmed),
+    checked_by(parsed),
 ]
 Triggers = Annotated[
     list[TriggerName],
@@ -185,17 +119,14 @@ Triggers = Annotated[
 ]
 Active = Annotated[bool, Field(description="While it is off its events are kept, not dropped.")]
 Template = Annotated[
-    str | None,
+    Annotated[str, Field(max_length=TEMPLATE_CHARACTERS), checked_by(template.check)] | None,
     Field(description="A custom body, JSON or form text, with {{path.to.value}} in it; null: all of it."),
-    AfterValidator(_fit_template),
+    AfterValidator(lambda text: text or None),
 ]
-Secret = Annotated[
-    str | None,
-    Field(
-        description=f"Signs every delivery: at least {MIN_SECRET} characters, or whsec_ and base64 of 24 to "
-        "64 bytes. null leaves it as it is, an empty text removes it."
-    ),
-]
+SECRET_FIELD = Field(
+    description=f"Signs every delivery: at least {MIN_SECRET} characters, or whsec_ and base64 of 24 to "
+    "64 bytes. null leaves it as it is, an empty text removes it."
+)
 MOST_OVERLAP = round(SECRET_OVERLAP.total_seconds())
 Overlap = Annotated[
     int | None,
@@ -207,23 +138,33 @@ Overlap = Annotated[
     ),
     WHOLE,
 ]
-Version = Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")]
 
 
 class HeaderBody(RequestSchema):
     """A custom header."""
 
     name: str
-    value: Annotated[str | None, Field(description="null or •••• keeps the value that is saved.")] = None
+    value: Annotated[
+        str | None,
+        Field(description="null or •••• keeps the value that is saved."),
+        AfterValidator(lambda value: None if value == HIDDEN else value),
+    ] = None
 
-    def value_or_kept(self) -> Header:
-        """Return the header as forms take it."""
-        return self.name, None if self.value == HIDDEN else self.value
 
-
-def _fit_headers(headers: list[HeaderBody]) -> list[HeaderBody]:
-    if problem := headers_problem([header.value_or_kept() for header in headers]):
-        raise ValueError(problem)
+def _sendable(headers: list[HeaderBody]) -> list[HeaderBody]:
+    """Raise ValueError for a name that is listed twice, or is ours, and for what HTTP cannot send."""
+    seen: set[str] = set()
+    for header in headers:
+        name, value = header.name, header.value
+        if not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"“{name[:60]}” cannot be the name of a header.")
+        if is_reserved(name):
+            raise ValueError(f"The header {name} is set by Calapp or by HTTP itself.")
+        if plain_name(name) in seen:
+            raise ValueError(f"Header {name} is listed twice.")
+        if value is not None and (len(value) > 1000 or not value.isprintable()):
+            raise ValueError(f"The value of {name} must be one line of at most 1,000 printable characters.")
+        seen.add(plain_name(name))
     return headers
 
 
@@ -231,14 +172,8 @@ Headers = Annotated[
     list[HeaderBody],
     Field(max_length=HEADERS_PER_WEBHOOK, description="Sent with every delivery. Values are never shown."),
     said(f"Please give at most {HEADERS_PER_WEBHOOK} headers.", "too_long"),
-    AfterValidator(_fit_headers),
+    AfterValidator(_sendable),
 ]
-
-
-def _fit_secret(secret: str | None) -> str | None:
-    if problem := secret_problem(secret):
-        raise ValueError(problem)
-    return secret
 
 
 class WebhookBody(RequestSchema):
@@ -250,86 +185,30 @@ class WebhookBody(RequestSchema):
     triggers: Triggers
     active: Active = True
     payload_template: Template = None
-    secret: Annotated[Secret, AfterValidator(_fit_secret)] = None
+    secret: Annotated[Annotated[str, checked_by(check_secret)] | None, SECRET_FIELD] = None
     headers: Headers = []
-    version: Version = None
+    version: Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")] = None
 
-    def wanted(self, event_type_id: int | None) -> WebhookInput:
-        """Return the webhook to be made; its URL is not yet checked."""
-        return WebhookInput(
-            subscriber_url=self.subscriber_url,
-            triggers=tuple(self.triggers),
-            active=self.active,
-            event_type_id=event_type_id,
-            secret=self.secret,
-            payload_template=self.payload_template,
-            headers=tuple(header.value_or_kept() for header in self.headers),
-        )
+    def given(self) -> set[str]:
+        """Return the names of the fields to save: all, or of a change those that were given."""
+        return self.model_fields_set if isinstance(self, PatchSchema) else set(type(self).model_fields)
 
 
-class WebhookPatch(PatchSchema):
+class WebhookPatch(WebhookBody, PatchSchema):
     """What is to be changed of a webhook; what is left out stays."""
-
-    verbatim = VERBATIM
 
     subscriber_url: Url = ""
     triggers: Triggers = []
-    active: Active = True
-    payload_template: Template = None
-    secret: Secret = None  # the saved one may be sent back, however short: wanted() checks it
+    # Not checked here: a key that may read the saved one may send it back, however short it is.
+    secret: Annotated[str | None, SECRET_FIELD] = None
     secret_overlap_seconds: Overlap = None
-    headers: Headers = []
-    version: Version = None
-
-    def given(self) -> set[str]:
-        """Return the names of the fields of a WebhookInput that this changes."""
-        names = {"secret_overlap_seconds": "secret_overlap"}
-        return {names.get(name, name) for name in self.model_fields_set - {"version"}}
-
-    def wanted(self, webhook: Webhook, *, secret_known: bool) -> WebhookInput:
-        """Return the webhook as it is to be, its URL not yet checked; raise Invalid for a bad secret.
-
-        `secret_known` is whether the client may read the saved secret; sent back, it is kept, however short.
-        """
-        given = {name: getattr(self, name) for name in self.model_fields_set & PLAIN}
-        if secret_known and self.secret and is_saved_secret(webhook, self.secret):
-            given["secret"] = None
-        elif problem := secret_problem(self.secret):
-            raise Invalid("Please correct what is marked.", secret=problem)
-        headers = tuple(header.value_or_kept() for header in self.headers)
-        return replace(saved(webhook), **given, headers=headers, secret_overlap=self.secret_overlap_seconds)
-
-    def changed(self, wanted: WebhookInput) -> dict[str, Any]:
-        """Return of a checked webhook what this changes; the rest may have changed in the meantime."""
-        return {name: getattr(wanted, name) for name in self.given()}
-
-    def moving_problems(self, webhook: Webhook) -> dict[str, str]:
-        """Return, by field, what has to be sent again before this webhook may lead to another receiver."""
-        problems = {}
-        if webhook.header_names and ("headers" not in self.model_fields_set or self._keeps_values()):
-            problems["headers"] = f"{MOVING} all custom headers with their values again, or an empty list."
-        if webhook.has_secret and self.secret is None:
-            problems["secret"] = f"{MOVING} the secret again, or an empty text."
-        return problems
-
-    def _keeps_values(self) -> bool:
-        return any(header.value_or_kept()[1] is None for header in self.headers)
 
 
-PLAIN = frozenset(("subscriber_url", "triggers", "active", "payload_template", "secret"))
-MOVING = "This URL leads to another receiver, and this key may not read secrets: send"
+class WebhookForm(WebhookBody):
+    """The webhook box: all of a webhook, with what the API has in its addresses."""
 
-
-def saved(webhook: Webhook) -> WebhookInput:
-    """Return a webhook as it is, as forms take it; its secret stays."""
-    return WebhookInput(
-        subscriber_url=webhook.subscriber_url,
-        triggers=tuple(webhook.triggers),
-        active=webhook.active,
-        event_type_id=webhook.event_type_id,
-        payload_template=webhook.payload_template,
-        headers=tuple((name, None) for name in webhook.header_names),
-    )
+    event_type_id: Annotated[Id | None, said("There is no such event type.")] = None
+    secret_overlap_seconds: Overlap = None
 
 
 def template_warnings(text: str | None) -> list[str]:
@@ -387,19 +266,13 @@ class WebhookAnswer(ResponseSchema):
 
 def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) -> WebhookAnswer:
     """Return a webhook as the API shows it, with a warning about its address when it was just saved."""
-    return WebhookAnswer(
-        id=webhook.uid,
-        user_id=webhook.user_id,
-        event_type_id=webhook.event_type_id,
-        subscriber_url=webhook.subscriber_url,
-        triggers=webhook.triggers,
-        active=webhook.active,
-        off_reason=OffReason(webhook.off_reason) if webhook.off_reason else None,
-        payload_template=webhook.payload_template,
-        secret=webhook.secret if with_secret else None,
-        secret_overlap_until=overlap_until(webhook),
-        headers=[HeaderAnswer(name=name) for name in webhook.header_names],
-        warnings=[*template_warnings(webhook.payload_template), *([warning] if warning else [])],
-        created_at=webhook.created_at,
-        updated_at=webhook.updated_at,
-    )
+    shaped = {
+        "id": webhook.uid,
+        "secret": webhook.secret if with_secret else None,
+        "secret_overlap_until": overlap_until(webhook),
+        "headers": [HeaderAnswer(name=name) for name in webhook.header_names],
+        "version": "2021-10-20",
+        "warnings": [*template_warnings(webhook.payload_template), *([warning] if warning else [])],
+    }
+    columns = {name: getattr(webhook, name) for name in WebhookAnswer.model_fields if name not in shaped}
+    return WebhookAnswer.model_validate(columns | shaped)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.service import lock_user
+from calapp.addresses import AddressGuard, CheckedUrl, check_url
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db
@@ -27,7 +28,7 @@ from calapp.webhooks.models import (
     overlap_until,
     readable,
 )
-from calapp.webhooks.schemas import Header, WebhookInput
+from calapp.webhooks.schemas import HeaderBody, WebhookBody, WebhookForm, WebhookPatch
 
 DUPLICATE = "You already have a webhook with this URL."
 
@@ -113,52 +114,69 @@ def own_webhook(webhook_id: int | str, event_type_id: int | None = None) -> Webh
     return webhook
 
 
-def create(session: Session, user_id: int, wanted: WebhookInput, *, api_key_id: int | None = None) -> Webhook:
-    """Make a webhook.
+def checked_url(url: str) -> CheckedUrl:
+    """Return a URL as it is saved, and a warning about it; look its host's name up, with no transaction open.
+
+    Raises Invalid for an address that this server may not send to.
+    """
+    db.session().rollback()  # no read may stay open meanwhile
+    try:
+        return check_url(url, AddressGuard(settings().webhook_allowed_networks))
+    except Invalid as error:
+        raise Invalid("Please correct what is marked.", subscriber_url=error.message) from None
+
+
+def create(
+    session: Session,
+    user_id: int,
+    body: WebhookBody,
+    *,
+    event_type_id: int | None = None,
+    api_key_id: int | None = None,
+) -> Webhook:
+    """Make a webhook; its URL comes from `checked_url`.
 
     Raises Conflict when another webhook has its URL, LimitReached when the host has as many webhooks as
     allowed, Invalid for a stranger's event type.
     """
     lock_user(session, user_id)  # two at once may not both be the last one
-    _check_event_type(session, user_id, wanted.event_type_id)
-    webhook = Webhook(user_id=user_id, api_key_id=api_key_id, event_type_id=wanted.event_type_id, headers=[])
-    webhook.secret = wanted.secret or None
-    _refuse_second(session, webhook, wanted)
-    _apply(webhook, wanted)
+    _check_event_type(session, user_id, event_type_id)
+    webhook = Webhook(user_id=user_id, api_key_id=api_key_id, event_type_id=event_type_id, headers=[])
+    webhook.secret = body.secret or None
+    _refuse_second(session, webhook, body.subscriber_url, event_type_id)
+    _apply(webhook, body)
     session.add(webhook)
     _flush(session)  # first, so that a duplicate URL is reported as that
-    _check_number(session, user_id)
-    return webhook
-
-
-def _check_number(session: Session, user_id: int) -> None:
     most = settings().webhooks_per_host
     mine = select(func.count(Webhook.id)).where(Webhook.user_id == user_id, Webhook.deleted_at.is_(None))
     if (session.scalar(mine) or 0) > most:
         words = f"You have {most:,} webhooks, the most that one host may have. Please delete one first."
         raise limits.reached("WEBHOOKS_PER_HOST", host=user_id, words=words, field="subscriber_url")
+    return webhook
 
 
-def update(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
+def update(
+    session: Session, webhook: Webhook, body: WebhookPatch | WebhookForm, event_type_id: int | None
+) -> None:
     """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type.
 
     An event type that was deleted since stays its scope until another is chosen.
     """
-    scope_changes = wanted.event_type_id != webhook.event_type_id
-    url_changes = key_of(wanted.subscriber_url) != key_of(webhook.subscriber_url)
+    url = body.subscriber_url if "subscriber_url" in body.given() else webhook.subscriber_url
+    scope_changes = event_type_id != webhook.event_type_id
     if scope_changes:
-        _check_event_type(session, webhook.user_id, wanted.event_type_id)
-    if scope_changes or url_changes:
-        _refuse_second(session, webhook, wanted)
-    webhook.event_type_id = wanted.event_type_id
+        _check_event_type(session, webhook.user_id, event_type_id)
+    if scope_changes or key_of(url) != key_of(webhook.subscriber_url):
+        _refuse_second(session, webhook, url, event_type_id)
+    webhook.event_type_id = event_type_id
     before = _sent_with(webhook)
-    if wanted.secret is not None and not is_saved_secret(webhook, wanted.secret):
-        change_secret(webhook, wanted.secret or None, wanted.secret_overlap)
-    elif wanted.secret_overlap is not None:
-        shorten_overlap(webhook, wanted.secret_overlap)
-    if not same_origin(wanted.subscriber_url, webhook.subscriber_url):
+    if body.secret is not None and not is_saved_secret(webhook, body.secret):
+        change_secret(webhook, body.secret or None, body.secret_overlap_seconds)
+    elif body.secret_overlap_seconds is not None:
+        shorten_overlap(webhook, body.secret_overlap_seconds)
+    if not same_origin(url, webhook.subscriber_url):
         use_only_new_secret(webhook)  # what the previous receiver knew signs nothing for another one
-    _apply(webhook, wanted)
+    _apply(webhook, body)
     if _sent_with(webhook) != before:
         forget_failures(webhook)
     _flush(session)
@@ -170,27 +188,32 @@ def _sent_with(webhook: Webhook) -> tuple[object, ...]:
     return webhook.subscriber_url, readable(webhook.sealed_secret), headers, webhook.payload_template
 
 
-def _apply(webhook: Webhook, wanted: WebhookInput) -> None:
-    webhook.subscriber_url = wanted.subscriber_url
-    webhook.triggers = list(wanted.triggers)
-    webhook.payload_template = wanted.payload_template
-    webhook.headers = merged_headers(webhook.sealed_headers, wanted.headers)
-    if wanted.active:
+# What _apply does not simply set.
+BESIDE = frozenset(("active", "headers", "secret", "secret_overlap_seconds", "event_type_id", "version"))
+
+
+def _apply(webhook: Webhook, body: WebhookBody) -> None:
+    """Save what a body gives, but for the secret and the scope."""
+    given = body.given()
+    for name in given - BESIDE:
+        setattr(webhook, name, getattr(body, name))
+    if "headers" in given:
+        webhook.headers = merged_headers(webhook.sealed_headers, body.headers)
+    if "active" in given and body.active:
         switch_on(webhook)
-        return
-    if webhook.active is not False:
+    elif "active" in given and webhook.active is not False:
         switch_off(webhook, OffReason.HOST)
 
 
-def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[Header]) -> list[list[str]]:
+def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[HeaderBody]) -> list[list[str]]:
     """Return the headers to save; a value that was not sent keeps the one that is saved, as it is stored.
 
     Raises KeyDoesNotFit for one that is kept and cannot be read.
     """
     values = {name.lower(): value for name, value in saved}
     return [
-        [name, open_sealed(values.get(name.lower(), "")) if value is None else value]
-        for name, value in wanted
+        [one.name, open_sealed(values.get(one.name.lower(), "")) if one.value is None else one.value]
+        for one in wanted
     ]
 
 
@@ -279,14 +302,14 @@ def _check_event_type(session: Session, user_id: int, event_type_id: int | None)
         raise Invalid(problem, event_type_id=problem)
 
 
-def _refuse_second(session: Session, webhook: Webhook, wanted: WebhookInput) -> None:
+def _refuse_second(session: Session, webhook: Webhook, url: str, event_type_id: int | None) -> None:
     """Raise Conflict when another webhook of the scope has this URL, however it is spelled."""
     lock_user(session, webhook.user_id)  # two requests at once do not see each other's
-    scope = _scope(webhook.user_id, wanted.event_type_id)
+    scope = _scope(webhook.user_id, event_type_id)
     urls = session.scalars(
         select(Webhook.subscriber_url).where(*scope, Webhook.id.is_distinct_from(webhook.id))
     )
-    if key_of(wanted.subscriber_url) in {key_of(url) for url in urls}:
+    if key_of(url) in {key_of(one) for one in urls}:
         raise Conflict(DUPLICATE, subscriber_url=DUPLICATE)
 
 
