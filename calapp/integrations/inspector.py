@@ -71,11 +71,11 @@ def inspector() -> str:
     return _page(found, {"fail_next": found.fail_next, "delay_seconds": found.delay_seconds}, {})
 
 
-def _page(found: Inspector, answers: Mapping[str, object], errors: Mapping[str, str]) -> str:
+def _page(found: Inspector, chosen: Mapping[str, object], errors: Mapping[str, str]) -> str:
     return render_template(
         "integrations/inspector.html",
         inspector=found,
-        answers=answers,
+        chosen=chosen,
         errors=errors,
         url=service.inspector_url(found),
         listening=service.leading_to(db.session(), found),
@@ -142,7 +142,11 @@ def inspector_requests() -> Response:
 def set_inspector() -> Response:
     """Set how the inspector responds from now on."""
     typed = {name: request.form.get(name, "").strip() for name in service.HIGHEST}
-    errors = {name: problem for name, text in typed.items() if (problem := _problem(name, text))}
+    errors = {}
+    for name, highest in service.HIGHEST.items():
+        number = whole_number(typed[name] or "0")
+        if number is None or number > highest:
+            errors[name] = f"Please give a whole number from 0 to {highest:,}."
     with transaction() as session:
         found = service.ensure_inspector(session, current_host().id)
         if not errors:
@@ -153,15 +157,9 @@ def set_inspector() -> Response:
     return redirect_to(url_for(".inspector"), "Saved.")
 
 
-def _problem(name: str, text: str) -> str:
-    highest, number = service.HIGHEST[name], whole_number(text or "0")
-    good = number is not None and number <= highest
-    return "" if good else f"Please give a whole number from 0 to {highest:,}."
-
-
 @blueprint.post("/integrations/inspector/clear")
 def clear_inspector() -> Response:
-    """Forget what the inspector got."""
+    """Delete all requests that the inspector has received."""
     with transaction() as session:
         session.execute(delete(InspectorRequest).where(InspectorRequest.user_id == current_host().id))
     return redirect_to(url_for(".inspector"), "Cleared.")

@@ -1,4 +1,4 @@
-"""What the built-in inspector got."""
+"""The built-in inspector, and what it has received."""
 
 import secrets
 from collections.abc import Sequence
@@ -15,42 +15,26 @@ from calapp.errors import KeyDoesNotFit
 FORGOTTEN_SECRETS = "secrets_forgotten"  # the kind of a notice by `flask forget-secrets`
 UNREADABLE = "(cannot be read: SECRET_KEY has changed)"
 # What Calapp and the proxies before it send by themselves; any other header may carry a secret.
-PLAIN = frozenset(
-    (
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "user-agent",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-        "x-cal-signature-256",
-        "x-cal-webhook-version",
-        "x-calapp-attempt",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-request-id",
-    )
-)
+PLAIN = frozenset((
+    "accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent",
+    "webhook-id", "webhook-signature", "webhook-timestamp", "x-cal-signature-256", "x-cal-webhook-version",
+    "x-calapp-attempt", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
+))  # fmt: skip
 
 
 class Inspector(db.Model):
-    """A host's built-in receiver and how it answers."""
+    """A host's built-in receiver and how it responds."""
 
     __tablename__ = "inspector"
 
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
     token: Mapped[str] = mapped_column(String(43), unique=True, default=lambda: secrets.token_urlsafe(24))
-    fail_next: Mapped[int] = mapped_column(default=0)  # how many requests are still answered with 500
+    fail_next: Mapped[int] = mapped_column(default=0)  # how many more requests get a 500
     delay_seconds: Mapped[int] = mapped_column(default=0)
 
 
 class InspectorRequest(db.Model):
-    """A request that the inspector got."""
+    """A request that the inspector has received."""
 
     __tablename__ = "inspector_request"
 
@@ -62,27 +46,26 @@ class InspectorRequest(db.Model):
     size: Mapped[int | None]  # bytes of the whole body; None where an earlier version has kept all of it
     trigger: Mapped[str | None] = mapped_column(String(40))
     signature: Mapped[str] = mapped_column(String(10))  # good, bad, none
-    status: Mapped[int]  # what was answered
+    status: Mapped[int]  # of the response
 
     @property
     def full_size(self) -> int:
-        """The bytes of the body that came."""
+        """The bytes of the body as it was received."""
         return self.size if self.size is not None else len(self.body.encode())
 
     @property
     def headers(self) -> list[list[str]]:
-        """What came as headers, [[name, value], ...]."""
-        return [[name, _opened(value)] for name, value in self.sealed_headers]
+        """The headers that were received, [[name, value], ...]."""
+        shown = []
+        for name, value in self.sealed_headers:
+            try:
+                shown.append([name, open_sealed(value)])
+            except KeyDoesNotFit:
+                shown.append([name, UNREADABLE])
+        return shown
 
     @headers.setter
     def headers(self, pairs: Sequence[Sequence[str]]) -> None:
         self.sealed_headers = [
             [name, value if name.lower() in PLAIN else seal(value)] for name, value in pairs
         ]
-
-
-def _opened(value: str) -> str:
-    try:
-        return open_sealed(value)
-    except KeyDoesNotFit:
-        return UNREADABLE

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, LargeBinary, Text, and_, cast, delete, exists, func, or_, select, update
+from sqlalchemy import LargeBinary, Text, and_, cast, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
@@ -56,9 +56,8 @@ def ensure_inspector(session: Session, user_id: int) -> Inspector:
     if found is not None:
         return found
     insert = insert_sqlite if is_sqlite(session) else insert_postgresql
-    session.execute(
-        insert(Inspector).values(user_id=user_id).on_conflict_do_nothing()
-    )  # two first uses at once
+    # Nothing on a conflict, since two first uses may come together.
+    session.execute(insert(Inspector).values(user_id=user_id).on_conflict_do_nothing())
     return session.get_one(Inspector, user_id, populate_existing=True)
 
 
@@ -76,9 +75,8 @@ def leading_to(session: Session, inspector: Inspector) -> list[Webhook]:
 def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     """Make a signed webhook with every trigger that leads to the inspector, unless there is one."""
     inspector = ensure_inspector(session, user_id)
-    standing = leading_to(session, inspector)
-    if standing:
-        return standing[0]
+    if present := leading_to(session, inspector):
+        return present[0]
     wanted = {
         "subscriber_url": inspector_url(inspector),
         "triggers": [str(trigger) for trigger in SUBSCRIBABLE],
@@ -118,7 +116,7 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int,
 
 
 def first_bytes(text: str, most: int) -> str:
-    """Return as much of a text as fits into so many bytes of UTF-8, whole characters."""
+    """Return as much of a text as fits into `most` bytes of UTF-8, whole characters."""
     return text.encode()[:most].decode(errors="ignore")
 
 
@@ -245,7 +243,13 @@ def finish_checklist(session: Session, user_id: int) -> None:
 
 def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
     """Return whose feed this is and its bookings, from 90 days ago on; raise NotFound for an unknown one."""
-    user = None if token.startswith(MARK) else session.scalar(select(User).where(_has_feed(token)))
+    # By its hash, or as it is where it is still stored plain. A plain one counts alone: an earlier version
+    # may have renewed it, and left the previous one's hash.
+    hashed_one = (User.calendar_token_hash == hashed(token)) & User.sealed_calendar_token.startswith(
+        MARK, autoescape=True
+    )
+    query = select(User).where(or_(User.sealed_calendar_token == token, hashed_one))
+    user = None if token.startswith(MARK) else session.scalar(query)
     if user is None:
         raise NotFound
     bookings = session.scalars(
@@ -255,7 +259,7 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
             Booking.starts_at > database_now(session) - FEED_BACK,
             or_(
                 Booking.status == Status.ACCEPTED,
-                # One that was not answered in time takes no place, though the worker has not said so yet.
+                # A request whose start has passed takes no place, even if not declined yet.
                 and_(Booking.status == Status.PENDING, Booking.starts_at > now()),
             ),
         )
@@ -263,16 +267,6 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
         .limit(5000)
     )
     return user, bookings.all()
-
-
-def _has_feed(token: str) -> ColumnElement[bool]:
-    """Match the user of a feed by the token's hash, or by the token where it is still stored plain.
-
-    A plain one counts alone: a version before this one may have renewed it, and left the former one's hash.
-    """
-    sealed = User.sealed_calendar_token.startswith(MARK, autoescape=True)
-    plain = User.sealed_calendar_token == token
-    return or_(plain, and_(User.calendar_token_hash == hashed(token), sealed))
 
 
 def _trigger_in(body: bytes) -> str | None:

@@ -136,13 +136,6 @@ def current_notices(session: Session, user_id: int) -> list[ShownNotice]:
     return [ShownNotice(notice, webhook, parked.get(webhook.id, 0)) for notice, webhook in rows]
 
 
-def list_address() -> str:
-    """Return the address of the list of webhooks, as the page that was left showed it."""
-    left = named_by("Referer")
-    query = f"?{left.query}" if left.query and left.path == url_for("integrations.index") else ""
-    return f"{url_for('integrations.index')}{query}#webhooks"
-
-
 def list_context() -> dict[str, object]:
     session, host, listing = db.session(), current_host(), shown_webhooks()
     inspector = session.get(Inspector, host.id)

@@ -19,11 +19,11 @@ from calapp.deliveries.models import State
 from calapp.deliveries.outbox import encoded
 from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound
 from calapp.event_types.service import of_user as event_types_of
-from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
+from calapp.htmx import is_htmx, named_by, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
 from calapp.integrations.ping import Pinged, saved_target, send_ping, typed_target
 from calapp.integrations.samples import preview_of, sample_envelope, variables_of
-from calapp.integrations.views import list_address, list_response, webhooks_html
+from calapp.integrations.views import list_response, webhooks_html
 from calapp.rest.validation import from_form
 from calapp.text import whole_number
 from calapp.urls import trimmed
@@ -305,7 +305,9 @@ def toggle_webhook(webhook_id: int) -> Response:
         return redirect_to(url_for(".ask_parked", webhook_id=webhook_id))
     words = "Webhook switched on." if on else "Webhook switched off. Its events are parked meanwhile."
     if not is_htmx():
-        return redirect_to(list_address(), words)
+        home, left = url_for("integrations.index"), named_by("Referer")
+        query = f"?{left.query}" if left.query and left.path == home else ""  # the list as it was shown
+        return redirect_to(f"{home}{query}#webhooks", words)
     return toast(Response(webhooks_html(ask_parked=webhook_id if ask else None)), words)
 
 

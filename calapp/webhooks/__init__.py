@@ -1,1 +1,1 @@
-"""Who asked to be told."""
+"""Webhooks: which events are sent to which URL, and how that endpoint is doing."""

@@ -10,7 +10,7 @@ from calapp.rest.schemas import PageInfo, Paging, page_info
 from calapp.urls import same_origin
 from calapp.webhooks import service
 from calapp.webhooks.models import Webhook, is_saved_secret
-from calapp.webhooks.schemas import WebhookAnswer, WebhookBody, WebhookPatch, check_secret, shown
+from calapp.webhooks.schemas import SavedWebhook, WebhookBody, WebhookPatch, check_secret, shown
 from calapp.webhooks.service import own_webhook
 
 blueprint = Api("webhooks_api", tag="Webhooks")
@@ -21,9 +21,7 @@ MOVING = "This URL leads to another receiver, and this key may not read secrets:
 EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
 
 
-@blueprint.operation(
-    "GET", LIST, access=READ, response=list[WebhookAnswer], pagination=PageInfo, query=Paging
-)
+@blueprint.operation("GET", LIST, access=READ, response=list[SavedWebhook], pagination=PageInfo, query=Paging)
 def index(query: Paging) -> Page:
     """List the webhooks of all event types.
 
@@ -33,9 +31,9 @@ def index(query: Paging) -> Page:
 
 
 @blueprint.operation(
-    "POST", LIST, access=WRITE, response=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
+    "POST", LIST, access=WRITE, response=SavedWebhook, status=201, body=WebhookBody, errors=(409,)
 )
-def create(body: WebhookBody) -> WebhookAnswer:
+def create(body: WebhookBody) -> SavedWebhook:
     """Create a webhook for all event types.
 
     Its URL must be unique among them (409); one that leads to a private address is refused (400).
@@ -43,31 +41,31 @@ def create(body: WebhookBody) -> WebhookAnswer:
     return _create(body, None)
 
 
-@blueprint.operation("GET", ONE, access=READ, response=WebhookAnswer)
-def show(webhook_id: str) -> WebhookAnswer:
+@blueprint.operation("GET", ONE, access=READ, response=SavedWebhook)
+def show(webhook_id: str) -> SavedWebhook:
     """Show a webhook."""
     return _shown(own_webhook(webhook_id))
 
 
-@blueprint.operation("PATCH", ONE, access=WRITE, response=WebhookAnswer, body=WebhookPatch, errors=(409,))
-def update(webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
+@blueprint.operation("PATCH", ONE, access=WRITE, response=SavedWebhook, body=WebhookPatch, errors=(409,))
+def update(webhook_id: str, body: WebhookPatch) -> SavedWebhook:
     """Change a webhook; what is left out stays.
 
     A changed secret signs together with the old one for 24 hours, or as `secretOverlapSeconds` says. A URL
-    with another scheme, host or port ends that at once; a key that may not read secrets has to send the
+    with another scheme, host or port ends that immediately; a key that may not read secrets has to send the
     secret and all custom headers again with it (400).
     """
     return _update(body, webhook_id)
 
 
-@blueprint.operation("DELETE", ONE, access=WRITE, response=WebhookAnswer)
-def delete(webhook_id: str) -> WebhookAnswer:
+@blueprint.operation("DELETE", ONE, access=WRITE, response=SavedWebhook)
+def delete(webhook_id: str) -> SavedWebhook:
     """Delete a webhook; it receives nothing more."""
     return _delete(webhook_id)
 
 
 @of_event_type.operation(
-    "GET", EVENT_TYPE, access=READ, response=list[WebhookAnswer], pagination=PageInfo, query=Paging
+    "GET", EVENT_TYPE, access=READ, response=list[SavedWebhook], pagination=PageInfo, query=Paging
 )
 def index_of_event_type(event_type_id: int, query: Paging) -> Page:
     """List the webhooks of an event type."""
@@ -75,15 +73,15 @@ def index_of_event_type(event_type_id: int, query: Paging) -> Page:
 
 
 @of_event_type.operation(
-    "POST", EVENT_TYPE, access=WRITE, response=WebhookAnswer, status=201, body=WebhookBody, errors=(409,)
+    "POST", EVENT_TYPE, access=WRITE, response=SavedWebhook, status=201, body=WebhookBody, errors=(409,)
 )
-def create_for_event_type(event_type_id: int, body: WebhookBody) -> WebhookAnswer:
+def create_for_event_type(event_type_id: int, body: WebhookBody) -> SavedWebhook:
     """Create a webhook for one event type."""
     return _create(body, own_event_type(event_type_id).id)
 
 
-@of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, response=WebhookAnswer)
-def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
+@of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, response=SavedWebhook)
+def show_of_event_type(event_type_id: int, webhook_id: str) -> SavedWebhook:
     """Show a webhook of an event type."""
     return _shown(own_webhook(webhook_id, own_scope(event_type_id)))
 
@@ -92,17 +90,17 @@ def show_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
     "PATCH",
     f"{EVENT_TYPE}/<webhook_id>",
     access=WRITE,
-    response=WebhookAnswer,
+    response=SavedWebhook,
     body=WebhookPatch,
     errors=(409,),
 )
-def update_of_event_type(event_type_id: int, webhook_id: str, body: WebhookPatch) -> WebhookAnswer:
+def update_of_event_type(event_type_id: int, webhook_id: str, body: WebhookPatch) -> SavedWebhook:
     """Change a webhook of an event type; what is left out stays."""
     return _update(body, webhook_id, own_scope(event_type_id))
 
 
-@of_event_type.operation("DELETE", f"{EVENT_TYPE}/<webhook_id>", access=WRITE, response=WebhookAnswer)
-def delete_of_event_type(event_type_id: int, webhook_id: str) -> WebhookAnswer:
+@of_event_type.operation("DELETE", f"{EVENT_TYPE}/<webhook_id>", access=WRITE, response=SavedWebhook)
+def delete_of_event_type(event_type_id: int, webhook_id: str) -> SavedWebhook:
     """Delete a webhook of an event type."""
     return _delete(webhook_id, own_scope(event_type_id))
 
@@ -121,7 +119,7 @@ def _page(query: Paging, event_type_id: int | None) -> Page:
     return Page([_shown(one) for one in found], page_info(query, total=total, returned=len(found)))
 
 
-def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
+def _create(body: WebhookBody, event_type_id: int | None) -> SavedWebhook:
     found = service.checked_url(body.subscriber_url)
     body.subscriber_url = found.url
     with transaction() as session:
@@ -136,7 +134,7 @@ def _create(body: WebhookBody, event_type_id: int | None) -> WebhookAnswer:
     return _shown(made, found.warning)
 
 
-def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> WebhookAnswer:
+def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> SavedWebhook:
     webhook, warning = own_webhook(uid, event_type_id), None
     # Switching off must work whatever became of the address.
     if not body.given() <= {"active"}:
@@ -178,7 +176,7 @@ def _check_secrets(body: WebhookPatch, webhook: Webhook) -> None:
         raise Invalid("Please send again what may not go to another receiver.", **problems)
 
 
-def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
+def _delete(uid: str, event_type_id: int | None = None) -> SavedWebhook:
     with transaction():
         webhook = own_webhook(uid, event_type_id)
         last = _shown(webhook)
@@ -186,7 +184,7 @@ def _delete(uid: str, event_type_id: int | None = None) -> WebhookAnswer:
     return last
 
 
-def _shown(webhook: Webhook, warning: str | None = None) -> WebhookAnswer:
+def _shown(webhook: Webhook, warning: str | None = None) -> SavedWebhook:
     return shown(webhook, with_secret=_may_read_secret(webhook), warning=warning)
 
 

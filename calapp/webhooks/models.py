@@ -1,4 +1,4 @@
-"""Who asked to be told, and how their endpoint is doing."""
+"""The table of webhooks: what each one wants, and how its endpoint is doing."""
 
 import uuid
 from collections.abc import Sequence
@@ -66,14 +66,11 @@ class Webhook(db.Model):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    uid: Mapped[str] = mapped_column(
-        String(36), unique=True, default=lambda: str(uuid.uuid4())
-    )  # the API's id
+    # The API's id.
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=lambda: str(uuid.uuid4()))
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
     event_type_id: Mapped[int | None] = mapped_column(ForeignKey("event_type.id"))
-    api_key_id: Mapped[int | None] = mapped_column(
-        ForeignKey("api_key.id")
-    )  # the key that made it, if one did
+    api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))  # the key that made it
     subscriber_url: Mapped[str] = mapped_column(String(2000))
     triggers: Mapped[list[str]] = mapped_column(JSON)
     active: Mapped[bool] = mapped_column(default=True)
@@ -101,20 +98,14 @@ class Webhook(db.Model):
     refused_events: Mapped[str] = mapped_column(Text, default="", server_default="")
     denied_events: Mapped[str] = mapped_column(Text, default="", server_default="")  # those with 401, 403 …
     failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    backoff_until: Mapped[datetime | None] = mapped_column(
-        "hold_until", UTCDateTime
-    )  # the end of the backoff
+    backoff_until: Mapped[datetime | None] = mapped_column("hold_until", UTCDateTime)
     probes: Mapped[int] = mapped_column(default=0, server_default="0")  # made in this backoff
-    retry_after_until: Mapped[datetime | None] = mapped_column(
-        "asked_until", UTCDateTime
-    )  # by its Retry-After
-    # Its waiting retries come due at once, in steps: since when, and which (None: all).
+    retry_after_until: Mapped[datetime | None] = mapped_column("asked_until", UTCDateTime)
+    # Its waiting retries come due immediately, in steps: since when, and which (None: all).
     releasing: Mapped[bool] = mapped_column(default=False, server_default=false())
     released_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     releasing_tries: Mapped[int | None]
-    warnings: Mapped[int] = mapped_column(
-        default=0
-    )  # 0 to 3: how many of the quarters were told to the owner
+    warnings: Mapped[int] = mapped_column(default=0)  # 0 to 3: of how many quarters the owner was warned
 
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)

@@ -17,7 +17,7 @@ from calapp.webhooks import template
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, overlap_until
 from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
-HIDDEN = "••••"  # stands for a value that is saved and never shown
+HIDDEN = "••••"  # shown in place of a value that is saved
 MIN_SECRET, MAX_SECRET = 16, 500  # characters
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110
 # What we send ourselves, what belongs to one connection and not to the message, and what tracing sets.
@@ -222,14 +222,14 @@ def template_warnings(text: str | None) -> list[str]:
     return [f"{{{{{path[:100]}}}}} leads nowhere and is sent as empty." for path in unknown]
 
 
-class HeaderAnswer(ResponseSchema):
+class SavedHeader(ResponseSchema):
     """A custom header; its value is never shown."""
 
     name: str
     value: Literal["••••"] = "••••"
 
 
-class WebhookAnswer(ResponseSchema):
+class SavedWebhook(ResponseSchema):
     """A webhook."""
 
     id: Annotated[str, Field(description="A UUID.")]
@@ -252,7 +252,7 @@ class WebhookAnswer(ResponseSchema):
     secret_overlap_until: Annotated[
         Instant | None, Field(description="Until when the old secret signs beside the new one.")
     ]
-    headers: list[HeaderAnswer]
+    headers: list[SavedHeader]
     version: Literal["2021-10-20"] = "2021-10-20"
     warnings: Annotated[
         list[str],
@@ -264,15 +264,15 @@ class WebhookAnswer(ResponseSchema):
     updated_at: Instant
 
 
-def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) -> WebhookAnswer:
+def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) -> SavedWebhook:
     """Return a webhook as the API shows it, with a warning about its address when it was just saved."""
     shaped = {
         "id": webhook.uid,
         "secret": webhook.secret if with_secret else None,
         "secret_overlap_until": overlap_until(webhook),
-        "headers": [HeaderAnswer(name=name) for name in webhook.header_names],
+        "headers": [SavedHeader(name=name) for name in webhook.header_names],
         "version": "2021-10-20",
         "warnings": [*template_warnings(webhook.payload_template), *([warning] if warning else [])],
     }
-    columns = {name: getattr(webhook, name) for name in WebhookAnswer.model_fields if name not in shaped}
-    return WebhookAnswer.model_validate(columns | shaped)
+    columns = {name: getattr(webhook, name) for name in SavedWebhook.model_fields if name not in shaped}
+    return SavedWebhook.model_validate(columns | shaped)

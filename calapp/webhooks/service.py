@@ -1,4 +1,4 @@
-"""The rules of webhooks: who is told, and how one is saved, switched and removed."""
+"""The rules of webhooks: which of them an event goes to, and how one is saved, switched and removed."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -220,7 +220,8 @@ def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[HeaderBody])
 def change_secret(webhook: Webhook, secret: str | None, overlap: int | None = None) -> None:
     """Set a new secret; the old one stays valid beside it for `overlap` seconds, or a day."""
     # A second change within the overlap keeps the one that receivers are sure to have.
-    old = _valid_old_secret(webhook) or readable(webhook.sealed_secret)
+    overlapping = webhook.sealed_old_secret if overlap_until(webhook) else None
+    old = readable(overlapping) or readable(webhook.sealed_secret)
     if old and secret:
         webhook.old_secret = old
         webhook.old_secret_until = now() + (SECRET_OVERLAP if overlap is None else timedelta(seconds=overlap))
@@ -230,19 +231,15 @@ def change_secret(webhook: Webhook, secret: str | None, overlap: int | None = No
 
 
 def shorten_overlap(webhook: Webhook, seconds: int) -> None:
-    """End the overlap in so many seconds, unless it ends sooner; raise Invalid when there is none."""
+    """End the overlap in `seconds`, unless it ends sooner; raise Invalid when there is none."""
     if seconds == 0:
         use_only_new_secret(webhook)
-    elif _valid_old_secret(webhook) is None:
+    elif overlap_until(webhook) is None or readable(webhook.sealed_old_secret) is None:
         problem = "Only one secret is valid. Send a new one with this field."
         raise Invalid(problem, secret_overlap_seconds=problem)
     else:
         until = now() + timedelta(seconds=seconds)
         webhook.old_secret_until = min(webhook.old_secret_until or until, until)
-
-
-def _valid_old_secret(webhook: Webhook) -> str | None:
-    return readable(webhook.sealed_old_secret) if overlap_until(webhook) else None
 
 
 def use_only_new_secret(webhook: Webhook) -> None:

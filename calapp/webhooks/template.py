@@ -86,14 +86,13 @@ def check(text: str) -> None:
 
 def unknown_paths(text: str) -> list[str]:
     """Return the paths of a template that no event has; they are sent as empty."""
-    values = flat(LARGEST)
-    return [path for path in parsed(text).paths if not _known(values, path)]
-
-
-def _known(values: Mapping[str, Any], path: str) -> bool:
-    """Return whether a path may lead somewhere; what links and questions bring has names of its own."""
-    head, _, rest = path.partition(".")
-    return (head in OPEN and 0 < len(rest) <= limits.TEMPLATE_PATH) or value_at(values, path) is not MISSING
+    values, unknown = flat(LARGEST), []
+    for path in parsed(text).paths:
+        head, _, rest = path.partition(".")
+        named_by_others = head in OPEN and 0 < len(rest) <= limits.TEMPLATE_PATH
+        if not named_by_others and value_at(values, path) is MISSING:
+            unknown.append(path)
+    return unknown
 
 
 def variables(envelope: Mapping[str, Any]) -> list[str]:
@@ -131,21 +130,17 @@ def parsed(text: str) -> Template:
 @lru_cache(maxsize=500)  # an event's templates are rendered while the writer is held: so each is parsed once
 def _parsed_once(text: str) -> Template | str:
     """Return a template as it was parsed, or what is wrong with it."""
+    paths: list[str] = []
     try:
-        return _parsed(text)
+        _check_characters(text)
+        text = text.strip(INVISIBLE)
+        tree = _json(text)
+        is_json = tree is not MISSING
+        made = _with_leaves(tree if is_json else text, paths)
     except Invalid as error:
         return error.message
-
-
-def _parsed(text: str) -> Template:
-    _check_characters(text)
-    text = text.strip(INVISIBLE)
-    tree = _json(text)
-    is_json = tree is not MISSING
-    paths: list[str] = []
-    made = _with_leaves(tree if is_json else text, paths)
     if len(paths) > limits.TEMPLATE_VARIABLES:
-        raise Invalid(f"Please use at most {limits.TEMPLATE_VARIABLES} variables.")
+        return f"Please use at most {limits.TEMPLATE_VARIABLES} variables."
     return Template(made, is_json, tuple(dict.fromkeys(paths)))
 
 
@@ -184,34 +179,29 @@ def _json(text: str) -> Any:
         return _loaded(quoted_text)
     except ValueError as error:
         if meant_as_json:
-            raise Invalid(f"This is not valid JSON: {_place(error)}.") from None
+            raise Invalid(f"This is not valid JSON: {error}.") from None
         return MISSING
 
 
 def _loaded(text: str) -> Any:
-    """Return a JSON tree; raise ValueError for what is none, Invalid for numbers that JSON does not have."""
+    """Return a JSON tree; raise ValueError that says why it is none, Invalid for numbers JSON lacks."""
     beyond: list[str] = []
 
     def number(digits: str) -> float:
-        found = float(digits)
+        found = float(digits)  # reads NaN and Infinity, too
         if not isfinite(found):
             beyond.append(digits)
         return found
 
-    def constant(name: str) -> float:
-        beyond.append(name)
-        return 0.0
-
-    tree = json.loads(text, parse_float=number, parse_constant=constant)
+    try:
+        tree = json.loads(text, parse_float=number, parse_constant=number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, {error.msg[:1].lower()}{error.msg[1:]}") from None
+    except ValueError:
+        raise ValueError("a number is too long") from None
     if beyond:
         raise Invalid(f"This is not valid JSON: {beyond[0][:20]} is not a number that JSON has.")
     return tree
-
-
-def _place(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"line {error.lineno}, {error.msg[:1].lower()}{error.msg[1:]}"
-    return "a number is too long"
 
 
 def _with_leaves(tree: Any, paths: list[str]) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,6 +13,7 @@ from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from tests.api import contract
 from tests.api.conftest import Client, KeyMaker, details, message
+from tests.integrations.conftest import filled
 
 SECRET = "5f2c" * 16  # 64 hexadecimal characters, as n8n makes them
 WEBHOOK = {"subscriberUrl": "http://127.0.0.1:9/hook", "triggers": ["BOOKING_CREATED"], "secret": SECRET}
@@ -347,3 +349,12 @@ def test_a_saved_secret_may_be_sent_back_however_short(rick_api: Client, session
     assert rick_api.patch(address, {"secret": "short", "active": False}).status_code == 200
     answer = rick_api.patch(address, {"secret": "other"})
     assert (answer.status_code, list(details(answer))) == (400, ["secret"])
+
+
+def test_the_box_and_the_api_refuse_in_the_same_words(rick_client: FlaskClient, rick_api: Client) -> None:
+    url = f"https://example.com/{'a' * 2000}"
+    page = rick_client.post("/integrations/webhooks/new", data=filled(url)).text
+    answer = rick_api.post("/v2/webhooks", {"subscriberUrl": url, "triggers": ["BOOKING_CREATED"]})
+    words = answer.get_json()["error"]["details"]["subscriberUrl"]
+    assert words == "Please keep this within 2,000 characters."
+    assert words in page
