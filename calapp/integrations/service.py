@@ -75,8 +75,8 @@ def leading_to(session: Session, inspector: Inspector) -> list[Webhook]:
 def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     """Make a signed webhook with every trigger that leads to the inspector, unless there is one."""
     inspector = ensure_inspector(session, user_id)
-    if present := leading_to(session, inspector):
-        return present[0]
+    if found := leading_to(session, inspector):
+        return found[0]
     wanted = {
         "subscriber_url": inspector_url(inspector),
         "triggers": [str(trigger) for trigger in SUBSCRIBABLE],

@@ -55,7 +55,7 @@ class WebhookList:
 
     @property
     def long(self) -> bool:
-        """Whether there are so many that a person wants to look for one."""
+        """Whether the list is long enough to search in."""
         return self.total > PER_PAGE
 
     def query(self, page: int) -> str:
@@ -105,7 +105,7 @@ class ShownNotice:
 
 
 def current_notices(session: Session, user_id: int) -> list[ShownNotice]:
-    """Return the notices that still hold and are not dismissed, newest first, one of a kind per webhook.
+    """Return the notices that are still true and not dismissed, newest first, one of a kind per webhook.
 
     A notice of a template ends when its events were resent, a warning when the webhook works again, and the
     notice that one is off when it is switched on.

@@ -235,9 +235,8 @@ def create_inspector_webhook() -> Response:
     """Make a webhook that leads to the built-in inspector."""
     with transaction() as session:
         service.add_inspector_webhook(session, current_host().id)
-    return redirect_to(
-        url_for("inspector.inspector"), "The inspector listens. Book a meeting and watch it arrive."
-    )
+    words = "The inspector is listening. Book a meeting and watch the event arrive."
+    return redirect_to(url_for("inspector.inspector"), words)
 
 
 @blueprint.get(f"{WEBHOOK}/edit")

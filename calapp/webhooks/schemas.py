@@ -123,6 +123,7 @@ Template = Annotated[
     Field(description="A custom body, JSON or form text, with {{path.to.value}} in it; null: all of it."),
     AfterValidator(lambda text: text or None),
 ]
+SecretText = Annotated[str, Field(max_length=MAX_SECRET)]
 SECRET_FIELD = Field(
     description=f"Signs every delivery: at least {MIN_SECRET} characters, or whsec_ and base64 of 24 to "
     "64 bytes. null leaves it as it is, an empty text removes it."
@@ -185,7 +186,7 @@ class WebhookBody(RequestSchema):
     triggers: Triggers
     active: Active = True
     payload_template: Template = None
-    secret: Annotated[Annotated[str, checked_by(check_secret)] | None, SECRET_FIELD] = None
+    secret: Annotated[Annotated[SecretText, checked_by(check_secret)] | None, SECRET_FIELD] = None
     headers: Headers = []
     version: Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")] = None
 
@@ -200,7 +201,7 @@ class WebhookPatch(WebhookBody, PatchSchema):
     subscriber_url: Url = ""
     triggers: Triggers = []
     # Not checked here: a key that may read the saved one may send it back, however short it is.
-    secret: Annotated[str | None, SECRET_FIELD] = None
+    secret: Annotated[SecretText | None, SECRET_FIELD] = None
     secret_overlap_seconds: Overlap = None
 
 

@@ -273,7 +273,7 @@ def _stop_sending(webhook: Webhook) -> None:
 
 
 def forget_failures(webhook: Webhook) -> None:
-    """End what holds a webhook back, since what it failed for was changed: what waits comes due immediately.
+    """End the backoff of a webhook, since what it failed for was changed: what waits comes due immediately.
 
     What is under way was sent as it was before: its failures count no more.
     """

@@ -129,7 +129,7 @@ def test_an_empty_secret_removes_it(rick_api: Client, session: Session, path: st
     assert session.scalar(select(Webhook)).secret is None
 
 
-def test_a_former_secret_still_signs_after_a_change(rick_api: Client, session: Session, path: str) -> None:
+def test_a_previous_secret_still_signs_after_a_change(rick_api: Client, session: Session, path: str) -> None:
     webhook = made(rick_api, path)
     rick_api.patch(f"{path}/{webhook['id']}", {"secret": "a new one, longer"})
     saved = session.scalar(select(Webhook))
@@ -145,7 +145,7 @@ def test_a_webhook_can_be_switched_off_whatever_became_of_its_address(
     assert rick_api.patch(f"{path}/{webhook['id']}", {"triggers": ["MEETING_ENDED"]}).status_code == 400
 
 
-def test_values_of_own_headers_are_never_shown(rick_api: Client, session: Session, path: str) -> None:
+def test_values_of_custom_headers_are_never_shown(rick_api: Client, session: Session, path: str) -> None:
     webhook = made(rick_api, path, headers=[{"name": "X-Token", "value": "hush"}])
     assert webhook["headers"] == [{"name": "X-Token", "value": "••••"}]
     rick_api.patch(f"{path}/{webhook['id']}", {"headers": webhook["headers"]})
@@ -161,7 +161,7 @@ def test_a_deleted_webhook_is_gone(rick_api: Client, path: str) -> None:
     assert made(rick_api, path)["id"] != webhook["id"]
 
 
-def test_a_url_stands_once_in_its_scope(rick_api: Client, path: str) -> None:
+def test_a_url_is_once_in_its_scope(rick_api: Client, path: str) -> None:
     made(rick_api, path)
     answer = rick_api.post(path, WEBHOOK)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (409, "conflict")

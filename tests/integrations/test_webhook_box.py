@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
+from calapp.clock import now
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from tests.integrations.conftest import HTMX, SECRET, filled
@@ -27,7 +28,7 @@ def test_a_new_box_has_the_first_three_triggers_on(rick_client: FlaskClient) -> 
     assert 'value="BOOKING_REQUESTED" checked' not in page
 
 
-def test_a_saved_webhook_stands_on_the_page(rick_client: FlaskClient, session: Session) -> None:
+def test_a_saved_webhook_is_on_the_page(rick_client: FlaskClient, session: Session) -> None:
     answer = rick_client.post(NEW, data=filled(URL))
     assert answer.status_code == 303
     assert answer.headers["Location"] == "/integrations#webhooks"
@@ -93,6 +94,28 @@ def test_a_webhook_can_be_of_one_event_type(
     rick_client.post(NEW, data=filled(URL, event_type_id=str(quick_chat.id)))
     assert only(session).event_type_id == quick_chat.id
     assert "Only Quick chat" in rick_client.get("/integrations").text
+
+
+def test_the_edit_box_has_the_scope_chosen_also_of_an_event_type_that_was_deleted(
+    rick_client: FlaskClient, webhook: Webhook, quick_chat: EventType, change
+) -> None:
+    change(webhook, event_type_id=quick_chat.id)
+    edit = f"/integrations/webhooks/{webhook.id}/edit"
+    chosen = f'<option value="{quick_chat.id}" selected>Quick chat'
+    assert f"{chosen}</option>" in rick_client.get(edit).text
+    change(quick_chat, deleted_at=now())
+    assert f"{chosen} (deleted)</option>" in rick_client.get(edit).text
+    given = filled(webhook.subscriber_url, event_type_id=str(quick_chat.id), secret_overlap_seconds="86400")
+    assert rick_client.post(edit, data=given).status_code == 303
+
+
+def test_an_overlap_that_is_not_offered_is_refused_at_its_field(
+    rick_client: FlaskClient, webhook: Webhook
+) -> None:
+    given = filled(webhook.subscriber_url, secret="the new one, longer", secret_overlap_seconds="a week")
+    answer = rick_client.post(f"/integrations/webhooks/{webhook.id}/edit", data=given)
+    assert answer.status_code == 422
+    assert 'id="field-secret_overlap_seconds-error"' in answer.text
 
 
 def test_generate_fills_in_a_secret_and_saves_nothing(rick_client: FlaskClient, session: Session) -> None:
