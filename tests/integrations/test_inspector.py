@@ -2,14 +2,17 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import create_app
 from calapp.accounts.models import User
 from calapp.clock import now
+from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.signing import request_headers
 from calapp.integrations import inspector, ping, service
@@ -224,3 +227,12 @@ def test_k8_a_host_keeps_one_megabyte_and_the_oldest_go(
     bodies = [one.body for one in kept(session)]
     assert sum(map(len, bodies)) <= 1024 * 1024
     assert (bodies[-1][:2], len(bodies) > 10) == ("19", True)
+
+
+def test_the_inspector_is_offered_also_where_the_base_url_is_none_that_hosts_may_give(
+    rick: User, settings: Settings
+) -> None:
+    other = create_app(replace(settings, base_url="https://me@cal.example.com"))
+    with other.app_context(), transaction() as session:
+        made = service.add_inspector_webhook(session, rick.id)
+        assert made.subscriber_url.startswith("https://me@cal.example.com/hooks/in/")
