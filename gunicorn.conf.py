@@ -1,33 +1,45 @@
-"""How gunicorn serves the pages; it finds this file by itself: gunicorn 'app:create_app()'."""
+"""How gunicorn serves the pages; it finds this file by itself: gunicorn 'app:create_app()'.
+
+On SIGHUP, gunicorn runs this file again and replaces its workers, which then run the code that is installed
+now: so the master, which stays, imports few libraries, and none of Calapp's modules twice from memory.
+"""
 
 import atexit
 import logging
+import mmap
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from gunicorn.http import message
 
-from calapp.config import WEB_THREADS, BadSetting, prepare
-from calapp.logs import configure
-from calapp.monitoring.counting import counting
-from calapp.processes import follow_starter
-from calapp.shutdown import request_stop
-from calapp.startup_checks import open_folder, refuse_nameless, refuse_unsafe, refuse_wrong_key
+for _name in [name for name in sys.modules if name.split(".")[0] == "calapp"]:
+    del sys.modules[_name]  # as it was before SIGHUP
+
+from calapp.config import KEY_IS_KEPT, WEB_THREADS, BadSetting, prepare  # noqa: E402
+from calapp.logs import configure  # noqa: E402
+from calapp.processes import follow_starter  # noqa: E402
 
 os.umask(0o077)  # what the server writes is for its user alone
 try:
     _settings = prepare()
-    refuse_nameless(_settings)
-    refuse_unsafe(_settings)
-    refuse_wrong_key(_settings)
 except BadSetting as error:
     sys.exit(error.message)
+if not os.environ.get(KEY_IS_KEPT):  # `make run` has checked before it starts this
+    _checked = subprocess.run(
+        [sys.executable, "-m", "calapp.startup_checks"], cwd=Path(__file__).parent, check=False
+    )
+    if _checked.returncode:
+        sys.exit(_checked.returncode)
 
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
@@ -57,11 +69,10 @@ def _remove_counters() -> None:
 atexit.register(_remove_counters)
 
 
-def on_starting(_server: object) -> None:
+def on_starting(server: Any) -> None:
     """End with the launcher, however that ended; say what an operator must not overlook."""
+    server.handover = Handover()
     configure(_settings, "web")
-    if (warning := open_folder(_settings)) is not None:
-        logging.getLogger("calapp").warning("%s", warning)
     if _settings.rate_limits == "off":
         logging.getLogger("calapp.rate_limits").warning(
             "RATE_LIMITS=off: passwords can be guessed and forms sent without a pause"
@@ -69,19 +80,69 @@ def on_starting(_server: object) -> None:
     follow_starter(graceful_timeout + 2)
 
 
+HANDOVER = 30.0  # seconds that a worker goes on serving for the one that replaces it to be ready
 _until_exit = ExitStack()
 
 
+class Handover:
+    """Which workers are to be replaced and which are ready, by their ages, for all processes of a server."""
+
+    def __init__(self) -> None:
+        self._ages = mmap.mmap(-1, 16)
+
+    def replace(self, age: int) -> None:
+        """Note that the workers up to this age are to be replaced."""
+        self._ages[:8] = age.to_bytes(8, "big")
+
+    def is_ready(self, age: int) -> None:
+        """Note that a worker of this age serves."""
+        self._ages[8:] = age.to_bytes(8, "big")
+
+    def is_early(self, age: int) -> bool:
+        """Return whether a worker of this age is to be replaced, and no newer one is ready yet."""
+        replaced, ready = (int.from_bytes(self._ages[at : at + 8], "big") for at in (0, 8))
+        return age <= replaced and ready <= replaced
+
+
+def on_reload(server: Any) -> None:
+    """Remember which workers SIGHUP replaces."""
+    server.handover.replace(server.worker_age)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Give a worker what it shares with those before and after it."""
+    worker.handover = server.handover
+
+
 def post_worker_init(worker: Any) -> None:
-    """Save what is counted; answer who waits for news of the feed when the web server is asked to stop."""
+    """Save what is counted, and end without a request that is refused.
+
+    gunicorn stops the workers that SIGHUP replaces before the new ones have loaded the app: without a wait
+    every visitor would wait for that. Who waits for news of the feed gets a response when a worker stops.
+    """
+    from calapp.monitoring.counting import counting  # noqa: PLC0415 (imported by the workers alone)
+    from calapp.shutdown import request_stop  # noqa: PLC0415
+
     _until_exit.enter_context(counting(worker.wsgi))
+    waited = threading.Event()
+
+    def stop_when_replaced() -> None:
+        until = time.monotonic() + HANDOVER
+        while worker.handover.is_early(worker.age) and time.monotonic() < until:
+            time.sleep(0.1)
+        waited.set()
+        os.kill(worker.pid, signal.SIGTERM)
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if worker.handover.is_early(worker.age) and not waited.is_set():
+            threading.Thread(target=stop_when_replaced, daemon=True).start()
+            return
         request_stop()
         worker.handle_exit(number, frame)
 
     signal.signal(signal.SIGTERM, handle)
     signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003 (as gunicorn has it)
+    worker.handover.is_ready(worker.age)
 
 
 def worker_exit(_server: object, _worker: object) -> None:

@@ -31,7 +31,7 @@ from calapp.privacy.commands import (
     needs_key,
     rotate_secret_key,
 )
-from calapp.startup_checks import refuse_nameless, refuse_unsafe, refuse_wrong_key
+from calapp.startup_checks import check_start
 from calapp.text import line
 from calapp.worker import supervise
 
@@ -74,9 +74,7 @@ def worker_command(make_app: Callable[..., Flask]) -> click.Command:
         """Deliver webhooks and do maintenance until stopped."""
         os.umask(0o077)  # what the worker writes is for its user alone
         logs.configure(settings(), "worker")
-        refuse_nameless(settings())
-        refuse_unsafe(settings())
-        refuse_wrong_key(settings())
+        check_start(settings())
         logging.getLogger("rq.worker").setLevel(logging.WARNING)
         supervise(make_app)
 

@@ -1,6 +1,8 @@
 """What a start that others can reach is refused for, in one sentence each."""
 
+import logging
 import os
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,14 +12,24 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from calapp import demo
-from calapp.config import KEY_IS_KEPT, SHORTEST_SECRET, BadSetting, Settings
+from calapp.config import KEY_IS_KEPT, SHORTEST_SECRET, BadSetting, Settings, prepare
 from calapp.db import connection_options
 from calapp.encryption import keyring_of
+from calapp.logs import configure
 from calapp.privacy import sealed
 
 Found = TypeVar("Found")
 
 PATIENCE = 5  # seconds for the writer of SQLite; whoever needs the database says that it is away
+
+
+def check_start(settings: Settings) -> None:
+    """Warn of a data folder that others can read; raise BadSetting for a start that is refused."""
+    if (warning := open_folder(settings)) is not None:
+        logging.getLogger("calapp").warning("%s", warning)
+    refuse_nameless(settings)
+    refuse_unsafe(settings)
+    refuse_wrong_key(settings)
 
 
 def refuse_unsafe(settings: Settings) -> None:
@@ -83,3 +95,17 @@ def _asked(settings: Settings, call: Callable[[Session], Found]) -> Found | None
         return None
     finally:
         engine.dispose()
+
+
+def main() -> None:
+    """Check the start of the web server, whose master keeps none of what this imports."""
+    settings = prepare()
+    configure(settings, "web")
+    try:
+        check_start(settings)
+    except BadSetting as error:
+        sys.exit(error.message)
+
+
+if __name__ == "__main__":
+    main()
