@@ -7,12 +7,13 @@ without it when it is away, and nothing that is asked takes long.
 import fcntl
 import logging
 import secrets
+import select
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TypeVar
@@ -20,6 +21,7 @@ from urllib.parse import quote
 
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis, RedisError
+from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
@@ -36,8 +38,8 @@ MAINTENANCE = "chores"  # no queue, but the name under which it is woken and cou
 JOB = "calapp.deliveries.engine.deliver_due"  # what the one queue runs; the broker is below all packages
 
 WEB_PATIENCE = 0.2  # seconds to connect and to read, while a person waits
-LISTENS = 1.0  # seconds between two looks of who waits for wakes, and before it connects again
-WORKER_PATIENCE = 3.0  # seconds; longer than a worker blocks on its queue
+LISTENS = 1.0  # seconds after which who waits for wakes asks whether Valkey is there, or connects again
+WORKER_PATIENCE = 3.0  # seconds; longer than a worker waits for its job
 LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
 BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as alive
 LONGEST_SOCKET = 100  # characters; systems take 104 to 108
@@ -74,7 +76,7 @@ def web_client() -> Redis:
 
 
 def worker_client() -> Redis:
-    """Return a client that waits on the queue: no retries, 3 s to connect and to read."""
+    """Return the client of a worker: no retries, 3 s to connect and to read."""
     return _client(url(), WORKER_PATIENCE)
 
 
@@ -94,11 +96,25 @@ def queue(name: str = DELIVERIES, client: Redis | None = None) -> Queue:
 
 
 def wake_workers() -> None:
-    """Have the job of the queue run soon, unless one waits in it already.
+    """Have the jobs that run look for what is due; while none listens, put one into the queue.
 
     Best effort: never raises, never waits long; the maintenance process finds what this missed.
     """
-    _asked(lambda client: _enqueue_if_empty(queue(DELIVERIES, client)), None)
+    _asked(_wake_or_put_job, None)
+
+
+def _wake_or_put_job(client: Redis) -> None:
+    if not client.publish(_wake_channel(DELIVERIES), ""):
+        put_job(queue(DELIVERIES, client))
+
+
+def put_job(wanted: Queue) -> None:
+    """Put the job into its queue, unless one waits there; raise RedisError when Valkey is away."""
+    if wanted.connection.llen(wanted.key):
+        return  # it will start later than now, and see our rows
+    with wanted.connection.pipeline() as pipe:
+        wanted.enqueue_call(JOB, timeout=-1, pipeline=pipe)
+        pipe.execute()
 
 
 def wake_maintenance() -> None:
@@ -106,27 +122,58 @@ def wake_maintenance() -> None:
     _asked(lambda client: client.publish(_wake_channel(MAINTENANCE), ""), None)
 
 
-def _enqueue_if_empty(wanted: Queue) -> None:
-    # A job that still waits will start later than now and see our rows; one that is running is told.
-    with wanted.connection.pipeline(transaction=False) as pipe:  # one round trip rather than three
-        pipe.publish(_wake_channel(wanted.name), "")
-        pipe.llen(wanted.key)
-        if pipe.execute()[1]:
+class Wakes:
+    """A subscription to the wakes of a name, for a poll of one's own: readable when something has come.
+
+    What was published after this was made is heard. Raises RedisError when Valkey is away, here and below.
+    """
+
+    def __init__(self, name: str = DELIVERIES) -> None:
+        self.subscription = worker_client().pubsub()
+        self.subscription.subscribe(_wake_channel(name))
+        self.ask_at = 0.0  # in monotonic seconds
+        self.unanswered = False
+        if self.subscription.get_message(timeout=WORKER_PATIENCE) is None:  # that it is subscribed
+            raise RedisTimeoutError("Valkey does not respond.")
+
+    def fileno(self) -> int:
+        """Return the file descriptor of its socket."""
+        return int(self.subscription.connection._get_socket().fileno())  # noqa: SLF001 (it has no other name)
+
+    def heard(self) -> bool:
+        """Take what has come; return whether there was a wake."""
+        woken = False
+        while self.subscription.connection.can_read(timeout=0):
+            message = self.subscription.get_message(timeout=WORKER_PATIENCE)
+            self.unanswered = False
+            woken = woken or (message is not None and message["type"] == "message")
+        return woken
+
+    def ask(self) -> None:
+        """Ask Valkey for a sign of life, once a second; raise RedisError when it gave none since the last.
+
+        One that hangs keeps its sockets open, and would never wake anybody again.
+        """
+        moment = time.monotonic()
+        if moment < self.ask_at:
             return
-    with wanted.connection.pipeline() as pipe:
-        wanted.enqueue_call(JOB, timeout=-1, pipeline=pipe)
-        pipe.execute()
+        if self.unanswered:
+            raise RedisTimeoutError("Valkey does not respond.")
+        self.subscription.ping()
+        self.ask_at, self.unanswered = moment + LISTENS, True
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.subscription.close()
 
 
-def on_wake(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], None]:
+def on_wake(call: Callable[[], None], name: str) -> Callable[[], None]:
     """Make a call at each wake of this name, in a thread; return what ends it before the process ends.
 
     For what is running, and would else see new rows only when it looks again by itself.
     """
     over = threading.Event()
-    thread = threading.Thread(
-        target=_listen, args=(call, _wake_channel(name), over), name="wakes", daemon=True
-    )
+    thread = threading.Thread(target=_listen, args=(call, name, over), name="wakes", daemon=True)
     thread.start()
 
     def end() -> None:
@@ -136,13 +183,13 @@ def on_wake(call: Callable[[], None], name: str = DELIVERIES) -> Callable[[], No
     return end
 
 
-def _listen(call: Callable[[], None], channel: str, over: threading.Event) -> None:
+def _listen(call: Callable[[], None], name: str, over: threading.Event) -> None:
     while not over.is_set():
         try:
-            with worker_client().pubsub(ignore_subscribe_messages=True) as ears:
-                ears.subscribe(channel)
+            with closing(Wakes(name)) as wakes:
                 while not over.is_set():
-                    if ears.get_message(timeout=LISTENS):
+                    wakes.ask()
+                    if select.select([wakes], [], [], LISTENS)[0] and wakes.heard():
                         call()
         except Exception as error:  # noqa: BLE001 (a thread that ended would never hear again)
             if not isinstance(error, RedisError):

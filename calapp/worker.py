@@ -13,7 +13,7 @@ from redis import RedisError, ResponseError
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.utils import import_attribute, now
+from rq.utils import now
 from rq.worker import SimpleWorker
 from rq.worker_registration import clean_worker_registry
 from sqlalchemy.exc import DBAPIError
@@ -21,10 +21,11 @@ from sqlalchemy.exc import DBAPIError
 from calapp import broker
 from calapp.config import Settings, settings
 from calapp.db import db, prepare_to_deliver
+from calapp.deliveries import engine
 from calapp.errors import Busy
 from calapp.maintenance import maintain
 from calapp.monitoring.counting import counting
-from calapp.processes import Forked, Kept, RecurringError, first_line, follow_forker, follow_starter, stop
+from calapp.processes import Forked, Kept, RecurringError, follow_forker, follow_starter, stop
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def work(make_app: Callable[..., Flask]) -> None:
-    """Work the queue until asked to stop; while Valkey is away, do its job once a second without it."""
+    """Run the queue's job until asked to stop; while Valkey is away, look once a second without it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
     follow_forker(settings().webhook_timeout + GRACE)
     stop_on(signal.SIGTERM, wake=QueueWorker.wake)
@@ -45,30 +46,36 @@ def work(make_app: Callable[..., Flask]) -> None:
         prepare_to_deliver(db.engine)
     gc.freeze()  # what is loaded by now stays: looking through it took a tenth of the engine's time
     gc.set_threshold(GARBAGE)
-    trouble = RecurringError("Valkey")
+    valkey, database = RecurringError("Valkey"), RecurringError("The database")
     with counting(app):
         while not stop_requested():
             try:
                 broker.web_client().ping()  # a Valkey that hangs is known sooner by this client
-                worker = QueueWorker(app)
-                trouble.over()
+                worker = QueueWorker(app, database)
+                valkey.over()
                 worker.work_until_stopped()
             except RedisError as error:
-                trouble.note(error)
-                perform(app, broker.JOB)
+                valkey.note(error)
+                perform(app, engine.process_engine().deliver, database)
                 rest(LOOK_AGAIN)
 
 
-def perform(app: Flask, job: str) -> None:
-    """Run a job in an app context of its own; the database knows what is due, with Valkey or without."""
+def perform(app: Flask, run: Callable[[], None], database: RecurringError) -> bool:
+    """Run a function in an app context of its own; return whether it came to its end. Raises RedisError."""
     try:
         with app.app_context():
-            import_attribute(job)()
+            run()
+    except RedisError:
+        raise
     except (DBAPIError, Busy) as error:
-        log.warning("The database is away: %s", first_line(error))
+        database.note(error)
     except Exception as error:
-        log.exception("The job %s failed", job)
+        log.exception("The deliveries failed")
         end_if_starved(error)
+    else:
+        database.over()
+        return True
+    return False
 
 
 def end_if_starved(error: BaseException) -> None:
@@ -81,24 +88,27 @@ def end_if_starved(error: BaseException) -> None:
 class QueueWorker(SimpleWorker):
     """An RQ worker of the one queue that runs its one job in its own process, in a fresh app context.
 
-    What Valkey holds may say that there is something to do, never what: whoever can write to it could else
-    run code here. RQ's own way from the queue to the end of a job would import the functions, callbacks and
-    instances that the job names, requeue, repeat and follow its dependents, and call its webhooks; its
-    upkeep reads jobs with pickle. So none of it is used: a job is compared with the one that there may be,
-    removed, and the known function called. RQ's commands (shutdown, stop-job) are not listened to.
+    The job lasts as long as its worker, so each worker puts one into the queue for itself. What Valkey holds
+    may say that there is something to do, never what: whoever can write to it could else run code here. RQ's
+    own way from the queue to the end of a job would import the functions, callbacks and instances that the
+    job names, requeue, repeat and follow its dependents, and call its webhooks; its upkeep reads jobs with
+    pickle. So none of it is used: a job is compared with the one that there may be, removed, and the known
+    function called. RQ's commands (shutdown, stop-job) are not listened to.
     """
 
     connection_timeout = broker.WORKER_PATIENCE  # type: ignore[assignment]  # a property of whole seconds there
     dequeue_timeout = 1  # seconds
     waiting = False  # of the one worker of this process
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, database: RecurringError) -> None:
         client = broker.worker_client()
         super().__init__(
             [broker.queue(broker.DELIVERIES, client)], connection=client, serializer=JSONSerializer
         )
         self.app = app
+        self.database = database
         self.over = threading.Event()
+        self.at_work = False
 
     def work_until_stopped(self) -> None:
         """Work until this process is asked to stop; raise RedisError when Valkey goes away."""
@@ -114,28 +124,26 @@ class QueueWorker(SimpleWorker):
             self._say_goodbye()
 
     def _work_once(self) -> None:
-        if self.should_run_maintenance_tasks:
-            self.run_maintenance_tasks()
-        name = self.queues[0].name
-        job_id = self._next_job_id()
-        if job_id is None:
-            return
-        if self._is_the_known_job(job_id):
-            perform(self.app, broker.JOB)
-        else:
-            log.warning("Dropped an unknown job from the queue %s: %r", name, job_id[:80])
-
-    def _next_job_id(self) -> bytes | None:
-        """Wait for a job; take it from the queue and return its id."""
+        """Put the job into the queue, unless one waits there; take one from it and do it."""
+        queue = self.queues[0]
+        broker.put_job(queue)
         QueueWorker.waiting = True
         try:
-            found = self.connection.blpop([self.queues[0].key], self.dequeue_timeout)
+            found = self.connection.blpop([queue.key], self.dequeue_timeout)
         finally:
             QueueWorker.waiting = False
-        return found[1] if found else None  # type: ignore[return-value]  # not decoded
+        # None: another worker took it.
+        if found is None or not self._is_the_known_job(found[1]):  # type: ignore[arg-type]  # not decoded
+            return
+        self.at_work = True
+        try:
+            if not perform(self.app, engine.deliver_due, self.database):
+                rest(LOOK_AGAIN)
+        finally:
+            self.at_work = False
 
     def _is_the_known_job(self, job_id: bytes) -> bool:
-        """Remove a job; return whether it is, byte for byte, what `wake_workers` puts into this queue."""
+        """Remove a job; return whether it is, byte for byte, what `put_job` puts into this queue."""
         key = Job.redis_job_namespace_prefix.encode() + job_id
         try:
             data: bytes | None = self.connection.hget(key, "data")  # type: ignore[assignment]  # not decoded
@@ -145,9 +153,13 @@ class QueueWorker(SimpleWorker):
         known: bytes = JSONSerializer.dumps((broker.JOB, None, (), {}))
         unpacked = zlib.decompressobj()
         try:
-            return data is not None and unpacked.decompress(data, len(known) + 1) == known
+            if data is not None and unpacked.decompress(data, len(known) + 1) == known:
+                return True
         except zlib.error:
-            return data == known
+            if data == known:
+                return True
+        log.warning("Dropped an unknown job from the queue %s: %r", self.queues[0].name, job_id[:80])
+        return False
 
     def run_maintenance_tasks(self) -> None:
         """Take workers that are gone off RQ's books, and nothing else of what RQ does now and then."""
@@ -159,24 +171,31 @@ class QueueWorker(SimpleWorker):
 
     @classmethod
     def wake(cls) -> None:
-        """End the wait for a job, never a job; of one that was just taken the rows are still due."""
+        """End the wait for a job, or the rest of the one that runs."""
+        engine.wake()
         if cls.waiting:
             raise StopRequested
 
     def _beat(self) -> None:
-        """Beat this process's heart, also while a job runs for hours."""
+        """Beat this process's heart, also while the database keeps its job waiting."""
         while not self.over.is_set():
             try:
                 self._beat_once()
             except RedisError as error:
-                log.debug("No heartbeat: %s", error)  # the work loop notices, too, and says so
+                log.debug("No heartbeat: %s", error)  # the job notices, too, and says so
             except Exception:  # a heart that stopped would have this process counted as dead
                 log.exception("No heartbeat; trying again")
             self.over.wait(BEAT_EVERY)
 
     def _beat_once(self) -> None:
+        """Note that this worker is alive, and do RQ's upkeep; a job that comes while one runs wakes that."""
         broker.beat(self.connection, self.queues[0].name, self.name)
         self.heartbeat()
+        if self.should_run_maintenance_tasks:
+            self.run_maintenance_tasks()
+        while self.at_work and (job_id := self.connection.lpop(self.queues[0].key)) is not None:
+            if self._is_the_known_job(job_id):  # type: ignore[arg-type]  # not decoded
+                engine.wake()
 
     def _say_goodbye(self) -> None:
         """Take this worker off the books; when Valkey is away, its entry expires."""

@@ -28,9 +28,10 @@ WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND deliver
 PRESSED_SQLITE = PRESSED.format(by=" INDEXED BY ix_delivery_pressed")
 PRESSED_POSTGRESQL = PRESSED.format(by="")
 
-# One index probe for each endpoint that has something waiting, however long its backlog is; since when it
-# could be sent: what a backoff or Retry-After held back has not waited for a worker meanwhile.
-READY = Plain(
+# One index probe for each endpoint that has something waiting, however long its backlog is: what is due, and
+# since when it could be sent (what a backoff or Retry-After held back has not waited for a worker meanwhile);
+# in a row without an endpoint, when the next of the others comes due.
+LOOK = Plain(
     f"""
 WITH RECURSIVE endpoint(id) AS (
   SELECT min(webhook_id) FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
@@ -39,13 +40,15 @@ WITH RECURSIVE endpoint(id) AS (
           WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id)
   FROM endpoint WHERE endpoint.id IS NOT NULL
 ), waiting AS MATERIALIZED (
-  SELECT webhook.id, webhook.failures, hold_until, asked_until, released_at,
+  SELECT webhook.id, webhook.failures, coalesce(released_at, '') AS released, max(
+    coalesce(hold_until, ''), coalesce(asked_until, ''),
     (SELECT min(due_at) FROM delivery
-     WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL) AS first_due
-  FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {WILLING}
+     WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL)) AS first_due
+  FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {ON}
 )
-SELECT id, failures, max(first_due, coalesce(hold_until, ''), coalesce(asked_until, ''),
-  coalesce(released_at, '')), NULL FROM waiting WHERE first_due <= :now UNION ALL {PRESSED_SQLITE}""",
+SELECT id, failures, max(first_due, released), NULL FROM waiting WHERE first_due <= :now
+UNION ALL SELECT NULL, 0, min(first_due), NULL FROM waiting WHERE first_due > :now
+UNION ALL {PRESSED_SQLITE}""",
     f"""
 WITH RECURSIVE endpoint(id, first_due) AS (
   (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
@@ -56,10 +59,15 @@ WITH RECURSIVE endpoint(id, first_due) AS (
     WHERE state = 'waiting' AND due_at IS NOT NULL AND webhook_id > endpoint.id
     ORDER BY webhook_id, due_at LIMIT 1
   ) AS later
+), waiting AS MATERIALIZED (
+  SELECT webhook.id, webhook.failures, released_at,
+    greatest(endpoint.first_due, hold_until, asked_until) AS first_due
+  FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {ON}
 )
-SELECT webhook.id, webhook.failures, greatest(endpoint.first_due, hold_until, asked_until, released_at),
-  CAST(NULL AS integer) FROM endpoint JOIN webhook ON webhook.id = endpoint.id
-WHERE first_due <= :now AND {WILLING} UNION ALL {PRESSED_POSTGRESQL}""",
+SELECT id, failures, greatest(first_due, released_at), CAST(NULL AS integer) FROM waiting
+WHERE first_due <= :now
+UNION ALL SELECT NULL, 0, min(first_due), NULL FROM waiting WHERE first_due > :now
+UNION ALL {PRESSED_POSTGRESQL}""",
 )
 
 # What has come due last, whatever the number of endpoints; a bound, since it may be very much at once.
@@ -181,9 +189,23 @@ class Claim:
     webhooks: Mapping[int, Target]
 
 
+def look(session: Session, at: datetime) -> tuple[list[Ready], datetime | None]:
+    """Return the endpoints that have something due and what was pressed, and when the next comes due.
+
+    A plain read, which takes no lock.
+    """
+    found, next_at = [], None
+    for webhook_id, failures, first_due, pressed in LOOK.run(session, now=at):
+        if webhook_id is None:
+            next_at = instant(first_due) if first_due else None
+        else:
+            found.append(Ready(webhook_id, failures, instant(first_due), pressed))
+    return found, next_at
+
+
 def ready(session: Session, at: datetime) -> list[Ready]:
-    """Return the endpoints that have something due, and what was pressed, with a read that takes no lock."""
-    return [Ready(row[0], row[1], instant(row[2]), row[3]) for row in READY.run(session, now=at)]
+    """Return the endpoints that have something due and what was pressed, with a plain read."""
+    return look(session, at)[0]
 
 
 def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:

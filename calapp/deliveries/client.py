@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import certifi
@@ -301,6 +301,16 @@ def _curl_mask(event: int) -> int:
 MASKS = tuple(_curl_mask(event) for event in range(32))
 
 
+class Wakes(Protocol):
+    """What wakes a sender: a socket, and who reads it."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor to be watched."""
+
+    def heard(self) -> bool:
+        """Take what has come; return whether there was a wake."""
+
+
 class Sender:
     """Sends requests side by side and gathers their responses; not for more than one thread.
 
@@ -335,6 +345,8 @@ class Sender:
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.epoll.register(self.bell, select.EPOLLIN)
         self.woken = False
+        self.wakes: Wakes | None = None
+        self.wakes_fd = -1
         self.timer: float | None = None
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, connections_for(slots))
@@ -432,6 +444,22 @@ class Sender:
         done, self.done = self.done, []
         return done
 
+    def listen(self, wakes: Wakes | None) -> None:
+        """Have what these hear wake this sender, in its own poll; None: nothing any more."""
+        if self.wakes is not None:
+            with suppress(OSError):  # closed when it failed
+                self.epoll.unregister(self.wakes_fd)
+        self.wakes = wakes
+        if wakes is not None:
+            self.wakes_fd = wakes.fileno()
+            self.epoll.register(self.wakes_fd, select.EPOLLIN)
+
+    def rest(self, seconds: float) -> None:
+        """Wait for a wake, at most so many seconds; whatever libcurl has to do meanwhile is done."""
+        until = time.monotonic() + seconds
+        while not self.woken and (left := until - time.monotonic()) > 0:
+            self._turn(left if self.timer is None else max(0.0, min(left, self.timer - time.monotonic())))
+
     def _turn(self, seconds: float) -> None:
         """Wait for the sockets or the timer, and let libcurl act on them."""
         for fd, event in self.epoll.poll(seconds, EVENTS):
@@ -439,6 +467,8 @@ class Sender:
                 self.names.clear_wake()
             elif fd == self.bell:
                 self.woken = bool(os.eventfd_read(fd))
+            elif self.wakes is not None and fd == self.wakes_fd:
+                self.woken = self.wakes.heard() or self.woken
             else:
                 self._act(fd, MASKS[event & 31])
         for one, found in self.names.finished():

@@ -1,8 +1,10 @@
 """The RQ job that is the engine's whole loop."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,7 +17,7 @@ from calapp.addresses import AddressGuard
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
-from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, ready
+from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, look
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
@@ -29,6 +31,7 @@ GATHER = 0.05  # seconds in which responses are gathered at most, and after whic
 LOOK = 0.01  # seconds of gathering after which new work is looked for when that costs little
 FRESH = timedelta(seconds=1)  # longer than a transaction takes that lets something come due
 SHARE = 4  # times as long as storing and claiming took, responses are gathered
+LONGEST_REST = 10.0  # seconds after which an engine that nobody has woken looks for itself
 STEPS_AT_ONCE = 10  # of one webhook's release, before others have their turn
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
 AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
@@ -39,8 +42,15 @@ log = logging.getLogger(__name__)
 
 
 def deliver_due() -> None:
-    """Deliver everything that is due, then stop: the RQ job."""
-    process_engine().deliver()
+    """Deliver whatever comes due until this process is asked to stop: the RQ job. Raises RedisError."""
+    with closing(broker.Wakes()) as wakes:
+        process_engine().deliver(wakes)
+
+
+def wake() -> None:
+    """Have the engine of this process look for what is due, from any thread or signal handler."""
+    if process_engine.cache_info().currsize:
+        process_engine().sender.wake()
 
 
 def patience(worked: float) -> float:
@@ -86,9 +96,7 @@ def free_left_behind() -> None:
 @lru_cache(maxsize=1)
 def process_engine() -> "Engine":
     """Return the engine of this process, which outlives a job, so that connections are kept."""
-    engine = Engine(settings())
-    broker.on_wake(engine.sender.wake)
-    return engine
+    return Engine(settings())
 
 
 class Engine:
@@ -111,15 +119,28 @@ class Engine:
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
         self.pressed: list[int] = []  # deliveries that were sent manually, as the last look found them
         self.looked = 0.0
+        self.look_at = 0.0  # when something comes due that was not at the last look, in monotonic seconds
 
-    def deliver(self) -> None:
-        """Deliver everything that is due: store what came back, claim what there is room for, send, wait."""
-        while True:
-            began = time.monotonic()
-            sent = self.sender.start(self.store_and_claim() if self.returned else self.claim())
-            if not (sent or self.busy()):
-                return
-            self.wait(patience(time.monotonic() - began))
+    def deliver(self, wakes: broker.Wakes | None = None) -> None:
+        """Store what came back, claim what there is room for, send and wait, again and again.
+
+        With wakes it rests while nothing is due, until this process is asked to stop; without, it ends then.
+        Raises RedisError when the wakes fail, and what the database raises while nothing is in flight. What
+        is in flight is not lost: the next call goes on with it.
+        """
+        self.sender.listen(wakes)
+        try:
+            while True:
+                began = time.monotonic()
+                sent = self.sender.start(self.store_and_claim() if self.returned else self.claim())
+                if sent or self.busy():
+                    self.wait(patience(time.monotonic() - began))
+                elif wakes is None or stop_requested():
+                    return
+                else:
+                    self.rest(wakes)
+        finally:
+            self.sender.listen(None)
 
     def busy(self) -> bool:
         """Return whether anything is in flight, or came back and is not stored yet."""
@@ -143,6 +164,13 @@ class Engine:
                 self.sender.start(self.claim())
             if came and not self.sender.expects(GATHER):
                 break
+
+    def rest(self, wakes: broker.Wakes) -> None:
+        """Wait for a wake, or until something comes due by the last look; nothing is in flight."""
+        until = min(self.look_at, time.monotonic() + LONGEST_REST)
+        while not self.sender.was_woken() and (left := until - time.monotonic()) > 0:
+            wakes.ask()
+            self.sender.rest(min(left, broker.LISTENS))
 
     def claim(self) -> list[WebhookRequest]:
         """Claim what is due and has room; return the requests to be sent.
@@ -205,14 +233,15 @@ class Engine:
     def _waiting(self, session: Session, at: datetime) -> list[Ready]:
         """Return the endpoints that have something due.
 
-        While something is out, all of them are looked through only now and then, since that costs the more
-        the more they are; in between those that were found then, and those of which something came due.
+        While something is in flight, all of them are looked through only now and then, since that costs the
+        more the more they are; in between those that were found then, and those of which something came due.
         """
         moment = time.monotonic()
-        if not self.busy() or moment - self.looked >= GATHER:
-            found = ready(session, at)
+        if not self.sender.busy() or moment - self.looked >= GATHER:
+            found, next_at = look(session, at)
             self.known = {one.webhook_id: one for one in found if one.pressed is None}
             self.pressed = [one.pressed for one in found if one.pressed is not None][:BATCH]
+            self.look_at = moment + (next_at - at).total_seconds() if next_at else math.inf
             self.looked = moment
         else:
             for one in fresh(session, at - FRESH, at):
@@ -275,6 +304,7 @@ class Engine:
                 self._store_one_by_one()
         except AWAY as error:
             self._keep(error)
+            self.look_at = 0.0
             return None
         for response in self.returned:
             self.in_flight.pop(response.request.delivery_id, None)

@@ -24,8 +24,10 @@ __all__ = ["anyone", "bob_api", "rick_api", "with_key"]  # fixtures
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(settings, webhook_timeout=1.0, webhook_retry_schedule=(5, 300, 1800))
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """A deadline of a second, and the schedule that a test names."""
+    schedule = getattr(request, "param", (5, 300, 1800))
+    return replace(settings, webhook_timeout=1.0, webhook_retry_schedule=schedule)
 
 
 @pytest.fixture

@@ -1,18 +1,23 @@
 """The embedded Valkey, the queue, and what goes on without them."""
 
 import json
+import select
+import signal
 import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from redis import RedisError
 
 from calapp import broker
 from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import Settings
+from tests.running import wait_until
 
 
 @pytest.fixture
@@ -25,23 +30,51 @@ def valkey(app: Flask, settings: Settings) -> Iterator[EmbeddedValkey]:
     server.stop()
 
 
-def test_a_nudge_enqueues_one_job(valkey: EmbeddedValkey) -> None:
+def test_a_wake_enqueues_one_job_while_no_worker_listens(valkey: EmbeddedValkey) -> None:
     broker.wake_workers()
     assert [job.func_name for job in broker.queue().jobs] == ["calapp.deliveries.engine.deliver_due"]
 
 
-def test_a_second_nudge_adds_no_second_job(valkey: EmbeddedValkey) -> None:
+def test_a_second_wake_adds_no_second_job(valkey: EmbeddedValkey) -> None:
     broker.wake_workers()
     broker.wake_workers()
     assert broker.queue().count == 1
 
 
-def test_a_nudge_is_heard_by_who_is_at_work_already(valkey: EmbeddedValkey) -> None:
+def test_a_wake_is_heard_by_every_job_that_runs_and_enqueues_none(valkey: EmbeddedValkey) -> None:
+    with closing(broker.Wakes()) as one, closing(broker.Wakes()) as other:
+        assert not one.heard()
+        broker.wake_workers()
+        assert select.select([one], [], [], 5.0)[0]
+        assert (one.heard(), one.heard(), other.heard(), broker.queue().count) == (True, False, True, 0)
+
+
+def test_a_valkey_that_ends_is_noticed_by_who_listens(valkey: EmbeddedValkey) -> None:
+    with closing(broker.Wakes()) as wakes:
+        valkey.stop()
+        with pytest.raises(RedisError):
+            wakes.heard()
+
+
+def test_a_valkey_that_hangs_is_noticed_by_who_listens(valkey: EmbeddedValkey) -> None:
+    with closing(broker.Wakes()) as wakes:
+        wakes.ask()
+        wait_until(lambda: wakes.heard() or not wakes.unanswered)
+        valkey.server.send_signal(signal.SIGSTOP)
+        wakes.ask_at = 0.0
+        wakes.ask()
+        wakes.ask_at = 0.0
+        with pytest.raises(RedisError):
+            wakes.ask()
+        valkey.server.send_signal(signal.SIGCONT)
+
+
+def test_the_maintenance_process_hears_its_own_wakes(valkey: EmbeddedValkey) -> None:
     heard = threading.Event()
-    end = broker.on_wake(heard.set)
+    end = broker.on_wake(heard.set, broker.MAINTENANCE)
     until = time.monotonic() + 10
     while not heard.wait(0.05) and time.monotonic() < until:  # until it has connected
-        broker.wake_workers()
+        broker.wake_maintenance()
     end()
     assert heard.is_set()
 
@@ -52,7 +85,7 @@ def test_a_job_is_json_and_no_pickle(valkey: EmbeddedValkey) -> None:
     assert "calapp.deliveries.engine.deliver_due" in json.loads(zlib.decompress(stored[b"data"]))
 
 
-def test_a_nudge_without_valkey_returns_at_once(app: Flask) -> None:
+def test_a_wake_without_valkey_returns_immediately(app: Flask) -> None:
     before = time.monotonic()
     broker.wake_workers()
     assert time.monotonic() - before < 2
