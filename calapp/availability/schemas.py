@@ -1,16 +1,18 @@
-"""Weekly hours and date overrides as a host types them, checked."""
+"""Weekly hours and dates with hours of their own, as a host types them, checked."""
 
 import datetime as dt
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 from werkzeug.datastructures import MultiDict
 
 from calapp import limits
 from calapp.accounts.schemas import is_zone
 from calapp.availability.slots import Range
-from calapp.errors import Invalid
+from calapp.rest.validation import from_form, said
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::00)?")
@@ -27,97 +29,109 @@ def clock_text(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
-def typed_week(form: MultiDict[str, str]) -> dict[int, list[Typed]]:
-    """Return the week's ranges as they were typed, rows that were left empty included."""
-    return {day: _pairs(form, f"day-{day}") for day in range(7)}
+def range_text(one: Range) -> Typed:
+    """Return a range as its two clock texts."""
+    return clock_text(one.start_minute), clock_text(one.end_minute)
 
 
-def _pairs(form: MultiDict[str, str], prefix: str) -> list[Typed]:
-    starts, ends = form.getlist(f"{prefix}-start"), form.getlist(f"{prefix}-end")
-    return [(start.strip(), end.strip()) for start, end in zip(starts, ends, strict=False)]
+def _minute(text: str) -> int:
+    """Return the minute of the day that a clock text such as 22:00 writes."""
+    match = CLOCK.fullmatch(text)
+    minute = int(match[1]) * 60 + int(match[2]) if match else -1
+    if not 0 <= minute <= DAY:
+        raise ValueError("Please give times such as 09:00 and 17:00.")
+    if minute % 5:
+        raise ValueError("Please give times in steps of five minutes.")
+    return minute
 
 
-def checked_week(
-    zone: str, typed: Mapping[int, Sequence[Typed]], *, saved_zone: str = ""
-) -> dict[int, list[Range]]:
-    """Return a week's ranges by day; raise Invalid naming each bad day (`day-0` is Monday) and the zone.
-
-    The saved zone may stay, even when the time zone database no longer has it.
-    """
-    problems: dict[str, str] = {}
-    weekly: dict[int, list[Range]] = {}
-    if zone != saved_zone and not is_zone(zone):
-        problems["time_zone"] = "Please choose a time zone from the list."
-    for day, pairs in typed.items():
-        try:
-            weekly[day] = ranges_of(pairs)
-        except Invalid as error:
-            problems[f"day-{day}"] = error.message
-    if problems:
-        raise Invalid("Please correct what is marked.", **problems)
-    return weekly
-
-
-def ranges_of(pairs: Sequence[Typed]) -> list[Range]:
-    """Return a day's ranges in order, rows that were left empty taken out.
-
-    Raises Invalid for a range that runs backwards or meets another, and for too many.
-    """
-    pairs = [pair for pair in pairs if any(pair)]
-    if len(pairs) > limits.RANGES_PER_DAY:
-        raise Invalid(f"Please give at most {limits.RANGES_PER_DAY} ranges for a day.")
-    found = sorted((_range(*pair) for pair in pairs), key=lambda one: one.start_minute)
-    for earlier, later in itertools.pairwise(found):
-        if later.start_minute < earlier.end_minute:
-            first = f"{clock_text(earlier.start_minute)} to {clock_text(earlier.end_minute)}"
-            second = f"{clock_text(later.start_minute)} to {clock_text(later.end_minute)}"
-            raise Invalid(f"{first} and {second} overlap.")
-    return found
-
-
-def _range(start: str, end: str) -> Range:
-    first, last = _minute(start), _minute(end)
+def _range(typed: Typed) -> Range:
+    first, last = map(_minute, typed)
     if last == 0:
         last = DAY  # a time field cannot say 24:00
     if first > last and last + DAY - first <= LONGEST_NIGHT:
         last += DAY
     if first >= last:
-        raise Invalid(f"{clock_text(first)} to {clock_text(last)} runs backwards.")
+        raise ValueError(f"{clock_text(first)} to {clock_text(last)} runs backwards.")
     return Range(first, last)
 
 
-def _minute(text: str) -> int:
-    match = CLOCK.fullmatch(text)
-    minute = int(match[1]) * 60 + int(match[2]) if match else -1
-    if not 0 <= minute <= DAY:
-        raise Invalid("Please give times such as 09:00 and 17:00.")
-    if minute % 5:
-        raise Invalid("Please give times in steps of five minutes.")
-    return minute
+def _in_order(ranges: list[Range]) -> list[Range]:
+    found = sorted(ranges, key=lambda one: one.start_minute)
+    for earlier, later in itertools.pairwise(found):
+        if later.start_minute < earlier.end_minute:
+            first, second = (" to ".join(range_text(one)) for one in (earlier, later))
+            raise ValueError(f"{first} and {second} overlap.")
+    return found
 
 
-def checked_override(form: MultiDict[str, str], today: dt.date) -> tuple[dt.date, list[Range]]:
-    """Return a date and its hours, none for a day off; raise Invalid whose details name the bad field."""
-    date = _date(form.get("date", ""), today)
-    if form.get("off"):
-        return date, []
-    try:
-        ranges = ranges_of(_pairs(form, "override"))
-    except Invalid as error:
-        raise Invalid(error.message, override=error.message) from None
-    if not ranges:
-        problem = "Please give hours, or make it a day off."
-        raise Invalid(problem, override=problem)
-    return date, ranges
+# The ranges of a day, from the two clock texts of each row; rows that were left empty are taken out.
+DayHours = Annotated[
+    list[Annotated[Range, BeforeValidator(_range)]],
+    Field(max_length=limits.RANGES_PER_DAY),
+    BeforeValidator(lambda rows: [row for row in rows if any(row)]),
+    AfterValidator(_in_order),
+    said(f"Please give at most {limits.RANGES_PER_DAY} ranges for a day.", "too_long"),
+]
 
 
-def _date(text: str, today: dt.date) -> dt.date:
-    try:
-        date = dt.date.fromisoformat(text)
-    except ValueError:
-        problem = "Please choose a date."
-        raise Invalid(problem, date=problem) from None
-    if date < today or date.year > 2200:
-        problem = "Please choose a date from today to 2200."
-        raise Invalid(problem, date=problem)
-    return date
+class Week(BaseModel):
+    """The hours of a week, Monday first, and the zone they are in.
+
+    The context's `saved_zone` may stay, even when the time zone database no longer has it.
+    """
+
+    time_zone: str
+    day: list[DayHours]
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, zone: str, info: ValidationInfo) -> str:
+        if zone != (info.context or {}).get("saved_zone") and not is_zone(zone):
+            raise ValueError("Please choose a time zone from the list.")
+        return zone
+
+
+class Override(BaseModel):
+    """A date and its hours, none for a day off; the context has `today`, the host's date."""
+
+    date: Annotated[dt.date, said("Please choose a date.")]
+    off: bool
+    override: DayHours
+
+    @field_validator("date")
+    @classmethod
+    def _ahead(cls, date: dt.date, info: ValidationInfo) -> dt.date:
+        if date < (info.context or {})["today"] or date.year > 2200:
+            raise ValueError("Please choose a date from today to 2200.")
+        return date
+
+    @field_validator("override")
+    @classmethod
+    def _some(cls, ranges: list[Range], info: ValidationInfo) -> list[Range]:
+        if not ranges and not info.data.get("off"):
+            raise ValueError("Please give hours, or make it a day off.")
+        return ranges
+
+
+def typed_week(form: MultiDict[str, str]) -> dict[int, list[Typed]]:
+    """Return the week's ranges as they were typed, rows that were left empty included."""
+    return {day: _rows(form, f"day-{day}") for day in range(7)}
+
+
+def _rows(form: MultiDict[str, str], prefix: str) -> list[Typed]:
+    starts, ends = form.getlist(f"{prefix}-start"), form.getlist(f"{prefix}-end")
+    return [(start.strip(), end.strip()) for start, end in zip(starts, ends, strict=False)]
+
+
+def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]], *, saved_zone: str) -> Week:
+    """Check a week; raise Invalid naming each bad day (`day-0` is Monday) and the zone."""
+    given = {"time_zone": zone, "day": [typed[day] for day in range(7)]}
+    return from_form(Week, given, rows="day", context={"saved_zone": saved_zone})
+
+
+def checked_override(form: MultiDict[str, str], today: dt.date) -> Override:
+    """Check a date and its hours; raise Invalid whose details name the bad field."""
+    off = bool(form.get("off"))
+    given: dict[str, Any] = {"off": off, "override": [] if off else _rows(form, "override")}
+    return from_form(Override, given | {"date": form.get("date", "")}, context={"today": today})

@@ -1,7 +1,7 @@
 """A host's hours: weekly ranges and dates that differ."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -48,19 +48,13 @@ def today_of(user: User) -> dt.date:
     return now().astimezone(zone_of(user.time_zone)).date()
 
 
-def replace_hours(session: Session, user: User, weekly: Mapping[int, Sequence[Range]]) -> None:
-    """Put these weekly hours in place of the host's current ones."""
+def replace_hours(session: Session, user: User, week: Sequence[Sequence[Range]]) -> None:
+    """Put these hours, those of Monday first, in place of the host's current ones."""
     session.execute(delete(WeeklyHours).where(WeeklyHours.user_id == user.id))
-    for weekday, ranges in weekly.items():
+    for weekday, ranges in enumerate(week):
         for one in ranges:
-            session.add(
-                WeeklyHours(
-                    user_id=user.id,
-                    weekday=weekday,
-                    start_minute=one.start_minute,
-                    end_minute=one.end_minute,
-                )
-            )
+            minutes = {"start_minute": one.start_minute, "end_minute": one.end_minute}
+            session.add(WeeklyHours(user_id=user.id, weekday=weekday, **minutes))
 
 
 def set_override(session: Session, user: User, date: dt.date, ranges: Sequence[Range]) -> None:
@@ -94,7 +88,7 @@ def remove_override(session: Session, user: User, date: dt.date) -> None:
 
 def give_office_hours(session: Session, user: User) -> None:
     """Give a newcomer what most people want: Monday to Friday, 9 to 17."""
-    replace_hours(session, user, {weekday: [Range(9 * 60, 17 * 60)] for weekday in range(5)})
+    replace_hours(session, user, [[Range(9 * 60, 17 * 60)]] * 5)
 
 
 newcomer_gifts.append(give_office_hours)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from calapp.local_time import clock, zone_of
+from calapp.local_time import zone_of
 
 DAY = timedelta(days=1)
 
@@ -78,12 +78,12 @@ def open_slots(
     taken = _apart(busy)
     found: set[datetime] = set()
     day, end = first.astimezone(zone).date() - DAY, last.astimezone(zone).date()
-    # A meeting of a day's last window may run on through the next one's.
+    # A meeting of a day's last span may run on through the next day's first one.
     days = [day + DAY * number for number in range((end - day).days + 3)]
-    windows = {one: _windows(hours, zone, one) for one in days}
-    stretches = _apart([window for those in windows.values() for window in those])
+    spans = {one: _spans(hours, zone, one) for one in days}
+    stretches = _apart([span for of_day in spans.values() for span in of_day])
     while day <= end:
-        candidates = _starts(windows[day], stretches, rules)
+        candidates = _starts(spans[day], stretches, rules)
         found.update(start for start in candidates if first <= start < last)
         day += DAY
     most = rules.max_per_day
@@ -109,32 +109,32 @@ def is_open(
     return bool(open_slots(hours, rules, busy, first=start, last=last, now=now, day_counts=day_counts))
 
 
-def _windows(hours: Hours, zone: ZoneInfo, day: date) -> list[Span]:
-    """Return the windows that begin on a host's day, in UTC; one inside a gap of the clock is none."""
+def _spans(hours: Hours, zone: ZoneInfo, day: date) -> list[Span]:
+    """Return the ranges that begin on a host's day, in UTC, without those inside a gap of the clock."""
     ranges = hours.overrides.get(day)
     if ranges is None:
         ranges = hours.weekly.get(day.weekday(), ())
     found = (
         Span(
-            _instant(day, window.start_minute, zone, end=False),
-            _instant(day, window.end_minute, zone, end=True),
+            _instant(day, one.start_minute, zone, end=False),
+            _instant(day, one.end_minute, zone, end=True),
         )
-        for window in ranges
+        for one in ranges
     )
-    return [window for window in found if window.start < window.end]
+    return [span for span in found if span.start < span.end]
 
 
-def _starts(windows: Sequence[Span], stretches: Sequence[Span], rules: Rules) -> Iterator[datetime]:
-    """Step through windows in UTC: a step on the wall clock would trip over changes of the clock.
+def _starts(spans: Sequence[Span], stretches: Sequence[Span], rules: Rules) -> Iterator[datetime]:
+    """Step through spans in UTC: a step on the wall clock would trip over changes of the clock.
 
-    A meeting may run over the end of its window while it stays in the stretch: windows that touch, across
+    A meeting may run over the end of its span while it stays in the stretch: spans that touch, across
     midnight too, are one.
     """
     length, step = timedelta(minutes=rules.length), timedelta(minutes=rules.step)
-    for window in windows:
-        start = window.start
+    for span in spans:
+        start = span.start
         at = bisect_right(stretches, start, key=lambda one: one.start) - 1
-        while start < window.end and start + length <= stretches[at].end:
+        while start < span.end and start + length <= stretches[at].end:
             yield start
             start += step
 
@@ -192,8 +192,3 @@ def by_local_date(slots: Sequence[datetime], zone: str) -> dict[date, list[datet
     for slot in slots:
         days.setdefault(slot.astimezone(local).date(), []).append(slot)
     return days
-
-
-def labels(slots: Sequence[datetime], zone: str, *, twelve: bool) -> list[str]:
-    """Return the clock texts of a day's slots; a time that exists twice says which of both it is."""
-    return [clock(slot, zone, twelve) for slot in slots]

@@ -5,12 +5,23 @@ import re
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from pydantic import TypeAdapter, ValidationError
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.schemas import grouped
 from calapp.availability import schemas, service
-from calapp.availability.schemas import Typed, checked_override, checked_week, clock_text, typed_week
+from calapp.availability.schemas import (
+    DAY,
+    DayHours,
+    Typed,
+    checked_override,
+    checked_week,
+    clock_text,
+    range_text,
+    typed_week,
+)
+from calapp.availability.slots import Hours, Range
 from calapp.db import db, transaction
 from calapp.errors import Invalid, LimitReached
 from calapp.htmx import redirect_to
@@ -30,11 +41,7 @@ COPY = re.compile(r"copy-([0-6])")
 def index() -> Response:
     """Show the host's hours."""
     hours = service.hours_of(db.session(), current_host())
-    week = {
-        day: [(clock_text(one.start_minute), clock_text(one.end_minute)) for one in hours.weekly.get(day, ())]
-        for day in range(7)
-    }
-    return _page(week, hours.zone)
+    return _page(_saved_week(hours), hours.zone)
 
 
 @blueprint.post("/availability")
@@ -45,11 +52,11 @@ def save() -> ResponseReturnValue:
     if action:
         return _page(edited(week, action, request.form), zone)
     try:
-        weekly = checked_week(zone, week, saved_zone=current_host().time_zone)
+        wanted = checked_week(zone, week, saved_zone=current_host().time_zone)
         with transaction() as session:
             host = current_host()
             host.time_zone = zone
-            service.replace_hours(session, host, weekly)
+            service.replace_hours(session, host, wanted.day)
     except Invalid as error:
         return _page(week, zone, errors=error.details), 422
     return redirect_to(PAGE, "Hours saved.")
@@ -59,16 +66,12 @@ def save() -> ResponseReturnValue:
 def add_override() -> ResponseReturnValue:
     """Give a date hours of its own, or make it a day off."""
     try:
-        date, ranges = checked_override(request.form, service.today_of(current_host()))
+        wanted = checked_override(request.form, service.today_of(current_host()))
         with transaction() as session:
-            service.set_override(session, current_host(), date, ranges)
+            service.set_override(session, current_host(), wanted.date, wanted.override)
     except (Invalid, LimitReached) as error:
         hours = service.hours_of(db.session(), current_host())
-        week = {
-            day: [(clock_text(one.start_minute), clock_text(one.end_minute)) for one in ranges]
-            for day, ranges in hours.weekly.items()
-        }
-        return _page(week, hours.zone, errors=error.details), 422
+        return _page(_saved_week(hours), hours.zone, errors=error.details), 422
     return redirect_to(PAGE, "Date saved.")
 
 
@@ -82,6 +85,10 @@ def remove_override(date: str) -> ResponseReturnValue:
     with transaction() as session:
         service.remove_override(session, current_host(), day)
     return redirect_to(PAGE, "Date removed.")
+
+
+def _saved_week(hours: Hours) -> dict[int, list[Typed]]:
+    return {day: [range_text(one) for one in hours.weekly.get(day, ())] for day in range(7)}
 
 
 def edited(week: dict[int, list[Typed]], action: str, form: MultiDict[str, str]) -> dict[int, list[Typed]]:
@@ -101,12 +108,12 @@ def edited(week: dict[int, list[Typed]], action: str, form: MultiDict[str, str])
 def _suggested(pairs: list[Typed]) -> Typed:
     """Return what a new range begins with: 9 to 17, or the hour after the day's last one."""
     try:
-        end = max((one.end_minute for one in schemas.ranges_of(pairs)), default=0)
-    except Invalid:
+        ranges = TypeAdapter(DayHours).validate_python(pairs)
+    except ValidationError:
         return ("", "")
-    if not end:
-        return clock_text(schemas.NEW_RANGE.start_minute), clock_text(schemas.NEW_RANGE.end_minute)
-    return ("", "") if end > 1320 else (clock_text(end + 60), clock_text(end + 120))
+    end = max((one.end_minute for one in ranges), default=0)
+    new = Range(end + 60, end + 120) if ranges else schemas.NEW_RANGE
+    return ("", "") if new.end_minute > DAY else range_text(new)
 
 
 def _page(week: dict[int, list[Typed]], zone: str, *, errors: dict[str, object] | None = None) -> Response:

@@ -4,33 +4,24 @@ A booking's uid gives the right to look, cancel and move, as its link does.
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
 from flask import request
 from flask_limiter.util import get_remote_address
-from sqlalchemy.orm import Session
 
 from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
 from calapp.bookings import counters, lists, service, times
 from calapp.bookings.models import Booking
+from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, shown, slots_by_date
 from calapp.bookings.schemas import (
-    AbsentBody,
-    BookingAnswer,
-    BookingBody,
-    BookingsPage,
+    AbsentRequest,
+    BookingRequest,
     BookingsQuery,
-    CancelBody,
-    DeclineBody,
-    MoveBody,
-    MoveRequest,
-    Slot,
+    CancelRequest,
+    DeclineRequest,
+    RescheduleRequest,
     SlotsQuery,
-    checked,
-    long_text,
-    shown,
-    slots_by_date,
+    answered,
 )
 from calapp.bookings.service import booking_at, own_booking
 from calapp.db import db, transaction
@@ -39,7 +30,7 @@ from calapp.event_types.models import EventType
 from calapp.event_types.service import find_offered, find_public
 from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token
-from calapp.rest.schemas import Paging, page_info
+from calapp.rest.schemas import page_info
 
 blueprint = Api("bookings_api", tag="Bookings")
 slots = Api("slots_api", tag="Slots")
@@ -74,13 +65,13 @@ def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
     "POST",
     "/v2/bookings",
     access=OPEN,
-    response=BookingAnswer,
+    response=BookingResponse,
     status=201,
-    body=BookingBody,
+    body=BookingRequest,
     errors=(409,),
     limits=(keyless_limit,),
 )
-def create(body: BookingBody) -> BookingAnswer:
+def create(body: BookingRequest) -> BookingResponse:
     """Book a time; 409 when it is not free any more.
 
     With the header Idempotency-Key the same request, sent again, returns the booking that it made. Without a
@@ -90,10 +81,12 @@ def create(body: BookingBody) -> BookingAnswer:
     if body.length_in_minutes not in {None, event_type.length}:
         problem = f"This event type takes {event_type.length} minutes."
         raise Invalid(problem, length_in_minutes=problem)
-    raw = body.raw(_idempotency_key(event_type), _visitors_address(event_type.user_id))
-    wanted = checked(raw, event_type.questions, prefix="bookingFieldsResponses.")
+    body.booking_fields_responses = answered(
+        body.booking_fields_responses, event_type.questions, prefix="bookingFieldsResponses."
+    )
+    address, key = _visitors_address(event_type.user_id), _idempotency_key(event_type)
     with times.taking_time(), transaction() as session:
-        booking = service.book(session, event_type, wanted)
+        booking = service.book(session, event_type, body, address=address, idempotency_key=key)
     return shown(booking)
 
 
@@ -101,22 +94,21 @@ def create(body: BookingBody) -> BookingAnswer:
     "GET",
     "/v2/bookings",
     access=READ,
-    response=list[BookingAnswer],
+    response=list[BookingResponse],
     pagination=BookingsPage,
     query=BookingsQuery,
 )
 def index(query: BookingsQuery) -> Page:
     """List your bookings, by their start."""
-    wanted = query.wanted()
-    found, total = lists.matching(db.session(), current_host().id, wanted)
-    info = page_info(Paging(take=wanted.take, skip=wanted.skip), total=total, returned=len(found))
-    following = str(wanted.skip + len(found)) if info.has_next_page else None
+    found, total = lists.matching(db.session(), current_host().id, query)
+    info = page_info(query.part, total=total, returned=len(found))
+    following = str(query.part.skip + len(found)) if info.has_next_page else None
     page = BookingsPage(**info.model_dump(), has_more=info.has_next_page, next_cursor=following)
     return Page([shown(booking) for booking in found], page)
 
 
-@blueprint.operation("GET", ONE, access=OPEN, response=BookingAnswer)
-def show(uid: str) -> BookingAnswer:
+@blueprint.operation("GET", ONE, access=OPEN, response=BookingResponse)
+def show(uid: str) -> BookingResponse:
     """Show a booking.
 
     One that was moved names its successor in rescheduledToUid.
@@ -128,84 +120,79 @@ def show(uid: str) -> BookingAnswer:
     "POST",
     f"{ONE}/cancel",
     access=OPEN,
-    response=BookingAnswer,
-    body=CancelBody,
+    response=BookingResponse,
+    body=CancelRequest,
     errors=(409,),
     limits=(keyless_limit,),
 )
-def cancel(uid: str, body: CancelBody) -> BookingAnswer:
+def cancel(uid: str, body: CancelRequest) -> BookingResponse:
     """Cancel a booking: for the host with a key that may write, else for the visitor.
 
     The uid of a booking that was moved leads to its successor.
     """
     booking = service.newest(db.session(), booking_at(uid))
-    reason = _reason("cancellation_reason", body.cancellation_reason)
     by, address = _by(booking), _visitors_address(booking.host_id)
-    return _acted(
-        booking, lambda session: service.cancel(session, booking, by=by, reason=reason, address=address)
-    )
+    with transaction() as session:
+        service.cancel(session, booking, by=by, reason=body.reason or "", address=address)
+    return shown(booking)
 
 
 @blueprint.operation(
     "POST",
     f"{ONE}/reschedule",
     access=OPEN,
-    response=BookingAnswer,
+    response=BookingResponse,
     status=201,
-    body=MoveBody,
+    body=RescheduleRequest,
     errors=(409,),
     limits=(keyless_limit,),
 )
-def reschedule(uid: str, body: MoveBody) -> BookingAnswer:
+def reschedule(uid: str, body: RescheduleRequest) -> BookingResponse:
     """Move a booking: a new one with a new uid takes its place.
 
     For the host with a key that may write, else for the visitor. The uid of a booking that was moved leads to
     its successor.
     """
     booking = service.newest(db.session(), booking_at(uid))
-    wanted = MoveRequest(
-        start=body.start,
-        by=_by(booking),
-        by_host=_as_host(booking),
-        reason=_reason("rescheduling_reason", body.rescheduling_reason),
-        address=_visitors_address(booking.host_id),
-    )
+    by_host, address = _is_host(booking.host_id), _visitors_address(booking.host_id)
     with times.taking_time(), transaction() as session:
-        moved = service.reschedule(session, booking, wanted)
+        moved = service.reschedule(session, booking, body, by=_by(booking), by_host=by_host, address=address)
     return shown(moved)
 
 
-@blueprint.operation("POST", f"{ONE}/confirm", access=WRITE, response=BookingAnswer, errors=(409,))
-def confirm(uid: str) -> BookingAnswer:
+@blueprint.operation("POST", f"{ONE}/confirm", access=WRITE, response=BookingResponse, errors=(409,))
+def confirm(uid: str) -> BookingResponse:
     """Confirm a booking that waits for it."""
     booking = own_booking(uid)
-    return _acted(booking, lambda session: service.confirm(session, booking))
+    with transaction() as session:
+        service.confirm(session, booking)
+    return shown(booking)
 
 
 @blueprint.operation(
-    "POST", f"{ONE}/decline", access=WRITE, response=BookingAnswer, body=DeclineBody, errors=(409,)
+    "POST", f"{ONE}/decline", access=WRITE, response=BookingResponse, body=DeclineRequest, errors=(409,)
 )
-def decline(uid: str, body: DeclineBody) -> BookingAnswer:
-    """Turn down a booking that waits for confirmation."""
-    booking, reason = own_booking(uid), _reason("reason", body.reason)
-    return _acted(booking, lambda session: service.reject(session, booking, reason))
+def decline(uid: str, body: DeclineRequest) -> BookingResponse:
+    """Decline a booking that waits for confirmation."""
+    booking = own_booking(uid)
+    with transaction() as session:
+        service.reject(session, booking, body.reason or "")
+    return shown(booking)
 
 
 @blueprint.operation(
-    "POST", f"{ONE}/mark-absent", access=WRITE, response=BookingAnswer, body=AbsentBody, errors=(409,)
+    "POST", f"{ONE}/mark-absent", access=WRITE, response=BookingResponse, body=AbsentRequest, errors=(409,)
 )
-def mark_absent(uid: str, body: AbsentBody) -> BookingAnswer:
+def mark_absent(uid: str, body: AbsentRequest) -> BookingResponse:
     """Note who was not there, or take it back; only after the start."""
     booking = own_booking(uid)
-
-    def act(session: Session) -> None:
+    with transaction() as session:
         for one in body.attendee:
             service.mark_no_show(session, booking, one.email, absent=one.absent)
+    return shown(booking)
 
-    return _acted(booking, act)
 
-
-def _event_type(asked: BookingBody | SlotsQuery) -> EventType:
+def _event_type(asked: BookingRequest | SlotsQuery) -> EventType:
     """Return the event type that is asked for; raise NotFound, or Invalid when none is named."""
     if asked.event_type_id is not None:
         found = find_offered(db.session(), asked.event_type_id, api_user_id())
@@ -231,10 +218,6 @@ def _is_host(host_id: int) -> bool:
     return api_user_id() == host_id and has_scope(Scope.WRITE)
 
 
-def _as_host(booking: Booking) -> bool:
-    return _is_host(booking.host_id)
-
-
 def _visitors_address(host_id: int) -> str | None:
     """Return from where a visitor acts; None for the host's program, which has a key that may write."""
     return None if _is_host(host_id) else get_remote_address()
@@ -242,17 +225,4 @@ def _visitors_address(host_id: int) -> str | None:
 
 def _by(booking: Booking) -> str:
     """Return the email address of who acts."""
-    return booking.host.email if _as_host(booking) else booking.visitor.email
-
-
-def _reason(field: str, text: str | None) -> str:
-    try:
-        return long_text(text or "")
-    except Invalid as error:
-        raise Invalid(error.message, **{field: error.message}) from None
-
-
-def _acted(booking: Booking, act: Callable[[Session], Any]) -> BookingAnswer:
-    with transaction() as session:
-        act(session)
-    return shown(booking)
+    return booking.host.email if _is_host(booking.host_id) else booking.visitor.email

@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from calapp import limits
 from calapp.accounts.schemas import is_zone
-from calapp.availability.slots import by_local_date, labels
+from calapp.availability.slots import by_local_date
 from calapp.bookings import times
+from calapp.bookings.metadata import Metadata, carried, of_pairs
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import Metadata, carried, of_pairs, read_instant
+from calapp.bookings.schemas import read_instant
 from calapp.clock import iso_seconds, now
-from calapp.errors import Invalid
 from calapp.event_types.models import EventType
+from calapp.local_time import clock as clock_at
 from calapp.local_time import known_zone
 from calapp.text import clean
 
@@ -59,13 +60,13 @@ class BookerState:
         return [*clock, *carried(self.metadata)]
 
     def prefill(self, name: str) -> str:
-        """Return what the link or a former form says for a field, or nothing."""
+        """Return what the link or the previous form has for a field, or nothing."""
         values = [value for key, value in self.filled if key == name]
         return ", ".join(values) if name == "guests" else next(iter(values), "")
 
 
 def _within(pairs: Iterable[tuple[str, str]], most: int, *, escaped: bool = False) -> list[tuple[str, str]]:
-    """Return the first pairs that take so many bytes together, the last of them cut."""
+    """Return the first pairs that take up to `most` bytes together, the last of them cut."""
     found = []
     for name, value in pairs:
         size = len(name) + len((str(escape(value)) if escaped else value).encode())
@@ -113,7 +114,7 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = Fal
     query = dict(reversed(list(pairs)))  # the first of a repeated field wins
     zone = query.get("tz", "")
     day = _date(query.get("date", ""))
-    slot = _slot(query.get("slot", ""))
+    slot = read_instant(query.get("slot", ""))
     zone = zone if is_zone(zone) else known_zone(fallback_zone)
     if day is None and slot is not None:
         day = slot.astimezone(ZoneInfo(zone)).date()
@@ -139,24 +140,17 @@ def _date(text: str) -> date | None:
     return found if found and 2000 <= found.year <= 2200 else None
 
 
-def _slot(text: str) -> datetime | None:
-    try:
-        return read_instant(text)
-    except Invalid:
-        return None
-
-
 def month_view(
     session: Session, event_type: EventType, state: BookerState, moving: Booking | None = None
 ) -> Month:
     """Return the month of a state; without a day it opens the first one that has times.
 
-    A booking that is being moved is in nobody's way, and the time at which it stands is not offered.
+    A booking that is being moved is in nobody's way, and its own time is not offered.
     """
     zone = ZoneInfo(state.zone)
     today = now().astimezone(zone).date()
     first = state.month or today.replace(day=1)
-    after, last = _next_month(first), now() + timedelta(days=event_type.max_days + 2)
+    after, last = (first + timedelta(days=32)).replace(day=1), now() + timedelta(days=event_type.max_days + 2)
     free = times.offered(
         session,
         event_type,
@@ -164,7 +158,7 @@ def month_view(
         _midnight(after, zone),
         leave_out=moving.id if moving else None,
     )
-    by_day = by_local_date([at for at in free if not stands_at(moving, at)], state.zone)
+    by_day = by_local_date([at for at in free if moving is None or at != moving.starts_at], state.zone)
     day = state.day if state.day and state.day.replace(day=1) == first else next(iter(sorted(by_day)), None)
     return Month(
         first=first,
@@ -172,14 +166,12 @@ def month_view(
         before=None if first <= today.replace(day=1) else (first - timedelta(days=1)).replace(day=1),
         after=after if _midnight(after, zone) < last else None,
         day=day,
-        times=_times(by_day.get(day, []) if day else [], state),
+        times=[
+            Time(clock_at(start, state.zone, state.twelve), iso_seconds(start))
+            for start in (by_day.get(day, []) if day else [])
+        ],
         next_free=None if by_day else _next_free(session, event_type, zone, after),
     )
-
-
-def stands_at(moving: Booking | None, start: datetime) -> bool:
-    """Return whether a booking that is being moved stands at this time already."""
-    return moving is not None and moving.starts_at == start
 
 
 def _weeks(
@@ -195,11 +187,6 @@ def _weeks(
         ]
         for week in weeks
     ]
-
-
-def _times(free: Sequence[datetime], state: BookerState) -> list[Time]:
-    texts = labels(free, state.zone, twelve=state.twelve)
-    return [Time(text, iso_seconds(start)) for start, text in zip(free, texts, strict=True)]
 
 
 def _next_free(session: Session, event_type: EventType, zone: ZoneInfo, first: date) -> date | None:
@@ -221,10 +208,6 @@ def _first_free(session: Session, event_type: EventType, start: datetime) -> dat
             return free[0]
         start = following
     return None
-
-
-def _next_month(first: date) -> date:
-    return (first + timedelta(days=32)).replace(day=1)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

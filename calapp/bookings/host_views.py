@@ -1,6 +1,7 @@
 """The host's pages of bookings: lists, one booking with its history, and what can be done to it."""
 
 from collections.abc import Callable
+from functools import partial
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from calapp.bookings import lists, service
 from calapp.bookings.lists import Tab
 from calapp.bookings.models import Booking
 from calapp.bookings.notifications import of_chain
-from calapp.bookings.schemas import long_text
+from calapp.bookings.schemas import reason_of
 from calapp.bookings.service import own_booking
 from calapp.bookings.visitors import count_of_visitor, upcoming_of_visitor
 from calapp.clock import now
@@ -23,30 +24,6 @@ from calapp.mail import count_parked, parked_about
 from calapp.text import whole_number
 
 blueprint = Blueprint("host_bookings", __name__)
-
-
-@blueprint.get("/bookings/upcoming")
-def upcoming() -> Response:
-    """List the meetings that are to come."""
-    return _list(Tab.UPCOMING)
-
-
-@blueprint.get("/bookings/unconfirmed")
-def unconfirmed() -> Response:
-    """List the bookings that wait for the host."""
-    return _list(Tab.UNCONFIRMED)
-
-
-@blueprint.get("/bookings/past")
-def past() -> Response:
-    """List the meetings that are over."""
-    return _list(Tab.PAST)
-
-
-@blueprint.get("/bookings/cancelled")
-def cancelled() -> Response:
-    """List what was cancelled or turned down."""
-    return _list(Tab.CANCELLED)
 
 
 @blueprint.get("/bookings/<uid>")
@@ -64,13 +41,13 @@ def confirm(uid: str) -> ResponseReturnValue:
 
 @blueprint.get("/bookings/<uid>/reject")
 def ask_reject(uid: str) -> ResponseReturnValue:
-    """Ask for the reason before a booking is turned down."""
+    """Ask for the reason before a booking is declined."""
     return _ask("reject", own_booking(uid))
 
 
 @blueprint.post("/bookings/<uid>/reject")
 def reject(uid: str) -> ResponseReturnValue:
-    """Turn a booking down."""
+    """Decline a booking."""
     return _act_with_reason("reject", own_booking(uid), service.reject, "Booking declined.")
 
 
@@ -100,6 +77,7 @@ def no_show(uid: str) -> ResponseReturnValue:
 
 
 def _list(tab: Tab) -> Response:
+    """List the bookings of a tab."""
     host = current_host()
     search = request.args.get("q", "")[: limits.SEARCH_CHARACTERS]
     page = min(whole_number(request.args.get("page", ""), digits=5) or 1, 10_000)
@@ -118,16 +96,20 @@ def _list(tab: Tab) -> Response:
     )
 
 
+for tab in Tab:
+    blueprint.add_url_rule(f"/bookings/{tab}", tab.value, partial(_list, tab))
+
+
 def _detail(booking: Booking, problem: str = "") -> Response:
-    mails = of_chain(db.session(), booking)
+    emails = of_chain(db.session(), booking)
     page = render_template(
         "bookings/host/detail.html",
         booking=booking,
         host=current_host(),
         of_visitor=count_of_visitor(db.session(), booking),
         history=lists.history(db.session(), booking),
-        mails=mails,
-        parked=sum(one.parked_at is not None for one in mails),
+        emails=emails,
+        parked=sum(one.parked_at is not None for one in emails),
         present=now(),
         problem=problem,
     )
@@ -135,7 +117,7 @@ def _detail(booking: Booking, problem: str = "") -> Response:
 
 
 def _act(booking: Booking, action: Callable[..., None], words: str) -> ResponseReturnValue:
-    """Do something to a booking; what cannot be done any more is said on its page."""
+    """Do something to a booking; what cannot be done any more is shown on its page."""
     try:
         with transaction() as session:
             action(session)
@@ -150,9 +132,9 @@ def _act_with_reason(
     kind: str, booking: Booking, action: Callable[..., None], words: str
 ) -> ResponseReturnValue:
     try:
-        reason = long_text(request.form.get("reason", ""))
+        reason = reason_of(request.form)
     except Invalid as error:
-        return _ask(kind, booking, error.message), 422
+        return _ask(kind, booking, str(error.details["reason"])), 422
     return _act(booking, lambda session: action(session, booking, reason), words)
 
 
@@ -185,9 +167,9 @@ def cancel_all(uid: str) -> ResponseReturnValue:
     """Cancel all upcoming bookings of whoever made this one, a step at a time."""
     booking = own_booking(uid)
     try:
-        reason = long_text(request.form.get("reason", ""))
+        reason = reason_of(request.form)
     except Invalid as error:
-        return _ask_about_visitor(booking, error.message), 422
+        return _ask_about_visitor(booking, str(error.details["reason"])), 422
     by_email_only = bool(request.form.get("by_email_only"))
     cancelled, left = 0, 1
     while left and cancelled < AT_ONCE:
@@ -219,7 +201,7 @@ def discard_emails() -> ResponseReturnValue:
 def _take_emails(*, send: bool) -> ResponseReturnValue:
     host = current_host()
     uid = request.form.get("booking", "")
-    about = service.chain_of(db.session(), own_booking(uid)) if uid else ()
+    about = db.session().scalars(own_booking(uid).chain_uids).all() if uid else ()
     done, step = 0, mail.PARKED_STEP
     while step == mail.PARKED_STEP:
         with transaction() as session:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from calapp.bookings.models import Attendee, Booking, Status
+from calapp.bookings.schemas import BookingsQuery
 from calapp.clock import now
 from calapp.deliveries.models import Delivery, Event
 from calapp.webhooks.models import Webhook
@@ -24,31 +24,6 @@ class Tab(StrEnum):
     UNCONFIRMED = "unconfirmed"
     PAST = "past"
     CANCELLED = "cancelled"
-
-
-class Order(StrEnum):
-    """In which order bookings are listed."""
-
-    FIRST = "first"  # by start
-    LAST = "last"
-    OLDEST = "oldest"  # by when they were made
-    NEWEST = "newest"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which bookings a client asks for; what is None or empty filters nothing."""
-
-    tabs: tuple[Tab, ...] = ()
-    nothing: bool = False  # a status that no booking has
-    email: str | None = None
-    name: str | None = None
-    event_type_id: int | None = None
-    after: datetime | None = None
-    before: datetime | None = None
-    order: Order = Order.FIRST
-    take: int = 100
-    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,41 +51,37 @@ def listing(session: Session, host_id: int, tab: Tab, *, search: str = "", page:
     return Listing(found[:PAGE], counts, page, more=len(found) > PAGE)
 
 
-def matching(session: Session, host_id: int, wanted: Wanted) -> tuple[Sequence[Booking], int]:
+def matching(session: Session, host_id: int, query: BookingsQuery) -> tuple[Sequence[Booking], int]:
     """Return a part of a host's bookings, and how many there are in all."""
-    conditions = [Booking.host_id == host_id, *_conditions(wanted)]
-    orders = {
-        Order.FIRST: (Booking.starts_at, Booking.id),
-        Order.LAST: (Booking.starts_at.desc(), Booking.id.desc()),
-        Order.OLDEST: (Booking.id,),
-        Order.NEWEST: (Booking.id.desc(),),
-    }
+    conditions = [Booking.host_id == host_id, *_conditions(query)]
+    columns: tuple[InstrumentedAttribute[Any], ...] = (Booking.starts_at, Booking.id)
+    columns = (Booking.id,) if query.sort_created else columns
+    newest_first = (query.sort_created or query.sort_start) == "desc"
     found = session.scalars(
         select(Booking)
         .where(*conditions)
         .options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
-        .order_by(*orders[wanted.order])
-        .offset(wanted.skip)
-        .limit(wanted.take)
+        .order_by(*(column.desc() if newest_first else column for column in columns))
+        .offset(query.part.skip)
+        .limit(query.part.take)
     ).all()
     return found, session.scalar(select(func.count(Booking.id)).where(*conditions)) or 0
 
 
-def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
-    if wanted.nothing:
-        yield false()
-    if wanted.tabs:
-        yield or_(*(_of(tab) for tab in wanted.tabs))
-    if wanted.email is not None:
-        yield Booking.attendees.any(func.lower(Attendee.email) == wanted.email.strip().lower())
-    if wanted.name is not None:
-        yield Booking.attendees.any(Attendee.name.icontains(wanted.name, autoescape=True))
-    if wanted.event_type_id is not None:
-        yield Booking.event_type_id == wanted.event_type_id
-    if wanted.after is not None:
-        yield Booking.starts_at >= wanted.after
-    if wanted.before is not None:
-        yield Booking.ends_at <= wanted.before
+def _conditions(query: BookingsQuery) -> Iterator[ColumnElement[bool]]:
+    if query.status:  # nothing recurs here
+        yield or_(false(), *(_of(Tab(status)) for status in query.status if status != "recurring"))
+    if query.attendee_email is not None:
+        email = query.attendee_email.strip().lower()
+        yield Booking.attendees.any(func.lower(Attendee.email) == email)
+    if query.attendee_name is not None:
+        yield Booking.attendees.any(Attendee.name.icontains(query.attendee_name, autoescape=True))
+    if query.event_type_id is not None:
+        yield Booking.event_type_id == query.event_type_id
+    if query.after_start is not None:
+        yield Booking.starts_at >= query.after_start
+    if query.before_end is not None:
+        yield Booking.ends_at <= query.before_end
 
 
 def _of(tab: Tab) -> ColumnElement[bool]:

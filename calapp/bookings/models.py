@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, Select, String, Text, select, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.accounts.models import User
@@ -16,7 +16,7 @@ UNANSWERED = "Not answered in time."  # the reason of a rejection by the clock
 
 
 class Status(StrEnum):
-    """Where a booking stands."""
+    """What has become of a booking."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -30,7 +30,7 @@ class Booking(db.Model):
     __tablename__ = "booking"
     __table_args__ = (
         Index("ix_booking_host_start", "host_id", "starts_at"),
-        # What the sweep looks through once a second: meetings whose start or end nobody has told yet.
+        # What the sweep looks through once a second: meetings whose start or end has not been recorded yet.
         Index(
             "ix_booking_to_start",
             "starts_at",
@@ -126,6 +126,16 @@ class Booking(db.Model):
     attendees: Mapped[list["Attendee"]] = relationship(
         order_by="Attendee.position", cascade="all, delete-orphan", lazy="selectin"
     )
+
+    @property
+    def chain_uids(self) -> Select[str]:
+        """The query for its uid and those of all bookings that it was moved from or to."""
+        return select(Booking.uid).where(Booking.chain == self.chain)
+
+    @property
+    def minutes(self) -> int:
+        """How long it is."""
+        return int((self.ends_at - self.starts_at).total_seconds() // 60)
 
     @property
     def visitor(self) -> "Attendee":

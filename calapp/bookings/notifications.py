@@ -1,4 +1,4 @@
-"""Mails about a booking to visitor, guests and host, written in the transaction of what they tell."""
+"""Emails about a booking to visitor, guests and host, written in the transaction of what they are about."""
 
 import logging
 from dataclasses import dataclass
@@ -36,23 +36,23 @@ PARKED = (
 
 @dataclass(frozen=True)
 class Reader:
-    """Whom a mail goes to: their zone, the subject, who gets the answer, and the page that it links to.
+    """Whom an email goes to: their zone, the subject, who gets the reply, and the page that it links to.
 
-    A guest never asked to be written to, so a guest is told nothing that the visitor typed but a name.
+    A guest never asked to be written to, so a guest reads nothing that the visitor typed but a name.
     """
 
     email: str
     zone: str
     subject: str
-    answers_to: str
+    reply_to: str
     page: str
     guest: bool = False
 
 
 def write(session: Session, booking: Booking, kind: str, *, parked: bool = False) -> None:
-    """Write the mails of what has just happened to a booking; `kind` is a key of SUBJECTS.
+    """Write the emails about what has just happened to a booking; `kind` is a key of SUBJECTS.
 
-    Those to visitor and guests are `parked` when a host's visitors have caused too many; the host is told so.
+    Those to visitor and guests are `parked` when a host's visitors have caused too many; the host's says so.
     Nobody has checked that the visitor's address is the visitor's own, so no subject but the host's has a
     word that the visitor typed.
     """
@@ -64,35 +64,34 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
         Reader(one.email, one.time_zone, subject, host.email, "booking", guest=one.position > 0)
         for one in people
     ]
-    written = [mail for reader in readers if (mail := _composed(booking, reader))]
+    written = [email for reader in readers if (email := _composed(booking, reader))]
     for one in written:
         one.parked_at = now() if parked else None
     subject, note = for_host.format(title=booking.title), PARKED if parked else ""
     to_host = Reader(host.email, host.time_zone, subject, booking.visitor.email, "bookings")
-    told = _composed(booking, to_host, note)
+    for_host_alone = _composed(booking, to_host, note)
     if not parked and kind != "created":
-        chain = select(Booking.uid).where(Booking.chain == booking.chain)
-        supersede_parked(session, list(session.scalars(chain)))
-    post(session, [*written, told] if told else written)
+        supersede_parked(session, list(session.scalars(booking.chain_uids)))
+    post(session, [*written, for_host_alone] if for_host_alone else written)
 
 
 def _composed(booking: Booking, reader: Reader, note: str = "") -> Email | None:
-    """Compose a mail, which may not fail the booking: what goes wrong is for the operator's log."""
+    """Compose an email, which may not fail the booking: what goes wrong is for the operator's log."""
     try:
-        return _mail(booking, reader, note)
+        return _email(booking, reader, note)
     except Exception:
-        log.exception("A mail about booking %s could not be composed", booking.uid)
+        log.exception("An email about booking %s could not be composed", booking.uid)
         return None
 
 
-def _mail(booking: Booking, reader: Reader, note: str = "") -> Email:
+def _email(booking: Booking, reader: Reader, note: str = "") -> Email:
     base = settings().base_url
     ics, method = invitation(booking, base, for_guest=reader.guest)
     return Email(
         user_id=booking.host_id,
         about=booking.uid,
         recipient=reader.email,
-        reply_to=reader.answers_to,
+        reply_to=reader.reply_to,
         subject=line(reader.subject)[:300],
         body=clean(_text(booking, reader, f"{base}/{reader.page}/{booking.uid}") + note),
         calendar=ics,
@@ -101,7 +100,7 @@ def _mail(booking: Booking, reader: Reader, note: str = "") -> Email:
 
 
 def _text(booking: Booking, reader: Reader, link: str) -> str:
-    """Return a mail's text, its times in the reader's zone with the zone named."""
+    """Return an email's text, its times in the reader's zone with the zone named."""
     zone = reader.zone
     people = ", ".join(f"{line(person.name)} <{person.email}>" for person in booking.attendees)
     lines = [
@@ -110,11 +109,11 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
         f"When: {spoken_time(booking.starts_at, booking.ends_at, zone)}",
         f"Who: {booking.host.name} <{booking.host.email}>, {people}",
     ]
-    former = booking.rescheduled_from
-    if former is not None:
-        lines.append(f"Before: {spoken_time(former.starts_at, former.ends_at, zone)}")
-        if not reader.guest or former.rescheduled_by == booking.host.email:
-            lines.extend(_line("Why it was moved", former.rescheduling_reason))
+    previous = booking.rescheduled_from
+    if previous is not None:
+        lines.append(f"Before: {spoken_time(previous.starts_at, previous.ends_at, zone)}")
+        if not reader.guest or previous.rescheduled_by == booking.host.email:
+            lines.extend(_line("Why it was moved", previous.rescheduling_reason))
     by_phone = booking.event_type.location_kind == LocationKind.PHONE  # at the visitor's number, maybe
     lines.extend(_line("Where", booking.event_type.place if reader.guest and by_phone else booking.location))
     if not reader.guest:
@@ -143,6 +142,6 @@ def _line(label: str, text: str | None) -> list[str]:
 
 
 def of_chain(session: Session, booking: Booking) -> list[Email]:
-    """Return the mails about a booking and those it was moved from or to, newest first, sent or kept."""
-    chain = select(Booking.uid).where(Booking.chain == booking.chain)
-    return list(session.scalars(select(Email).where(Email.about.in_(chain)).order_by(Email.id.desc())))
+    """Return the emails about a booking and those it was moved from or to, newest first, sent or kept."""
+    about = Email.about.in_(booking.chain_uids)
+    return list(session.scalars(select(Email).where(about).order_by(Email.id.desc())))

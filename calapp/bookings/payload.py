@@ -12,8 +12,16 @@ LANGUAGE = {"locale": "en"}
 
 
 def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
-    """Return the payload of a booking; what only some events have stands at the end."""
-    event_type = booking.event_type
+    """Return the payload of a booking; what only some events have comes last."""
+    event_type, host, visitor = booking.event_type, booking.host, booking.visitor
+    # As they were asked when it was booked.
+    own = {name: _response(answer["label"], answer["value"]) for name, answer in booking.answers.items()}
+    responses = {
+        "name": _response("your_name", visitor.name),
+        "email": _response("email_address", visitor.email),
+        "notes": _response("additional_notes", booking.notes),
+        "guests": _response("additional_guests", [person.email for person in booking.attendees[1:]]),
+    }
     payload = {
         "type": event_type.slug,
         "title": booking.title,
@@ -23,7 +31,7 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "additionalNotes": booking.notes,
         "startTime": iso_seconds(booking.starts_at),
         "endTime": iso_seconds(booking.ends_at),
-        "length": int((booking.ends_at - booking.starts_at).total_seconds() // 60),
+        "length": booking.minutes,
         "uid": booking.uid,
         "bookingId": booking.id,
         "originalUid": booking.chain,
@@ -31,10 +39,19 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "eventTypeId": event_type.id,
         "status": booking.status.upper(),
         "requiresConfirmation": event_type.requires_confirmation,
-        "organizer": _organizer(booking),
+        "organizer": {
+            "id": host.id,
+            "name": host.name,
+            "email": host.email,
+            "username": host.username,
+            "timeZone": known_zone(host.time_zone),
+            "language": LANGUAGE,
+            "timeFormat": "HH:mm",
+            "utcOffset": utc_offset(host.time_zone, booking.starts_at),
+        },
         "attendees": [_attendee(person, booking.starts_at) for person in booking.attendees],
-        "responses": _responses(booking),
-        "userFieldsResponses": _user_fields(booking),
+        "responses": responses | own,
+        "userFieldsResponses": own,
         "customInputs": {},
         "location": booking.location,
         "iCalUID": f"{booking.chain}@calapp",
@@ -44,7 +61,17 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "cancelUrl": f"{base_url}/booking/{booking.uid}/cancel",
         "rescheduleUrl": f"{base_url}/booking/{booking.uid}/reschedule",
     }
-    return payload | _former(booking)
+    previous = booking.rescheduled_from
+    if previous is not None:
+        payload |= {
+            "rescheduleUid": previous.uid,
+            "rescheduleId": previous.id,
+            "rescheduleStartTime": iso_seconds(previous.starts_at),
+            "rescheduleEndTime": iso_seconds(previous.ends_at),
+            "rescheduledBy": previous.rescheduled_by,
+            "reschedulingReason": previous.rescheduling_reason or "",
+        }
+    return payload
 
 
 def cancelled(booking: Booking) -> dict[str, Any]:
@@ -66,35 +93,6 @@ def no_show(booking: Booking, attendee: Attendee) -> dict[str, Any]:
     return {"message": f"{attendee.email} {mark}", "bookingUid": booking.uid, "attendees": attendees}
 
 
-def _former(booking: Booking) -> dict[str, Any]:
-    """Return what a booking that was moved says of the one before."""
-    former = booking.rescheduled_from
-    if former is None:
-        return {}
-    return {
-        "rescheduleUid": former.uid,
-        "rescheduleId": former.id,
-        "rescheduleStartTime": iso_seconds(former.starts_at),
-        "rescheduleEndTime": iso_seconds(former.ends_at),
-        "rescheduledBy": former.rescheduled_by,
-        "reschedulingReason": former.rescheduling_reason or "",
-    }
-
-
-def _organizer(booking: Booking) -> dict[str, Any]:
-    host = booking.host
-    return {
-        "id": host.id,
-        "name": host.name,
-        "email": host.email,
-        "username": host.username,
-        "timeZone": known_zone(host.time_zone),
-        "language": LANGUAGE,
-        "timeFormat": "HH:mm",
-        "utcOffset": utc_offset(host.time_zone, booking.starts_at),
-    }
-
-
 def _attendee(person: Attendee, start: datetime) -> dict[str, Any]:
     first, _, last = person.name.partition(" ")
     return {
@@ -112,22 +110,6 @@ def utc_offset(zone: str, moment: datetime) -> int:
     """Return a zone's offset from UTC at a moment, in minutes."""
     offset = moment.astimezone(zone_of(zone)).utcoffset()
     return int(offset.total_seconds() // 60) if offset is not None else 0
-
-
-def _responses(booking: Booking) -> dict[str, Any]:
-    guests = [person.email for person in booking.attendees[1:]]
-    fixed = {
-        "name": _response("your_name", booking.visitor.name),
-        "email": _response("email_address", booking.visitor.email),
-        "notes": _response("additional_notes", booking.notes),
-        "guests": _response("additional_guests", guests),
-    }
-    return fixed | _user_fields(booking)
-
-
-def _user_fields(booking: Booking) -> dict[str, Any]:
-    """Return the answers to the event type's own questions, as they were asked when it was booked."""
-    return {name: _response(answer["label"], answer["value"]) for name, answer in booking.answers.items()}
 
 
 def _response(label: str, value: object) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,9 +16,10 @@ from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.bookings import notifications, times, visitors
+from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
-from calapp.bookings.schemas import BookingRequest, MoveRequest, merged
+from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.bookings.times import ACTIVE, CELL
 from calapp.bookings.visitors import mailbox_of
 from calapp.clock import now
@@ -31,13 +31,14 @@ from calapp.event_types.models import EventType
 from calapp.text import line
 from calapp.webhooks.triggers import Trigger
 
-STANDING = {
+STATES = {
     Status.PENDING: "waiting for confirmation",
     Status.ACCEPTED: "confirmed",
-    Status.REJECTED: "turned down",
+    Status.REJECTED: "declined",
     Status.CANCELLED: "cancelled",
 }
 CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
+NO_METADATA = Metadata()
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
 # How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
 # still does, an upgrade that finds requests of last year writes to nobody.
@@ -66,11 +67,6 @@ def own_booking(uid: str) -> Booking:
     return booking
 
 
-def chain_of(session: Session, booking: Booking) -> Sequence[str]:
-    """Return the uids of a booking and of all that it was moved from or to."""
-    return session.scalars(select(Booking.uid).where(Booking.chain == booking.chain)).all()
-
-
 def newest(session: Session, booking: Booking) -> Booking:
     """Follow a chain of reschedules to its newest booking."""
     while booking.rescheduled_to_uid is not None:
@@ -81,13 +77,24 @@ def newest(session: Session, booking: Booking) -> Booking:
     return booking
 
 
-def book(session: Session, event_type: EventType, request: BookingRequest) -> Booking:
+def book(
+    session: Session,
+    event_type: EventType,
+    request: BookingRequest,
+    *,
+    address: str | None = None,
+    idempotency_key: str | None = None,
+    left_out: Sequence[str] = (),
+) -> Booking:
     """Book a time; raise SlotTaken when it is not offered any more, AlreadyBooked when this form took it.
 
-    The same request with the same token returns the booking that it made: a double click books once.
+    The request's answers are those that `answered` has checked. `address` is the internet address of a
+    visitor, None for the host and the host's programs; `left_out` has the reasons why some of the link's
+    metadata was not taken. The same request with the same `idempotency_key` returns the booking that it made:
+    a double click books once.
     """
     host = lock_user(session, event_type.user_id)
-    key = _idempotency_key(request, str(event_type.id))
+    key = _full_key(idempotency_key, event_type.id, request, left_out)
     same = _booked_with(session, host, key)
     if same is not None:
         return same
@@ -97,18 +104,20 @@ def book(session: Session, event_type: EventType, request: BookingRequest) -> Bo
         _check_own_form(session, host, key, request.start)
         raise
     booking = _new_booking(host, event_type, request)
+    booking.metadata_left_out = list(left_out)
     booking.idempotency_key = key
     parked = False
-    if request.address is not None:
+    if address is not None:
+        email = request.attendee.email
         with session.no_autoflush:  # nothing of it is written before it may be
-            visitors.check_open_bookings(session, host, request.address, request.email)
-            parked = _admitted(session, host, booking, request.address)
-        booking.address_key = visitors.address_key(request.address)
-        booking.email_key = visitors.email_key(request.email)
+            visitors.check_open_bookings(session, host, address, email)
+            parked = _admitted(session, host, booking, address)
+        booking.address_key = visitors.address_key(address)
+        booking.email_key = visitors.email_key(email)
     session.add(booking)
     _hold_time(session, booking)
     pending = booking.status == Status.PENDING
-    _tell(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    _record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "requested" if pending else "created", parked=parked)
     after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
     return booking
@@ -120,22 +129,18 @@ def _admitted(session: Session, host: User, booking: Booking, address: str, **ac
     return visitors.admit(session, host, address, booking.chain, recipients=recipients, **act)
 
 
-def _idempotency_key(request: BookingRequest | MoveRequest, subject: str) -> str | None:
+def _full_key(
+    key: str | None, subject: object, request: BookingRequest | RescheduleRequest, *more: object
+) -> str | None:
     """Return the key against doubles: 32 hex digits of the form's token, 32 of all that was asked for.
 
     `subject` is what is booked or moved. So the same token with another name, email address or time is
-    another request, and the first half still tells which form it came from.
+    another request, and the first half still shows which form it came from.
     """
-    if request.idempotency_key is None:
+    if key is None:
         return None
-    said = asdict(request)
-    del said["idempotency_key"], said["address"]
-    content = json.dumps([type(request).__name__, subject, said], sort_keys=True, default=str)
-    return _digest(request.idempotency_key) + _digest(content)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:HALF_KEY]
+    content = json.dumps([subject, request.model_dump(mode="json"), *more], sort_keys=True)
+    return "".join(hashlib.sha256(text.encode()).hexdigest()[:HALF_KEY] for text in (key, content))
 
 
 def _booked_with(session: Session, host: User, key: str | None) -> Booking | None:
@@ -159,7 +164,9 @@ def _check_own_form(session: Session, host: User, key: str | None, start: dateti
 
 
 def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> Booking:
-    uid = secrets.token_urlsafe(16)
+    uid, visitor = secrets.token_urlsafe(16), request.attendee
+    labels = {question["name"]: question["label"] for question in event_type.questions}
+    answers = {name: value for name, value in request.booking_fields_responses.items() if name in labels}
     booking = Booking(
         uid=uid,
         chain=uid,
@@ -168,21 +175,22 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
         host=host,
         event_type=event_type,
         status=Status.PENDING if event_type.requires_confirmation else Status.ACCEPTED,
-        title=line(f"{event_type.title} between {host.name} and {request.name}")[:300],
+        title=line(f"{event_type.title} between {host.name} and {visitor.name}")[:300],
         starts_at=request.start,
         ends_at=request.start + timedelta(minutes=event_type.length),
-        time_zone=request.time_zone,
+        time_zone=visitor.time_zone,
         location=event_type.place,
         notes=request.notes,
-        answers=_answers(event_type, request),
-        link_metadata=dict(request.metadata.values),
-        metadata_left_out=list(request.metadata.left_out),
+        # With the question's words of today: tomorrow's edit must not change what was asked.
+        answers={name: {"label": labels[name], "value": value} for name, value in answers.items()},
+        link_metadata=dict(request.metadata),
     )
-    booking.attendees = [_attendee(0, request.name, request.email, request.time_zone)]
-    own = mailbox_of(host.email)  # who is there anyway, and is told as the host
-    guests = [guest for guest in request.guests if mailbox_of(guest) != own]
-    for position, guest in enumerate(guests, start=1):
-        booking.attendees.append(_attendee(position, guest, guest, request.time_zone))
+    there = {mailbox_of(visitor.email), mailbox_of(host.email)}  # anyway, and written to as such
+    guests = [(guest, guest) for guest in request.guests if mailbox_of(guest) not in there]
+    booking.attendees = [
+        _attendee(position, name, email, visitor.time_zone)
+        for position, (name, email) in enumerate([(visitor.name, visitor.email), *guests])
+    ]
     booking.search = searchable(booking)
     return booking
 
@@ -198,12 +206,6 @@ def searchable(booking: Booking) -> str:
 
 def _attendee(position: int, name: str, email: str, zone: str) -> Attendee:
     return Attendee(position=position, name=name[:200], email=email, time_zone=zone, no_show=False)
-
-
-def _answers(event_type: EventType, request: BookingRequest) -> dict[str, Any]:
-    """Keep each answer with the question's words of today; tomorrow's edit must not change what was asked."""
-    labels = {question["name"]: question["label"] for question in event_type.questions}
-    return {name: {"label": labels[name], "value": value} for name, value in request.answers.items()}
 
 
 def _hold_time(session: Session, booking: Booking) -> None:
@@ -224,7 +226,7 @@ def _free_time(session: Session, booking: Booking) -> None:
     session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))
 
 
-def _tell(
+def _record_event(
     session: Session,
     host: User,
     booking: Booking,
@@ -261,23 +263,23 @@ def _change_status(session: Session, booking: Booking, expected: Sequence[Status
     )
     if changed.rowcount != 1:  # type: ignore[attr-defined]
         session.refresh(booking)
-        raise Conflict(_standing(booking))
+        raise Conflict(_too_late(booking))
     session.refresh(booking)
 
 
 def _check_in_time(booking: Booking) -> None:
     """Raise Conflict for a booking whose start has passed without an answer, recorded or not."""
     if booking.unanswered:
-        raise Conflict(_standing(booking))
+        raise Conflict(_too_late(booking))
 
 
-def _standing(booking: Booking) -> str:
-    """Say where a booking stands to somebody who came too late to change it."""
+def _too_late(booking: Booking) -> str:
+    """Return what has become of a booking, for somebody who came too late to change it."""
     if booking.rescheduled_to_uid is not None:
         return "This booking was moved to another time already."
     if booking.unanswered:
         return "This booking was not answered in time; its start has passed."
-    return f"This booking is {STANDING[Status(booking.status)]} already."
+    return f"This booking is {STATES[Status(booking.status)]} already."
 
 
 def confirm(session: Session, booking: Booking) -> None:
@@ -288,7 +290,7 @@ def confirm(session: Session, booking: Booking) -> None:
     _change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
     booking.ical_sequence += 1
     moved = booking.rescheduled_from_id is not None
-    _tell(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
+    _record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "confirmed")
 
 
@@ -307,7 +309,7 @@ def _write_rejection(session: Session, host: User, booking: Booking, reason: str
     booking.rejection_reason = reason
     booking.ical_sequence += 1
     _free_time(session, booking)
-    _tell(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
+    _record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
 
 
 def cancel(session: Session, booking: Booking, *, by: str, reason: str, address: str | None = None) -> None:
@@ -325,15 +327,31 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str, address:
     booking.cancelled_by = by
     booking.ical_sequence += 1
     _free_time(session, booking)
-    _tell(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
+    _record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
     notifications.write(session, booking, "cancelled", parked=parked)
 
 
-def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Booking:
-    """Move a booking: a new one with a new uid takes its place; raise SlotTaken, Conflict or Invalid."""
+def reschedule(
+    session: Session,
+    booking: Booking,
+    request: RescheduleRequest,
+    *,
+    by: str,
+    by_host: bool = False,
+    time_zone: str | None = None,
+    metadata: Metadata = NO_METADATA,
+    address: str | None = None,
+    idempotency_key: str | None = None,
+) -> Booking:
+    """Move a booking: a new one with a new uid takes its place; raise SlotTaken, Conflict or Invalid.
+
+    `by` is the email address of who asks for it, `time_zone` where the visitor is by now (None leaves it as
+    it was), `metadata` what the link adds; `address` and `idempotency_key` are as in `book`.
+    """
     host = lock_user(session, booking.host_id)
-    key = _idempotency_key(request, booking.chain)
+    link = [dict(metadata.values), *metadata.left_out]
+    key = _full_key(idempotency_key, booking.chain, request, by, by_host, time_zone, link)
     same = _booked_with(session, host, key)
     if same is not None and same.rescheduled_to_uid is None:
         return same
@@ -341,28 +359,28 @@ def reschedule(session: Session, booking: Booking, request: MoveRequest) -> Book
     _check_movable(booking, request.start)
     times.check_open(session, booking.event_type, request.start, leave_out=booking.id)
     parked = False
-    if request.address is not None:
-        visitors.check_moves(session, host, booking, request.address)
-        parked = _admitted(session, host, booking, request.address, moved=True)
-    was_pending = booking.status == Status.PENDING
+    if address is not None:
+        visitors.check_moves(session, host, booking, address)
+        parked = _admitted(session, host, booking, address, moved=True)
+    asks = not by_host and (booking.event_type.requires_confirmation or booking.status == Status.PENDING)
     _change_status(session, booking, ACTIVE, Status.CANCELLED)
     _free_time(session, booking)
-    moved = _successor(booking, request, was_pending=was_pending)
+    moved = _successor(booking, request.start, time_zone or booking.time_zone, metadata)
+    moved.status = Status.PENDING if asks else Status.ACCEPTED
     moved.idempotency_key = key if same is None else None  # moved back to where this form had moved it once
     session.add(moved)
     _hold_time(session, moved)
     booking.rescheduled_to_uid = moved.uid
-    booking.rescheduled_by = request.by
-    booking.rescheduling_reason = request.reason
-    pending = moved.status == Status.PENDING
-    _tell(session, host, moved, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_RESCHEDULED)
-    notifications.write(session, moved, "requested" if pending else "rescheduled", parked=parked)
+    booking.rescheduled_by = by
+    booking.rescheduling_reason = request.reason or ""
+    _record_event(session, host, moved, Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED)
+    notifications.write(session, moved, "requested" if asks else "rescheduled", parked=parked)
     return moved
 
 
 def _check_movable(booking: Booking, start: datetime) -> None:
     if booking.current_status not in ACTIVE:
-        raise Conflict(_standing(booking))
+        raise Conflict(_too_late(booking))
     if booking.starts_at <= now():
         raise Conflict("This meeting has begun already; it cannot be moved.")
     if start == booking.starts_at:
@@ -370,28 +388,24 @@ def _check_movable(booking: Booking, start: datetime) -> None:
         raise Invalid(problem, start=problem)
 
 
-def _successor(booking: Booking, request: MoveRequest, *, was_pending: bool) -> Booking:
+def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) -> Booking:
     """Make the booking that takes another's place."""
-    event_type = booking.event_type
-    waits = not request.by_host and (event_type.requires_confirmation or was_pending)
-    zone = request.time_zone or booking.time_zone
     moved = Booking(
         uid=secrets.token_urlsafe(16),
         chain=booking.chain,
         sequence=booking.sequence,
         ical_sequence=booking.ical_sequence + 1,
         host=booking.host,
-        event_type=event_type,
-        status=Status.PENDING if waits else Status.ACCEPTED,
+        event_type=booking.event_type,
         title=booking.title,
-        starts_at=request.start,
-        ends_at=request.start + timedelta(minutes=event_type.length),
+        starts_at=start,
+        ends_at=start + timedelta(minutes=booking.event_type.length),
         time_zone=zone,
         location=booking.location,
         notes=booking.notes,
         answers=dict(booking.answers),
-        link_metadata=merged(booking.link_metadata, request.metadata.values),
-        metadata_left_out=[*booking.metadata_left_out, *request.metadata.left_out][:200],
+        link_metadata=merged(booking.link_metadata, metadata.values),
+        metadata_left_out=[*booking.metadata_left_out, *metadata.left_out][:MAX_LEFT_OUT],
         rescheduled_from=booking,
         address_key=booking.address_key,
         email_key=booking.email_key,
@@ -418,7 +432,7 @@ def cancel_all_of_visitor(
 
 
 def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool) -> None:
-    """Mark an attendee as absent, or take it back; nothing happens when it stands so already.
+    """Mark an attendee as absent, or take it back; nothing happens when it is so already.
 
     Raises Conflict before the start or when the booking is not accepted, Invalid for an unknown attendee.
     """
@@ -433,7 +447,7 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
     if people[0].no_show == absent:
         return
     people[0].no_show = absent
-    _tell(session, host, booking, Trigger.BOOKING_NO_SHOW_UPDATED, added=no_show(booking, people[0]))
+    _record_event(session, host, booking, Trigger.BOOKING_NO_SHOW_UPDATED, added=no_show(booking, people[0]))
 
 
 def due_meetings(session: Session, limit: int) -> list[int]:
@@ -465,10 +479,10 @@ def tell_meeting(session: Session, booking_id: int) -> None:
         if now() - booking.starts_at <= TELL_UNANSWERED_FOR:
             notifications.write(session, booking, "unanswered")
     if _stamp(session, booking, Booking.started_at, Booking.starts_at):
-        _tell(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
+        _record_event(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
     if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
         late = booking.ends_at + TELL_ENDED_FOR
-        _tell(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
+        _record_event(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
 
 
 def _stamp(

@@ -1,4 +1,4 @@
-"""The blueprint of all booking pages, the visitor's and the host's."""
+"""The visitor's pages: the booker, a booking, and what can be done to it with its link."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,16 +8,18 @@ from urllib.parse import urlencode, urlsplit
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RequestLimit
+from flask_limiter.util import get_remote_address
 from flask_login import current_user
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_user
-from calapp.bookings import calendar, counters, formatting, schemas, service, times
-from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state, stands_at
+from calapp.bookings import calendar, counters, formatting, service, times, visitors
+from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
+from calapp.bookings.metadata import LEFT_OUT, Metadata, of_pairs
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import LEFT_OUT, MoveRequest, checked, checked_move, long_text
+from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
 from calapp.bookings.service import booking_at
 from calapp.clock import iso_seconds, now
 from calapp.config import settings
@@ -66,15 +68,9 @@ def too_many(limit: RequestLimit) -> Response | None:
     event_type = find_public(db.session(), given["user"], given["slug"])
     if event_type is None:
         return None
-    return form_alone(event_type, typed_state(address(event_type), _fallback_zone(event_type)), limit)
-
-
-def form_alone(event_type: EventType, state: BookerState, limit: RequestLimit, **known: Booking) -> Response:
-    """Answer 429 with the form and nothing that would have to be looked up for it."""
-    response = booker_page(event_type, state, problem=TOO_MANY, times_too=False, **known)
-    response.status_code = 429
-    response.headers["Retry-After"] = str(limit.limit.get_expiry())
-    return response
+    state = typed_state(address(event_type), _fallback_zone(event_type))
+    page = booker_page(event_type, state, problem=TOO_MANY, times_too=False)
+    return refused(page, limit.limit.get_expiry())
 
 
 @blueprint.post("/<user>/<slug>")
@@ -85,16 +81,17 @@ def create(user: str, slug: str) -> ResponseReturnValue:
     event_type = event_type_at(user, slug)
     state = typed_state(address(event_type), _fallback_zone(event_type))
     try:
-        address_of_visitor = schemas.acting_address(event_type.user_id)
-        raw = schemas.raw_booking(request.args, request.form, address_of_visitor)
-        wanted = checked(raw, event_type.questions)
+        link = link_metadata()
+        wanted = booking_of_form(request.form, link.values, event_type.questions)
         refuse_robots()
+        act = _act(event_type.user_id)
         with times.taking_time(), transaction() as session:
-            booking = service.book(session, event_type, wanted)
+            booking = service.book(session, event_type, wanted, left_out=link.left_out, **act)
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422
     except TooMany as error:
-        return refused(booker_page(event_type, state, problem=error.message, times_too=False), error)
+        page = booker_page(event_type, state, problem=error.message, times_too=False)
+        return refused(page, error.retry_after)
     except AlreadyBooked as error:
         return booker_page(event_type, state, problem=ALREADY.format(error.uid)), 409
     except SlotTaken:
@@ -102,10 +99,10 @@ def create(user: str, slug: str) -> ResponseReturnValue:
     return remembering(redirect(after_booking(booking), 303), booking.time_zone)
 
 
-def refused(page: Response, error: TooMany) -> Response:
-    """Answer with a page, what was typed kept, that says which limit was reached."""
+def refused(page: Response, seconds: int) -> Response:
+    """Return a page, made without times that would have to be looked up, as one to come back to later."""
     page.status_code = 429
-    page.headers["Retry-After"] = str(error.retry_after)
+    page.headers["Retry-After"] = str(seconds)
     return page
 
 
@@ -148,8 +145,28 @@ def _fallback_zone(event_type: EventType) -> str:
 
 def refuse_robots() -> None:
     """Raise Invalid for a form that no person filled in."""
-    if schemas.by_robot(request.form):
+    if visitors.by_robot(request.form):
         raise Invalid(ROBOT)
+
+
+def link_metadata() -> Metadata:
+    """Read metadata from the address first, then from the form's own fields."""
+    return of_pairs([*request.args.items(multi=True), *request.form.items(multi=True)])
+
+
+def _act(host_id: int) -> dict[str, str | None]:
+    """Return how the service knows a form: by its token, and a visitor by the internet address."""
+    token = visitors.known_token(request.form.get("attempt", ""))
+    return {"address": _visitors_address(host_id), "idempotency_key": token}
+
+
+def _visitors_address(host_id: int) -> str | None:
+    """Return the internet address that a visitor acts from; None for the host, who is signed in."""
+    return None if _is_host(host_id) else get_remote_address()
+
+
+def _is_host(host_id: int) -> bool:
+    return bool(current_user.is_authenticated and current_user.id == host_id)
 
 
 def booker_page(
@@ -162,13 +179,16 @@ def booker_page(
     times_too: bool = True,
 ) -> Response:
     """Render the booker for a new booking, or for one that is being moved; without times, the form alone."""
-    allow_framing(event_type)
+    g.frameable = True
+    if event_type.redirect_url:  # which the form leads on to
+        parts = urlsplit(event_type.redirect_url)
+        g.form_action_origin = f"{parts.scheme}://{parts.netloc}"
     leave_out = booking.id if booking else None
-    # What is wrong with these has no field to stand at.
+    # These have no field that could show what is wrong with them.
     unseen = [str(errors[name]) for name in ("start", "time_zone") if errors and name in errors]
     problem, chosen = " ".join(unseen) or problem, state.slot
     free = not times_too or (chosen and times.is_free(db.session(), event_type, chosen, leave_out))
-    if chosen and (not free or stands_at(booking, chosen)):
+    if chosen and (not free or (booking and booking.starts_at == chosen)):
         chosen, problem = None, problem or TAKEN
     response = page_or_fragment(
         "bookings/booker.html",
@@ -181,20 +201,12 @@ def booker_page(
         month=None if chosen or not times_too else month_view(db.session(), event_type, state, booking),
         problem=problem,
         errors=errors or {},
-        attempt=schemas.known_token(request.form.get("attempt", "")) or schemas.new_token(),
+        attempt=visitors.known_token(request.form.get("attempt", "")) or visitors.new_token(),
         zones=zone_names(),
     )
     if "tz" in request.args:
         remembering(response, state.zone)
     return response
-
-
-def allow_framing(event_type: EventType) -> None:
-    """Let other sites frame this page, and let its form lead on to the event type's redirect."""
-    g.frameable = True
-    if event_type.redirect_url:
-        parts = urlsplit(event_type.redirect_url)
-        g.form_action_origin = f"{parts.scheme}://{parts.netloc}"
 
 
 def remembering(response: AnyResponse, zone: str) -> AnyResponse:
@@ -250,12 +262,12 @@ def cancel_by_link(uid: str) -> ResponseReturnValue:
     """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
     booking = service.newest(db.session(), booking_at(uid))
     try:
-        reason = long_text(request.form.get("reason", ""))
+        reason = reason_of(request.form)
         with transaction() as session:
-            address = schemas.acting_address(booking.host_id)
+            address = _visitors_address(booking.host_id)
             service.cancel(session, booking, by=_acting(booking), reason=reason, address=address)
     except Invalid as error:
-        return _page("bookings/cancel.html", booking, errors={"reason": error.message}), 422
+        return _page("bookings/cancel.html", booking, errors=error.details), 422
     except Conflict as error:
         booking = service.newest(db.session(), booking)  # it may have been moved in the meantime
         if booking.status != "cancelled":
@@ -281,7 +293,9 @@ def too_many_moves(limit: RequestLimit) -> Response | None:
     if found is None:
         return None
     booking = service.newest(db.session(), found)
-    return form_alone(booking.event_type, typed_state(_path(booking), _zone(booking)), limit, booking=booking)
+    state = typed_state(_path(booking), _zone(booking))
+    page = booker_page(booking.event_type, state, booking=booking, problem=TOO_MANY, times_too=False)
+    return refused(page, limit.limit.get_expiry())
 
 
 @blueprint.post("/booking/<uid>/reschedule")
@@ -292,20 +306,31 @@ def move(uid: str) -> ResponseReturnValue:
     booking = service.newest(db.session(), booking_at(uid))
     shown = partial(booker_page, booking.event_type, typed_state(_path(booking), _zone(booking)))
     try:
-        wanted = _move_request(booking)
+        wanted = move_of_form(request.form)
         refuse_robots()
+        by_host, zone = _is_host(booking.host_id), request.form.get("time_zone", "")
         with times.taking_time(), transaction() as session:
-            moved = service.reschedule(session, booking, wanted)
+            moved = service.reschedule(
+                session,
+                booking,
+                wanted,
+                by=_acting(booking),
+                by_host=by_host,
+                time_zone=zone if is_zone(zone) and not by_host else None,
+                metadata=link_metadata(),
+                **_act(booking.host_id),
+            )
     except Invalid as error:
         return shown(booking=booking, problem=error.message, errors=error.details), 422
     except TooMany as error:
-        return refused(shown(booking=booking, problem=error.message, times_too=False), error)
+        page = shown(booking=booking, problem=error.message, times_too=False)
+        return refused(page, error.retry_after)
     except SlotTaken:
         return shown(booking=booking, problem=TAKEN), 409
     except Conflict as error:
         newest = service.newest(db.session(), booking)
         return _page("bookings/booked.html", newest, problem=error.message), 409
-    return redirect(f"/bookings/{moved.uid}" if _is_host(moved) else f"/booking/{moved.uid}", 303)
+    return redirect(f"/bookings/{moved.uid}" if by_host else f"/booking/{moved.uid}", 303)
 
 
 def movable(booking: Booking) -> bool:
@@ -319,30 +344,12 @@ def _path(booking: Booking) -> str:
 
 def _zone(booking: Booking) -> str:
     """Return the zone to show to who moves a booking, when the address names none."""
-    return booking.host.time_zone if _is_host(booking) else booking.time_zone
-
-
-def _move_request(booking: Booking) -> MoveRequest:
-    by_host, form = _is_host(booking), request.form
-    return checked_move(
-        start=form.get("start", ""),
-        reason=form.get("reason", ""),
-        time_zone="" if by_host else form.get("time_zone", ""),
-        by=_acting(booking),
-        by_host=by_host,
-        address=schemas.acting_address(booking.host_id),
-        metadata=schemas.metadata(request.args, form),
-        idempotency_key=schemas.known_token(form.get("attempt", "")),
-    )
-
-
-def _is_host(booking: Booking) -> bool:
-    return bool(current_user.is_authenticated and current_user.id == booking.host_id)
+    return booking.host.time_zone if _is_host(booking.host_id) else booking.time_zone
 
 
 def _acting(booking: Booking) -> str:
     """Return the email address of who acts: the host who is signed in, else the visitor."""
-    return booking.host.email if _is_host(booking) else booking.visitor.email
+    return booking.host.email if _is_host(booking.host_id) else booking.visitor.email
 
 
 def _page(template: str, booking: Booking, **context: object) -> Response:

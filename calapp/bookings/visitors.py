@@ -1,15 +1,18 @@
-"""Web addresses in what should be a person's name: a name goes to people who never asked for it."""
+"""What a stranger may cause: names without web addresses, limits by mailbox and address, forms of people."""
 
 import hashlib
 import hmac
 import logging
 import re
+import secrets
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from itsdangerous import BadSignature, TimestampSigner
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.models import User
 from calapp.addresses import network_of
@@ -274,3 +277,37 @@ def forget_addresses(session: Session) -> int:
 
 def _change(session: Session, statement: object) -> None:
     session.execute(statement, execution_options={"synchronize_session": False})  # type: ignore[call-overload]
+
+
+TRAP = "website"  # a field that people do not see; who fills it in is a robot
+LEAST_AGE = 2.0  # seconds; nobody fills in the form faster
+
+
+def new_token() -> str:
+    """Make a form's token: random, with the time when the form was made, signed; at most 64 characters."""
+    return _signer().sign(secrets.token_urlsafe(9)).decode()
+
+
+def known_token(token: str) -> str | None:
+    """Return the token when it is one of ours, else None."""
+    try:
+        _signer().unsign(token)
+    except BadSignature:
+        return None
+    return token
+
+
+def by_robot(form: MultiDict[str, str]) -> bool:
+    """Return whether a form was filled in by a robot: the trap holds something, or it came back too fast."""
+    if form.get(TRAP):
+        return True
+    try:
+        _, made_at = _signer().unsign(form.get("attempt", ""), return_timestamp=True)
+    except BadSignature:
+        return False  # a client of its own; the limits hold it
+    return (now() - made_at).total_seconds() < LEAST_AGE
+
+
+def _signer() -> TimestampSigner:
+    keys = (settings().secret_key, *settings().secret_key_fallbacks)
+    return TimestampSigner(keys[::-1], salt="attempt")  # signs with the last

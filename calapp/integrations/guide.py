@@ -16,7 +16,7 @@ from calapp import limits
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
-from calapp.bookings import schemas as booking_schemas
+from calapp.bookings import metadata
 from calapp.bookings.service import TELL_ENDED_FOR
 from calapp.clock import now
 from calapp.config import Settings, settings
@@ -99,8 +99,8 @@ NUMBERS: dict[str, Any] = {
     "keep_parked": maintenance.KEEP_PARKED.days,
     "tell_ended": round(TELL_ENDED_FOR.total_seconds() / HOUR),
     "attempts_that_block": ATTEMPTS_THAT_BLOCK,
-    "max_keys": booking_schemas.MAX_KEYS,
-    "max_value": booking_schemas.MAX_VALUE,
+    "max_keys": metadata.MAX_KEYS,
+    "max_value": metadata.MAX_VALUE,
     "max_template": limits.TEMPLATE_CHARACTERS,
     "max_variables": limits.TEMPLATE_VARIABLES,
     "max_depth": limits.TEMPLATE_DEPTH,

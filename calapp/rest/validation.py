@@ -67,13 +67,15 @@ def from_form(
     *,
     fields: Container[str] = (),
     rows: str = "",
+    instead: Mapping[str, str] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> Model:
     """Validate what a form brings, most of it text, by the fields' Python names; empty ones have defaults.
 
     Raises Invalid whose details name each bad field as the form does: by the innermost name that is one of
-    its `fields`, else by the schema's; what is wrong in the third of the list `rows` by `rows-2`.
-    Validators find `context` in their `info`.
+    its `fields`, else by the schema's; what is wrong in the third of the list `rows` by `rows-2`. `instead`
+    has the words that this form says of a field, whatever is wrong with it. Validators find `context` in
+    their `info`.
     """
     given = {
         name: value
@@ -89,7 +91,7 @@ def from_form(
             known = [str(part) for part in place if part in fields]
             in_row = len(place) > 1 and place[0] == rows
             name = f"{rows}-{place[1]}" if in_row else known[-1] if known else str(place[0])
-            problems.setdefault(name, words(one))
+            problems.setdefault(name, (instead or {}).get(name) or words(one))
         raise Invalid("Please correct what is marked.", **problems) from None
 
 

@@ -70,7 +70,7 @@ def test_who_needs_a_key_is_told_by_the_document(app: Flask) -> None:
     assert contract.find(document, "POST", "/v2/bookings")["security"] == [{}, {"key": []}]
 
 
-@pytest.mark.parametrize("name", ["WebhookBody", "BookingBody", "EventTypeBody"])
+@pytest.mark.parametrize("name", ["WebhookBody", "BookingRequest", "EventTypeBody"])
 def test_a_schema_has_cal_coms_names(app: Flask, name: str) -> None:
     properties = contract.of_app(app)["components"]["schemas"][name]["properties"]
     assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", field) for field in properties)

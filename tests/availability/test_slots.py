@@ -15,16 +15,16 @@ from calapp.availability.slots import (
     Rules,
     by_local_date,
     is_open,
-    labels,
     open_slots,
 )
+from calapp.local_time import clock
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 LONG_AGO = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def clock_texts(zone: str, window: tuple[int, int], day: str, visitor: str, **more) -> dict[str, list[str]]:
-    """Return the labels of a single day's window by the visitor's date; the window is in hours."""
+    """Return the clock texts of a single day's range by the visitor's date; the range is in hours."""
     at = date.fromisoformat(day)
     rules = {
         "length": 60,
@@ -47,7 +47,7 @@ def clock_texts(zone: str, window: tuple[int, int], day: str, visitor: str, **mo
         now=now,
     )
     days = by_local_date(slots, visitor)
-    return {str(day): labels(found, visitor, twelve=False) for day, found in days.items()}
+    return {str(day): [clock(one, visitor) for one in found] for day, found in days.items()}
 
 
 TABLE = [
@@ -107,7 +107,7 @@ def test_notice_hides_the_next_two_hours() -> None:
 
 def test_twelve_hour_clocks_read_as_people_say() -> None:
     moments = [datetime(2027, 3, 15, hour, 5, tzinfo=UTC) for hour in (0, 9, 12, 23)]
-    assert labels(moments, "UTC", twelve=True) == ["12:05am", "9:05am", "12:05pm", "11:05pm"]
+    assert [clock(one, "UTC", twelve=True) for one in moments] == ["12:05am", "9:05am", "12:05pm", "11:05pm"]
 
 
 NIGHTS = [

@@ -1,6 +1,6 @@
 """A Monday morning, and bookings made through the service."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from calapp.bookings import service
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import BookingRequest, Metadata
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
+from tests.booking_requests import booking_request
 
 MONDAY = datetime(2027, 1, 4, 7, tzinfo=UTC)  # 8:00 in Berlin
 TUESDAY_TEN = datetime(2027, 1, 5, 10, tzinfo=UTC)
@@ -29,19 +29,14 @@ def monday() -> Iterator[time_machine.Traveller]:
 def book(quick_chat: EventType) -> Callable[..., Booking]:
     """Return a function that books Rick's quick chat."""
 
-    def make(start: datetime = TUESDAY_TEN, event_type: EventType = quick_chat, **more: object) -> Booking:
-        request = BookingRequest(
-            **{
-                "start": start,
-                "name": "Ada Byron",
-                "email": "ada@example.com",
-                "time_zone": "Europe/London",
-                "metadata": Metadata({"user_id": "123"}),
-                **more,
-            }
-        )
+    def make(
+        start: datetime = TUESDAY_TEN,
+        event_type: EventType = quick_chat,
+        left_out: Sequence[str] = (),
+        **more: object,
+    ) -> Booking:
         with transaction() as session:
-            return service.book(session, event_type, request)
+            return service.book(session, event_type, booking_request(start, **more), left_out=left_out)
 
     return make
 

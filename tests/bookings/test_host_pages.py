@@ -8,7 +8,6 @@ from flask.testing import FlaskClient
 
 from calapp.bookings import service
 from calapp.bookings.maintenance import tell_meetings
-from calapp.bookings.schemas import Metadata
 from calapp.db import transaction
 from calapp.webhooks.models import Webhook
 from tests.bookings.conftest import TUESDAY_TEN
@@ -32,7 +31,7 @@ def counts(client: FlaskClient, query: str = "") -> list[int]:
 def four(book, quick_chat, change, monday) -> None:
     """A booking for each tab."""
     book(TUESDAY_TEN - timedelta(days=1), name="Paula Past", email="past@example.com")
-    book(name="Una Upcoming", metadata=Metadata({"user_id": "u-77", "city": "ZÜRICH"}))
+    book(name="Una Upcoming", metadata={"user_id": "u-77", "city": "ZÜRICH"})
     gone = book(NOON, name="Carl Cancelled")
     with transaction() as session:
         service.cancel(session, gone, by="ada@example.com", reason="")
@@ -107,8 +106,9 @@ def test_an_odd_page_number_shows_a_page(rick_client: FlaskClient, four, page: s
 
 
 def test_a_booking_shows_what_its_link_said(rick_client: FlaskClient, book) -> None:
-    metadata = Metadata({"user_id": "<i>1</i>"}, ("metadata[]: a key has 1 to 40 characters",))
-    page = rick_client.get(f"/bookings/{book(metadata=metadata, notes='Hello').uid}").text
+    left_out = ("metadata[]: a key has 1 to 40 characters",)
+    booking = book(metadata={"user_id": "<i>1</i>"}, left_out=left_out, notes="Hello")
+    page = rick_client.get(f"/bookings/{booking.uid}").text
     assert "&lt;i&gt;1&lt;/i&gt;" in page
     assert "1 entry from the link left out" in page
     assert "metadata[]: a key has 1 to 40 characters" in page

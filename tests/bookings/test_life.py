@@ -9,12 +9,13 @@ from sqlalchemy.exc import IntegrityError
 
 from calapp.bookings import service
 from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import BusySlot, Status
-from calapp.bookings.schemas import Metadata, MoveRequest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.errors import Conflict, Invalid, SlotTaken
 from calapp.mail import Email
+from tests.booking_requests import move_request
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.conftest import on_both_databases
 
@@ -36,8 +37,8 @@ def act(function, *arguments, **more):
 
 
 def move(booking, start=NOON, **more):
-    request = MoveRequest(start=start, by="ada@example.com", **{"reason": "Train is late", **more})
-    return act(service.reschedule, booking, request)
+    request = move_request(start, "Train is late")
+    return act(service.reschedule, booking, request, **{"by": "ada@example.com", **more})
 
 
 def last_payload(session) -> dict:

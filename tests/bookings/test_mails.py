@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings import service
-from calapp.bookings.schemas import MoveRequest
 from calapp.db import transaction
 from calapp.mail import Email
+from tests.booking_requests import move_request
 from tests.bookings.conftest import TUESDAY_TEN
 
 NOON = TUESDAY_TEN + timedelta(hours=2)
@@ -63,7 +63,7 @@ def test_a_life_with_confirmation_is_told_step_by_step(book, quick_chat, change,
     change(quick_chat, requires_confirmation=True)
     booking = book()
     act(service.confirm, booking)
-    moved = act(service.reschedule, booking, MoveRequest(start=NOON, by="ada@example.com", reason="Late"))
+    moved = act(service.reschedule, booking, move_request(NOON, "Late"), by="ada@example.com")
     act(service.reject, moved, "On holiday")
     subjects = [mail.subject.split(":")[0] for mail in mails("ada@example.com")]
     assert subjects == ["Waiting for confirmation", "Confirmed", "Waiting for confirmation", "Not possible"]
@@ -73,7 +73,7 @@ def test_a_life_with_confirmation_is_told_step_by_step(book, quick_chat, change,
 
 
 def test_a_moved_meeting_names_the_time_before(book, mails) -> None:
-    act(service.reschedule, book(), MoveRequest(start=NOON, by="ada@example.com"))
+    act(service.reschedule, book(), move_request(NOON), by="ada@example.com")
     body = mails("ada@example.com")[-1].body
     assert "When: Tuesday, 5 January 2027, 12:00 – 12:15 (Europe/London)" in body
     assert "Before: Tuesday, 5 January 2027, 10:00 – 10:15 (Europe/London)" in body

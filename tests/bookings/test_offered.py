@@ -66,7 +66,7 @@ def week_of(quick_chat: EventType, monday) -> Iterator:
             for table in (BusySlot, Attendee, Booking):
                 session.execute(delete(table))
             quick_chat.user.time_zone = zone
-            availability.replace_hours(session, quick_chat.user, weekly)
+            availability.replace_hours(session, quick_chat.user, [weekly.get(at, ()) for at in range(7)])
             for at in availability.overrides_of(session, quick_chat.user):
                 availability.remove_override(session, quick_chat.user, at)
             for at, own in overrides.items():

@@ -12,12 +12,12 @@ from calapp.accounts.models import User
 from calapp.bookings import service
 from calapp.bookings.maintenance import tell_meetings
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import MoveRequest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.integrations.samples import sample_envelope
 from calapp.webhooks.triggers import SUBSCRIBABLE
+from tests.booking_requests import move_request
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.bookings.contract import check
 
@@ -35,8 +35,8 @@ def bodies(
 ) -> list[dict]:
     """The bodies of a life in which everything happens that can."""
     booking = book(guests=("eve@example.com",), notes="See you", answers={})
-    move = MoveRequest(start=NOON, by="ada@example.com", reason="Train is late")
-    moved = _do(service.reschedule, booking, move)
+    move = move_request(NOON, "Train is late")
+    moved = _do(service.reschedule, booking, move, by="ada@example.com")
     change(quick_chat, requires_confirmation=True)
     _do(service.reject, book(), "On holiday")
     _do(service.cancel, book(NOON + timedelta(hours=1)), by="ada@example.com", reason="Ill")

@@ -12,10 +12,10 @@ import pytest
 from calapp.accounts.models import User
 from calapp.bookings import service
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import BookingRequest, Metadata
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.event_types.models import EventType
+from tests.booking_requests import booking_request
 from tests.deliveries.conftest import deliver, engine, receiver, subscribed  # noqa: F401  # fixtures
 from tests.receiver import Receiver, Request
 from tools.docs.texts import snippet
@@ -37,13 +37,7 @@ def book(quick_chat: EventType) -> Callable[..., Booking]:
     """Return a function that books Rick's quick chat at an hour."""
 
     def make(hour: int = 10, **metadata: str) -> Booking:
-        request = BookingRequest(
-            start=start_at(hour),
-            name="Ada Byron",
-            email="ada@example.com",
-            time_zone="Europe/London",
-            metadata=Metadata(metadata or {"user_id": "123"}),
-        )
+        request = booking_request(start_at(hour), metadata=metadata or None)
         with transaction() as session:
             return service.book(session, quick_chat, request)
 

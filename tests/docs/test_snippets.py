@@ -14,11 +14,11 @@ import standardwebhooks
 import time_machine
 
 from calapp.accounts.models import User
-from calapp.bookings import schemas, service
+from calapp.bookings import metadata, service
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import MoveRequest
 from calapp.clock import now
 from calapp.db import transaction
+from tests.booking_requests import move_request
 from tests.deliveries.conftest import subscribed
 from tests.docs.conftest import OTHER_SECRET, SECRET, start_at
 from tests.receiver import Receiver, Request
@@ -70,7 +70,7 @@ def test_a_secret_in_own_words_suits_the_package_as_the_guide_says(sent: Send) -
 def _life(book: Callable[..., Booking]) -> None:
     booking = book()
     with transaction() as session:
-        moved = service.reschedule(session, booking, MoveRequest(start=start_at(12), by="ada@example.com"))
+        moved = service.reschedule(session, booking, move_request(start_at(12)), by="ada@example.com")
     with transaction() as session:
         service.cancel(session, moved, by="ada@example.com", reason="Ill")
 
@@ -95,7 +95,7 @@ def test_doubles_and_crossings_leave_the_last_word(
 def test_signed_metadata_names_the_user(module: Load, book: Callable, sent: Send, receiver: Receiver) -> None:
     signed = module("signed_metadata.py")
     link = signed.booking_link("https://cal.example.com/rick/quick-chat", "cust.42")
-    taken = schemas.of_pairs(parse_qsl(urlsplit(link).query))
+    taken = metadata.of_pairs(parse_qsl(urlsplit(link).query))
     event = json.loads(sent().body)
     event["payload"]["metadata"] = dict(taken.values)
     assert not taken.left_out

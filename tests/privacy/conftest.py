@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import User
 from calapp.bookings import service
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import Metadata, MoveRequest
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.models import Attempt, Delivery, Event
@@ -20,6 +19,7 @@ from calapp.event_types.models import EventType
 from calapp.integrations.models import InspectorRequest
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
+from tests.booking_requests import move_request
 from tests.privacy.traces import ADA, MONDAY, request
 
 
@@ -45,12 +45,11 @@ def story(
     url = "https://hooks.example/in"
     saved(Webhook(user_id=rick.id, subscriber_url=url, triggers=triggers, payload_template=template))
     with transaction() as session:
-        booking = service.book(session, quick_chat, request(10))
+        booking = service.book(session, quick_chat, request(10), left_out=["ada[]: not a key"])
         start = datetime(2027, 1, 5, 12, tzinfo=UTC)
-        move = MoveRequest(start=start, by=ADA, by_host=False, reason="reason-why I", metadata=Metadata({}))
-        moved = service.reschedule(session, booking, move)
+        moved = service.reschedule(session, booking, move_request(start, "reason-why I"), by=ADA)
         service.cancel(session, moved, by=ADA, reason="reason-why II")
-        friend = {"name": "Grace", "email": "grace@example.com", "metadata": Metadata({"by": ADA.upper()})}
+        friend = {"name": "Grace", "email": "grace@example.com", "metadata": {"by": ADA.upper()}}
         service.book(session, quick_chat, request(14, notes=f"From {ADA}", guests=(ADA.lower(),), **friend))
     answered()
     return booking

@@ -7,8 +7,9 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from calapp.bookings.schemas import BookingRequest, Metadata
+from calapp.bookings.schemas import BookingRequest
 from calapp.db import Model, db
+from tests.booking_requests import booking_request
 
 ADA = "Ada.Byron@example.com"
 MONDAY = datetime(2027, 1, 4, 7, tzinfo=UTC)
@@ -18,16 +19,13 @@ TRACES = ("ada", "byron", "4711-metadata", "secret-notes", "reason-why", "london
 
 def request(hour: int, **more: object) -> BookingRequest:
     values = {
-        "start": datetime(2027, 1, 5, hour, tzinfo=UTC),
-        "name": "Ada Byron",
         "email": ADA,
-        "time_zone": "Europe/London",
         "notes": "secret-notes of Ada",
         "guests": ("grace@example.com",),
         "answers": {"topic": "answer-of-ada"},
-        "metadata": Metadata({"user_id": "4711-metadata"}, ("ada[]: not a key",)),
+        "metadata": {"user_id": "4711-metadata"},
     }
-    return BookingRequest(**{**values, **more})
+    return booking_request(datetime(2027, 1, 5, hour, tzinfo=UTC), **{**values, **more})
 
 
 def flask(app: Flask, *words: str) -> Result:

@@ -1,0 +1,121 @@
+"""Metadata: what a booking link has as `metadata[key]=value`, kept within limits."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from calapp import limits
+from calapp.text import clean, line
+
+MAX_KEYS = 50
+MAX_KEY = 40  # characters
+MAX_VALUE = 500  # characters
+KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+FIELD = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+MAX_LEFT_OUT = 200  # reasons that are kept
+MAX_REASON = 160  # characters
+LEFT_OUT = "left_out"  # the field in which the pages of the booker pass on what an earlier one left out
+
+Pairs = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The entries that were taken, and for each that was left out the reason."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def of_pairs(pairs: Pairs) -> Metadata:
+    """Read metadata from a link's or form's fields; what is malformed or too much is left out."""
+    values: dict[str, str] = {}
+    left_out: list[str] = []
+    for name, given in pairs:
+        if name == LEFT_OUT and len(left_out) < limits.LEFT_OUT_ENTRIES:
+            left_out.append(line(given)[:MAX_REASON])
+        if not name.startswith("metadata"):
+            continue
+        match, value = FIELD.fullmatch(name), clean(given)
+        problem = _problem(match[1] if match else None, value, values)
+        if problem:
+            left_out.append(f"{line(name)[:80]}: {problem}")
+        elif match:
+            values[match[1]] = value
+    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]))
+
+
+def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | None:
+    if key is None:
+        return "not of the form metadata[key]"
+    if not KEY.fullmatch(key):
+        return "a key has 1 to 40 characters of A-Z a-z 0-9 _ . -"
+    if key in values:
+        return None if values[key] == value else "the key is listed twice; the first value was kept"
+    if len(value) > MAX_VALUE:
+        return f"the value is longer than {MAX_VALUE} characters"
+    if len(values) >= MAX_KEYS:
+        return f"more than {MAX_KEYS} entries"
+    return None
+
+
+def carried(metadata: Metadata) -> list[tuple[str, str]]:
+    """Return the fields that carry metadata to the next page: what was taken, and why the rest was not."""
+    taken = [(f"metadata[{key}]", value) for key, value in metadata.values.items()]
+    return [*taken, *((LEFT_OUT, reason) for reason in metadata.left_out[: limits.LEFT_OUT_ENTRIES])]
+
+
+def merged(kept: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Add a reschedule link's new keys to a booking's; those that are there keep their value."""
+    together = dict(kept)
+    for key, value in added.items():
+        if key not in together and len(together) < MAX_KEYS:
+            together[key] = value
+    return together
+
+
+# Cal.com's own sentence, which clients may look for.
+LIMITS = (
+    "Metadata must have at most 50 keys, each key up to 40 characters, "
+    "and string values up to 500 characters."
+)
+ABOUT_KEYS = f"{LIMITS} A key has the characters A-Z a-z 0-9 _ . - only."
+
+
+def _checked(given: dict[str, Any]) -> dict[str, str]:
+    """Make the values texts, as they are from a link; refuse what a link leaves out."""
+    texts = {key: _text(value) for key, value in given.items()}
+    if len(texts) > MAX_KEYS or any(len(key) > MAX_KEY for key in texts):
+        raise ValueError(LIMITS)
+    if any(not KEY.fullmatch(key) for key in texts):
+        raise ValueError(ABOUT_KEYS)
+    return texts
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
+        raise ValueError(LIMITS)
+    text = clean(str(value).lower() if isinstance(value, bool) else str(value))
+    if len(text) > MAX_VALUE:
+        raise ValueError(LIMITS)
+    return text
+
+
+JsonMetadata = Annotated[
+    dict[str, Any],
+    AfterValidator(_checked),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": ABOUT_KEYS,
+            "examples": [{"user_id": "123"}],
+            "maxProperties": MAX_KEYS,
+            "propertyNames": {"maxLength": MAX_KEY},
+            "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE},
+        }
+    ),
+]

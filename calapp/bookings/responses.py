@@ -1,0 +1,154 @@
+"""Bookings and free times as the API shows them."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from calapp.bookings.models import UNANSWERED, Attendee, Booking, Status
+from calapp.bookings.schemas import SlotsQuery
+from calapp.local_time import known_zone
+from calapp.rest.schemas import Instant, PageInfo, ResponseSchema
+
+
+class BookingsPage(PageInfo):
+    """Where in the list a page of bookings is; hasMore and nextCursor are other words for the same."""
+
+    has_more: bool
+    next_cursor: str | None
+
+
+class Host(ResponseSchema):
+    """Whose time is booked."""
+
+    id: int
+    name: str
+    email: str
+    username: str
+    time_zone: str
+
+
+class Person(ResponseSchema):
+    """Somebody who takes part."""
+
+    name: str
+    email: str
+    time_zone: str
+    language: Literal["en"] = "en"
+    absent: bool
+
+
+class EventTypeName(ResponseSchema):
+    """What was booked."""
+
+    id: int
+    slug: str
+
+
+class BookingResponse(ResponseSchema):
+    """A booking."""
+
+    id: int
+    uid: Annotated[str, Field(description="Who knows it may look, cancel and move.")]
+    title: str
+    description: Annotated[str, Field(description="The visitor's notes.")]
+    status: Status
+    start: Instant
+    end: Instant
+    duration: Annotated[int, Field(description="Minutes.")]
+    event_type_id: int
+    event_type: EventTypeName
+    hosts: list[Host]
+    attendees: Annotated[list[Person], Field(description="The visitor first, then the guests.")]
+    guests: list[str]
+    location: str | None
+    absent_host: Literal[False] = False
+    metadata: dict[str, str]
+    booking_fields_responses: dict[str, Any]
+    cancellation_reason: str | None
+    cancelled_by_email: str | None
+    rejection_reason: str | None
+    rescheduling_reason: str | None
+    rescheduled_from_uid: str | None
+    rescheduled_to_uid: str | None
+    rescheduled_by_email: str | None
+    ics_uid: str
+    created_at: Instant
+    updated_at: Instant
+
+
+class Slot(ResponseSchema):
+    """A free time, in the zone that was asked for."""
+
+    start: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    end: Annotated[str | None, Field(description="With format=range.")] = None
+
+
+def shown(booking: Booking) -> BookingResponse:
+    """Return a booking as the API shows it."""
+    host, previous = booking.host, booking.rescheduled_from
+    return BookingResponse(
+        id=booking.id,
+        uid=booking.uid,
+        title=booking.title,
+        description=booking.notes,
+        status=booking.current_status,
+        start=booking.starts_at,
+        end=booking.ends_at,
+        duration=booking.minutes,
+        event_type_id=booking.event_type_id,
+        event_type=EventTypeName(id=booking.event_type_id, slug=booking.event_type.slug),
+        hosts=[
+            Host(
+                id=host.id,
+                name=host.name,
+                email=host.email,
+                username=host.username,
+                time_zone=known_zone(host.time_zone),
+            )
+        ],
+        attendees=[_attendee(one) for one in booking.attendees],
+        guests=[one.email for one in booking.attendees[1:]],
+        location=booking.location or None,
+        metadata=booking.link_metadata,
+        booking_fields_responses=_responses(booking),
+        cancellation_reason=booking.cancellation_reason,
+        cancelled_by_email=booking.cancelled_by,
+        rejection_reason=UNANSWERED if booking.unanswered else booking.rejection_reason,
+        rescheduling_reason=previous.rescheduling_reason if previous else None,
+        rescheduled_from_uid=previous.uid if previous else None,
+        rescheduled_to_uid=booking.rescheduled_to_uid,
+        rescheduled_by_email=booking.rescheduled_by,
+        ics_uid=f"{booking.chain}@calapp",
+        created_at=booking.created_at,
+        updated_at=booking.updated_at,
+    )
+
+
+def _attendee(one: Attendee) -> Person:
+    return Person(name=one.name, email=one.email, time_zone=known_zone(one.time_zone), absent=one.no_show)
+
+
+def _responses(booking: Booking) -> dict[str, Any]:
+    own = {name: answer["value"] for name, answer in booking.answers.items()}
+    visitor = booking.visitor
+    return {"name": visitor.name, "email": visitor.email, "notes": booking.notes} | own
+
+
+def slots_by_date(slots: Iterable[datetime], query: SlotsQuery, minutes: int) -> dict[str, list[Slot]]:
+    """Return free times by their date in the zone that was asked for."""
+    zone, length = ZoneInfo(query.time_zone), timedelta(minutes=minutes)
+    days: dict[str, list[Slot]] = {}
+    for start in slots:
+        end = _in_zone(start + length, zone) if query.format == "range" else None
+        local = start.astimezone(zone)
+        days.setdefault(f"{local:%Y-%m-%d}", []).append(Slot(start=_in_zone(start, zone), end=end))
+    return days
+
+
+def _in_zone(moment: datetime, zone: ZoneInfo) -> str:
+    """Write an instant in a zone: 2027-01-05T11:00:00.000+01:00, or with Z in UTC."""
+    text = moment.astimezone(zone).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z") if zone.key == "UTC" else text
