@@ -191,22 +191,15 @@ def _weeks(
 
 def _next_free(session: Session, event_type: EventType, zone: ZoneInfo, first: date) -> date | None:
     """Look for a day with times to go to from an empty month: the next one, else the first of all."""
-    for start in (max(_midnight(first, zone), now()), now()):
-        free = _first_free(session, event_type, start)
-        if free is not None:
-            return free.astimezone(zone).date()
-    return None
-
-
-def _first_free(session: Session, event_type: EventType, start: datetime) -> datetime | None:
-    """Return the first free time, looked for a month at a time: two years of times are many."""
     last = now() + timedelta(days=event_type.max_days + 2)
-    while start < last:
-        following = start + timedelta(days=31)
-        free = times.offered(session, event_type, start, following)
-        if free:
-            return free[0]
-        start = following
+    for start in (max(_midnight(first, zone), now()), now()):
+        month = start
+        while month < last:  # a month at a time: two years of times are many
+            following = month + timedelta(days=31)
+            free = times.offered(session, event_type, month, following)
+            if free:
+                return free[0].astimezone(zone).date()
+            month = following
     return None
 
 

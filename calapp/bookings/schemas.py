@@ -63,7 +63,7 @@ def _zone(name: str) -> str:
 
 
 def _person(name: str) -> str:
-    if not any(letter.isprintable() and not letter.isspace() for letter in name):
+    if not any(one.isprintable() and not one.isspace() for one in name):
         raise ValueError("Please give your name.")
     if has_web_address(name):
         raise ValueError("Please give your name without a web address.")
@@ -305,7 +305,7 @@ class SlotsQuery(QuerySchema):
         if end < start:
             raise ValueError("Please give an end after the start.")
         if end - start > timedelta(days=MAX_DAYS):
-            raise ValueError(f"Please ask for at most {MAX_DAYS} days at once.")
+            raise ValueError(f"Please ask for at most {MAX_DAYS} days at a time.")
         return end
 
 

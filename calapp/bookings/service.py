@@ -452,17 +452,17 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
 
 def due_meetings(session: Session, limit: int) -> list[int]:
     """Return the ids of bookings whose start or end has passed and is not recorded yet, the oldest first."""
-    starting = select(Booking.id).where(
-        Booking.status == Status.ACCEPTED, Booking.started_at.is_(None), Booking.starts_at <= now()
+    accepted = Booking.status == Status.ACCEPTED
+    due = (
+        (Booking.starts_at, accepted, Booking.started_at.is_(None)),
+        (Booking.ends_at, accepted, Booking.ended_at.is_(None)),
+        (Booking.starts_at, Booking.status == Status.PENDING),
     )
-    ending = select(Booking.id).where(
-        Booking.status == Status.ACCEPTED, Booking.ended_at.is_(None), Booking.ends_at <= now()
-    )
-    unanswered = select(Booking.id).where(Booking.status == Status.PENDING, Booking.starts_at <= now())
-    first = session.scalars(starting.order_by(Booking.starts_at).limit(limit)).all()
-    last = session.scalars(ending.order_by(Booking.ends_at).limit(limit)).all()
-    late = session.scalars(unanswered.order_by(Booking.starts_at).limit(limit)).all()
-    return list(dict.fromkeys((*first, *last, *late)))
+    found: dict[int, None] = {}
+    for moment, *conditions in due:
+        query = select(Booking.id).where(*conditions, moment <= now()).order_by(moment).limit(limit)
+        found |= dict.fromkeys(session.scalars(query))
+    return list(found)
 
 
 def tell_meeting(session: Session, booking_id: int) -> None:
@@ -486,13 +486,13 @@ def tell_meeting(session: Session, booking_id: int) -> None:
 
 
 def _stamp(
-    session: Session, booking: Booking, told: Any, moment: Any, *, of: Status = Status.ACCEPTED
+    session: Session, booking: Booking, stamp: Any, moment: Any, *, of: Status = Status.ACCEPTED
 ) -> bool:
     """Set started_at, ended_at or unanswered_at by a conditional update; return whether this call did."""
     changed = session.execute(
         update(Booking)
-        .where(Booking.id == booking.id, Booking.status == of, told.is_(None), moment <= now())
-        .values({told: now()})
+        .where(Booking.id == booking.id, Booking.status == of, stamp.is_(None), moment <= now())
+        .values({stamp: now()})
         .execution_options(synchronize_session=False)
     )
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_user
-from calapp.bookings import calendar, counters, formatting, service, times, visitors
+from calapp.bookings import calendar, counters, service, times, visitors
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.metadata import LEFT_OUT, Metadata, of_pairs
 from calapp.bookings.models import Booking
@@ -59,7 +59,7 @@ def host(user: str) -> Response:
 def show(user: str, slug: str) -> Response:
     """Show the booker: month, times, or the form of a chosen time."""
     event_type = event_type_at(user, slug)
-    return booker_page(event_type, state_of(address(event_type), _fallback_zone(event_type)))
+    return booker_page(event_type, state_of(event_type))
 
 
 def too_many(limit: RequestLimit) -> Response | None:
@@ -68,8 +68,7 @@ def too_many(limit: RequestLimit) -> Response | None:
     event_type = find_public(db.session(), given["user"], given["slug"])
     if event_type is None:
         return None
-    state = typed_state(address(event_type), _fallback_zone(event_type))
-    page = booker_page(event_type, state, problem=TOO_MANY, times_too=False)
+    page = booker_page(event_type, state_of(event_type, typed=True), problem=TOO_MANY, times_too=False)
     return refused(page, limit.limit.get_expiry())
 
 
@@ -79,7 +78,7 @@ def too_many(limit: RequestLimit) -> Response | None:
 def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
-    state = typed_state(address(event_type), _fallback_zone(event_type))
+    state = state_of(event_type, typed=True)
     try:
         link = link_metadata()
         wanted = booking_of_form(request.form, link.values, event_type.questions)
@@ -114,33 +113,31 @@ def event_type_at(user: str, slug: str) -> EventType:
     return event_type
 
 
-def address(event_type: EventType) -> str:
-    """Return the path of an event type's booker."""
-    return f"/{event_type.user.username}/{event_type.slug}"
+def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bool = False) -> BookerState:
+    """Read the booker's state from the query, or from a form that was sent, so that nothing typed is lost.
 
-
-def state_of(path: str, zone: str) -> BookerState:
-    """Read the booker's state from the request's query; `zone` is for an address that names none."""
-    return read_state(path, list(request.args.items(multi=True)), zone)
-
-
-def typed_state(path: str, zone: str) -> BookerState:
-    """Read the booker's state from a form that was sent, so that nothing typed is lost."""
+    `booking` is one that is being moved. An address that names no zone is shown in the one remembered, else
+    the host's; a booking in the visitor's, or to the host in their own.
+    """
+    if booking is not None:
+        path = f"/booking/{booking.uid}/reschedule"
+        zone = booking.host.time_zone if _is_host(booking.host_id) else booking.time_zone
+    else:
+        path = f"/{event_type.user.username}/{event_type.slug}"
+        remembered = request.cookies.get("tz", "")
+        zone = remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
+    link = list(request.args.items(multi=True))
+    if not typed:
+        return read_state(path, link, zone)
     form = list(request.form.items(multi=True))
-    typed = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
-    chosen = [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
-    kept = [
+    pairs = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
+    pairs += [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
+    pairs += [
         (name, value)
-        for name, value in (*request.args.items(multi=True), *form)
+        for name, value in (*link, *form)
         if name.startswith("metadata") or name in {"tf", LEFT_OUT}
     ]
-    return read_state(path, [*typed, *chosen, *kept], zone, typed=True)
-
-
-def _fallback_zone(event_type: EventType) -> str:
-    """Return the zone to show when the address names none: the one remembered, else the host's."""
-    remembered = request.cookies.get("tz", "")
-    return remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
+    return read_state(path, pairs, zone, typed=True)
 
 
 def refuse_robots() -> None:
@@ -284,7 +281,7 @@ def ask_reschedule(uid: str) -> AnyResponse:
         return redirect(f"/booking/{service.newest(db.session(), booking).uid}/reschedule?{query}")
     if not movable(booking):
         return redirect(f"/booking/{booking.uid}")
-    return booker_page(booking.event_type, state_of(_path(booking), _zone(booking)), booking=booking)
+    return booker_page(booking.event_type, state_of(booking.event_type, booking), booking=booking)
 
 
 def too_many_moves(limit: RequestLimit) -> Response | None:
@@ -293,7 +290,7 @@ def too_many_moves(limit: RequestLimit) -> Response | None:
     if found is None:
         return None
     booking = service.newest(db.session(), found)
-    state = typed_state(_path(booking), _zone(booking))
+    state = state_of(booking.event_type, booking, typed=True)
     page = booker_page(booking.event_type, state, booking=booking, problem=TOO_MANY, times_too=False)
     return refused(page, limit.limit.get_expiry())
 
@@ -304,7 +301,8 @@ def too_many_moves(limit: RequestLimit) -> Response | None:
 def move(uid: str) -> ResponseReturnValue:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))
-    shown = partial(booker_page, booking.event_type, typed_state(_path(booking), _zone(booking)))
+    state = state_of(booking.event_type, booking, typed=True)
+    shown = partial(booker_page, booking.event_type, state, booking=booking)
     try:
         wanted = move_of_form(request.form)
         refuse_robots()
@@ -321,12 +319,12 @@ def move(uid: str) -> ResponseReturnValue:
                 **_act(booking.host_id),
             )
     except Invalid as error:
-        return shown(booking=booking, problem=error.message, errors=error.details), 422
+        return shown(problem=error.message, errors=error.details), 422
     except TooMany as error:
-        page = shown(booking=booking, problem=error.message, times_too=False)
+        page = shown(problem=error.message, times_too=False)
         return refused(page, error.retry_after)
     except SlotTaken:
-        return shown(booking=booking, problem=TAKEN), 409
+        return shown(problem=TAKEN), 409
     except Conflict as error:
         newest = service.newest(db.session(), booking)
         return _page("bookings/booked.html", newest, problem=error.message), 409
@@ -336,15 +334,6 @@ def move(uid: str) -> ResponseReturnValue:
 def movable(booking: Booking) -> bool:
     """Return whether a booking can still be moved."""
     return booking.current_status in times.ACTIVE and booking.starts_at > now()
-
-
-def _path(booking: Booking) -> str:
-    return f"/booking/{booking.uid}/reschedule"
-
-
-def _zone(booking: Booking) -> str:
-    """Return the zone to show to who moves a booking, when the address names none."""
-    return booking.host.time_zone if _is_host(booking.host_id) else booking.time_zone
 
 
 def _acting(booking: Booking) -> str:
@@ -370,6 +359,13 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
     return make_response(page)
 
 
+def length(minutes: int) -> str:
+    """Return 45 min, 1 h or 1 h 30 min."""
+    hours, rest = divmod(minutes, 60)
+    parts = [f"{hours} h" if hours else "", f"{rest} min" if rest else ""]
+    return " ".join(part for part in parts if part)
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "spoken_date": spoken_date,
     "spoken_day": spoken_day,
@@ -378,7 +374,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "clock_span": clock_span,
     "zone_label": zone_label,
     "line": line,
-    "minutes": formatting.length,
+    "minutes": length,
     "instant": iso_seconds,
 }
 for name, function in FILTERS.items():

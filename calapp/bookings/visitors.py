@@ -27,7 +27,7 @@ from calapp.mail import Email
 # ruff: noqa: RUF001 (letters that look like others are what this is about)
 
 
-# Dots and slashes that browsers, mail programs or eyes take for the plain ones and that NFKC leaves.
+# Dots and slashes that browsers, email programs or eyes take for the plain ones and that NFKC leaves.
 LIKE_DOT = "\u3002\uff61\u06d4\u0701\u0702\ua4f8\ua60e\u1390\u2e33"  # not the middle dot of names
 LIKE_SLASH = "\u2215\u2044\u2571\u29f8"
 LIKE_COLON = "\u02d0\u02f8\u2236\ua789"
@@ -36,8 +36,8 @@ LOOKALIKES = str.maketrans(
     | dict.fromkeys(LIKE_SLASH, "/")
     | dict.fromkeys("\u02d0\u02f8\u2236\ua789", ":")
 )
-# Ends of names that mail programs make links of, those that are abused most, and those kept for examples (RFC
-# 2606). Ends that are people's names, too (Dr.No, Wei.Li), count only before a path.
+# Ends of names that email programs make links of, those that are abused most, and those kept for examples
+# (RFC 2606). Ends that are people's names, too (Dr.No, Wei.Li), count only before a path.
 ENDS = frozenset(
     """
     com net org info biz io co me tv cc ly gl gg to ai app dev xyz top shop store online site website club
@@ -49,7 +49,7 @@ ENDS = frozenset(
     sk hu ro bg rs hr si lt lv ee is ie lu nz edu gov mil int arpa
     example test invalid localhost local onion internal lan
     рф рус онлайн сайт 中国 中國 公司 网络 网址 商城 在线 移动 集团 भारत 한국 みんな コム
-    """.split()  # noqa: SIM905 (so many quotes are harder to read)
+    """.split()  # noqa: SIM905 (all these quotes are harder to read)
 )
 TITLES = frozenset(
     "dr mr mrs ms mx st ste jr sr prof rev hon sir fr br lt col gen maj sgt capt drs ing".split()  # noqa: SIM905
@@ -128,15 +128,23 @@ def check_open_bookings(session: Session, host: User, address: str, email: str) 
     The caller holds the host's lock, so two requests at once cannot both take the last place.
     """
     limits = (
-        ("OPEN_BOOKINGS_PER_ADDRESS", settings().open_bookings_per_address, Booking.address_key, "address"),
-        ("OPEN_BOOKINGS_PER_EMAIL", settings().open_bookings_per_email, Booking.email_key, "email"),
+        (
+            "OPEN_BOOKINGS_PER_ADDRESS",
+            settings().open_bookings_per_address,
+            Booking.address_key == address_key(address),
+            "from your internet address",
+        ),
+        (
+            "OPEN_BOOKINGS_PER_EMAIL",
+            settings().open_bookings_per_email,
+            Booking.email_key == email_key(email),
+            "for this email address",
+        ),
     )
-    for name, most, column, kind in limits:
-        key = address_key(address) if kind == "address" else email_key(email)
-        open_now = (Booking.host_id == host.id, column == key, _upcoming())
+    for name, most, same, whose in limits:
+        open_now = (Booking.host_id == host.id, same, _upcoming())
         if not most or (session.scalar(select(func.count(Booking.id)).where(*open_now)) or 0) < most:
             continue
-        whose = "from your internet address" if kind == "address" else "for this email address"
         bookings = (
             "There is already 1 upcoming booking"
             if most == 1
@@ -179,8 +187,8 @@ def admit(
 ) -> bool:
     """Count a visitor's act that sends emails; return whether they wait for the host instead of going out.
 
-    `recipients` are the visitor and the guests: the host asked to be told, and always is. Beyond what a
-    host's visitors may cause in a day they wait. Beyond what an address may cause in an hour TooMany is
+    `recipients` are the visitor and the guests: the host asked for emails, and always gets them. Beyond what
+    a host's visitors may cause in a day they wait. Beyond what an address may cause in an hour TooMany is
     raised, unless the act is one to be had `always`, as a cancellation is: then its emails wait, too.
     """
     if settings().rate_limits == "off":
@@ -270,9 +278,9 @@ def forget_addresses(session: Session) -> int:
     acts = session.scalars(select(VisitorAct.id).where(VisitorAct.at < now() - DAY).limit(STEP)).all()
     _change(session, delete(VisitorAct).where(VisitorAct.id.in_(acts)))
     late = (Email.parked_at.is_not(None), Email.about == Booking.uid, Booking.ends_at <= now())
-    mails = session.scalars(select(Email.id).where(*late).limit(STEP)).all()
-    _change(session, update(Email).where(Email.id.in_(mails)).values(parked_at=None, error=OVER))
-    return max(len(bookings), len(acts), len(mails))
+    emails = session.scalars(select(Email.id).where(*late).limit(STEP)).all()
+    _change(session, update(Email).where(Email.id.in_(emails)).values(parked_at=None, error=OVER))
+    return max(len(bookings), len(acts), len(emails))
 
 
 def _change(session: Session, statement: object) -> None:

@@ -155,6 +155,16 @@ def test_questions_are_answered_by_their_slugs(
     assert booking["description"] == "Hello"
 
 
+@pytest.mark.parametrize("answer", [{"a": 1}, [["a"], {}], None, 10**30])
+def test_an_answer_of_another_type_is_no_fault_of_ours(
+    anyone: Client, quick_chat: EventType, change: Callable[..., None], answer: object
+) -> None:
+    question = {"name": "terms", "label": "Terms", "type": "checkbox", "required": True, "options": []}
+    change(quick_chat, questions=[question])
+    refused = anyone.post("/v2/bookings", wish(quick_chat, bookingFieldsResponses={"terms": answer}))
+    assert details(refused) == {"bookingFieldsResponses.terms": "Please tick this."}
+
+
 WRONG = [
     ({"start": "tomorrow"}, "start"),
     ({"start": "2027-01-05T10:00:00"}, "start"),
