@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from calapp import broker, clock, mail
 from calapp.accounts import sessions
 from calapp.bookings import visitors
-from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.maintenance import record_meetings
 from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import maintenance, resend
@@ -145,7 +145,7 @@ def tasks() -> list[Task]:
     """Return the table, in the order in which the tasks of a lane take turns."""
     return [
         Task("clock", ClockWatch().look, 1.0, "due"),
-        Task("meetings", tell_meetings, 1.0, "due"),
+        Task("meetings", record_meetings, 1.0, "due"),
         Task("deliveries", wake_for_deliveries, 1.0, "due"),
         Task("replays", continue_replays, 1.0, "sending again"),
         Task("parked", continue_parked, 1.0, "sending again"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from calapp.bookings.models import Attendee, Booking, Status
@@ -38,17 +38,20 @@ class Listing:
 
 def listing(session: Session, host_id: int, tab: Tab, *, search: str = "", page: int = 1) -> Listing:
     """Return a page of a tab; the search looks in names, email addresses, titles and metadata."""
-    query = _matching(select(Booking).where(_of(tab), Booking.host_id == host_id), search)
+    words = search.replace("\0", "").strip().lower()
+    found = Booking.search.contains(words, autoescape=True) if words else true()
+    wanted = {one: and_(Booking.host_id == host_id, _of(one), found) for one in Tab}
     newest_first = tab in {Tab.PAST, Tab.CANCELLED}
-    order = Booking.starts_at.desc() if newest_first else Booking.starts_at
-    found = session.scalars(
-        query.options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
-        .order_by(order, Booking.id)
+    rows = session.scalars(
+        select(Booking)
+        .where(wanted[tab])
+        .options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
+        .order_by(Booking.starts_at.desc() if newest_first else Booking.starts_at, Booking.id)
         .offset((page - 1) * PAGE)
         .limit(PAGE + 1)
     ).all()
-    counts = {one: _count(session, host_id, one, search) for one in Tab}
-    return Listing(found[:PAGE], counts, page, more=len(found) > PAGE)
+    counts = {one: session.scalar(select(func.count(Booking.id)).where(wanted[one])) or 0 for one in Tab}
+    return Listing(rows[:PAGE], counts, page, more=len(rows) > PAGE)
 
 
 def matching(session: Session, host_id: int, query: BookingsQuery) -> tuple[Sequence[Booking], int]:
@@ -102,17 +105,6 @@ def _of(tab: Tab) -> ColumnElement[bool]:
         ),
     }
     return conditions[tab]
-
-
-def _count(session: Session, host_id: int, tab: Tab, search: str) -> int:
-    query = select(func.count(Booking.id)).where(_of(tab), Booking.host_id == host_id)
-    found: int | None = session.scalar(_matching(query, search))
-    return found or 0
-
-
-def _matching(query: Select[Any], search: str) -> Select[Any]:
-    words = search.replace("\0", "").strip().lower()
-    return query.where(Booking.search.contains(words, autoescape=True)) if words else query
 
 
 def history(session: Session, booking: Booking) -> list[tuple[Event, list[tuple[Delivery, Webhook]]]]:

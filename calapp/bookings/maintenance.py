@@ -10,7 +10,7 @@ from calapp.shutdown import stop_requested
 AT_ONCE = 100  # bookings that one query finds
 
 
-def tell_meetings() -> None:
+def record_meetings() -> None:
     """Write MEETING_STARTED and MEETING_ENDED of what has begun or ended, each in its own transaction.
 
     A booking that fails holds no other up: what it raised is raised after them.
@@ -26,7 +26,7 @@ def tell_meetings() -> None:
         for booking_id in due:
             try:
                 with transaction() as session:
-                    service.tell_meeting(session, booking_id)
+                    service.record_meeting(session, booking_id)
             except (DBAPIError, Busy):
                 raise  # the database is away; the others would wait for it in vain
             except Exception as error:  # noqa: BLE001 (raised below)

@@ -42,8 +42,8 @@ NO_METADATA = Metadata()
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
 # How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
 # still does, an upgrade that finds requests of last year writes to nobody.
-TELL_UNANSWERED_FOR = timedelta(days=7)
-TELL_ENDED_FOR = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
+EMAIL_UNANSWERED_FOR = timedelta(days=7)
+MEETING_ENDED_EXPIRES = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
 
 
 def find(session: Session, uid: str) -> Booking | None:
@@ -465,7 +465,7 @@ def due_meetings(session: Session, limit: int) -> list[int]:
     return list(found)
 
 
-def tell_meeting(session: Session, booking_id: int) -> None:
+def record_meeting(session: Session, booking_id: int) -> None:
     """Write what the clock did to a booking, once, however many workers ask.
 
     MEETING_STARTED and MEETING_ENDED of an accepted one; a pending one whose start has passed is rejected.
@@ -476,12 +476,12 @@ def tell_meeting(session: Session, booking_id: int) -> None:
     if _stamp(session, booking, Booking.unanswered_at, Booking.starts_at, of=Status.PENDING):
         _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
         _write_rejection(session, host, booking, UNANSWERED)
-        if now() - booking.starts_at <= TELL_UNANSWERED_FOR:
+        if now() - booking.starts_at <= EMAIL_UNANSWERED_FOR:
             notifications.write(session, booking, "unanswered")
     if _stamp(session, booking, Booking.started_at, Booking.starts_at):
         _record_event(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
     if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
-        late = booking.ends_at + TELL_ENDED_FOR
+        late = booking.ends_at + MEETING_ENDED_EXPIRES
         _record_event(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
 
 

@@ -17,7 +17,7 @@ from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
 from calapp.bookings import metadata
-from calapp.bookings.service import TELL_ENDED_FOR
+from calapp.bookings.service import MEETING_ENDED_EXPIRES
 from calapp.clock import now
 from calapp.config import Settings, settings
 from calapp.deliveries import client, maintenance, policy, signing
@@ -97,7 +97,7 @@ NUMBERS: dict[str, Any] = {
     "give_up": maintenance.GIVE_UP.days,
     "enough_attempts": maintenance.ENOUGH_TRIES,
     "keep_parked": maintenance.KEEP_PARKED.days,
-    "tell_ended": round(TELL_ENDED_FOR.total_seconds() / HOUR),
+    "tell_ended": round(MEETING_ENDED_EXPIRES.total_seconds() / HOUR),
     "attempts_that_block": ATTEMPTS_THAT_BLOCK,
     "max_keys": metadata.MAX_KEYS,
     "max_value": metadata.MAX_VALUE,

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from calapp.bookings import service
-from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.maintenance import record_meetings
 from calapp.db import transaction
 from calapp.webhooks.models import Webhook
 from tests.bookings.conftest import TUESDAY_TEN
@@ -215,7 +215,7 @@ def test_v8_a_request_whose_start_has_passed_is_past_and_offers_nothing(
     path = f"/bookings/{book().uid}"
     monday.move_to(TUESDAY_TEN)
     if recorded:
-        tell_meetings()
+        record_meetings()
     assert counts(rick_client) == [0, 0, 1, 0]
     page = rick_client.get(path).text
     assert "No response in time" in page

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from calapp.bookings import service
-from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import BusySlot, Status
 from calapp.db import transaction
@@ -175,12 +175,12 @@ def test_a_no_show_is_told_once_and_can_be_taken_back(book, triggers, session, m
 def test_start_and_end_are_told_once_each(book, triggers, monday) -> None:
     book()
     monday.move_to(TUESDAY_TEN)
-    tell_meetings()
-    tell_meetings()
+    record_meetings()
+    record_meetings()
     assert triggers() == ["BOOKING_CREATED", "MEETING_STARTED"]
     monday.shift(15 * 60)
-    tell_meetings()
-    tell_meetings()
+    record_meetings()
+    record_meetings()
     assert triggers() == ["BOOKING_CREATED", "MEETING_STARTED", "MEETING_ENDED"]
 
 
@@ -189,11 +189,11 @@ def test_v8_a_request_nobody_answers_is_rejected_by_the_clock_once(
 ) -> None:
     booking = book(guests=("eve@example.com",))
     monday.move_to(TUESDAY_TEN - timedelta(seconds=1))
-    tell_meetings()
+    record_meetings()
     assert triggers() == ["BOOKING_REQUESTED"]
     monday.move_to(TUESDAY_TEN)
-    tell_meetings()
-    tell_meetings()
+    record_meetings()
+    record_meetings()
     payload = last_payload(session)
     assert triggers() == ["BOOKING_REQUESTED", "BOOKING_REJECTED"]
     assert (payload["status"], payload["rejectionReason"]) == ("REJECTED", "Not answered in time.")
@@ -208,7 +208,7 @@ def test_v8_an_unanswered_move_carries_the_fields_of_the_move(asking, book, sess
     booking = book()
     moved = move(booking)
     monday.move_to(NOON)
-    tell_meetings()
+    record_meetings()
     payload = last_payload(session)
     assert (payload["uid"], payload["rescheduleUid"]) == (moved.uid, booking.uid)
     assert (payload["rescheduledBy"], payload["reschedulingReason"]) == ("ada@example.com", "Train is late")
@@ -228,7 +228,7 @@ def test_v8_nothing_can_be_done_to_a_request_after_its_start(asking, book, trigg
     monday.move_to(TUESDAY_TEN)
     with pytest.raises(Conflict, match="not answered in time"):
         late(booking)
-    tell_meetings()
+    record_meetings()
     with pytest.raises(Conflict, match="not answered in time"):
         late(booking)
     assert triggers() == ["BOOKING_REQUESTED", "BOOKING_REJECTED"]
@@ -238,7 +238,7 @@ def test_v8_requests_of_long_ago_are_closed_without_writing_to_people(asking, bo
     book()
     before = len(session.scalars(select(Email)).all())
     monday.move_to(TUESDAY_TEN + timedelta(days=8))
-    tell_meetings()
+    record_meetings()
     session.rollback()
     assert len(session.scalars(select(Email)).all()) == before
 
@@ -246,7 +246,7 @@ def test_v8_requests_of_long_ago_are_closed_without_writing_to_people(asking, bo
 def test_a_cancelled_meeting_neither_starts_nor_ends(book, triggers, monday) -> None:
     act(service.cancel, book(), by="ada@example.com", reason="")
     monday.move_to(NOON)
-    tell_meetings()
+    record_meetings()
     assert triggers() == ["BOOKING_CREATED", "BOOKING_CANCELLED"]
 
 
@@ -255,7 +255,7 @@ def test_every_event_has_the_same_fields(asking, book, session, monday) -> None:
     act(service.confirm, booking)
     moved = move(booking, by_host=True)
     monday.move_to(NOON)
-    tell_meetings()
+    record_meetings()
     act(service.mark_no_show, moved, "ada@example.com", absent=True)
     bodies = session.scalars(select(Event.body).order_by(Event.number)).all()
     payloads = [json.loads(body)["payload"] for body in bodies]
@@ -286,15 +286,15 @@ def test_the_last_place_of_a_day_goes_once(book, quick_chat, change) -> None:
 
 def test_a_booking_that_cannot_be_told_holds_no_other_up(book, triggers, monday, monkeypatch) -> None:
     first, _ = book(), book(TUESDAY_TEN + timedelta(minutes=15))
-    tell = service.tell_meeting
+    tell = service.record_meeting
 
     def failing(session, booking_id: int) -> None:
         if booking_id == first.id:
             raise KeyError("Atlantis")
         tell(session, booking_id)
 
-    monkeypatch.setattr(service, "tell_meeting", failing)
+    monkeypatch.setattr(service, "record_meeting", failing)
     monday.move_to(NOON)
     with pytest.raises(KeyError):
-        tell_meetings()
+        record_meetings()
     assert triggers() == ["BOOKING_CREATED"] * 2 + ["MEETING_STARTED", "MEETING_ENDED"]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.bookings import service
-from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.models import Booking
 from calapp.db import transaction
 from calapp.deliveries.models import Event
@@ -41,8 +41,8 @@ def bodies(
     _do(service.reject, book(), "On holiday")
     _do(service.cancel, book(NOON + timedelta(hours=1)), by="ada@example.com", reason="Ill")
     monday.move_to(NOON + timedelta(hours=2))
-    tell_meetings()
-    tell_meetings()
+    record_meetings()
+    record_meetings()
     _do(service.mark_no_show, moved, "ada@example.com", absent=True)
     return [json.loads(body) for body in session.scalars(select(Event.body).order_by(Event.number))]
 

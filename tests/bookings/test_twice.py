@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.models import Booking
 from calapp.clock import iso_seconds
 from calapp.config import Settings
@@ -173,7 +173,7 @@ def test_two_workers_tell_a_start_once(app: Flask, book, monday, triggers) -> No
 
     def sweep(_number: int) -> None:
         with app.app_context():
-            tell_meetings()
+            record_meetings()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(sweep, range(4)))

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from icalendar import Calendar
 
 from calapp.bookings import service
-from calapp.bookings.maintenance import tell_meetings
+from calapp.bookings.maintenance import record_meetings
 from calapp.clock import iso_seconds
 from calapp.db import transaction
 from tests.bookings.conftest import TUESDAY_TEN
@@ -210,7 +210,7 @@ def test_v8_a_visitor_who_got_no_answer_in_time_is_offered_times(
     path = f"/booking/{book().uid}"
     monday.move_to(TUESDAY_TEN)
     if recorded:
-        tell_meetings()
+        record_meetings()
     page = text_of(client, path)
     assert "Rick did not respond in time" in page
     assert "held for you" not in page

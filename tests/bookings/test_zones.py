@@ -133,7 +133,7 @@ def test_v10_the_worker_goes_on_and_the_payload_is_valid(
 ) -> None:
     monday.move_to(gone.starts_at)
     with transaction() as writing:
-        service.tell_meeting(writing, gone.id)
+        service.record_meeting(writing, gone.id)
     event = session.scalars(select(Event).order_by(Event.number.desc())).first()
     payload = json.loads(event.body)["payload"]
     for person in (payload["organizer"], *payload["attendees"]):
