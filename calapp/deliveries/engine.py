@@ -186,10 +186,6 @@ class Engine:
                 return []
             raise
 
-    def store(self) -> None:
-        """Store what came back; while the database is away, keep it for as long as its lease lasts."""
-        self._store(_claim_nothing)
-
     def store_and_claim(self) -> list[WebhookRequest]:
         """Store what came back and claim what is next, in one transaction; return the requests to be sent."""
         return self._signed(self._store(self._claim_in if self._room() else _claim_nothing))

@@ -1,6 +1,8 @@
 """A receiver on loopback, a webhook that points to it, and the engine of a worker process."""
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -77,11 +79,33 @@ def engine(app: Flask, settings: Settings) -> Iterator[Engine]:
     engine.sender.close()
 
 
-def record_all(engine: Engine) -> None:
-    """Record everything that is in flight, however long the machine takes."""
-    while engine.sender.busy():
-        engine.wait()
-        engine.store()
+@pytest.fixture
+def at_work(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[Engine]]:
+    """Return a function that has an engine deliver in a thread while a block runs, and stops it then.
+
+    It delivers what is due when the block begins, and for as long as something is in flight what comes
+    meanwhile.
+    """
+
+    @contextmanager
+    def run(engine: Engine) -> Iterator[Engine]:
+        over = threading.Event()
+
+        def work() -> None:
+            with app.app_context():
+                engine.deliver()
+
+        with monkeypatch.context() as patched:
+            patched.setattr("calapp.deliveries.engine.stop_requested", over.is_set)
+            thread = threading.Thread(target=work)
+            thread.start()
+            try:
+                yield engine
+            finally:
+                over.set()
+                thread.join()
+
+    return run
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Delivery
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
-from tests.deliveries.conftest import by_body, record_all
+from tests.deliveries.conftest import by_body
 from tests.receiver import Receiver, answer
 
 pytestmark = on_both_databases
@@ -124,8 +124,7 @@ def test_d3_twenty_different_refused_events_back_the_endpoint_off(
     answers[b"more"] = REFUSED
     other = Engine(settings)  # a process that was just started
     happen("more")
-    other.sender.start(other.claim())
-    record_all(other)
+    other.deliver()
     other.sender.close()
     session.refresh(webhook)
     assert (webhook.failures, webhook.backoff_until > now()) == (20, True)

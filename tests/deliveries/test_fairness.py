@@ -19,6 +19,7 @@ from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import subscribed
 from tests.receiver import Receiver, answer, silent
+from tests.running import wait_until
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SLOTS = 64
@@ -114,22 +115,22 @@ def tries(session, webhook: Webhook, *failures: str | None) -> list[Attempt]:
 
 @on_both_databases
 def test_a_fresh_process_finds_what_works_behind_many_that_hang(
-    rick, webhook, receiver, saved, change, happen, settings, app
+    rick, webhook, receiver, saved, change, happen, settings, at_work
 ) -> None:
     change(webhook, triggers=["BOOKING_CREATED"])
     happen("before")
     with worker(settings) as first:
-        look(first)
+        first.deliver()
     with Receiver(silent) as hanging, worker(settings) as fresh:
         enemies = [subscribed(rick, hanging.url(f"/{number}")) for number in range(20)]
         for enemy in enemies:
             enemy.triggers = ["BOOKING_CANCELLED"]
         saved(*enemies)
         happen("before", sequence=2, trigger="BOOKING_CANCELLED")
-        look(fresh)  # these take what there is for those that have not answered
-        happen("after")
-        look(fresh)
-    assert len(receiver.requests) == 2
+        with at_work(fresh):
+            wait_until(lambda: len(hanging.requests) == 6)  # all that there is for those without a response
+            happen("after")
+            wait_until(lambda: len(receiver.requests) == 2, 4)
 
 
 @contextmanager
@@ -138,13 +139,6 @@ def worker(settings: Settings, slots: int = 8) -> Iterator[Engine]:
     engine = Engine(replace(settings, webhook_concurrency=slots, webhook_timeout=5.0))
     yield engine
     engine.sender.close()
-
-
-def look(engine: Engine) -> None:
-    """Look for work once and gather what is answered."""
-    engine.sender.start(engine.claim())
-    engine.wait()
-    engine.store()
 
 
 def test_o5_a_slow_success_opens_the_limit(limits) -> None:
@@ -178,18 +172,16 @@ def late(receiver: Receiver, connection: socket.socket) -> None:
 
 
 def test_o5_twelve_events_a_second_reach_a_receiver_that_takes_a_second(
-    rick, saved, happen, settings, app
+    rick, saved, happen, settings, at_work
 ) -> None:
     with Receiver(late) as receiver, worker(settings, slots=64) as engine:
         saved(subscribed(rick, receiver.url()))
-        began = time.monotonic()
-        for number in range(60):
-            while time.monotonic() < began + number / 12:
-                look(engine)
-            happen(f"chain {number}")
-        while len(receiver.requests) < 60 and time.monotonic() < began + 30:
-            look(engine)
-        took = time.monotonic() - began
-        while engine.sender.busy():
-            look(engine)
+        happen("first")
+        with at_work(engine):
+            began = time.monotonic()
+            for number in range(59):
+                time.sleep(max(0.0, began + number / 12 - time.monotonic()))
+                happen(f"chain {number}")
+            wait_until(lambda: len(receiver.requests) == 60)
+            took = time.monotonic() - began
     assert took < 5 + 4

@@ -15,8 +15,9 @@ from calapp.deliveries.models import Attempt, Delivery
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
-from tests.deliveries.conftest import by_body, record_all, subscribed
+from tests.deliveries.conftest import by_body, subscribed
 from tests.receiver import Receiver, answer
+from tests.running import wait_until
 
 pytestmark = on_both_databases
 
@@ -94,7 +95,7 @@ def test_what_is_in_flight_here_is_not_sent_again(webhook, receiver, happen, eng
     engine.sender.start(engine.claim())
     clock.shift(3600)  # by a moved clock its lease is over
     assert engine.claim() == []
-    record_all(engine)
+    engine.deliver()
     assert states(session) == ["delivered"]
     assert len(receiver.requests) == 1
 
@@ -107,7 +108,7 @@ def test_what_is_answered_and_not_yet_written_is_not_sent_again(
     engine.wait()
     clock.shift(3600)
     assert engine.claim() == []
-    engine.store()
+    engine.deliver()
     assert (states(session), len(receiver.requests)) == (["delivered"], 1)
 
 
@@ -122,7 +123,7 @@ def test_a_claim_while_the_database_is_away_loses_no_answer(
     rename("delivery", "away")
     assert engine.claim() == []  # as at a wake before they are written
     rename("away", "delivery")
-    engine.store()
+    engine.deliver()
     assert states(session) == ["delivered"]
 
 
@@ -145,11 +146,11 @@ def test_the_late_answer_of_another_process_counts_when_good(
     other = Engine(settings)
     requests = other.claim()
     engine.sender.start(late)
-    record_all(engine)
+    engine.deliver()
     assert states(session) == ["delivered"]
     receiver.behave = ERROR
     other.sender.start(requests)
-    record_all(other)
+    other.deliver()
     other.sender.close()
     assert states(session) == ["delivered"]
     assert sorted(session.scalars(select(Attempt.status))) == [200, 500]
@@ -166,7 +167,7 @@ def test_an_answer_counts_though_the_webhook_was_switched_off_meanwhile(
         writing.get_one(Webhook, webhook.id).active = False
     maintenance.repeat(delivery_maintenance.park_waiting)
     engine.sender.start(requests)
-    record_all(engine)
+    engine.deliver()
     assert states(session) == [state]
     assert len(session.scalars(select(Attempt)).all()) == 1
 
@@ -183,7 +184,7 @@ def test_the_answer_of_a_webhook_deleted_meanwhile_falls_away(
         for _ in range(2):
             maintenance.repeat(delivery_maintenance.remove_deleted)
         engine.sender.start(requests)
-        record_all(engine)
+        engine.deliver()
     assert states(session) == ["delivered"]
     assert len(session.scalars(select(Attempt)).all()) == 1
 
@@ -198,18 +199,19 @@ def test_a_webhook_switched_off_after_the_look_is_not_claimed(webhook, happen, e
 
 
 def test_answers_are_kept_while_the_database_is_away(
-    webhook, receiver, happen, engine, deliver, session, settings: Settings
+    webhook, receiver, happen, engine, at_work, session, settings: Settings
 ) -> None:
     if not settings.sqlite:
         pytest.skip("`make faults` kills PostgreSQL itself (experiment 5)")
     happen()
     engine.sender.start(engine.claim())
     rename("attempt", "away")
-    record_all(engine)
-    assert engine.busy()
-    rename("away", "attempt")
-    engine.store()
-    assert (states(session), engine.busy(), len(receiver.requests)) == (["delivered"], False, 1)
+    with at_work(engine):
+        wait_until(lambda: engine.database_away)
+        assert engine.busy()
+        rename("away", "attempt")
+        wait_until(lambda: not engine.busy())
+    assert (states(session), len(receiver.requests)) == (["delivered"], 1)
 
 
 def rename(table: str, to: str) -> None:

@@ -19,7 +19,6 @@ from calapp.errors import Conflict
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
-from tests.deliveries.conftest import record_all
 from tests.receiver import Receiver, answer
 
 pytestmark = on_both_databases
@@ -107,7 +106,7 @@ def test_d1_pressed_in_flight_it_is_not_sent_twice(webhook, receiver, happen, pr
     with pytest.raises(Conflict, match="just now"):
         press(session.scalars(select(Delivery.id)).one())
     engine.sender.start(requests)
-    record_all(engine)
+    engine.deliver()
     assert len(receiver.requests) == 1
 
 
