@@ -21,6 +21,8 @@ RANGES_PER_DAY = 12  # a practice with a break each hour
 # They share the worker's step for replays: what one host starts may not keep others waiting.
 REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook
 
+CALENDARS_PER_HOST = 10  # read every five minutes, and all looked at for each look at free times
+
 HEADERS_PER_WEBHOOK = 10  # sent with each delivery; receivers ask for one or two
 INSPECTOR_REQUESTS = 50  # that an inspector keeps; its bytes are limited below
 EMAILS_KEPT = 365  # days after which an email that was sent, given up or discarded is removed

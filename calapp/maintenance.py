@@ -23,6 +23,7 @@ from calapp import broker, clock, mail
 from calapp.accounts import sessions
 from calapp.bookings import visitors
 from calapp.bookings.maintenance import record_meetings
+from calapp.calendars.maintenance import CalendarReaders
 from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import maintenance, resend
@@ -138,7 +139,7 @@ class Task:
     lane: str
 
 
-WOKEN = ("sending again", "emails")  # lanes with something that a person may wait for
+WOKEN = ("sending again", "emails", "calendars")  # lanes with something that a person may wait for
 
 
 def tasks() -> list[Task]:
@@ -151,6 +152,7 @@ def tasks() -> list[Task]:
         Task("parked", continue_parked, 1.0, "sending again"),
         Task("releases", continue_releases, 1.0, "sending again"),
         Task("left behind", free_left_behind, 3.0, "sending again"),
+        Task("calendars", CalendarReaders().read_due, 1.0, "calendars"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
         Task("emails", send_emails, 10.0, "emails"),
     ]

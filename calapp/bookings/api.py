@@ -5,7 +5,7 @@ A booking's uid gives the right to look, cancel and move, as its link does.
 
 import hashlib
 
-from flask import request
+from flask import after_this_request, request
 from flask_limiter.util import get_remote_address
 
 from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
@@ -24,6 +24,7 @@ from calapp.bookings.schemas import (
     answered,
 )
 from calapp.bookings.service import booking_at, own_booking
+from calapp.calendars.asking import freshen_after
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
@@ -50,6 +51,8 @@ keyless_limit = limiter.limit(
 def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
     """List the free times of an event type, by date."""
     event_type = _event_type(query)
+    host_id = event_type.user_id
+    after_this_request(lambda response: freshen_after(response, host_id))
     moved = query.booking_uid_to_reschedule
     found = times.offered(
         db.session(),

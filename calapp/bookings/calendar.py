@@ -18,6 +18,7 @@ from calapp.text import clean, line
 # A parameter has no way to write a quotation mark that all readers know (RFC 6868 has one), and some take a
 # backslash for the beginning of an escape, as in a property's text.
 NOT_IN_PARAMETERS = str.maketrans({'"': "'", "\\": "/"})
+UID_END = "@calapp"
 PRODUCT = "-//Calapp//Calapp//EN"
 STATUSES = {
     Status.ACCEPTED: "CONFIRMED",
@@ -65,7 +66,7 @@ def _calendar() -> Calendar:
 
 def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event:
     event = Event()
-    event.add("uid", f"{booking.chain}@calapp")
+    event.add("uid", f"{booking.chain}{UID_END}")
     event.add("sequence", booking.ical_sequence)
     event.add("dtstamp", booking.updated_at)
     event.add("dtstart", booking.starts_at)

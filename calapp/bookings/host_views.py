@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from calapp import limits, mail
 from calapp.accounts.guards import current_host
 from calapp.bookings import lists, service
+from calapp.bookings.conflicts import conflicts_of
 from calapp.bookings.lists import Tab
 from calapp.bookings.models import Booking
 from calapp.bookings.notifications import of_chain
@@ -93,6 +94,7 @@ def _list(tab: Tab) -> Response:
         present=now(),
         parked=count_parked(db.session(), host.id),
         waiting=parked_about(db.session(), [one.uid for one in found.bookings]),
+        conflicts=conflicts_of(db.session(), found.bookings),
     )
 
 
@@ -112,6 +114,7 @@ def _detail(booking: Booking, problem: str = "") -> Response:
         parked=sum(one.parked_at is not None for one in emails),
         present=now(),
         problem=problem,
+        conflicts=conflicts_of(db.session(), [booking]),
     )
     return make_response(page)
 

@@ -21,6 +21,7 @@ from calapp.bookings.metadata import LEFT_OUT, Metadata, of_pairs
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
 from calapp.bookings.service import booking_at
+from calapp.calendars.asking import freshen_after
 from calapp.clock import iso_seconds, now
 from calapp.config import settings
 from calapp.db import db, transaction
@@ -59,7 +60,7 @@ def host(user: str) -> Response:
 def show(user: str, slug: str) -> Response:
     """Show the booker: month, times, or the form of a chosen time."""
     event_type = event_type_at(user, slug)
-    return booker_page(event_type, state_of(event_type))
+    return freshen_after(booker_page(event_type, state_of(event_type)), event_type.user_id)
 
 
 def too_many(limit: RequestLimit) -> Response | None:
@@ -281,7 +282,8 @@ def ask_reschedule(uid: str) -> AnyResponse:
         return redirect(f"/booking/{service.newest(db.session(), booking).uid}/reschedule?{query}")
     if not movable(booking):
         return redirect(f"/booking/{booking.uid}")
-    return booker_page(booking.event_type, state_of(booking.event_type, booking), booking=booking)
+    page = booker_page(booking.event_type, state_of(booking.event_type, booking), booking=booking)
+    return freshen_after(page, booking.host_id)
 
 
 def too_many_moves(limit: RequestLimit) -> Response | None:

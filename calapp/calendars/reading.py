@@ -1,0 +1,133 @@
+"""A calendar read: fetched by the reader of its kind, compared with the copy, and worked out in a child."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from calapp.calendars.caldav import read_caldav
+from calapp.calendars.expansion import NotACalendar, unfolded
+from calapp.calendars.fetch import Reading, Source, Unreadable, read_ics
+from calapp.calendars.models import CalendarKind
+from calapp.processes import ROOT
+
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG")  # the child has no need of secrets
+CHILD_SECONDS = 30.0  # by the clock; of CPU it limits itself
+VERSION = "1"  # another one has every copy worked out again
+STAMPS = re.compile(r"^DTSTAMP[^\n]*\n", re.MULTILINE)  # Google writes new ones with each response
+UID = re.compile(r"^UID(?:;[^:\n]*)?:(.*)$", re.MULTILINE)
+
+READERS: dict[CalendarKind, Callable[[Source], Reading]] = {
+    CalendarKind.ICS: read_ics,
+    CalendarKind.CALDAV: read_caldav,
+}
+
+log = logging.getLogger(__name__)
+_turn = threading.Lock()  # one child at a time for each process
+
+OwnUids = Callable[[Collection[str]], Collection[str]]
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Whose calendar it is, as far as that changes what it blocks.
+
+    `own_uids` returns which of some UIDs are bookings of this host.
+    """
+
+    zone: str
+    emails: tuple[str, ...]
+    own_uids: OwnUids
+
+    @property
+    def basis(self) -> str:
+        """What tells whether a copy was made for the same."""
+        return hashlib.sha256(json.dumps([VERSION, self.zone, self.emails]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of reading a calendar that could be read; `times` is None when the copy still holds."""
+
+    source: Source
+    basis: str
+    reading: Reading
+    content_hash: str | None
+    times: list[tuple[datetime, datetime]] | None = None
+    left_out: int = 0
+    cut_at: datetime | None = None
+
+
+def read(source: Source, viewer: Viewer, content_hash: str | None = None) -> Outcome:
+    """Read a calendar and work out what it blocks; raise Unreadable with the reason in words.
+
+    `content_hash` is that of the copy, if it may be kept when the text is the same. No transaction may be
+    open.
+    """
+    reading = READERS[source.kind](source)
+    if reading.text is None:
+        return Outcome(source, viewer.basis, reading, content_hash)
+    try:
+        text = unfolded(reading.text)
+    except NotACalendar as error:
+        raise Unreadable(error.code, error.words) from None
+    digest = hashlib.sha256(STAMPS.sub("", text).encode()).hexdigest()
+    if digest == content_hash:
+        return Outcome(source, viewer.basis, reading, digest)
+    job = {
+        "first": source.first.timestamp(),
+        "last": source.last.timestamp(),
+        "zone": viewer.zone,
+        "emails": viewer.emails,
+        "own": list(viewer.own_uids({uid.strip() for uid in UID.findall(text)})),
+    }
+    found = _worked_out(job, text)
+    if "code" in found:
+        raise Unreadable(found["code"], found["words"])
+    times = [(_instant(start), _instant(end)) for start, end in found["times"]]
+    cut_at = None if found["cut_at"] is None else _instant(found["cut_at"])
+    return Outcome(source, viewer.basis, reading, digest, times, found["left_out"], cut_at)
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _worked_out(job: Mapping[str, object], text: str) -> dict[str, Any]:
+    """Run the child of expansion.py, one at a time, and return its answer; raise Unreadable."""
+    command = [sys.executable, "-m", "calapp.calendars.expansion"]
+    variables = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    given = json.dumps(job).encode() + b"\n" + text.encode()
+    too_much = Unreadable("too_much_work", "The repetitions of this calendar take too long to work out.")
+    with _turn:
+        try:
+            done = subprocess.run(
+                command,
+                input=given,
+                capture_output=True,
+                timeout=CHILD_SECONDS,
+                cwd=ROOT,
+                env=variables,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise too_much from None
+        except OSError as error:  # no memory, no process
+            words = f"The server could not work this calendar out: {error.strerror}."
+            raise Unreadable("no_process", words) from None
+    if done.returncode < 0:  # by the limit of its CPU
+        raise too_much
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        log.warning("A calendar cannot be worked out: %s", done.stderr.decode(errors="replace")[-500:])
+        raise Unreadable("not_understood", "This calendar could not be understood.") from None
+    return found
