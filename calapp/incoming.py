@@ -79,13 +79,10 @@ def prepare_hosts(app: Flask, settings: Settings) -> None:
         named = named_host(request.environ.get("HTTP_HOST", ""))
         if request.path in OPEN or (named and (named == own or (local and is_loopback(named)))):
             return None
-        return _refusal(), 400
-
-
-def _refusal() -> Response:
-    if request.path.startswith("/v2/"):
-        return jsonify(status="error", error={"code": "unknown_host", "message": REFUSED, "details": {}})
-    return Response(f"{REFUSED}\n", mimetype="text/plain")
+        if request.path.startswith("/v2/"):
+            error = {"code": "unknown_host", "message": REFUSED, "details": {}}
+            return jsonify(status="error", error=error), 400
+        return Response(f"{REFUSED}\n", mimetype="text/plain"), 400
 
 
 def named_host(header: str) -> str:

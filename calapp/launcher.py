@@ -185,30 +185,21 @@ def prepare_database(chosen: Settings) -> Welcome:
             upgrade()
             refuse_demo(chosen)
             refuse_wrong_key(chosen)
-            encrypt_former()
+            if encrypt_all():  # no process of the version before runs, since this one has the folder
+                sweep_pages()
             logging.getLogger("alembic").setLevel(logging.WARNING)
             try:
-                return _seeded(chosen)
+                with transaction() as session:
+                    if not chosen.public and demo.is_empty(session):
+                        demo.seed_demo(session)
+                    demo.move_inspectors(session)
+                    return Welcome(demo=demo.demo_exists(session), empty=demo.is_empty(session))
             finally:
                 db.session.remove()
                 db.engine.dispose()
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         raise CannotStart(f"The database cannot be used: {said}") from None
-
-
-def encrypt_former() -> None:
-    """Encrypt what a version before this one wrote: no process of it runs, since this one has the folder."""
-    if encrypt_all():
-        sweep_pages()
-
-
-def _seeded(chosen: Settings) -> Welcome:
-    with transaction() as session:
-        if not chosen.public and demo.is_empty(session):
-            demo.seed_demo(session)
-        demo.move_inspectors(session)
-        return Welcome(demo=demo.demo_exists(session), empty=demo.is_empty(session))
 
 
 def answers(chosen: Settings) -> bool:

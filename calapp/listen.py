@@ -152,7 +152,11 @@ class Feed:
         if known := REFUSALS.get(response.status_code):
             raise Refused(known.format(address=self.address))
         if response.status_code != 200:
-            raise Refused(f"The server responds with {response.status_code}: {_message(response)}")
+            try:
+                said = printable(str(response.json()["error"]["message"]))
+            except (ValueError, KeyError, TypeError):
+                said = response.reason
+            raise Refused(f"The server responds with {response.status_code}: {said}")
         try:
             made = response.json()
             return Batch([_event(one) for one in made["data"]], str(made["pagination"]["next"]))
@@ -182,13 +186,6 @@ def reason(error: requests.RequestException) -> str:
 def printable(text: str) -> str:
     """Return a text without what could steer a terminal."""
     return "".join(letter for letter in text if letter.isprintable())
-
-
-def _message(response: requests.Response) -> str:
-    try:
-        return printable(str(response.json()["error"]["message"]))
-    except (ValueError, KeyError, TypeError):
-        return response.reason
 
 
 PATIENCE = 30.0  # seconds for a response; people stop in debuggers
@@ -251,10 +248,6 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> s
     return url
 
 
-def _server(context: click.Context, option: click.Parameter, value: str) -> str:
-    return _address(context, option, value).rstrip("/")
-
-
 def _secret(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     try:
         check_secret(value if value and value.startswith(SECRET_PREFIX) else "")
@@ -265,7 +258,7 @@ def _secret(_context: click.Context, _option: click.Parameter, value: str | None
 
 @click.command("listen")
 @click.option(
-    "--server", required=True, callback=_server, help="URL of the Calapp server, https://cal.example.com."
+    "--server", required=True, callback=_address, help="URL of the Calapp server, https://cal.example.com."
 )
 @click.option("--key", required=True, envvar="CALAPP_KEY", help="An API key, cal_…; or set CALAPP_KEY.")
 @click.option(
@@ -289,6 +282,7 @@ def listen(server: str, key: str, forward_to: str, secret: str | None, begin: st
     event is not sent again. While the receiver cannot be reached, events wait. An event whose response was
     cut off by Ctrl-C is sent again at the next start, with the same webhook-id.
     """
+    server = server.rstrip("/")
     place = Position(settings().data_dir / "listen", server, key)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

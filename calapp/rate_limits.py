@@ -55,18 +55,15 @@ def log_breach() -> None:
 
 def prepare_limits(app: Flask, settings: Settings) -> None:
     """Put the limits and the tokens in front of every page of this app."""
+    try:
+        storage = broker.url().replace("unix://", "redis+unix://")
+    except RedisConnectionError:
+        storage = "memory://"
     app.config.update(
         RATELIMIT_ENABLED=settings.rate_limits == "on",
-        RATELIMIT_STORAGE_URI=_storage(),
+        RATELIMIT_STORAGE_URI=storage,
         RATELIMIT_STORAGE_OPTIONS=PATIENCE,
         RATELIMIT_KEY_PREFIX="calapp",
     )
     csrf.init_app(app)
     limiter.init_app(app)
-
-
-def _storage() -> str:
-    try:
-        return broker.url().replace("unix://", "redis+unix://")
-    except RedisConnectionError:
-        return "memory://"

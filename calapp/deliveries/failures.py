@@ -176,23 +176,17 @@ def _reason(trouble: Trouble) -> tuple[str, str]:
     for part, code, words in TEXTS:
         if part in text:
             return code, words
-    if trouble.system and trouble.system != errno.ECONNREFUSED:
-        return _without_connection(trouble.system)
-    if trouble.error in PLAIN:
-        return PLAIN[trouble.error]
-    return _in_its_own_words(trouble)
-
-
-def _without_connection(system: int) -> tuple[str, str]:
-    if system in UNREACHABLE:
-        return "unreachable", "There is no way to {host} from here. Is its address right, and is it up?"
-    return "transfer", f"No connection to {{host}} could be made: {os.strerror(system)}."
-
-
-def _in_its_own_words(trouble: Trouble) -> tuple[str, str]:
-    code = "certificate" if trouble.error == pycurl.E_PEER_FAILED_VERIFICATION else "transfer"
-    detail = trouble.text.replace("{", "(").replace("}", ")") or f"libcurl error {trouble.error}"
-    return code, f"The request to {{host}} failed: {detail}."
+    code, words = "transfer", f"No connection to {{host}} could be made: {os.strerror(trouble.system)}."
+    if trouble.system in UNREACHABLE:
+        code, words = (
+            "unreachable",
+            "There is no way to {host} from here. Is its address right, and is it up?",
+        )
+    elif trouble.system in (0, errno.ECONNREFUSED):
+        detail = trouble.text.replace("{", "(").replace("}", ")") or f"libcurl error {trouble.error}"
+        code = "certificate" if trouble.error == pycurl.E_PEER_FAILED_VERIFICATION else "transfer"
+        code, words = PLAIN.get(trouble.error, (code, f"The request to {{host}} failed: {detail}."))
+    return code, words
 
 
 def of_status(status: int, location: str | None = None) -> Failure | None:

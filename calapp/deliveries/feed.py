@@ -27,13 +27,13 @@ UNKNOWN = (
     "This is not a cursor of this feed. If the server was restored from a back-up, read on without `after`."
 )
 # The event's number, and letters of its id: so that after a restore from a back-up, where numbers are
-# given out once more, an old cursor is refused rather than skipping what has the same numbers now.
+# given out again, an old cursor is refused rather than skipping what has the same numbers now.
 CURSOR = re.compile(r"(\d{1,18})(?:-([0-9a-f]{8}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class FeedPage:
-    """Events in order, the cursor to go on from, and whether more stand behind it already."""
+    """Events in order, the cursor to go on from, and whether there are more behind it already."""
 
     events: Sequence[Any]  # rows of number, uid, trigger, created_at, body
     next: str
@@ -56,7 +56,8 @@ def page(session: Session, user_id: int, after: str | None, take: int) -> FeedPa
     ).all()
     rows = found[:take]
     if rows and rows[0].created_at < kept_since(session):
-        raise _expired(session, user_id, last)
+        oldest = _oldest_kept(session, user_id, last) - 1
+        raise CursorExpired(oldest=_cursor_at(session, user_id, oldest))
     number = rows[-1].number if rows else number
     return FeedPage(rows, _cursor_at(session, user_id, number), number, len(found) > take)
 
@@ -103,17 +104,12 @@ def _cursor_at(session: Session, user_id: int, number: int) -> str:
 
 def _oldest_kept(session: Session, user_id: int, last: int) -> int:
     """Return the number of the first event that is kept; found by halving, however many there were."""
-
-    def happened(number: int) -> datetime:
-        query = select(Event.created_at).where(Event.user_id == user_id, Event.number == number)
-        return session.execute(query).scalar_one()
-
-    return 1 + bisect_left(range(1, last + 1), kept_since(session), key=happened)
-
-
-def _expired(session: Session, user_id: int, last: int) -> CursorExpired:
-    number = _oldest_kept(session, user_id, last) - 1
-    return CursorExpired(oldest=_cursor_at(session, user_id, number))
+    created_at = select(Event.created_at).where(Event.user_id == user_id)
+    return 1 + bisect_left(
+        range(1, last + 1),
+        kept_since(session),
+        key=lambda number: session.execute(created_at.where(Event.number == number)).scalar_one(),
+    )
 
 
 LOOK = 0.2  # seconds between looks, each the read of one row by its key

@@ -25,7 +25,7 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a try's time: milliseconds, and where it lies on a bar of 1,000."""
+    """A part of an attempt's time: milliseconds, and where it lies on a bar of 1,000."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent: the webhook's present address and headers, the stored body."""
+    """What is sent: the webhook's current address and headers, the stored body."""
 
     method: str
     url: str
@@ -56,7 +56,7 @@ def tone(row: Any) -> str:
 
 
 def state_name(row: Any) -> str:
-    """Return a state in one word; a delivery that waits after a failed try is failing."""
+    """Return a state in one word; a delivery that waits after a failed attempt is failing."""
     return (
         "Failing" if row.state == State.WAITING and row.attempts_on_schedule else str(row.state).capitalize()
     )
@@ -103,7 +103,7 @@ def held(webhook: Webhook, zone: str) -> str:
 
 
 def phases(attempt: Attempt) -> list[Phase]:
-    """Split a try's time into its phases; one that took no time is left out."""
+    """Split an attempt's time into its phases; one that took no time is left out."""
     known = [getattr(attempt, f"{name}_ms") or 0.0 for name, _ in PHASES[:-1]]
     total = max(attempt.total_ms or 0.0, sum(known))
     times = [*known, total - sum(known)]
@@ -117,7 +117,7 @@ def phases(attempt: Attempt) -> list[Phase]:
 
 
 def request_of(delivery: Delivery, webhook: Webhook) -> Request:
-    """Return the request that a try of this delivery makes now; the host's own header values stay hidden."""
+    """Return the request that an attempt of this delivery makes now; values of custom headers stay hidden."""
     body = delivery.event.body if delivery.body is None else delivery.body
     at = now()
     headers = request_headers(

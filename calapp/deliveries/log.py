@@ -77,6 +77,10 @@ def _newest(webhook_ids: Sequence[int], since: datetime) -> Any:
 
 def _judged(rows: Sequence[Row[Any]], at: datetime) -> WebhookHealth:
     """Sum up the attempts of one webhook, newest first."""
+    delivered, missed = [0] * BARS, [0] * BARS
+    for row in rows:
+        hour = min(BARS - 1, max(0, int((at - row.at) / (WINDOW / BARS))))
+        (missed if row.failure is not None else delivered)[BARS - 1 - hour] += 1
     times = sorted(row.total_ms for row in rows if row.failure is None and row.total_ms is not None)
     failed = [row for row in rows if row.failure is not None]
     return WebhookHealth(
@@ -87,20 +91,12 @@ def _judged(rows: Sequence[Row[Any]], at: datetime) -> WebhookHealth:
         last_failure=failed[0].failure if failed else None,
         last_failed_at=failed[0].at if failed else None,
         capped=len(rows) == NEWEST,
-        bars=_bars(rows, at),
+        bars=[Bar(*pair) for pair in zip(delivered, missed, strict=True)],
     )
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[math.ceil(share * len(ordered)) - 1] if ordered else None
-
-
-def _bars(rows: Sequence[Row[Any]], at: datetime) -> list[Bar]:
-    delivered, failed = [0] * BARS, [0] * BARS
-    for row in rows:
-        hour = min(BARS - 1, max(0, int((at - row.at) / (WINDOW / BARS))))
-        (failed if row.failure is not None else delivered)[BARS - 1 - hour] += 1
-    return [Bar(*pair) for pair in zip(delivered, failed, strict=True)]
 
 
 PAGE = 50
@@ -194,7 +190,9 @@ def page_of(session: Session, webhook_id: int, wanted: Filter, most: int = PAGE)
     if wanted.after is not None:
         query = query.where(Delivery.id > wanted.after).order_by(Delivery.id)
     else:
-        query = query.where(*_before(wanted)).order_by(Delivery.id.desc())
+        query = query.order_by(Delivery.id.desc())
+        if wanted.before is not None:
+            query = query.where(Delivery.id < wanted.before)
     found = session.execute(query.limit(most + 1)).all()
     rows, more = list(found[:most]), len(found) > most
     if wanted.after is not None:
@@ -206,10 +204,6 @@ def page_of(session: Session, webhook_id: int, wanted: Filter, most: int = PAGE)
         replace(wanted, before=None, after=rows[0].id) if rows and has_newer else None,
         replace(wanted, before=rows[-1].id, after=None) if rows and has_older else None,
     )
-
-
-def _before(wanted: Filter) -> list[ColumnElement[bool]]:
-    return [] if wanted.before is None else [Delivery.id < wanted.before]
 
 
 def _conditions(webhook_id: int, wanted: Filter) -> list[ColumnElement[bool]]:

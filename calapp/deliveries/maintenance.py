@@ -1,4 +1,4 @@
-"""What the worker does besides delivering: steps, each a short transaction, that put things right."""
+"""What the worker does besides delivering: steps, each a short transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ from calapp.webhooks.service import switch_off
 
 STEP = 1000  # rows that one step changes
 KEEP_PARKED = timedelta(days=90)
-GIVE_UP = timedelta(days=5)  # after which a webhook whose every try failed is switched off
-ENOUGH_TRIES = 20
+GIVE_UP = timedelta(days=5)  # after which a webhook whose every attempt failed is switched off
+ENOUGH_ATTEMPTS = 20
 
 
 def anything_due(session: Session) -> bool:
@@ -33,16 +33,15 @@ def park_waiting(session: Session) -> int:
     off = session.scalars(
         select(Webhook.id).where(Webhook.active.is_(False), Webhook.deleted_at.is_(None), some)
     ).all()
-    return sum(_park(session, webhook_id) for webhook_id in off)
-
-
-def _park(session: Session, webhook_id: int) -> int:
-    ids = _ids(session, waiting_at(webhook_id))
     values: dict[str, object] = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
-    values["pressed_at"] = None
-    reason = "The webhook was off before this could be delivered."
-    _change(session, ids, values | {"reason": reason, "parked_at": database_now(session)})
-    return len(ids)
+    values |= {"pressed_at": None, "parked_at": database_now(session)}
+    values["reason"] = "The webhook was off before this could be delivered."
+    count = 0
+    for webhook_id in off:
+        ids = _ids(session, waiting_at(webhook_id))
+        _change(session, ids, values)
+        count += len(ids)
+    return count
 
 
 def free_left_behind(session: Session) -> int:
@@ -125,7 +124,7 @@ def _tell_expired(session: Session, webhook: Webhook, at: datetime, *old: Column
 def watch_failing(session: Session) -> int:
     """Warn the owners of webhooks that keep failing, and switch off those that have for five days.
 
-    Returns how many were told. To be switched off takes at least 20 tries; a warning comes before those, too.
+    Returns how many were told. One is switched off after at least 20 attempts; a warning may come before.
     """
     at = database_now(session)
     failing = session.scalars(
@@ -141,7 +140,7 @@ def watch_failing(session: Session) -> int:
 
 def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     since = webhook.failing_since or at
-    if at - since >= GIVE_UP and webhook.failures >= ENOUGH_TRIES:
+    if at - since >= GIVE_UP and webhook.failures >= ENOUGH_ATTEMPTS:
         switch_off(webhook, OffReason.FAILING)
         tell(
             session,

@@ -1,4 +1,4 @@
-"""The blueprint that the pages of this package share; nobody passes who is not signed in."""
+"""The pages of the log: deliveries of a webhook, one delivery with its attempts, and replays."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -29,16 +29,6 @@ PATH = "/integrations/webhooks/<int:webhook_id>/deliveries"
 PAUSES = (1, 1, 2, 3, 5, 8, 13, 20, 30, 60)
 
 
-def pause(look: int) -> int:
-    """Return how many seconds the page waits before its next look."""
-    return PAUSES[min(look, len(PAUSES) - 1)]
-
-
-def look_number() -> int:
-    """Return how often the page has looked already, as it says itself."""
-    return whole_number(request.args.get("look", ""), digits=5) or 0
-
-
 @blueprint.get(PATH, endpoint="index")
 def index(webhook_id: int) -> Response:
     """Show the log of a webhook: filters, a page of deliveries, and the replay that runs."""
@@ -60,7 +50,7 @@ def index(webhook_id: int) -> Response:
 
 @blueprint.get(f"{PATH}/<int:delivery_id>")
 def show(webhook_id: int, delivery_id: int) -> Response:
-    """Show a delivery: the request, every try, and what can be done."""
+    """Show a delivery: the request, every attempt, and what can be done."""
     webhook = own_webhook(webhook_id)
     delivery = log.find(db.session(), webhook.id, delivery_id)
     sent = formatting.request_of(delivery, webhook)
@@ -79,12 +69,12 @@ def show(webhook_id: int, delivery_id: int) -> Response:
 
 
 def _common() -> dict[str, object]:
-    look = look_number()
+    look = whole_number(request.args.get("look", ""), digits=5) or 0  # how often the page has looked already
     return {
         "words": formatting,
         "zone": current_host().time_zone,
         "look": look,
-        "pause": pause(look),
+        "pause": PAUSES[min(look, len(PAUSES) - 1)],
         "Trigger": Trigger,
         "label_of": label_of,
     }
@@ -92,7 +82,7 @@ def _common() -> dict[str, object]:
 
 @blueprint.post(f"{PATH}/<int:delivery_id>/resend", endpoint="resend")
 def resend_delivery(webhook_id: int, delivery_id: int) -> Response:
-    """Send a delivery once more, with the body that it had or with the webhook's current template."""
+    """Send a delivery again, with the body that it had or with the webhook's current template."""
     given = request.form.get("template", "")
     choice = TemplateChoice(given) if given in set(TemplateChoice) else None
     try:
@@ -119,7 +109,7 @@ MINUTES = "%Y-%m-%dT%H:%M"
 
 
 def read_time_range(given: Mapping[str, str], zone: str) -> TimeRange:
-    """Read a window whose times are in a zone; raise Invalid with what is wrong at which field."""
+    """Read a time range whose times are in a zone; raise Invalid with what is wrong at which field."""
     problems, times = {}, {}
     for name in ("from", "to"):
         try:

@@ -4,11 +4,10 @@ The names are those of the columns. Where Cal.com's API has an object, its field
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from calapp.event_types.models import EventType, LocationKind
 from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
@@ -141,15 +140,6 @@ class Location(RequestSchema):
         return {"link": self.link, "address": self.address, "phone": self.phone}.get(self.location_kind, "")
 
 
-def _with_place(locations: list[Location]) -> list[Location]:
-    for one in locations:
-        if one.location_kind == "link" and not one.text.startswith(("https://", "http://")):
-            raise ValueError("Please give the link of the meeting, beginning with https://.")
-        if one.location_kind == "address" and not one.text:
-            raise ValueError("Please say where you meet.")
-    return locations
-
-
 class BookingField(RequestSchema):
     """A question of the booking form."""
 
@@ -215,15 +205,23 @@ class EventTypeBody(RequestSchema):
     confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
     hidden: Annotated[bool, Field(description="Not listed on the host's page; its link works.")] = False
     redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
-    location: Annotated[
-        list[Location], Field(alias="locations", max_length=1), AfterValidator(_with_place)
-    ] = []
+    location: Annotated[list[Location], Field(alias="locations", max_length=1)] = []
     questions: Annotated[
         list[BookingField],
         Field(alias="bookingFields", max_length=MAX_QUESTIONS),
         AfterValidator(_named),
         said(f"Please ask at most {MAX_QUESTIONS} questions.", "too_long"),
     ] = []
+
+    @field_validator("location")
+    @classmethod
+    def _with_place(cls, locations: list[Location]) -> list[Location]:
+        for one in locations:
+            if one.location_kind == "link" and not one.text.startswith(("https://", "http://")):
+                raise ValueError("Please give the link of the meeting, beginning with https://.")
+            if one.location_kind == "address" and not one.text:
+                raise ValueError("Please say where you meet.")
+        return locations
 
     def columns(self) -> dict[str, Any]:
         """Return the values to save, by column: all, or of a change those that were given."""
@@ -325,34 +323,19 @@ class EventTypeGone(ResponseSchema):
     length: Annotated[int, Field(alias="lengthInMinutes")]
 
 
+# The type in Cal.com's API, and the name of its text, by what is stored.
+PLACES = {LocationKind.LINK: "link", LocationKind.IN_PERSON: "address", LocationKind.PHONE: "phone"}
+
+
 def shown(event_type: EventType, base_url: str) -> EventTypeResponse:
     """Return an event type as the API shows it."""
     columns = {name: getattr(event_type, name, None) for name in EventTypeResponse.model_fields}
-    objects = {
-        "owner_id": event_type.user_id,
-        "booking_url": f"{base_url}/{event_type.user.username}/{event_type.slug}",
-        "window": Window(value=event_type.max_days),
-        "limits": Limits(day=event_type.max_per_day) if event_type.max_per_day else None,
-        "confirmation": Confirmation() if event_type.requires_confirmation else None,
-        "location": _places(event_type),
-        "questions": [_question_schema(one) for one in event_type.questions],
-    }
-    return EventTypeResponse.model_validate(columns | objects)
-
-
-def _places(event_type: EventType) -> list[Place]:
-    text = event_type.location
-    if event_type.location_kind == LocationKind.LINK:
-        return [Place(type="link", link=text)]
-    if event_type.location_kind == LocationKind.IN_PERSON:
-        return [Place(type="address", address=text)]
-    if event_type.location_kind == LocationKind.PHONE:
-        return [Place(type="phone", phone=text) if text else Place(type="attendeePhone")]
-    return []
-
-
-def _question_schema(stored: Mapping[str, Any]) -> QuestionSchema:
-    return QuestionSchema.model_validate(
+    places = []
+    if event_type.location_kind == LocationKind.PHONE and not event_type.location:
+        places = [{"type": "attendeePhone"}]
+    elif known := PLACES.get(event_type.location_kind):
+        places = [{"type": known, known: event_type.location}]
+    questions = [
         {
             "type": "boolean" if stored["type"] == "checkbox" else stored["type"],
             "slug": stored["name"],
@@ -360,4 +343,15 @@ def _question_schema(stored: Mapping[str, Any]) -> QuestionSchema:
             "required": stored["required"],
             "options": list(stored.get("options", ())),
         }
-    )
+        for stored in event_type.questions
+    ]
+    objects = {
+        "owner_id": event_type.user_id,
+        "booking_url": f"{base_url}/{event_type.user.username}/{event_type.slug}",
+        "window": Window(value=event_type.max_days),
+        "limits": Limits(day=event_type.max_per_day) if event_type.max_per_day else None,
+        "confirmation": Confirmation() if event_type.requires_confirmation else None,
+        "location": places,
+        "questions": questions,
+    }
+    return EventTypeResponse.model_validate(columns | objects)

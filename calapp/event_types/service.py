@@ -100,11 +100,6 @@ def _flush(session: Session) -> None:
         raise Conflict(TAKEN, slug=TAKEN) from None
 
 
-def show(event_type: EventType, *, hidden: bool) -> None:
-    """Hide an event type from the host's page, or show it; its link works either way."""
-    event_type.hidden = hidden
-
-
 def delete(event_type: EventType) -> None:
     """Take an event type away; its bookings and their events stay, and its slug is free again."""
     event_type.deleted_at = now()

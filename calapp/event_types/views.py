@@ -182,7 +182,7 @@ def hide(event_type_id: int) -> ResponseReturnValue:
     """Hide an event type from the host's page, or show it there."""
     event_type = own_event_type(event_type_id)
     with transaction():
-        service.show(event_type, hidden=request.form.get("hidden") == "1")
+        event_type.hidden = request.form.get("hidden") == "1"
     return redirect_to(LIST)
 
 

@@ -95,7 +95,7 @@ NUMBERS: dict[str, Any] = {
     "response_is_soon": f"{policy.ANSWERS_SOON:g}",
     "max_probe_delay": policy.MAX_WEBHOOK_DELAY // 60,
     "give_up": maintenance.GIVE_UP.days,
-    "enough_attempts": maintenance.ENOUGH_TRIES,
+    "enough_attempts": maintenance.ENOUGH_ATTEMPTS,
     "keep_parked": maintenance.KEEP_PARKED.days,
     "tell_ended": round(MEETING_ENDED_EXPIRES.total_seconds() / HOUR),
     "attempts_that_block": ATTEMPTS_THAT_BLOCK,
