@@ -1,17 +1,15 @@
-"""Which usernames there may be: a username is the first part of a public address."""
+"""What the forms of accounts bring, checked: a username is the first part of a public address."""
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated
 from zoneinfo import available_timezones
 
-from flask import request
-from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField, ValidationError
-from wtforms.validators import DataRequired, Email, InputRequired, Length
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
+from calapp.rest.validation import cleaned, said
 from calapp.text import line
 
 # First segments that are, were or may become addresses of the app; tests/test_reserved_names.py holds it
@@ -89,149 +87,90 @@ def grouped(chosen: str = "") -> dict[str, list[str]]:
     return groups
 
 
+def _username(value: str) -> str:
+    if wrong := complaint(normal(value)):
+        raise ValueError(wrong)
+    return value
+
+
+def _email(value: str) -> str:
+    try:
+        validate_email(value, check_deliverability=False)
+    except EmailNotValidError:
+        raise ValueError("Please give an email address such as name@example.com.") from None
+    return value
+
+
+def _zone(value: str, info: ValidationInfo) -> str:
+    """Check a zone; the host's own stays as it is, although it may no longer be known."""
+    if not is_zone(value) and value != (info.context or {}).get("time_zone"):
+        raise ValueError("Please choose a time zone from the list.")
+    return value
+
+
+def _new_password(value: str) -> str:
+    if len(value) < 8:
+        raise ValueError("Please use 8 to 200 characters." if value else "Please choose a password.")
+    return value
+
+
 MAX_PASSWORD = 200  # characters
 
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    cleaned(line),
+    said("Please give your name.", "string_too_short"),
+    said("Please use at most 100 characters.", "string_too_long"),
+]
+EmailAddress = Annotated[
+    str,
+    Field(min_length=1, max_length=254),
+    AfterValidator(_email),
+    cleaned(line),
+    said("Please give your email address.", "string_too_short"),
+    said("Please use at most 254 characters.", "string_too_long"),
+]
+Zone = Annotated[str, AfterValidator(_zone)]
+Password = Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD)]
+NewPassword = Annotated[
+    str,
+    Field(max_length=MAX_PASSWORD),
+    AfterValidator(_new_password),
+    said("Please use 8 to 200 characters.", "string_too_long"),
+]
 
-@dataclass(frozen=True, kw_only=True)
-class Login:
+
+class Login(BaseModel):
     """A sign-in."""
 
-    username: str
-    password: str
+    username: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        cleaned(normal),
+        said("Please give your username.", "string_too_short"),
+    ]
+    password: Annotated[Password, said("Please give your password.", "string_too_short")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Profile:
+class Profile(BaseModel):
     """How a host is called and reached, and in which zone their hours are."""
 
-    name: str
-    email: str
-    time_zone: str
+    name: Name
+    email: EmailAddress
+    time_zone: Zone
 
 
-@dataclass(frozen=True, kw_only=True)
 class SignUp(Profile):
-    """A new user as they ask for it."""
+    """A new user as they ask for it; the code is compared by the service."""
 
-    username: str
-    password: str
-    code: str
+    username: Annotated[str, AfterValidator(_username)]
+    password: NewPassword
+    code: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PasswordChange:
+class PasswordChange(BaseModel):
     """A new password, with the current one as proof."""
 
-    current_password: str
-    new_password: str
-
-
-def _stripped(text: str | None) -> str:
-    return line(text or "")
-
-
-def _zone(_form: FlaskForm, field: Any) -> None:
-    untouched = field.data and field.data == field.object_data  # one that is no longer known stays as it is
-    if not untouched and not is_zone(field.data):
-        raise ValidationError("Please choose a time zone from the list.")
-
-
-def _username(_form: FlaskForm, field: Any) -> None:
-    if wrong := complaint(normal(field.data or "")):
-        raise ValidationError(wrong)
-
-
-def _name_field() -> StringField:
-    return StringField(
-        filters=[_stripped],
-        validators=[
-            DataRequired("Please give your name."),
-            Length(max=100, message="Please use at most 100 characters."),
-        ],
-    )
-
-
-def _email_field() -> StringField:
-    return StringField(
-        filters=[_stripped],
-        validators=[
-            DataRequired("Please give your email address."),
-            Length(max=254, message="Please use at most 254 characters."),
-            Email("Please give an email address such as name@example.com."),
-        ],
-    )
-
-
-def _new_password_field() -> PasswordField:
-    wish = "Please use 8 to 200 characters."
-    return PasswordField(
-        validators=[InputRequired("Please choose a password."), Length(min=8, max=MAX_PASSWORD, message=wish)]
-    )
-
-
-class PageForm(FlaskForm):
-    """A form that is filled by a page only: JSON would bring numbers and lists where text is expected."""
-
-    class Meta(FlaskForm.Meta):
-        """How this form is read."""
-
-        def wrap_formdata(self, form: Any, formdata: Any) -> Any:
-            """Return the fields that were sent."""
-            return request.form if request.is_json else super().wrap_formdata(form, formdata)
-
-
-class LoginForm(PageForm):
-    """The sign-in form."""
-
-    username = StringField(validators=[DataRequired("Please give your username."), Length(max=200)])
-    password = PasswordField(
-        validators=[InputRequired("Please give your password."), Length(max=MAX_PASSWORD)]
-    )
-
-    def value(self) -> Login:
-        """Return what was sent, once it is valid."""
-        return Login(username=normal(self.username.data or ""), password=self.password.data or "")
-
-
-class ProfileForm(PageForm):
-    """Name, address and zone in the settings."""
-
-    name = _name_field()
-    email = _email_field()
-    time_zone = StringField(validators=[_zone])
-
-    def value(self) -> Profile:
-        """Return what was sent, once it is valid."""
-        return Profile(**_texts(self, "name", "email", "time_zone"))
-
-
-class SignUpForm(PageForm):
-    """The sign-up form; the code is compared by the service."""
-
-    username = StringField(validators=[_username])
-    name = _name_field()
-    email = _email_field()
-    password = _new_password_field()
-    time_zone = StringField(validators=[_zone])
-    code = StringField()
-
-    def value(self) -> SignUp:
-        """Return what was sent, once it is valid."""
-        return SignUp(**_texts(self, "username", "name", "email", "password", "time_zone", "code"))
-
-
-class PasswordForm(PageForm):
-    """The current password and a new one."""
-
-    current_password = PasswordField(
-        validators=[InputRequired("Please enter your current password."), Length(max=MAX_PASSWORD)]
-    )
-    new_password = _new_password_field()
-
-    def value(self) -> PasswordChange:
-        """Return what was sent, once it is valid."""
-        return PasswordChange(**_texts(self, "current_password", "new_password"))
-
-
-def _texts(form: FlaskForm, *names: str) -> dict[str, str]:
-    return {name: form[name].data or "" for name in names}
+    current_password: Annotated[Password, said("Please enter your current password.", "string_too_short")]
+    new_password: NewPassword

@@ -1,20 +1,24 @@
 """Signing up, signing in and out, and a host's own settings."""
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask import session as cookies
 from flask_login import current_user, login_user, logout_user
+from pydantic import BaseModel
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts import guesses, service, sessions
 from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import User
-from calapp.accounts.schemas import LoginForm, PasswordForm, ProfileForm, SignUpForm, grouped
+from calapp.accounts.schemas import Login, PasswordChange, Profile, SignUp, grouped
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotAllowed, TooMany
 from calapp.htmx import redirect_to
 from calapp.local_time import zone_note
 from calapp.rate_limits import limiter
+from calapp.rest.validation import from_form
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -34,23 +38,22 @@ def login() -> Page:
     """Sign in."""
     if request.method == "GET" and current_user.is_authenticated:
         return redirect(_next_page())
-    form = LoginForm()
-    if form.validate_on_submit():
-        wanted = form.value()
-        session = db.session()
+    if request.method == "GET":
+        return _login_page()
+    session = db.session()
+    try:
+        wanted = from_form(Login, _typed(Login))
         host = service.find_user(session, wanted.username)
         known, host_id = guesses.known_browser(host), host.id if host else None
-        try:
-            with guesses.guess("sign-in", wanted.username, known=known, host=host_id):
-                user = service.authenticate(session, wanted.username, wanted.password)
-        except Invalid as error:
-            return _login_page(form, error.message), 422
-        except TooMany as error:
-            response = make_response(_login_page(form, error.message), 429)
-            response.headers["Retry-After"] = str(error.retry_after)
-            return response
-        return _signed_in(user)
-    return _login_page(form), 422 if form.errors else 200
+        with guesses.guess("sign-in", wanted.username, known=known, host=host_id):
+            user = service.authenticate(session, wanted.username, wanted.password)
+    except Invalid as error:
+        return _login_page("" if error.details else error.message, error.details), 422
+    except TooMany as error:
+        response = make_response(_login_page(error.message), 429)
+        response.headers["Retry-After"] = str(error.retry_after)
+        return response
+    return _signed_in(user)
 
 
 @blueprint.route("/signup", methods=["GET", "POST"])
@@ -59,14 +62,14 @@ def signup() -> Page:
     """Make an account, while the setting SIGNUP allows it."""
     if not service.signup_open(db.session()):
         raise NotAllowed("Sign-up is closed on this server.")
-    form = SignUpForm()
-    if not form.validate_on_submit():
-        return _signup_page(form), 422 if form.errors else 200
+    if request.method == "GET":
+        return _signup_page({})
     try:
+        wanted = from_form(SignUp, _typed(SignUp))
         with guesses.guess("sign-up code", "", field="code"), transaction() as session:
-            user = service.sign_up(session, form.value())
+            user = service.sign_up(session, wanted)
     except Invalid as error:
-        return _signup_page(form, error.details), 422
+        return _signup_page(error.details), 422
     return _signed_in(user)
 
 
@@ -99,30 +102,30 @@ def sign_out_everywhere() -> Response:
 @blueprint.route("/settings", methods=["GET", "POST"])
 def settings() -> Page:
     """Show and change name, email address and time zone."""
-    form = ProfileForm(obj=current_host())
-    if not form.validate_on_submit():
-        return _settings_page(form), 422 if form.errors else 200
+    if request.method == "GET":
+        return _settings_page()
+    typed, host = _typed(Profile), current_host()
+    try:
+        wanted = from_form(Profile, typed, context={"time_zone": host.time_zone})
+    except Invalid as error:
+        return _settings_page(typed, error.details), 422
     with transaction() as session:
-        service.update_profile(session, current_host().id, form.value())
+        service.update_profile(session, host.id, wanted)
     return redirect_to(url_for("accounts.settings"), "Saved.")
 
 
 @blueprint.post("/settings/password")
 def password() -> Page:
     """Change the password; every other browser is signed out."""
-    form = PasswordForm()
-    if not form.validate_on_submit():
-        return _settings_page(ProfileForm(None, obj=current_host()), form.errors), 422
-    change, number = form.value(), current_host().id
+    number = current_host().id
     try:
+        change = from_form(PasswordChange, _typed(PasswordChange))
         guessing = guesses.guess("current password", str(number), known="signed in", host=number)
         with guessing, transaction() as session:
-            user = service.change_password(
-                session, current_host().id, change.current_password, change.new_password
-            )
+            user = service.change_password(session, number, change.current_password, change.new_password)
             sessions.begin(session, user, request.user_agent.string)
     except Invalid as error:
-        return _settings_page(ProfileForm(None, obj=current_host()), error.details), 422
+        return _settings_page(password_problems=error.details), 422
     login_user(user)
     response = redirect_to(url_for("accounts.settings"), "Your password was changed.")
     guesses.remember_browser(response, user)
@@ -153,37 +156,50 @@ def _next_page() -> str:
     return local_path(request.values.get("next"), HOME)
 
 
-def _login_page(form: LoginForm, wrong: str = "") -> str:
+def _typed(model: type[BaseModel]) -> dict[str, str]:
+    """Return the fields of a form as they were typed; one that is missing is empty."""
+    return {name: request.form.get(name, "") for name in model.model_fields}
+
+
+def _login_page(wrong: str = "", problems: Mapping[str, object] | None = None) -> str:
     return render_template(
         "accounts/login.html",
-        form=form,
+        username=request.form.get("username", ""),
+        problems=problems or {},
         wrong=wrong,
         next_page=local_path(request.values.get("next"), ""),
         may_sign_up=service.signup_open(db.session()),
     )
 
 
-def _signup_page(form: SignUpForm, problems: dict[str, object] | None = None) -> str:
+def _signup_page(problems: Mapping[str, object]) -> str:
+    typed = _typed(SignUp)
     return render_template(
         "accounts/signup.html",
-        form=form,
-        problems={**form.errors, **(problems or {})},
-        zones=grouped(form.time_zone.data or ""),
+        typed=typed,
+        problems=problems,
+        zones=grouped(typed["time_zone"]),
         asks_code=bool(app_settings().signup_code),
         base_url=app_settings().base_url,
         next_page=local_path(request.values.get("next"), ""),
     )
 
 
-def _settings_page(form: ProfileForm, password_problems: dict[str, object] | None = None) -> str:
+def _settings_page(
+    typed: Mapping[str, str] | None = None,
+    problems: Mapping[str, object] | None = None,
+    password_problems: Mapping[str, object] | None = None,
+) -> str:
+    host = current_host()
+    values = typed or {name: getattr(host, name) for name in Profile.model_fields}
     return render_template(
         "accounts/settings.html",
-        form=form,
-        host=current_host(),
-        sessions=sessions.of_user(db.session(), current_host().id),
+        values=values,
+        problems=problems or {},
+        host=host,
+        sessions=sessions.of_user(db.session(), host.id),
         this_session=sessions.id_in(login_id()),
-        zones=grouped(form.time_zone.data or ""),
-        zone=form.time_zone.data or "",
-        zone_note=zone_note(current_host().time_zone),
+        zones=grouped(values["time_zone"]),
+        zone_note=zone_note(host.time_zone),
         password_problems=password_problems or {},
     )

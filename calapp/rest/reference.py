@@ -194,18 +194,14 @@ def _sample(document: Schema, schema: Schema) -> Any:
     if whole.get("type") == "array":
         return [_sample(document, whole["items"])]
     if "properties" in whole:
-        return _sample_object(document, whole)
+        properties = whole["properties"]
+        shown = [
+            name
+            for name, one in properties.items()
+            if name in whole.get("required", ()) or one.get("examples")
+        ]
+        return {name: _sample(document, properties[name]) for name in shown or list(properties)[:1]}
     return SAMPLES.get(str(whole.get("type")), "…")
-
-
-def _sample_object(document: Schema, whole: Schema) -> dict[str, Any]:
-    shown = [
-        name
-        for name, one in whole["properties"].items()
-        if name in whole.get("required", ()) or one.get("examples")
-    ]
-    chosen = shown or list(whole["properties"])[:1]
-    return {name: _sample(document, whole["properties"][name]) for name in chosen}
 
 
 def _curl(

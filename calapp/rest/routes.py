@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, wraps
@@ -36,7 +36,12 @@ def read_body(model: type[AnyBody]) -> AnyBody:
     data = request.get_data()
     if data and not request.is_json:
         raise UnsupportedMediaType
-    tree = _readable(model, _parsed(data or b"{}"))
+    tree = _parsed(data or b"{}")
+    kept = {name: value for name, value in tree.items() if name in model.verbatim}
+    for path in _unstorable(kept, ""):
+        problem = "The text has a character that cannot be kept."
+        raise Invalid(problem, **{path: problem})
+    tree = {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
     try:
         return model.model_validate_json(to_json(_without_nulls(model, tree)))
     except ValidationError as error:
@@ -54,42 +59,30 @@ def read_query(model: type[AnyQuery]) -> AnyQuery:
         if name in request.args:
             values = request.args.getlist(name)
             parts = [part for value in values for part in value.split(",")]
-            given[name] = parts if list in _origins(field.annotation) else values[0]
+            kinds = {
+                getattr(one, "__origin__", one) for one in (field.annotation, *get_args(field.annotation))
+            }
+            given[name] = parts if list in kinds else values[0]
     try:
         return model.model_validate(given)
     except ValidationError as error:
         raise invalid(error) from None
 
 
-def _origins(annotation: Any) -> set[Any]:
-    """Return the generic types that an annotation and its alternatives are made of."""
-    return {getattr(one, "__origin__", one) for one in (annotation, *get_args(annotation))}
-
-
 def _parsed(data: bytes) -> dict[str, Any]:
-    """Return a JSON object; raise Invalid for what is none."""
+    """Return a JSON object; raise Invalid for what is none.
+
+    Half of a character may be in it, as JavaScript writes a text that was cut in two.
+    """
     try:
-        tree = _with_halves(data) if HALF.search(data) else from_json(data, allow_inf_nan=False)
+        tree = from_json(HALF.sub(rb"\\u0020", data), allow_inf_nan=False)
+        if HALF.search(data):
+            tree = json.loads(data)  # with the same bounds as any other, which were checked above
     except (ValueError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from None
     if not isinstance(tree, dict):
         raise Invalid("The body must be a JSON object.")
     return tree
-
-
-def _with_halves(data: bytes) -> Any:
-    """Read JSON in which half of a character may stand, as JavaScript writes a text that was cut in two."""
-    from_json(HALF.sub(rb"\\u0020", data), allow_inf_nan=False)  # with the same bounds as any other
-    return json.loads(data)
-
-
-def _readable(model: type[RequestSchema], tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the body with its texts clean; raise Invalid for what stays as it is and cannot be kept."""
-    kept = {name: value for name, value in tree.items() if name in model.verbatim}
-    for path in _unstorable(kept, ""):
-        problem = "The text has a character that cannot be kept."
-        raise Invalid(problem, **{path: problem})
-    return {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
 
 
 def _without_nulls(model: type[RequestSchema], tree: dict[str, Any]) -> dict[str, Any]:
@@ -125,18 +118,12 @@ def fields_named(model: type[RequestSchema] | None) -> Iterator[None]:
         if not error.details:
             raise
         names = names_on_wire(model) if model else {}
-        details = {_renamed(name, names): words for name, words in error.details.items()}
+        details = {
+            names.get(name) or (name if "." in name else to_camel(name)): words
+            for name, words in error.details.items()
+        }
         message = joined(details) if isinstance(error, Invalid) else error.message
         raise type(error)(message, **details) from error
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    """Return a field's name on the wire; questions-2 is the third of a list."""
-    base, _, index = name.partition("-")
-    known = names.get(name) or names.get(base) if index.isdigit() else names.get(name)
-    if known is None:
-        return name if "." in name else to_camel(name)
-    return f"{known}.{index}" if known and index.isdigit() else known
 
 
 @lru_cache
@@ -293,10 +280,11 @@ def _key() -> str:
 KNOWN_KEY = "calapp-known-key"  # the extension that says whether a token is a key; the accounts have it
 
 
-def _unknown_key() -> bool:
-    """Return whether the limit of a key does not apply: a made-up one would bring a counter of its own."""
-    return not bearer_token() or not current_app.extensions[KNOWN_KEY]()
-
-
-by_key = limiter.shared_limit(lambda: BY_KEY, "api-key", key_func=_key, exempt_when=_unknown_key)
+by_key = limiter.shared_limit(
+    lambda: BY_KEY,
+    "api-key",
+    key_func=_key,
+    # A made-up key would bring a counter of its own.
+    exempt_when=lambda: not bearer_token() or not current_app.extensions[KNOWN_KEY](),
+)
 by_address = limiter.shared_limit(lambda: BY_ADDRESS, "api", key_func=client_network)
