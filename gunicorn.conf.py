@@ -75,7 +75,7 @@ def on_starting(server: Any) -> None:
     configure(_settings, "web")
     if _settings.rate_limits == "off":
         logging.getLogger("calapp.rate_limits").warning(
-            "RATE_LIMITS=off: passwords can be guessed and forms sent without a pause"
+            "RATE_LIMITS=off: passwords and forms can be sent without limit"
         )
     follow_starter(graceful_timeout + 2)
 

@@ -47,7 +47,7 @@ UNREACHABLE_ENDS = (".onion", ".alt")
 
 # Said of every name that is refused: where it leads would tell a stranger about the operator's network.
 BLOCKED_NAME = (
-    "This name leads to an address that is not public. "
+    "This name resolves to an address that is not public. "
     "The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
 )
 
@@ -71,7 +71,7 @@ class AddressGuard:
     def refuses(self, ip: str, port: int) -> str | None:
         """Return why this address and port may not be connected to, in words, or None when they may."""
         if port in CLOSED_PORTS:
-            return f"Port {port} is used by another kind of service. Webhooks are not sent there."
+            return f"Port {port} belongs to another kind of service. Webhooks are not sent there."
         return _judge(ip.partition("%")[0], self.allowed)
 
 
@@ -84,11 +84,11 @@ def _judge(ip: str, allowed: tuple[Network, ...]) -> str | None:
         return f"{ip} is not an address."
     forms = (address, *embedded(address))
     if any(_within(form, METADATA_NETWORKS) for form in forms):
-        return f"{ip} is a link-local address, where clouds keep their credentials."
+        return f"{ip} is a link-local address, where cloud providers expose credentials."
     if _within(address, allowed) or any(_within(form, allowed) for form in forms[1:]):
         return None
     if any(not _is_public(form) for form in forms):
-        return f"{ip} is not a public address. WEBHOOK_ALLOWED_NETWORKS opens private ones."
+        return f"{ip} is not a public address. The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
     return None
 
 

@@ -193,7 +193,7 @@ def _listen(call: Callable[[], None], name: str, over: threading.Event) -> None:
                         call()
         except Exception as error:  # noqa: BLE001 (a thread that ended would never hear again)
             if not isinstance(error, RedisError):
-                log.warning("Listening to Valkey failed, trying again: %s: %s", type(error).__name__, error)
+                log.warning("Listening to Valkey failed, retrying: %s: %s", type(error).__name__, error)
             over.wait(LISTENS)
 
 
@@ -320,13 +320,13 @@ class EmbeddedValkey:
         starters, servers = self._locks
         if not _locked(starters):
             self._unlock()
-            raise NoBroker(f"Calapp is running already in the folder {self.folder.parent}.")
+            raise NoBroker(f"Calapp is already running in the folder {self.folder.parent}.")
         until = time.monotonic() + LETS_GO
         while not _locked(servers):
             self._ask_to_stop()
             if time.monotonic() > until:
                 self._unlock()
-                raise NoBroker(f"A previous Valkey server still holds {self.folder}; please stop it.")
+                raise NoBroker(f"A previous Valkey server still uses {self.folder}. Please stop it.")
             time.sleep(0.1)
 
     def _unlock(self) -> None:

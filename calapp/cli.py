@@ -100,7 +100,7 @@ def _good_email(_context: click.Context, _option: click.Parameter, value: str | 
 
 def _good_zone(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     if value is not None and not is_zone(value):
-        raise click.BadParameter(f"There is no time zone {value}; one is Europe/Berlin.")
+        raise click.BadParameter(f"Unknown time zone {value}. Use a name such as Europe/Berlin.")
     return value
 
 
@@ -117,7 +117,9 @@ def _good_name(_context: click.Context, _option: click.Parameter, value: str | N
 @click.option("--full-name", callback=_good_name, help="Name shown to visitors. Default: NAME.")
 @click.option("--email", callback=_good_email, help="Email address of the user. Default: NAME@localhost.")
 @click.option(
-    "--time-zone", callback=_good_zone, help="For example Europe/Berlin. Default: that of this machine."
+    "--time-zone",
+    callback=_good_zone,
+    help="For example Europe/Berlin. Default: the time zone of this machine.",
 )
 @with_appcontext
 @needs_key
@@ -199,7 +201,7 @@ def _password(given: str | None) -> tuple[str, bool]:
     if not given:
         return secrets.token_urlsafe(12), True
     if len(given) < SHORTEST_PASSWORD:
-        raise click.ClickException(f"A password has at least {SHORTEST_PASSWORD} characters.")
+        raise click.ClickException(f"A password must have at least {SHORTEST_PASSWORD} characters.")
     return given, False
 
 

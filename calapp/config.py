@@ -355,7 +355,7 @@ def _read(read: Callable[[str], Any], name: str, text: str) -> Any:
     try:
         return read(text)
     except ValueError as error:
-        raise BadSetting(f"The setting {name} cannot be read: {text!r}. It takes {error}.") from None
+        raise BadSetting(f"The setting {name} cannot be read: {text!r}. Allowed: {error}.") from None
 
 
 def _prepared(values: dict[str, Any]) -> Settings:

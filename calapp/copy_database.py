@@ -44,7 +44,7 @@ def copy_command(make_app: Callable[..., Flask]) -> click.Command:
             said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             raise CannotCopy(f"Nothing was copied: {said}") from None
         click.echo("Copied " + ", ".join(f"{name} {number}" for name, number in carried.items()) + ".")
-        click.echo("Now set DATABASE_URL to the new database for every process, and start them.")
+        click.echo("Now set DATABASE_URL to the new database for all processes, and start them.")
 
     return copy_database
 
@@ -53,11 +53,11 @@ def _target(to: str) -> str:
     try:
         url = make_url(to)
     except ArgumentError:
-        raise CannotCopy("--to takes an address such as postgresql+psycopg://user@host/name.") from None
+        raise CannotCopy("--to must be a URL such as postgresql+psycopg://user@host/name.") from None
     if url.get_backend_name() != "postgresql":
-        raise CannotCopy("--to takes an address that begins with postgresql+psycopg://.")
+        raise CannotCopy("--to must begin with postgresql+psycopg://.")
     if url == make_url(settings().database_url):
-        raise CannotCopy("--to is the database that is copied from; DATABASE_URL says which that is.")
+        raise CannotCopy("--to is the same database as DATABASE_URL, which is the source.")
     return to
 
 
@@ -103,7 +103,7 @@ def _copy(here: Connection, there: Connection, table: Table) -> int:
         there.execute(insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001 (its public name)
         number += len(rows)
     if there.scalar(select(func.count()).select_from(table)) != number:
-        raise CannotCopy(f"Nothing was copied: the table {table.name} did not arrive whole.")
+        raise CannotCopy(f"Nothing was copied: the table {table.name} was not copied completely.")
     return number
 
 

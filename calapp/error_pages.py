@@ -39,10 +39,10 @@ TITLES = {
     404: "Not found",
     405: "Not possible here",
     409: "That has changed",
-    410: "No longer here",
+    410: "No longer available",
     413: "Too large",
-    415: "Not understood",
-    422: "Something is not right yet",
+    415: "Unsupported format",
+    422: "Please check your entries",
     429: "One moment, please",
     500: "Something went wrong",
     503: "One moment, please",
@@ -50,10 +50,10 @@ TITLES = {
 SENTENCES = {
     400: "The server could not understand this request.",
     404: errors.NotFound.__doc__,
-    405: "This address cannot be used in this way.",
-    413: "This is more than the server takes.",
+    405: "This address does not support this request.",
+    413: "The request is too large.",
     415: "Please send JSON, with the header Content-Type: application/json.",
-    500: "The error is on our side and was noted. Nothing was saved; please try again.",
+    500: "This error is on our side and was logged. Nothing was saved. Please try again.",
 }
 CODES = {
     400: "bad_request",

@@ -41,7 +41,7 @@ class Invalid(AppError):
 
 
 class Conflict(AppError):
-    """This stands already, or has changed in the meantime."""
+    """This exists already, or has changed in the meantime."""
 
     code = "conflict"
 

@@ -66,7 +66,7 @@ class CleanRequest(flask.Request):
 # A name or an IPv4 address, or an IPv6 address in brackets, and perhaps a port (RFC 9112, 3.2).
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,254})(?::[0-9]{0,5})?")
 OPEN = frozenset(("/healthz", "/metrics"))  # asked by address; they guard by themselves what they tell
-REFUSED = "Calapp is not known by this name. Please open it at the address that its setting BASE_URL names."
+REFUSED = "Calapp does not use this address. Please open it at the address set in BASE_URL."
 
 
 def prepare_hosts(app: Flask, settings: Settings) -> None:

@@ -169,12 +169,10 @@ def check_port(chosen: Settings) -> None:
 
 def _port_trouble(chosen: Settings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {chosen.port} is taken by another program; choose another: PORT={chosen.port + 1} make run"
-        )
+        return f"Port {chosen.port} is already in use. Choose another: PORT={chosen.port + 1} make run"
     if error.errno == errno.EACCES:
-        return f"Port {chosen.port} is for root alone; choose one above 1023: PORT=5000 make run"
-    return f"HOST={chosen.host} and PORT={chosen.port} cannot be listened on ({error.strerror})."
+        return f"Port {chosen.port} is reserved for root. Choose one above 1023: PORT=5000 make run"
+    return f"HOST={chosen.host} and PORT={chosen.port} cannot be used ({error.strerror})."
 
 
 def prepare_database(chosen: Settings) -> Welcome:
@@ -241,8 +239,8 @@ def reachable(chosen: Settings) -> str:
     """Return where webhooks may lead, in words."""
     networks = ", ".join(str(network) for network in chosen.webhook_allowed_networks)
     if not networks:
-        return "may lead to public addresses only (WEBHOOK_ALLOWED_NETWORKS)"
-    return f"may lead to public addresses and {networks} (WEBHOOK_ALLOWED_NETWORKS)"
+        return "can only be sent to public addresses (WEBHOOK_ALLOWED_NETWORKS)"
+    return f"can be sent to public addresses and {networks} (WEBHOOK_ALLOWED_NETWORKS)"
 
 
 if __name__ == "__main__":

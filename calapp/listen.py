@@ -24,8 +24,8 @@ from calapp.text import whole_number
 from calapp.webhooks.schemas import SECRET_PREFIX, check_secret
 
 TAKEN = (
-    "Another listener follows this server with this key already. "
-    "Please stop it, or make a key for each with: flask create-api-key NAME"
+    "Another listener already uses this server and key. "
+    "Please stop it, or create a separate key with: flask create-api-key NAME"
 )
 
 
@@ -83,15 +83,15 @@ WAIT = 20  # seconds for which the server holds a response back until there is a
 FEED_PATIENCE = (10, WAIT + 20)  # seconds to connect and to read
 # Between two empty responses: the server responds immediately when too many others wait.
 LEAST_BETWEEN = 2.0
-BEGIN_AGAIN = "Begin again with --from beginning (the oldest that is kept) or --from now."
+BEGIN_AGAIN = "Start again with --from beginning (the oldest stored event) or --from now."
 REFUSALS = {
-    400: f"This is no cursor of the server’s feed. Was the server restored from a back-up? {BEGIN_AGAIN}",
+    400: f"The server does not know this cursor. Was it restored from a backup? {BEGIN_AGAIN}",
     401: (
         "The server does not know this key, or it was revoked. "
-        "On the server, flask create-api-key NAME makes one; so does its integrations page."
+        "Create one with flask create-api-key NAME, or on its integrations page."
     ),
-    404: "At {address} is no API of Calapp. Please check --server.",
-    410: f"Events behind this place are no longer kept by the server. {BEGIN_AGAIN}",
+    404: "There is no Calapp API at {address}. Please check --server.",
+    410: f"The server no longer has the events after this cursor. {BEGIN_AGAIN}",
 }
 
 
@@ -148,7 +148,7 @@ class Feed:
     def _batch(self, response: requests.Response) -> Batch:
         if response.status_code in {408, 429} or response.status_code >= 500:
             pause = min(whole_number(response.headers.get("Retry-After", "")) or 0, 300)
-            raise Away(f"it responds with {response.status_code}", pause)
+            raise Away(f"it responded with {response.status_code}", pause)
         if known := REFUSALS.get(response.status_code):
             raise Refused(known.format(address=self.address))
         if response.status_code != 200:
@@ -156,12 +156,12 @@ class Feed:
                 said = printable(str(response.json()["error"]["message"]))
             except (ValueError, KeyError, TypeError):
                 said = response.reason
-            raise Refused(f"The server responds with {response.status_code}: {said}")
+            raise Refused(f"The server responded with {response.status_code}: {said}")
         try:
             made = response.json()
             return Batch([_event(one) for one in made["data"]], str(made["pagination"]["next"]))
         except (ValueError, KeyError, TypeError):
-            raise Away("its response is not one of Calapp") from None
+            raise Away("the response is not from Calapp") from None
 
 
 def _event(made: Any) -> ForwardedEvent:
@@ -244,7 +244,7 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> s
     except (requests.RequestException, UnicodeError):
         raise click.BadParameter(f"{value} is not an address such as http://127.0.0.1:3000/hook.") from None
     if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("Please give an address that begins with http:// or https://.")
+        raise click.BadParameter("Must begin with http:// or https://.")
     return url
 
 
@@ -318,7 +318,7 @@ class Listener:
         say(f"Following {self.feed.address}, forwarding to {self.receiver.url}. Ctrl-C stops.")
         while True:
             for event in batch.events:
-                outcome = "not forwarded: its visitor was erased, and the body with it"
+                outcome = "not forwarded: its visitor and body were erased"
                 if event.body is not None:
                     outcome = patiently("receiver", partial(self.receiver.forward, event.id, event.body))
                 self.place.move(event.cursor)
@@ -338,11 +338,11 @@ def patiently(who: str, call: Callable[[], Result]) -> Result:
             result = call()
         except Away as error:
             if not away:
-                say(f"The {who} is away: {error}. Waiting until it is back.")
+                say(f"The {who} is not available: {error}. Waiting until it is.")
             away = True
             time.sleep(max(pause, error.retry_after))
             pause = min(2 * pause, LONGEST_PAUSE[who])
         else:
             if away:
-                say(f"The {who} is back.")
+                say(f"The {who} is available again.")
             return result

@@ -33,7 +33,7 @@ PATIENCE = 15.0  # seconds for each answer of the mail server
 PRUNE_STEP = 500  # emails that one transaction looks at
 PARKED_STEP = 200  # emails that one transaction releases or discards
 DISCARDED = "Discarded manually."
-SUPERSEDED = "A later email about this booking took its place."
+SUPERSEDED = "Replaced by a later email about this booking."
 LEASE = timedelta(minutes=10)  # an email claimed by a worker that was killed is due again after it
 # After each failed attempt; an email that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
@@ -217,7 +217,7 @@ def _words(error: Exception) -> str:
         code, said = next(iter(error.recipients.values()))
         return f"The mail server refused the address: {code} {_decoded(said)}"
     if isinstance(error, smtplib.SMTPResponseException):
-        return f"The mail server answered {error.smtp_code} {_decoded(error.smtp_error)}"
+        return f"The mail server responded with {error.smtp_code} {_decoded(error.smtp_error)}"
     if isinstance(error, TimeoutError) or "timed out" in str(error):  # smtplib wraps it
         return "The mail server did not respond in time."
     reason = " ".join(str(error).split())[:300] or type(error).__name__
@@ -261,7 +261,7 @@ def _secure(server: smtplib.SMTP, host: str, context: ssl.SSLContext, *, passwor
         return
     if password:
         raise ValueError(
-            "the mail server offers no TLS, and the password of SMTP_URL must not go in the clear"
+            "the mail server does not offer TLS, and the password in SMTP_URL must not be sent unencrypted"
         )
 
 

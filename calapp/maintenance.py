@@ -123,7 +123,9 @@ class ClockWatch:
         began = clock.now().timestamp() - time.monotonic()
         back = self.began - began if self.began is not None else 0.0
         if back > SET_BACK and settings().sqlite:
-            log.warning("The clock was set back by %.0f s; what waits is brought forward by as much", back)
+            log.warning(
+                "The clock was set back by %.0f s; waiting deliveries are moved forward by as much", back
+            )
             with transaction() as session:
                 maintenance.bring_forward(session, timedelta(seconds=back))
         self.began = began
@@ -192,7 +194,7 @@ class Lane(threading.Thread):
             if error_log.note(error):
                 log.exception("The maintenance of %s failed", task.name)
             if isinstance(error, MemoryError):
-                log.critical("The maintenance process got no memory and ends")
+                log.critical("The maintenance process is out of memory and ends")
                 request_stop()  # its parent starts another
         else:
             error_log.over()

@@ -38,7 +38,7 @@ class RecurringError:
         if text == self.logged:
             return False
         self.logged = text
-        log.warning("%s fails, trying again: %s", self.what, text)
+        log.warning("%s fails, retrying: %s", self.what, text)
         return True
 
     def over(self) -> None:
@@ -75,7 +75,7 @@ class Kept(ABC):
             self._lengthen_pause()
             self.again_at = time.monotonic() + self.pause
             words = getattr(error, "strerror", None) or type(error).__name__
-            log.warning("%s could not be started (%s); trying again in %.1f s", self.name, words, self.pause)
+            log.warning("%s could not be started (%s); retrying in %.1f s", self.name, words, self.pause)
             return False
         self.again_at = None
         return True

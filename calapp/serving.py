@@ -152,7 +152,9 @@ class PatientSocket:
         try:
             self._connection.sendall(data)
         except TimeoutError:
-            raise ConnectionResetError(errno.ECONNRESET, "The response was not taken in time") from None
+            raise ConnectionResetError(
+                errno.ECONNRESET, "The client did not read the response in time"
+            ) from None
         finally:
             self._left -= time.monotonic() - began
             self._connection.settimeout(None)

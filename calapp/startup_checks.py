@@ -45,15 +45,15 @@ def open_folder(settings: Settings) -> str | None:
     folder = settings.data_dir
     if not folder.is_dir() or not folder.stat().st_mode & 0o077:
         return None
-    return f"Other users of this machine can read the data folder; close it with: chmod -R go= {folder}"
+    return f"Other users of this machine can read the data folder. Restrict it with: chmod -R go= {folder}"
 
 
 def refuse_nameless(settings: Settings) -> None:
     """Raise BadSetting for a start that others reach which does not know by what name."""
     if not settings.loopback and not os.environ.get("BASE_URL"):
         raise BadSetting(
-            f"Please set BASE_URL: others reach this server (HOST={settings.host}), and it only responds to "
-            "the name in BASE_URL, such as https://cal.example.com or http://192.168.1.5:5000."
+            f"Please set BASE_URL: this server is public (HOST={settings.host}), and it only responds at "
+            "BASE_URL, such as https://cal.example.com or http://192.168.1.5:5000."
         )
 
 
@@ -62,18 +62,18 @@ def _check_secret_key(given: str) -> None:
         return
     if not given:
         raise BadSetting(
-            "Please set SECRET_KEY: others reach this server, and every process must sign sessions with the"
-            ' same key. Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+            "Please set SECRET_KEY: this server is public, and all processes must sign sessions with the"
+            ' same key. Create one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
         )
     if len(given) < SHORTEST_SECRET:
-        raise BadSetting(f"SECRET_KEY is too short to be a secret; it needs {SHORTEST_SECRET} characters.")
+        raise BadSetting(f"SECRET_KEY is too short. It must have at least {SHORTEST_SECRET} characters.")
 
 
 def refuse_demo(settings: Settings) -> None:
     """Raise BadSetting while others reach the server and the demo host has the password that all know."""
     if settings.public and _asked(settings, demo.demo_exists):
         raise BadSetting(
-            f"Others reach this server, and the demo host {demo.USERNAME} still has the password "
+            f"This server is public, and the demo host {demo.USERNAME} still has the password "
             f"{demo.PASSWORD}. Please change it first: flask set-password {demo.USERNAME}"
         )
 

@@ -83,7 +83,7 @@ def parsed(url: str) -> WebAddress:
         UNSAFE_IN_QUERY.sub(_escaped, parts.query),
     )
     if len(found.sent()) > SENT_URL_LENGTH:
-        raise Invalid(f"Please give an address of at most {SENT_URL_LENGTH:,} characters, percent-encoded.")
+        raise Invalid(f"The URL can have up to {SENT_URL_LENGTH:,} characters after percent-encoding.")
     return found
 
 
@@ -116,18 +116,18 @@ def same_origin(one: str, other: str) -> bool:
 def _split(url: str) -> SplitResult:
     """Split a URL; raise Invalid for what two readers could read in two ways."""
     if not url:
-        raise Invalid("Please give the address that events are sent to.")
+        raise Invalid("Please enter the URL that events are sent to.")
     if len(url) > URL_LENGTH:
-        raise Invalid(f"Please give an address of at most {URL_LENGTH:,} characters.")
+        raise Invalid(f"The URL can have up to {URL_LENGTH:,} characters.")
     _refuse_hidden(url)
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise Invalid("This is not a web address.") from None
+        raise Invalid("This is not a valid URL.") from None
     if parts.scheme not in PORTS or not url.lower().startswith(("http://", "https://")):
-        raise Invalid("Please give an address that begins with https:// or http://.")
+        raise Invalid("Please enter a URL that begins with https:// or http://.")
     if "@" in parts.netloc:
-        raise Invalid("Please leave user name and password out of the address; use a custom header instead.")
+        raise Invalid("The URL must not contain a username or password. Use a custom header instead.")
     return parts
 
 
@@ -135,28 +135,26 @@ def _refuse_hidden(url: str) -> None:
     for letter in url:
         kind = unicodedata.category(letter)
         if letter == "\\" or kind in {"Cc", "Cs"}:
-            raise Invalid("Please give an address without backslashes and control characters.")
+            raise Invalid("The URL must not contain backslashes or control characters.")
         if kind in {"Zs", "Zl", "Zp", "Cf"} and letter not in f" {JOINERS}":
-            raise Invalid(
-                f"There is an invisible character in this address (U+{ord(letter):04X}). Remove it."
-            )
+            raise Invalid(f"The URL contains an invisible character (U+{ord(letter):04X}). Please remove it.")
 
 
 def _ascii_host(parts: SplitResult) -> str:
     """Return the host as it is looked up; raise Invalid when there is none or it cannot be a name."""
     host = parts.hostname or ""
     if not host.strip("."):
-        raise Invalid("This address names no host.")
+        raise Invalid("The URL has no host name.")
     if "%" in host:
-        raise Invalid("Please leave zone ids and percent signs out of the host.")
+        raise Invalid("The host must not contain zone IDs or percent signs.")
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode()
         except idna.IDNAError:
-            raise Invalid(f"{parts.hostname} is not a host name.") from None
+            raise Invalid(f"{parts.hostname} is not a valid host name.") from None
     allowed = "abcdefghijklmnopqrstuvwxyz0123456789.-_" + (":" if "[" in parts.netloc else "")
     if set(host) - set(allowed) or len(host) > 253:
-        raise Invalid(f"{parts.hostname} is not a host name.")
+        raise Invalid(f"{parts.hostname} is not a valid host name.")
     return literal(host) or host
 
 
@@ -166,7 +164,7 @@ def _port(parts: SplitResult) -> int:
     except ValueError:
         port = 0
     if port == 0:
-        raise Invalid("The port of this address is not a number from 1 to 65535.")
+        raise Invalid("The port must be a number from 1 to 65535.")
     return port or PORTS[parts.scheme]
 
 

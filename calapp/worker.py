@@ -81,7 +81,9 @@ def perform(app: Flask, run: Callable[[], None], database: RecurringError) -> bo
 def end_if_starved(error: BaseException) -> None:
     """End this process when it got no memory or no thread: its parent starts another, slower and slower."""
     if isinstance(error, MemoryError) or "start new thread" in str(error):
-        log.critical("This process cannot go on and ends: %s", str(error).partition("\n")[0] or "MemoryError")
+        log.critical(
+            "This process cannot continue and ends: %s", str(error).partition("\n")[0] or "MemoryError"
+        )
         request_stop()
 
 
@@ -184,7 +186,7 @@ class QueueWorker(SimpleWorker):
             except RedisError as error:
                 log.debug("No heartbeat: %s", error)  # the job notices, too, and says so
             except Exception:  # a heart that stopped would have this process counted as dead
-                log.exception("No heartbeat; trying again")
+                log.exception("No heartbeat; retrying")
             self.over.wait(BEAT_EVERY)
 
     def _beat_once(self) -> None:
@@ -228,7 +230,7 @@ def supervise(make_app: Callable[..., Flask]) -> None:
                 child.keep_alive()
             rest(0.1)
     except Exception as error:
-        log.critical("The worker cannot go on and ends (%s: %s)", type(error).__name__, error)
+        log.critical("The worker cannot continue and ends (%s: %s)", type(error).__name__, error)
         raise
     finally:
         stop(children, patience)

@@ -29,7 +29,7 @@ def raising(app: Flask, error: Exception) -> FlaskClient:
 KINDS = [
     (errors.NotFound(), 404, 404, "not_found"),
     (errors.NotAllowed("Not yours."), 403, 403, "forbidden"),
-    (errors.Invalid("Please correct what is marked.", email="No."), 422, 400, "invalid"),
+    (errors.Invalid("Please fix the marked fields.", email="No."), 422, 400, "invalid"),
     (errors.Conflict("It stands already."), 409, 409, "conflict"),
     (errors.SlotTaken(), 409, 409, "slot_taken"),
     (errors.Gone(), 410, 410, "gone"),
@@ -139,7 +139,7 @@ def test_the_wrong_method_is_told(client: FlaskClient) -> None:
 def test_a_body_that_is_too_large_is_refused(client: FlaskClient) -> None:
     answer = client.post("/login", data={"username": "x" * 300_000})
     assert answer.status_code == 413
-    assert "more than the server takes" in answer.text
+    assert "The request is too large" in answer.text
 
 
 @pytest.mark.parametrize("field", ["username", "na\0me"])

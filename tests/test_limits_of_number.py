@@ -34,17 +34,17 @@ MADE: dict[type, tuple[str, Callable[[int], dict[str, object]], str]] = {
     Webhook: (
         "/integrations/webhooks/new",
         lambda number: {"subscriber_url": f"{URL}{number}", "triggers": "BOOKING_CREATED", "active": "1"},
-        "You have 3 webhooks, the most that one host may have.",
+        "You have reached the limit of 3 webhooks.",
     ),
     EventType: (
         "/event-types/new",
         lambda number: {**TYPE, "title": f"T{number}", "slug": f"t{number}"},
-        "You have 3 event types, the most that one host may have.",
+        "You have reached the limit of 3 event types.",
     ),
     ApiKey: (
         "/integrations/api-keys/new",
         lambda number: {"name": f"K{number}", "scopes": "read"},
-        "You have 3 API keys, the most that one host may have.",
+        "You have reached the limit of 3 API keys.",
     ),
 }
 
@@ -130,7 +130,7 @@ def test_d8_a_host_has_so_many_dates_with_hours_of_their_own(
     forms = [{"date": day(at), "off": "1"} for at in range(5)]
     answers = [rick_client.post("/availability/overrides", data=form) for form in forms]
     assert [answer.status_code for answer in answers] == [303] * 3 + [422] * 2
-    assert "You have 3 dates, the most that one host may have." in answers[3].text
+    assert "You have reached the limit of 3 dates." in answers[3].text
     assert day(3) in answers[3].text  # what was typed stands
     assert "DATES_PER_HOST" in {one.said["limit"] for one in caplog.records if one.msg == "limit reached"}
     assert kept(session, DateOverride, rick) == 3
@@ -153,7 +153,7 @@ def test_d8_a_day_has_at_most_twelve_ranges(rick_client: FlaskClient) -> None:
     form = {"time_zone": "UTC", "day-0-start": starts, "day-0-end": ends}
     answer = rick_client.post("/availability", data=form)
     assert answer.status_code == 422
-    assert "Please give at most 12 ranges for a day." in answer.text
+    assert "A day can have up to 12 time ranges." in answer.text
     assert 'value="12:30"' in answer.text
 
 
@@ -166,4 +166,4 @@ def test_d8_so_many_replays_of_a_host_run_at_a_time(rick: User, rick_api: Client
     assert rick_api.post(first, body).status_code == 202
     answer = rick_api.post(second, body)
     assert (answer.status_code, answer.json["error"]["code"]) == (409, "limit_reached")
-    assert "the most that one host may have at a time" in answer.json["error"]["message"]
+    assert "which is the limit" in answer.json["error"]["message"]

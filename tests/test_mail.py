@@ -150,7 +150,7 @@ def test_a_server_that_is_busy_is_asked_again(server: str, box: Box, written, cl
     box.to_data = "451 Try later"
     written()
     send_emails()
-    assert stored()[0].error == "The mail server answered 451 Try later"
+    assert stored()[0].error == "The mail server responded with 451 Try later"
     box.to_data = "250 OK"
     send_emails()
     assert box.received == []

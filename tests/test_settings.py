@@ -8,19 +8,19 @@ from calapp import config
 from calapp.config import BadSetting
 
 UNREADABLE = {
-    "PORT": (("abc", "70000", "-1", "5 000", "\u0665"), "It takes a whole number from 1 to 65535."),
-    "WEBHOOK_TIMEOUT": (("soon", "nan", "0", "9999"), "It takes a number of seconds from 0.1 to 600."),
+    "PORT": (("abc", "70000", "-1", "5 000", "\u0665"), "Allowed: a whole number from 1 to 65535."),
+    "WEBHOOK_TIMEOUT": (("soon", "nan", "0", "9999"), "Allowed: a number of seconds from 0.1 to 600."),
     "WEBHOOK_RETRY_SCHEDULE": (
         ("5,x", "-5", "1.5", ",".join(["1"] * 51)),
-        "It takes at most 50 comma-separated whole seconds, each at most 30 days.",
+        "Allowed: at most 50 comma-separated whole seconds, each at most 30 days.",
     ),
-    "WEBHOOK_ALLOWED_NETWORKS": (("10.0.0.1/8", "home"), "It takes comma-separated networks such as"),
-    "BASE_URL": (("cal.example.com", "http://[", "https://x/?a=b"), "It takes an address such as"),
-    "DATABASE_URL": (("mysql://x", "[", "nothing"), "It takes an address that begins with sqlite:// or"),
-    "RATE_LIMITS": (("maybe", ""), "It takes one of on, off."),
-    "SIGNUP": (("maybe",), "It takes one of open, first, closed."),
-    "WORKER_PROCESSES": (("many", "65"), "It takes a whole number from 0 to 64."),
-    "WEBHOOK_CONCURRENCY": (("70000",), "It takes a whole number from 1 to 4096."),
+    "WEBHOOK_ALLOWED_NETWORKS": (("10.0.0.1/8", "home"), "Allowed: comma-separated networks such as"),
+    "BASE_URL": (("cal.example.com", "http://[", "https://x/?a=b"), "Allowed: an address such as"),
+    "DATABASE_URL": (("mysql://x", "[", "nothing"), "Allowed: an address that begins with sqlite:// or"),
+    "RATE_LIMITS": (("maybe", ""), "Allowed: one of on, off."),
+    "SIGNUP": (("maybe",), "Allowed: one of open, first, closed."),
+    "WORKER_PROCESSES": (("many", "65"), "Allowed: a whole number from 0 to 64."),
+    "WEBHOOK_CONCURRENCY": (("70000",), "Allowed: a whole number from 1 to 4096."),
 }
 CASES = [(name, text, words) for name, (texts, words) in UNREADABLE.items() for text in texts]
 

@@ -18,11 +18,11 @@ class Me(ResponseSchema):
     username: Annotated[str, Field(description="The first part of the booking links.")]
     email: str
     name: str
-    time_zone: Annotated[str, Field(description="IANA name of the zone that the host's hours are in.")]
+    time_zone: Annotated[str, Field(description="IANA time zone of the host's hours.")]
 
 
 @blueprint.operation("GET", "/v2/me", access=READ, response=Me)
 def me() -> Me:
-    """Show whose key this is."""
+    """Show the host that the API key belongs to."""
     host = current_host()
     return Me(id=host.id, username=host.username, email=host.email, name=host.name, time_zone=host.time_zone)

@@ -20,7 +20,7 @@ from calapp.rest.routes import KNOWN_KEY, Access, bearer_token
 log = logging.getLogger(__name__)
 
 MISSING = "Please send an API key: Authorization: Bearer cal_…"
-UNKNOWN = "This API key is not known here, or was revoked. Keys are made on the integrations page."
+UNKNOWN = "This API key does not exist or was revoked. You can create keys on the integrations page."
 LONGEST_PATH = 4000  # characters to come back to after the sign-in; gunicorn takes 4,094 in a request's line
 NOTED_EVERY = timedelta(minutes=1)  # so that a client in a hurry costs no writes
 
@@ -48,7 +48,7 @@ def _require(scope: Scope) -> None:
         raise SignedOut(MISSING)
     _identify()
     if not has_scope(scope):
-        raise NotAllowed(f"This API key may not do this: it lacks the scope {scope.replace('_', ' ')}.")
+        raise NotAllowed(f"This API key is missing the scope {scope.replace('_', ' ')}.")
 
 
 def _identify() -> None:
@@ -120,7 +120,7 @@ def _note_seen(response: Response) -> Response:
             with transaction() as session:
                 sessions.note_seen(session, session_id)
         except (DBAPIError, Busy) as error:
-            log.debug("A session's last use is not noted: %s", type(error).__name__)
+            log.debug("The last use of a session could not be stored: %s", type(error).__name__)
     return response
 
 

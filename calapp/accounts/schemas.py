@@ -37,7 +37,7 @@ def complaint(username: str) -> str | None:
     if not _USERNAME.fullmatch(username):
         return "Please use 2 to 40 letters (a to z), digits, - and _, with a letter or digit at both ends."
     if username in RESERVED_NAMES:
-        return "This name is needed for the app's own pages. Please choose another."
+        return "This name is reserved. Please choose another."
     return None
 
 
@@ -97,7 +97,7 @@ def _email(value: str) -> str:
     try:
         validate_email(value, check_deliverability=False)
     except EmailNotValidError:
-        raise ValueError("Please give an email address such as name@example.com.") from None
+        raise ValueError("Please enter an email address such as name@example.com.") from None
     return value
 
 
@@ -120,16 +120,16 @@ Name = Annotated[
     str,
     Field(min_length=1, max_length=100),
     cleaned(line),
-    said("Please give your name.", "string_too_short"),
-    said("Please use at most 100 characters.", "string_too_long"),
+    said("Please enter your name.", "string_too_short"),
+    said("Please use up to 100 characters.", "string_too_long"),
 ]
 EmailAddress = Annotated[
     str,
     Field(min_length=1, max_length=254),
     AfterValidator(_email),
     cleaned(line),
-    said("Please give your email address.", "string_too_short"),
-    said("Please use at most 254 characters.", "string_too_long"),
+    said("Please enter your email address.", "string_too_short"),
+    said("Please use up to 254 characters.", "string_too_long"),
 ]
 Zone = Annotated[str, AfterValidator(_zone)]
 Password = Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD)]
@@ -148,9 +148,9 @@ class Login(BaseModel):
         str,
         Field(min_length=1, max_length=200),
         cleaned(normal),
-        said("Please give your username.", "string_too_short"),
+        said("Please enter your username.", "string_too_short"),
     ]
-    password: Annotated[Password, said("Please give your password.", "string_too_short")]
+    password: Annotated[Password, said("Please enter your password.", "string_too_short")]
 
 
 class Profile(BaseModel):

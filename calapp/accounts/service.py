@@ -78,7 +78,7 @@ def sign_up(session: Session, request: SignUp) -> User:
     if not signup_open(session):
         raise NotAllowed("Sign-up is closed on this server.")
     if settings().signup_code and not _same(settings().signup_code, request.code):
-        raise Invalid(code="This is not the code that the server printed when it started.")
+        raise Invalid(code="Wrong code. The server printed the code when it started.")
     return create_user(
         session,
         username=request.username,
@@ -102,7 +102,7 @@ def authenticate(session: Session, username: str, password: str) -> User:
     user = find_user(session, username)
     password_hash = user.password_hash if user else _nobodys_hash()
     if not password_fits(password_hash, password) or user is None:
-        raise Invalid("The username or the password is wrong.")
+        raise Invalid("Wrong username or password.")
     return user
 
 
@@ -148,7 +148,7 @@ def create_api_key(session: Session, user: User, name: str, scopes: Iterable[str
     lock_user(session, user.id)  # two at once may not both be the last one
     most = settings().api_keys_per_host
     if len(api_keys(session, user.id)) >= most:
-        words = f"You have {most:,} API keys, the most that one host may have. Please revoke one first."
+        words = f"You have reached the limit of {most:,} API keys. Please revoke one first."
         raise limits.reached("API_KEYS_PER_HOST", host=user.id, words=words, field="name")
     wanted = [Scope(scope) for scope in dict.fromkeys(scopes)]
     plain = "cal_" + secrets.token_urlsafe(32)

@@ -88,7 +88,7 @@ def end_session(session_id: int) -> Response:
         sessions.end_one(session, current_host().id, session_id)
     if session_id == sessions.id_in(login_id()):
         return _signed_out()
-    return redirect_to(url_for("accounts.settings"), "That browser is signed out.")
+    return redirect_to(url_for("accounts.settings"), "Signed out that browser.")
 
 
 @blueprint.post("/settings/sign-out-everywhere")
@@ -127,7 +127,7 @@ def password() -> Page:
     except Invalid as error:
         return _settings_page(password_problems=error.details), 422
     login_user(user)
-    response = redirect_to(url_for("accounts.settings"), "Your password was changed.")
+    response = redirect_to(url_for("accounts.settings"), "Password changed.")
     guesses.remember_browser(response, user)
     return response
 

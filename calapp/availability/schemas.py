@@ -39,9 +39,9 @@ def _minute(text: str) -> int:
     match = CLOCK.fullmatch(text)
     minute = int(match[1]) * 60 + int(match[2]) if match else -1
     if not 0 <= minute <= DAY:
-        raise ValueError("Please give times such as 09:00 and 17:00.")
+        raise ValueError("Please enter times such as 09:00 and 17:00.")
     if minute % 5:
-        raise ValueError("Please give times in steps of five minutes.")
+        raise ValueError("Please enter times in steps of five minutes.")
     return minute
 
 
@@ -52,7 +52,7 @@ def _range(typed: Typed) -> Range:
     if first > last and last + DAY - first <= LONGEST_NIGHT:
         last += DAY
     if first >= last:
-        raise ValueError(f"{clock_text(first)} to {clock_text(last)} runs backwards.")
+        raise ValueError(f"{clock_text(first)} to {clock_text(last)} ends before it starts.")
     return Range(first, last)
 
 
@@ -71,7 +71,7 @@ DayHours = Annotated[
     Field(max_length=limits.RANGES_PER_DAY),
     BeforeValidator(lambda rows: [row for row in rows if any(row)]),
     AfterValidator(_in_order),
-    said(f"Please give at most {limits.RANGES_PER_DAY} ranges for a day.", "too_long"),
+    said(f"A day can have up to {limits.RANGES_PER_DAY} time ranges.", "too_long"),
 ]
 
 
@@ -110,7 +110,7 @@ class Override(BaseModel):
     @classmethod
     def _some(cls, ranges: list[Range], info: ValidationInfo) -> list[Range]:
         if not ranges and not info.data.get("off"):
-            raise ValueError("Please give hours, or make it a day off.")
+            raise ValueError("Please enter hours, or choose a day off.")
         return ranges
 
 

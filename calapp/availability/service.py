@@ -71,7 +71,7 @@ def set_override(session: Session, user: User, date: dt.date, ranges: Sequence[R
     )
     if (session.scalar(mine) or 0) >= limits.DATES_PER_HOST:
         most = limits.DATES_PER_HOST
-        words = f"You have {most} dates, the most that one host may have. Please remove one first."
+        words = f"You have reached the limit of {most} dates. Please remove one first."
         raise limits.reached("DATES_PER_HOST", host=user.id, words=words, field="date")
     for one in ranges:
         session.add(

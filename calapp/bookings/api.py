@@ -37,7 +37,7 @@ blueprint = Api("bookings_api", tag="Bookings")
 slots = Api("slots_api", tag="Slots")
 
 ONE = "/v2/bookings/<uid>"
-WHICH = "Please give eventTypeId, or username and eventTypeSlug."
+WHICH = "Send eventTypeId, or username and eventTypeSlug."
 
 
 keyless_limit = limiter.limit(
@@ -49,7 +49,7 @@ keyless_limit = limiter.limit(
     "GET", "/v2/slots", access=OPEN, response=dict[str, list[Slot]], query=SlotsQuery, errors=(409,)
 )
 def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
-    """List the free times of an event type, by date."""
+    """List the available times of an event type by date."""
     event_type = _event_type(query)
     host_id = event_type.user_id
     after_this_request(lambda response: freshen_after(response, host_id))
@@ -75,14 +75,14 @@ def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
     limits=(keyless_limit,),
 )
 def create(body: BookingRequest) -> BookingResponse:
-    """Book a time; 409 when it is not free any more.
+    """Book a time. Returns 409 if the time is no longer available.
 
-    With the header Idempotency-Key the same request, sent again, returns the booking that it made. Without a
-    key of the host that may write, a visitor's limits apply: 429 says in words which was reached.
+    When a request is repeated with the same Idempotency-Key header, it returns the booking that the first one
+    created. Without a write key of the host, visitor limits apply; a 429 says which one was reached.
     """
     event_type = _event_type(body)
     if body.length_in_minutes not in {None, event_type.length}:
-        problem = f"This event type takes {event_type.length} minutes."
+        problem = f"This event type always lasts {event_type.length} minutes."
         raise Invalid(problem, length_in_minutes=problem)
     body.booking_fields_responses = answered(
         body.booking_fields_responses, event_type.questions, prefix="bookingFieldsResponses."
@@ -102,7 +102,7 @@ def create(body: BookingRequest) -> BookingResponse:
     query=BookingsQuery,
 )
 def index(query: BookingsQuery) -> Page:
-    """List your bookings, by their start."""
+    """List your bookings by start time."""
     found, total = lists.matching(db.session(), current_host().id, query)
     info = page_info(query.part, total=total, returned=len(found))
     following = str(query.part.skip + len(found)) if info.has_next_page else None
@@ -114,7 +114,7 @@ def index(query: BookingsQuery) -> Page:
 def show(uid: str) -> BookingResponse:
     """Show a booking.
 
-    One that was moved names its successor in rescheduledToUid.
+    For a rescheduled booking, rescheduledToUid is the uid of the new one.
     """
     return shown(booking_at(uid))
 
@@ -129,9 +129,9 @@ def show(uid: str) -> BookingResponse:
     limits=(keyless_limit,),
 )
 def cancel(uid: str, body: CancelRequest) -> BookingResponse:
-    """Cancel a booking: for the host with a key that may write, else for the visitor.
+    """Cancel a booking: as the host with a write key, otherwise as the visitor.
 
-    The uid of a booking that was moved leads to its successor.
+    The uid of a rescheduled booking refers to the new booking.
     """
     booking = service.newest(db.session(), booking_at(uid))
     by, address = _by(booking), _visitors_address(booking.host_id)
@@ -151,10 +151,10 @@ def cancel(uid: str, body: CancelRequest) -> BookingResponse:
     limits=(keyless_limit,),
 )
 def reschedule(uid: str, body: RescheduleRequest) -> BookingResponse:
-    """Move a booking: a new one with a new uid takes its place.
+    """Reschedule a booking: it is replaced by a new one with a new uid.
 
-    For the host with a key that may write, else for the visitor. The uid of a booking that was moved leads to
-    its successor.
+    As the host with a write key, otherwise as the visitor. The uid of a rescheduled booking refers to the new
+    booking.
     """
     booking = service.newest(db.session(), booking_at(uid))
     by_host, address = _is_host(booking.host_id), _visitors_address(booking.host_id)
@@ -165,7 +165,7 @@ def reschedule(uid: str, body: RescheduleRequest) -> BookingResponse:
 
 @blueprint.operation("POST", f"{ONE}/confirm", access=WRITE, response=BookingResponse, errors=(409,))
 def confirm(uid: str) -> BookingResponse:
-    """Confirm a booking that waits for it."""
+    """Confirm a booking that is waiting for confirmation."""
     booking = own_booking(uid)
     with transaction() as session:
         service.confirm(session, booking)
@@ -187,7 +187,7 @@ def decline(uid: str, body: DeclineRequest) -> BookingResponse:
     "POST", f"{ONE}/mark-absent", access=WRITE, response=BookingResponse, body=AbsentRequest, errors=(409,)
 )
 def mark_absent(uid: str, body: AbsentRequest) -> BookingResponse:
-    """Note who was not there, or take it back; only after the start."""
+    """Mark attendees as no-shows, or undo it. Only possible after the start."""
     booking = own_booking(uid)
     with transaction() as session:
         for one in body.attendee:

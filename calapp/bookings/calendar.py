@@ -91,7 +91,7 @@ def _person(email: str, name: str) -> vCalAddress:
 
 def link_text(booking: Booking, base_url: str) -> str:
     """Return the line that says where a booking can be moved or cancelled."""
-    return f"Move or cancel: {base_url}/booking/{booking.uid}"
+    return f"Reschedule or cancel: {base_url}/booking/{booking.uid}"
 
 
 def description(booking: Booking, base_url: str) -> str:

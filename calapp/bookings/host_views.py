@@ -143,7 +143,7 @@ def _act_with_reason(
 
 def _ask(kind: str, booking: Booking, problem: str = "") -> Response:
     if booking.unanswered or booking.ends_at <= now():  # asked from a page that was left open
-        late = "This booking was not answered in time." if booking.unanswered else "This meeting is over."
+        late = "This booking was not confirmed in time." if booking.unanswered else "This meeting is over."
         return redirect_to(f"/bookings/{booking.uid}", late, "bad")
     return page_or_fragment(
         "bookings/host/ask.html",
@@ -185,7 +185,7 @@ def cancel_all(uid: str) -> ResponseReturnValue:
             break
     words = f"{cancelled} {'booking' if cancelled == 1 else 'bookings'} cancelled."
     if left:
-        words += f" {left} more are left: please cancel again."
+        words += f" {left} remaining: cancel again to continue."
     return redirect_to(f"/bookings/{uid}", words)
 
 

@@ -22,15 +22,15 @@ SUBJECTS = {
     "created": ("Booked: {title}", "New booking: {title}"),
     "requested": ("Waiting for confirmation: {title}", "Please confirm: {title}"),
     "confirmed": ("Confirmed: {title}", "You confirmed: {title}"),
-    "rejected": ("Not possible: {title}", "Declined: {title}"),
-    "unanswered": ("Not answered in time: {title}", "Not answered in time: {title}"),
+    "rejected": ("Declined: {title}", "Declined: {title}"),
+    "unanswered": ("Not confirmed in time: {title}", "Not confirmed in time: {title}"),
     "rescheduled": ("Moved: {title}", "Moved: {title}"),
     "cancelled": ("Cancelled: {title}", "Cancelled: {title}"),
 }
 
 PARKED = (
-    "\nThe emails to the visitor and the guests are waiting, since visitors have caused many. You can "
-    "send or discard them on the page Bookings.\n"
+    "\nThe emails to the visitor and the guests are waiting for you, because visitors have triggered many "
+    "emails. You can send or discard them on the Bookings page.\n"
 )
 
 
@@ -111,9 +111,9 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
     ]
     previous = booking.rescheduled_from
     if previous is not None:
-        lines.append(f"Before: {spoken_time(previous.starts_at, previous.ends_at, zone)}")
+        lines.append(f"Previously: {spoken_time(previous.starts_at, previous.ends_at, zone)}")
         if not reader.guest or previous.rescheduled_by == booking.host.email:
-            lines.extend(_line("Why it was moved", previous.rescheduling_reason))
+            lines.extend(_line("Reason for rescheduling", previous.rescheduling_reason))
     by_phone = booking.event_type.location_kind == LocationKind.PHONE  # at the visitor's number, maybe
     lines.extend(_line("Where", booking.event_type.place if reader.guest and by_phone else booking.location))
     if not reader.guest:
@@ -121,13 +121,13 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
         for answer in booking.answers.values():
             lines.extend(_line(answer["label"], _said(answer["value"])))
     if not reader.guest or booking.cancelled_by == booking.host.email:
-        lines.extend(_line("Why it was cancelled", booking.cancellation_reason))
+        lines.extend(_line("Reason for cancelling", booking.cancellation_reason))
     if booking.unanswered:
-        lines.append("It was not confirmed before it was to start, so it does not take place.")
+        lines.append("It was not confirmed before its start time, so it will not take place.")
     else:
         lines.extend(_line("Reason", booking.rejection_reason))
     active = booking.current_status in {Status.PENDING, Status.ACCEPTED}
-    return "\n".join([*lines, "", f"{'Look, move or cancel' if active else 'Look'}: {link}", ""])
+    return "\n".join([*lines, "", f"{'View, reschedule or cancel' if active else 'View'}: {link}", ""])
 
 
 def _said(answer: object) -> str:

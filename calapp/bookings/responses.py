@@ -21,7 +21,7 @@ class BookingsPage(PageInfo):
 
 
 class Host(ResponseSchema):
-    """Whose time is booked."""
+    """The host of a booking."""
 
     id: int
     name: str
@@ -31,7 +31,7 @@ class Host(ResponseSchema):
 
 
 class Person(ResponseSchema):
-    """Somebody who takes part."""
+    """An attendee."""
 
     name: str
     email: str
@@ -41,7 +41,7 @@ class Person(ResponseSchema):
 
 
 class EventTypeName(ResponseSchema):
-    """What was booked."""
+    """The event type of a booking."""
 
     id: int
     slug: str
@@ -51,7 +51,7 @@ class BookingResponse(ResponseSchema):
     """A booking."""
 
     id: int
-    uid: Annotated[str, Field(description="Who knows it may look, cancel and move.")]
+    uid: Annotated[str, Field(description="Anyone who knows it can view, cancel and reschedule the booking.")]
     title: str
     description: Annotated[str, Field(description="The visitor's notes.")]
     status: Status
@@ -80,10 +80,10 @@ class BookingResponse(ResponseSchema):
 
 
 class Slot(ResponseSchema):
-    """A free time, in the zone that was asked for."""
+    """An available time in the requested time zone."""
 
     start: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    end: Annotated[str | None, Field(description="With format=range.")] = None
+    end: Annotated[str | None, Field(description="Only with format=range.")] = None
 
 
 def shown(booking: Booking) -> BookingResponse:

@@ -58,15 +58,15 @@ def _whole_second(start: datetime) -> datetime:
 
 def _zone(name: str) -> str:
     if not is_zone(name):
-        raise ValueError("Please give an IANA time zone such as Europe/Berlin.")
+        raise ValueError("Must be an IANA time zone such as Europe/Berlin.")
     return name
 
 
 def _person(name: str) -> str:
     if not any(one.isprintable() and not one.isspace() for one in name):
-        raise ValueError("Please give your name.")
+        raise ValueError("Please enter your name.")
     if has_web_address(name):
-        raise ValueError("Please give your name without a web address.")
+        raise ValueError("Please enter your name without a web address.")
     return name
 
 
@@ -74,7 +74,7 @@ def _email(text: str) -> str:
     try:
         return validate_email(clean(text).strip(), check_deliverability=False).normalized
     except EmailNotValidError:
-        raise ValueError("Please give an email address such as name@example.com.") from None
+        raise ValueError("Please enter an email address such as name@example.com.") from None
 
 
 def _separate(given: Any) -> Any:
@@ -98,7 +98,7 @@ def _guests(addresses: list[str]) -> list[str]:
 
 Start = Annotated[Instant, AfterValidator(_whole_second)]
 Zone = Annotated[
-    str, AfterValidator(_zone), Field(description="IANA name of a time zone.", examples=["Europe/London"])
+    str, AfterValidator(_zone), Field(description="IANA time zone name.", examples=["Europe/London"])
 ]
 Text = Annotated[
     str,
@@ -108,15 +108,15 @@ Text = Annotated[
 
 
 class AttendeeRequest(RequestSchema):
-    """Who books."""
+    """The person who books."""
 
     name: Annotated[
         str,
         Field(min_length=1, max_length=MAX_NAME, examples=["Ada Byron"]),
         AfterValidator(_person),
         cleaned(spaced),
-        said("Please give your name.", "string_too_short"),
-        said(f"Please keep the name within {MAX_NAME} characters.", "string_too_long"),
+        said("Please enter your name.", "string_too_short"),
+        said(f"Names can have up to {MAX_NAME} characters.", "string_too_long"),
     ]
     email: Annotated[
         str,
@@ -124,26 +124,26 @@ class AttendeeRequest(RequestSchema):
         AfterValidator(_email),
     ]
     time_zone: Zone
-    language: Annotated[str, Field(description="Accepted; everything is in English.")] = "en"
+    language: Annotated[str, Field(description="Accepted but ignored; all texts are in English.")] = "en"
 
 
 class BookingRequest(RequestSchema):
-    """A booking to be made: of an event type by its id, or by username and slug."""
+    """A new booking of an event type, given by its id or by username and slug."""
 
     start: Start
     event_type_id: Annotated[
-        Id | None, Field(description="This, or username and eventTypeSlug.", examples=[1])
+        Id | None, Field(description="Either this, or username and eventTypeSlug.", examples=[1])
     ] = None
     username: Annotated[str | None, Field(description="The first part of the booking link.")] = None
-    event_type_slug: Annotated[str | None, Field(description="The second part of it.")] = None
-    length_in_minutes: Annotated[int | None, Field(description="If given, that of the event type.")] = None
+    event_type_slug: Annotated[str | None, Field(description="The second part of the booking link.")] = None
+    length_in_minutes: Annotated[int | None, Field(description="If given, must match the event type.")] = None
     attendee: AttendeeRequest
     guests: Annotated[
         list[str],
         Field(max_length=MAX_GUESTS, description=f"Their email addresses, at most {MAX_GUESTS}."),
         BeforeValidator(_separate),
         AfterValidator(_guests),
-        said(f"Please invite at most {MAX_GUESTS} guests.", "too_long"),
+        said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
     ] = []
     metadata: JsonMetadata = {}
     booking_fields_responses: Annotated[
@@ -173,7 +173,7 @@ def answered(
         except ValueError as error:
             problems[name if question is NOTES else prefix + name] = str(error)
     if problems:
-        raise Invalid("Please correct what is marked.", **problems)
+        raise Invalid("Please fix the marked fields.", **problems)
     return found
 
 
@@ -185,15 +185,15 @@ def _answer(question: Mapping[str, Any], given: object) -> QuestionAnswer:
     if question["type"] == "checkbox":
         ticked = given is True or text in {"on", "true", "yes", "1"}
         if question["required"] and not ticked:
-            raise ValueError("Please tick this.")
+            raise ValueError("Please check this box.")
         return ticked
     text = clean(text).strip()
     if len(text) > MAX_TEXT:
-        raise ValueError(f"Please keep this within {MAX_TEXT:,} characters.")
+        raise ValueError(f"Must be at most {MAX_TEXT:,} characters.")
     if question["required"] and not text:
-        raise ValueError("Please answer this.")
+        raise ValueError("Please answer this question.")
     if question["type"] == "select" and text and text not in question["options"]:
-        raise ValueError("Please choose one of the answers.")
+        raise ValueError("Please choose one of the options.")
     if question["type"] == "text" and ("\n" in text or len(text) > MAX_LINE):
         raise ValueError(f"Please answer in one line of at most {MAX_LINE} characters.")
     return line(text) if question["type"] == "text" else text
@@ -223,7 +223,7 @@ def booking_of_form(
     except Invalid as error:
         raise Invalid(error.message, **problems | error.details) from None
     if problems:
-        raise Invalid("Please correct what is marked.", **problems)
+        raise Invalid("Please fix the marked fields.", **problems)
     return request
 
 
@@ -234,7 +234,7 @@ class CancelRequest(RequestSchema):
 
 
 class RescheduleRequest(RequestSchema):
-    """Where a booking is moved to."""
+    """The new time of a booking."""
 
     start: Start
     reason: Annotated[Text | None, Field(alias="reschedulingReason")] = None
@@ -258,14 +258,14 @@ def reason_of(form: Mapping[str, str]) -> str:
 
 
 class AbsentAttendee(RequestSchema):
-    """Somebody who was there or not."""
+    """An attendee and whether they were absent."""
 
     email: Annotated[str, Field(examples=["ada@example.com"])]
     absent: Annotated[bool, Field(examples=[True])]
 
 
 class AbsentRequest(RequestSchema):
-    """Who was there and who was not."""
+    """Which attendees were absent."""
 
     attendee: Annotated[list[AbsentAttendee], Field(alias="attendees", min_length=1, max_length=30)]
 
@@ -281,11 +281,13 @@ def _last_moment(value: object) -> object:
 
 
 class SlotsQuery(QuerySchema):
-    """Which free times are asked for: of an event type by its id, or by username and slug."""
+    """The event type, given by its id or by username and slug, and the dates."""
 
-    event_type_id: Annotated[Id | None, Field(description="This, or username and eventTypeSlug.")] = None
+    event_type_id: Annotated[Id | None, Field(description="Either this, or username and eventTypeSlug.")] = (
+        None
+    )
     username: Annotated[str | None, Field(description="The first part of the booking link.")] = None
-    event_type_slug: Annotated[str | None, Field(description="The second part of it.")] = None
+    event_type_slug: Annotated[str | None, Field(description="The second part of the booking link.")] = None
     start: Annotated[Instant, BeforeValidator(_moment, str), Field(description="ISO 8601, or a date in UTC.")]
     end: Annotated[
         Instant,
@@ -295,7 +297,7 @@ class SlotsQuery(QuerySchema):
     time_zone: Annotated[Zone, Field(description="The zone of the dates and times in the response.")] = "UTC"
     format: Annotated[Literal["time", "range"], Field(description="range adds the end.")] = "time"
     booking_uid_to_reschedule: Annotated[
-        str | None, Field(description="A booking whose own time counts as free.")
+        str | None, Field(description="A booking whose time counts as available.")
     ] = None
 
     @field_validator("end")
@@ -303,33 +305,39 @@ class SlotsQuery(QuerySchema):
     def _after_start(cls, end: datetime, info: ValidationInfo) -> datetime:
         start = info.data.get("start", end)
         if end < start:
-            raise ValueError("Please give an end after the start.")
+            raise ValueError("The end must be after the start.")
         if end - start > timedelta(days=MAX_DAYS):
             raise ValueError(f"Please ask for at most {MAX_DAYS} days at a time.")
         return end
 
 
 class BookingsQuery(Paging):
-    """Which bookings are asked for; `limit` and `cursor` are other words for `take` and `skip`."""
+    """Filters for bookings; `limit` and `cursor` are aliases of `take` and `skip`."""
 
     status: Annotated[
         list[Literal["upcoming", "recurring", "past", "cancelled", "unconfirmed"]],
-        Field(description="One or several, with commas; nothing recurs here."),
+        Field(description="One or more, comma-separated. There are no recurring bookings."),
     ] = []
     attendee_email: str | None = None
     attendee_name: Annotated[str | None, Field(description="A part of it.")] = None
     event_type_id: Id | None = None
     after_start: Annotated[
-        Instant | None, BeforeValidator(_moment), Field(description="Starts at it or later.")
+        Instant | None,
+        BeforeValidator(_moment),
+        Field(description="Only bookings that start at this time or later."),
     ] = None
     before_end: Annotated[
-        Instant | None, BeforeValidator(_last_moment), Field(description="Ends at it or earlier.")
+        Instant | None,
+        BeforeValidator(_last_moment),
+        Field(description="Only bookings that end at this time or earlier."),
     ] = None
     sort_start: Literal["asc", "desc"] | None = None
     sort_created: Literal["asc", "desc"] | None = None
-    take: Annotated[int, Field(ge=1, le=MOST, description="At most this many.")] = 100
+    take: Annotated[int, Field(ge=1, le=MOST, description="Maximum number of results.")] = 100
     limit: Annotated[int | None, Field(ge=1, le=MOST)] = None
-    cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,7}$", description="What nextCursor said.")] = None
+    cursor: Annotated[
+        str | None, Field(pattern=r"^[0-9]{1,7}$", description="nextCursor of the previous page.")
+    ] = None
 
     @property
     def part(self) -> Paging:

@@ -276,9 +276,9 @@ def _check_in_time(booking: Booking) -> None:
 def _too_late(booking: Booking) -> str:
     """Return what has become of a booking, for somebody who came too late to change it."""
     if booking.rescheduled_to_uid is not None:
-        return "This booking was moved to another time already."
+        return "This booking has already been rescheduled."
     if booking.unanswered:
-        return "This booking was not answered in time; its start has passed."
+        return "This booking was not confirmed in time; its start has passed."
     return f"This booking is {STATES[Status(booking.status)]} already."
 
 
@@ -321,7 +321,7 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str, address:
     session.refresh(booking)
     _check_in_time(booking)
     if booking.ends_at <= now():
-        raise Conflict("This meeting is over; it cannot be cancelled.")
+        raise Conflict("This meeting is over and can no longer be cancelled.")
     _change_status(session, booking, ACTIVE, Status.CANCELLED)
     booking.cancellation_reason = reason
     booking.cancelled_by = by
@@ -382,9 +382,9 @@ def _check_movable(booking: Booking, start: datetime) -> None:
     if booking.current_status not in ACTIVE:
         raise Conflict(_too_late(booking))
     if booking.starts_at <= now():
-        raise Conflict("This meeting has begun already; it cannot be moved.")
+        raise Conflict("This meeting has already started and can no longer be rescheduled.")
     if start == booking.starts_at:
-        problem = "This is the time that is booked already. Please choose another."
+        problem = "This is already the booked time. Please choose another."
         raise Invalid(problem, start=problem)
 
 
@@ -439,10 +439,10 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
     if booking.status != Status.ACCEPTED or booking.starts_at > now():
-        raise Conflict("Only a meeting that has begun can have a no-show.")
+        raise Conflict("No-shows can only be marked after the meeting has started.")
     people = [person for person in booking.attendees if person.email.lower() == email.lower()]
     if not people:
-        problem = "Nobody with this email address is at this booking."
+        problem = "No attendee of this booking has this email address."
         raise Invalid(problem, attendee=problem)
     if people[0].no_show == absent:
         return

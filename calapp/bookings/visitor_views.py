@@ -40,8 +40,8 @@ ALREADY = Markup(
     "You have already booked this time with this form, and nothing was changed. "
     '<a href="/booking/{0}">See your booking</a> to move or cancel it, or choose another time.'
 )
-TAKEN = "This time is not free any more. Please choose another; what you typed is kept."
-TOO_MANY = "Too many bookings came from your address. Please wait a minute, then press Confirm again."
+TAKEN = "This time is no longer available. Please choose another; your entries are kept."
+TOO_MANY = "Too many bookings from your network. Please wait a minute, then press Confirm again."
 ROBOT = "Please press Confirm again (spam check)."
 
 

@@ -102,7 +102,7 @@ def mailbox_of(email: str) -> str:
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 STEP = 500  # rows that one step forgets
-OVER = "Not sent: the meeting was over before it was released."
+OVER = "Not sent: the meeting ended before the email was released."
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def check_open_bookings(session: Session, host: User, address: str, email: str) 
             "OPEN_BOOKINGS_PER_EMAIL",
             settings().open_bookings_per_email,
             Booking.email_key == email_key(email),
-            "for this email address",
+            "with this email address",
         ),
     )
     for name, most, same, whose in limits:
@@ -154,7 +154,7 @@ def check_open_bookings(session: Session, host: User, address: str, email: str) 
             name,
             host,
             address,
-            f"{bookings} with {host.name} {whose}, which is the most there may be. Please cancel one first.",
+            f"{bookings} with {host.name} {whose}, which is the limit. Please cancel one first.",
         )
 
 
@@ -169,9 +169,7 @@ def check_moves(session: Session, host: User, booking: Booking, address: str) ->
     ).one()
     if count >= most:
         often = "once" if most == 1 else f"{most} times"
-        words = (
-            f"This meeting was moved {often} within an hour. Please wait a while before you move it again."
-        )
+        words = f"This meeting was rescheduled {often} within an hour. Please wait before you move it again."
         raise _refused("MOVES_PER_HOUR", host, address, words, _wait(first, HOUR))
 
 
@@ -200,8 +198,8 @@ def admit(
     most = settings().recipients_per_hour
     if most and used + recipients > most:
         words = (
-            f"Bookings from your internet address have sent emails to {used} people within an hour; at most "
-            f"{most} are possible. Please wait a while, or invite fewer guests."
+            f"Bookings from your network have sent emails to {used} people within an hour. The limit is "
+            f"{most}. Please wait a while, or invite fewer guests."
         )
         refused = _refused("RECIPIENTS_PER_HOUR", host, address, words, _wait(first, HOUR))
         if not always:
@@ -233,7 +231,7 @@ def _refused(limit: str, host: User, address: str, words: str, seconds: int = 36
     """Log that a limit was reached, and return the error to raise."""
     said: dict[str, object] = {"limit": limit, "host": host.id}
     if settings().public and is_loopback(address):
-        said["note"] = "all visitors seem to come from this machine: is TRUSTED_PROXIES right?"
+        said["note"] = "all visitors seem to come from this machine: check TRUSTED_PROXIES"
     log.warning("limit reached", extra={"said": said})
     return TooMany(words, retry_after=seconds)
 

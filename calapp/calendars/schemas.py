@@ -51,7 +51,7 @@ def checked(form: Mapping[str, str], guard: AddressGuard, *, saved: bool) -> Cal
     except Invalid as error:
         problems["address"] = error.message
     if problems:
-        raise Invalid("Please correct what is marked.", **problems)
+        raise Invalid("Please fix the marked fields.", **problems)
     return wanted.model_copy(update={"address": address, "blocks": form.get("blocks") == "1"})
 
 

@@ -26,7 +26,7 @@ DELIVERY = "/v2/deliveries/<int:delivery_id>"
     pagination=schemas.DeliveryInfo,
 )
 def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
-    """Show the log of a webhook, newest first."""
+    """List the deliveries of a webhook, newest first."""
     webhook = own_webhook(webhook_id)
     page = log.page_of(db.session(), webhook.id, query.filter(), query.take)
     at = database_now(db.session())
@@ -82,7 +82,7 @@ def resend_delivery(delivery_id: int, body: schemas.ResendWanted) -> schemas.Del
 def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayResponse:
     """Send the events of a time range again, with their ids, at the pace that the receiver keeps."""
     if body.from_ >= body.to:
-        raise Invalid(to="Please give an end that is later than the beginning.")
+        raise Invalid(to="The end must be after the start.")
     time_range = TimeRange(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
     webhook = own_webhook(webhook_id)
     total = resend.count(db.session(), webhook.id, time_range)
@@ -106,13 +106,13 @@ def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayRespons
 
 @blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, response=schemas.ReplayResponse)
 def show_replay(webhook_id: str) -> schemas.ReplayResponse:
-    """Show the latest replay of a webhook and how far it is."""
+    """Show the latest replay of a webhook and its progress."""
     return _latest(own_webhook(webhook_id))
 
 
 @blueprint.operation("DELETE", f"{WEBHOOK}/replay", access=WRITE, response=schemas.ReplayResponse)
 def stop_replay(webhook_id: str) -> schemas.ReplayResponse:
-    """Stop the replay of a webhook; what is on its way already is still sent."""
+    """Stop the replay of a webhook. Events that are already queued are still sent."""
     with transaction() as session:
         webhook = own_webhook(webhook_id)
         resend.stop(session, webhook.id)
@@ -122,13 +122,13 @@ def stop_replay(webhook_id: str) -> schemas.ReplayResponse:
 def _latest(webhook: Webhook) -> schemas.ReplayResponse:
     found = resend.latest(db.session(), webhook.id)
     if found is None:
-        raise NotFound("Nothing of this webhook was ever replayed.")
+        raise NotFound("This webhook has no replays.")
     return schemas.replay(found, webhook.uid)
 
 
 @blueprint.operation("GET", f"{WEBHOOK}/parked", access=READ, response=schemas.Parked)
 def show_parked(webhook_id: str) -> schemas.Parked:
-    """Show how many events are parked at a webhook, and what becomes of them."""
+    """Show how many events are parked at a webhook, and what is being done with them."""
     return _parked(own_webhook(webhook_id))
 
 
@@ -136,10 +136,10 @@ def show_parked(webhook_id: str) -> schemas.Parked:
     "POST", f"{WEBHOOK}/parked/release", access=WRITE, response=schemas.Parked, status=202, errors=(409,)
 )
 def release_parked(webhook_id: str) -> schemas.Parked:
-    """Send the parked events of a webhook that is on, in the order in which they happened.
+    """Send the parked events of a webhook that is on, oldest first.
 
-    While nothing is decided, later events of their bookings wait behind them, for an hour at most after the
-    webhook was switched on.
+    Until you decide, later events of the same bookings wait behind them, for up to an hour after the webhook
+    was switched on.
     """
     return _decide(webhook_id, Settling.SEND)
 
@@ -175,11 +175,11 @@ def _parked(webhook: Webhook) -> schemas.Parked:
     errors=(410,),
 )
 def events(query: schemas.EventQuery) -> Page:
-    """List every event of the host in order, whether or not a webhook was told.
+    """List every event of the host in order, whether or not a webhook subscribes to it.
 
-    For a receiver that wants to be sure that it missed nothing: read on with `pagination.next`, and no event
-    is skipped or comes twice. Events are kept for 30 days unless the server's RETENTION_DAYS says otherwise;
-    a cursor from before that is 410 `cursor_expired`, and `details.oldest` is one to go on from.
+    Lets a receiver make sure that it missed nothing: follow `pagination.next`, and no event is skipped or
+    returned twice. Events are kept for 30 days, or for the server's RETENTION_DAYS; an older cursor returns
+    410 `cursor_expired`, and `details.oldest` is the cursor to continue from.
     """
     host_id = current_host().id
     found = feed.page(db.session(), host_id, query.after, query.take)

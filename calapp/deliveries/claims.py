@@ -226,7 +226,7 @@ def claim(
     at: datetime,
     pressed: Collection[int] = (),
 ) -> Claim:
-    """Claim what is due, at most so many of each webhook id; it comes due again after the lease.
+    """Claim what is due, up to a number for each webhook id; it comes due again after the lease.
 
     `pressed` are the ids of deliveries that were sent manually: they are claimed whatever their webhook waits
     for. What is about a moment that has passed is marked expired instead, as is that whose body is gone.
@@ -279,9 +279,9 @@ def _probes(
 def _pointless(row: Due, at: datetime) -> str | None:
     """Return why a delivery is not sent any more, or None."""
     if row.expires_at is not None and row.expires_at <= at:
-        return "The moment that this is about had passed before it could be sent."
+        return "It expired before it could be sent."
     if row.body is None and row.event_body is None:
-        return "Its body is no longer kept."  # pruned in the moment in which it was resent manually
+        return "Its body is no longer stored."  # pruned in the moment in which it was resent manually
     return None
 
 

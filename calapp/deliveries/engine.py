@@ -296,7 +296,7 @@ class Engine:
             except AWAY:
                 raise
             except SQLAlchemyError:
-                log.exception("%d responses could not be stored; trying each by itself", len(self.returned))
+                log.exception("%d responses could not be stored; trying them one by one", len(self.returned))
                 self._store_one_by_one()
         except AWAY as error:
             self._keep(error)
@@ -320,7 +320,7 @@ class Engine:
     def _keep(self, error: Exception) -> None:
         """Keep responses until the database is back; beyond its lease each is another process's to send."""
         if not self.database_away:
-            log.warning("Responses cannot be stored, trying again: %s", str(error).partition("\n")[0])
+            log.warning("Responses cannot be stored, retrying: %s", str(error).partition("\n")[0])
         self.database_away = True
         now = time.monotonic()
         kept = [response for response in self.returned if self._sent(response).until > now]

@@ -1,4 +1,4 @@
-"""Why a try failed, in words with the cure, from libcurl's and TLS's own reasons."""
+"""Why an attempt failed and what to do, from the reasons that libcurl and TLS give."""
 
 import errno
 import os
@@ -43,14 +43,14 @@ class Trouble:
 MAX_HOST = 253  # characters; a URL that cannot be read may be longer
 
 TIMEOUTS = {
-    "name": "The name {host} could not be looked up within {seconds:g} s. Its name servers are slow or away.",
-    "connect": "{host} did not accept a connection within {seconds:g} s. Is it up, its firewall open?",
+    "name": "The DNS lookup of {host} took longer than {seconds:g} s. Check its name servers.",
+    "connect": "{host} did not accept a connection within {seconds:g} s. Check the server and its firewall.",
     "tls": "{host} did not finish the TLS handshake within {seconds:g} s.",
-    "answer": "No answer within {seconds:g} s. Answer first and do the work afterwards.",
-    "body": "The answer of {host} was not complete within {seconds:g} s. Send a short answer.",
+    "answer": "No response within {seconds:g} s. Respond first, then do the work.",
+    "body": "The response from {host} was not complete within {seconds:g} s. Send a short response.",
 }
 
-TOO_OLD = "{host} speaks only old versions of TLS. Switch TLS 1.2 or newer on."
+TOO_OLD = "{host} only supports old versions of TLS. Enable TLS 1.2 or newer."
 
 # Parts of OpenSSL's and libcurl's words and what they mean; the first that is found wins.
 TEXTS = (
@@ -58,44 +58,44 @@ TEXTS = (
     (
         "not yet valid",
         "certificate_not_yet_valid",
-        "The certificate of {host} is not valid yet. Check the server's clock, or wait until it is.",
+        "The certificate of {host} is not valid yet. Check the server's clock.",
     ),
     (
         "self-signed certificate in",
         "certificate_unknown_issuer",
-        "The certificate of {host} ends in an unknown issuer. Use a public certificate authority.",
+        "The certificate chain of {host} ends in an unknown issuer. Use a public certificate authority.",
     ),
     (
         "self-signed certificate",
         "certificate_self_signed",
-        "The certificate of {host} is self-signed. Use one of a public certificate authority.",
+        "The certificate of {host} is self-signed. Use one from a public certificate authority.",
     ),
     (
         "unable to get local issuer",
         "certificate_unknown_issuer",
-        "The certificate of {host} is of an unknown issuer, or the server leaves out the intermediate one.",
+        "The issuer of {host}'s certificate is unknown, or the server does not send the intermediate one.",
     ),
     (
         "certificate signature failure",
         "certificate_unknown_issuer",
-        "The certificate of {host} is not signed by the issuer that it names. Ask for a new one.",
+        "The certificate of {host} is not signed by the issuer it names. Request a new one.",
     ),
     (
         "no alternative certificate subject name matches",
         "certificate_wrong_host",
-        "The certificate at {host} is for another name. Put {host} into it, or use the name that it has.",
+        "The certificate of {host} is for another name. Add {host} to it, or use the name it is for.",
     ),
     (
         "does not match target host name",
         "certificate_wrong_host",
-        "The certificate at {host} is for another name. Put {host} into it, or use the name that it has.",
+        "The certificate of {host} is for another name. Add {host} to it, or use the name it is for.",
     ),
     (
         "temporary failure in name resolution",
         "no_name_server",
-        "The name servers of {host} give no answer at the moment. Check the name's DNS entry.",
+        "The name servers of {host} are not responding. Check its DNS records.",
     ),
-    ("reset by peer", "reset", "{host} broke the connection off before it answered."),
+    ("reset by peer", "reset", "{host} reset the connection before it responded."),
     ("protocol version", "tls_too_old", TOO_OLD),
     ("unsupported protocol", "tls_too_old", TOO_OLD),
 )
@@ -105,53 +105,53 @@ UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAV
 PLAIN = {
     pycurl.E_COULDNT_RESOLVE_HOST: (
         "no_such_name",
-        "There is no address for the name {host}. Check the subscriber URL and the name's DNS entry.",
+        "{host} has no DNS address record. Check the subscriber URL and the DNS records.",
     ),
     pycurl.E_URL_MALFORMAT: (
         "bad_url",
-        "The subscriber URL cannot be read as an address. Correct it.",
+        "The subscriber URL is not a valid URL. Please correct it.",
     ),
     pycurl.E_LOGIN_DENIED: (
         "bad_url",
-        "The subscriber URL carries a user name. Leave it out and use an own header instead.",
+        "The subscriber URL contains a username. Remove it and use a custom header instead.",
     ),
     pycurl.E_COULDNT_CONNECT: (
         "refused",
-        "{host} refused the connection. Is the server running, and is the port right?",
+        "{host} refused the connection. Is the server running, and is the port correct?",
     ),
     pycurl.E_SSL_CONNECT_ERROR: (
         "tls",
-        "The TLS handshake with {host} failed. Does the server speak https on this port?",
+        "The TLS handshake with {host} failed. Does the server use HTTPS on this port?",
     ),
     pycurl.E_GOT_NOTHING: (
         "closed",
-        "{host} closed the connection without an answer.",
+        "{host} closed the connection without a response.",
     ),
     pycurl.E_RECV_ERROR: (
         "reset",
-        "{host} broke the connection off before it answered.",
+        "{host} reset the connection before it responded.",
     ),
     pycurl.E_SEND_ERROR: (
         "reset",
-        "{host} broke the connection off while the request was being sent.",
+        "{host} reset the connection while the request was being sent.",
     ),
     pycurl.E_WRITE_ERROR: (
         "endless",
-        "{host} sent 64 KB and still no final answer.",
+        "{host} sent 64 KB without a final response.",
     ),
     pycurl.E_UNSUPPORTED_PROTOCOL: (
         "not_http",
-        "{host} did not answer in HTTP. Is this the right port?",
+        "{host} did not respond with HTTP. Is the port correct?",
     ),
     pycurl.E_FTP_WEIRD_SERVER_REPLY: (
         "not_http",
-        "{host} did not answer in HTTP. Is this the right port?",
+        "{host} did not respond with HTTP. Is the port correct?",
     ),
 }
 
 
 def of_trouble(trouble: Trouble) -> Failure:
-    """Say why there is no answer."""
+    """Say why there is no response."""
     code, words = _reason(trouble)
     expired = "has expired" if trouble.expired is None else f"expired {_ago(trouble.expired)}"
     words = words.format(host=trouble.host[:MAX_HOST], seconds=trouble.seconds, expired=expired)
@@ -176,11 +176,11 @@ def _reason(trouble: Trouble) -> tuple[str, str]:
     for part, code, words in TEXTS:
         if part in text:
             return code, words
-    code, words = "transfer", f"No connection to {{host}} could be made: {os.strerror(trouble.system)}."
+    code, words = "transfer", f"Could not connect to {{host}}: {os.strerror(trouble.system)}."
     if trouble.system in UNREACHABLE:
         code, words = (
             "unreachable",
-            "There is no way to {host} from here. Is its address right, and is it up?",
+            "{host} cannot be reached from here. Is its address correct, and is it running?",
         )
     elif trouble.system in (0, errno.ECONNREFUSED):
         detail = trouble.text.replace("{", "(").replace("}", ")") or f"libcurl error {trouble.error}"
@@ -200,21 +200,21 @@ def of_status(status: int, location: str | None = None) -> Failure | None:
             f"The server redirects{target}. Redirects are never followed: use the final address.",
         )
     if status == HTTPStatus.GONE:
-        return Failure("gone", "The server answered 410 Gone: it wants no more events.")
+        return Failure("gone", "The server responded with 410 Gone: it wants no more events.")
     try:
         phrase = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         phrase = str(status)
-    return Failure("status", f"The server answered {phrase}. {_status_cure(status)}")
+    return Failure("status", f"The server responded with {phrase}. {_status_cure(status)}")
 
 
 def _status_cure(status: int) -> str:
     if status in {401, 403}:
-        return "Does it want an own header, such as Authorization?"
+        return "Does it need a custom header, such as Authorization?"
     if status in {404, 405}:
-        return "Is the path of the subscriber URL right, and does it take POST?"
+        return "Is the path of the subscriber URL correct, and does it accept POST?"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return "It asks us to slow down."
     if status >= 500:
-        return "Its own log says why."
-    return "Any answer from 200 to 299 counts as received."
+        return "Its log should say why."
+    return "Any status from 200 to 299 counts as received."

@@ -23,9 +23,7 @@ from calapp.errors import CursorExpired, Invalid, NotFound
 from calapp.shutdown import stop_requested
 
 LATEST = "latest"  # in place of a cursor: what has happened so far is left out
-UNKNOWN = (
-    "This is not a cursor of this feed. If the server was restored from a back-up, read on without `after`."
-)
+UNKNOWN = "Unknown cursor. If the server was restored from a backup, start again without `after`."
 # The event's number, and letters of its id: so that after a restore from a back-up, where numbers are
 # given out again, an old cursor is refused rather than skipping what has the same numbers now.
 CURSOR = re.compile(r"(\d{1,18})(?:-([0-9a-f]{8}))?", re.ASCII)

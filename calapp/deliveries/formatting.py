@@ -66,9 +66,9 @@ NEXT = {
     Because.DUE: "next attempt now",
     Because.IN_FLIGHT: "being sent",
     Because.SCHEDULE: "next attempt at {at}",
-    Because.BACKOFF: "next attempt at {at} at the earliest, since the endpoint keeps failing (backoff)",
+    Because.BACKOFF: "next attempt at {at} at the earliest, because the endpoint keeps failing (backoff)",
     Because.RETRY_AFTER: "next attempt at {at} at the earliest: the receiver asked us to wait (Retry-After)",
-    Because.WEBHOOK_OFF: "not sent, since the webhook is off",
+    Because.WEBHOOK_OFF: "not sent, because the webhook is off",
 }
 
 
@@ -87,7 +87,7 @@ def next_step(row: Any, webhook: Webhook, zone: str) -> str:
 def sent_now(delivery: Delivery) -> str:
     """Say what a press of the button does with a delivery as it still is."""
     if delivery.state != State.WAITING:
-        return "On its way again."
+        return "Resending."
     if delivery.after_id is not None:
         return "Being sent now, ahead of an earlier event of its booking. This page shows the result."
     return "Being sent now. This page shows the result."

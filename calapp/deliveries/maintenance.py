@@ -35,7 +35,7 @@ def park_waiting(session: Session) -> int:
     ).all()
     values: dict[str, object] = {"state": State.PARKED, "due_at": None, "after_id": None, "claim": None}
     values |= {"pressed_at": None, "parked_at": database_now(session)}
-    values["reason"] = "The webhook was off before this could be delivered."
+    values["reason"] = "The webhook was switched off before this could be delivered."
     count = 0
     for webhook_id in off:
         ids = _ids(session, waiting_at(webhook_id))
@@ -117,7 +117,10 @@ def _tell_expired(session: Session, webhook: Webhook, at: datetime, *old: Column
         count = session.scalar(query) or 0
         events = "1 event that was" if count == 1 else f"{count:,} events that were"
         tell(
-            session, webhook, "expired", f"{events} parked for 90 days expired; more follow while it is off."
+            session,
+            webhook,
+            "expired",
+            f"{events} parked for 90 days expired. More will expire while the webhook is off.",
         )
 
 
@@ -146,7 +149,7 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
             session,
             webhook,
             "switched_off",
-            "Every attempt has failed for five days, so this webhook was turned off.",
+            "Every attempt has failed for five days, so this webhook was switched off.",
         )
         return True
     quarters = min(3, int((at - since) / (GIVE_UP / 4)))
@@ -155,7 +158,7 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     webhook.warnings = quarters
     date = f"{max(at, since + GIVE_UP):%d %B %Y, %H:%M} UTC"
     begun = f"{since:%d %B %Y, %H:%M} UTC"
-    text = f"Every attempt since {begun} has failed; unless one succeeds, it will be switched off on {date}."
+    text = f"Every attempt since {begun} has failed. Unless one succeeds, it will be switched off on {date}."
     tell(session, webhook, "warning", text, date)
     return True
 
@@ -169,7 +172,7 @@ def tell_gone(session: Session) -> int:
         select(Webhook).where(Webhook.off_reason == OffReason.GONE, Webhook.deleted_at.is_(None), ~told)
     ).all()
     for webhook in gone:
-        text = "It answered 410 Gone, which means that it wants no more events; it is switched off."
+        text = "It responded with 410 Gone, which means that it wants no more events, so it was switched off."
         tell(session, webhook, "switched_off", text)
     return len(gone)
 

@@ -213,7 +213,7 @@ class Attempt(db.Model):
 
 
 class Replay(db.Model):
-    """A time range of events on its way to a webhook once more; maintenance carries it on from `cursor`."""
+    """A time range of events that is being resent; maintenance continues it from `cursor`."""
 
     __tablename__ = "replay"
 

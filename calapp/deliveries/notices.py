@@ -46,10 +46,10 @@ def _advice(webhook: Webhook, kind: str) -> str:
     page = f"{settings().base_url}/integrations"
     log = f"{page}/webhooks/{webhook.id}/deliveries"
     return {
-        "warning": f"Why it fails, and when it is tried next: {log}",
-        "switched_off": f"Its events are parked, not lost. Switch it on again and send them: {page}#webhooks",
-        "expired": f"They stand in the log: {log}",
-        "template": f"Correct the template: {page}#webhooks\nThen resend what failed: {log}?state=failed",
+        "warning": f"See why it fails and when the next attempt is: {log}",
+        "switched_off": f"Its events are parked, not lost. Switch it on again to send them: {page}#webhooks",
+        "expired": f"See the log: {log}",
+        "template": f"Fix the template: {page}#webhooks\nThen resend the failed events: {log}?state=failed",
     }[kind]
 
 

@@ -97,7 +97,7 @@ def rendered(text: str | None, envelope: Mapping[str, Any], room: int = limits.E
         return Rendered(problem=FAILED + error.message)
     except Exception:
         log.exception("A payload template could not be rendered")
-        return Rendered(problem=FAILED + "An unexpected error, which the operator's log shows.")
+        return Rendered(problem=FAILED + "An unexpected error. See the server log.")
     return Rendered(body, content_type)
 
 
@@ -110,10 +110,10 @@ def for_resend(delivery: Delivery, choice: TemplateChoice | None) -> Rendered | 
     if choice != TemplateChoice.CURRENT and not delivery.template_failed:
         return None
     if choice == TemplateChoice.ORIGINAL:
-        raise Conflict("There is no original body: the template of that time could not be rendered.")
+        raise Conflict("There is no original body because the template could not be rendered at that time.")
     made = rerendered(delivery)
     if made.problem:
-        raise Conflict(f"{made.problem} Please correct the template of the webhook first.")
+        raise Conflict(f"{made.problem} Please fix the webhook's template first.")
     return made
 
 
@@ -229,7 +229,7 @@ def _rows(
         elif not webhook.active:
             state, reason = State.PARKED, "The webhook was off when this happened."
         elif webhook.id in parked and _sends_parked(webhook):
-            reason = "It follows earlier events of its booking, which were parked and are being sent."
+            reason = "Waiting for earlier, parked events of this booking, which are being sent."
             state = State.PARKED
         due_at: datetime | None = event.created_at
         if after_id := None if reason else earlier.get(webhook.id):

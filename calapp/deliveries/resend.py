@@ -145,7 +145,7 @@ def _copies(session: Session, ids: Sequence[int]) -> dict[int, int]:
 
 
 def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None = None) -> Delivery:
-    """Send this very delivery at once; return the one that carries it: a new one when it was delivered.
+    """Send this very delivery immediately; return its delivery: a new one when it was delivered.
 
     It goes whatever its webhook waits for, ahead of earlier events of its booking, too; `sequence` tells the
     receiver. When it fails, the webhook's backoff stays what it is, and one that waits keeps its place in its
@@ -190,13 +190,13 @@ def _step_out_of_line(session: Session, delivery: Delivery) -> None:
 
 def _check_sendable(delivery: Delivery, at: datetime) -> None:
     if delivery.webhook.deleted_at is not None:
-        raise Conflict("This webhook was deleted. Nothing is sent to it any more.")
+        raise Conflict("This webhook was deleted.")
     if not delivery.webhook.active:
-        raise Conflict("The webhook is off. Please switch it on first; nothing is sent while it is off.")
+        raise Conflict("The webhook is off. Please switch it on first.")
     if delivery.event.body is None:
-        raise Gone("The body of this event is no longer kept; bodies go after 30 days.")
+        raise Gone("The body of this event is no longer stored.")
     if in_flight(delivery, at):
-        raise Conflict("It is being sent just now.")
+        raise Conflict("It is being sent right now.")
 
 
 def _copy_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
@@ -251,7 +251,7 @@ def start(session: Session, webhook: Webhook, time_range: TimeRange, total: int)
     if not webhook.active:
         raise Conflict("The webhook is off. Please switch it on first.")
     if running(session, webhook.id):
-        raise Conflict("A replay of this webhook is running already.")
+        raise Conflict("A replay of this webhook is already running.")
     _check_number(session, webhook.user_id)
     time_range = TimeRange(
         from_at=time_range.from_at,
@@ -283,9 +283,7 @@ def _check_number(session: Session, user_id: int) -> None:
     if (session.scalar(mine) or 0) >= limits.REPLAYS_PER_HOST:
         most = limits.REPLAYS_PER_HOST
         running_now = "1 replay is" if most == 1 else f"{most} replays are"
-        words = (
-            f"{running_now} running, the most that one host may have at a time. Please wait for one to end."
-        )
+        words = f"{running_now} running, which is the limit. Please wait until one has finished."
         raise limits.reached("REPLAYS_PER_HOST", host=user_id, words=words)
 
 
@@ -303,7 +301,7 @@ def latest(session: Session, webhook_id: int) -> Replay | None:
 
 
 def stop(session: Session, webhook_id: int) -> None:
-    """Stop the replay of a webhook; what it has put on its way is still sent."""
+    """Stop the replay of a webhook; what it has queued is still sent."""
     replay = running(session, webhook_id)
     if replay:
         _end(session, replay, ReplayState.STOPPED)

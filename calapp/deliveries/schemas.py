@@ -16,19 +16,19 @@ from calapp.rest.schemas import MOST, Instant, QuerySchema, RequestSchema, Respo
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
-Take = Annotated[int, Field(ge=1, le=MOST, description="At most this many.")]
+Take = Annotated[int, Field(ge=1, le=MOST, description="Maximum number of results.")]
 
 
 class DeliveryQuery(QuerySchema):
-    """Which deliveries of a webhook, newest first."""
+    """Filters for deliveries."""
 
     take: Take = MOST
     before: Annotated[
-        int | None, Field(ge=1, le=LARGEST, description="`pagination.next` of the page before.")
+        int | None, Field(ge=1, le=LARGEST, description="`pagination.next` of the previous page.")
     ] = None
     state: Annotated[
         Literal[STATES] | None,  # type: ignore[valid-type]
-        Field(description="Only those; failing are those that wait after a failed attempt."),
+        Field(description="Only deliveries in this state; `failing`: waiting after a failed attempt."),
     ] = None
     trigger_event: Trigger | None = None
     booking_uid: Annotated[str | None, Field(max_length=40)] = None
@@ -67,7 +67,7 @@ class DeliveryResponse(ResponseSchema):
     next_attempt_at: Annotated[
         Instant | None,
         Field(
-            description="The earliest instant of the next attempt: the later of its own schedule and of its "
+            description="The earliest time of the next attempt: the later of its own schedule and of its "
             "webhook's backoff or `Retry-After`. null while it is being sent, has ended, or waits for others."
         ),
     ]
@@ -94,17 +94,17 @@ class AttemptResponse(ResponseSchema):
     at: Instant
     manual: bool
     status: int | None
-    failure_code: Annotated[str | None, Field(description="Why it failed, in a word for programs.")]
-    failure: Annotated[str | None, Field(description="Why it failed and what to do, for people.")]
+    failure_code: Annotated[str | None, Field(description="Why it failed, as a code for programs.")]
+    failure: Annotated[str | None, Field(description="Why it failed and what to do, as text for people.")]
     milliseconds: TimingsResponse
     response_headers: str
-    response_body: Annotated[str, Field(description="At most the first 16 KB.")]
+    response_body: Annotated[str, Field(description="Up to the first 16 KB.")]
 
 
 class DeliveryWithAttempts(DeliveryResponse):
     """A delivery with what is sent and every attempt that is kept."""
 
-    subscriber_url: Annotated[str, Field(description="Where the next attempt is sent.")]
+    subscriber_url: Annotated[str, Field(description="URL of the next attempt.")]
     body: Annotated[
         str | None,
         Field(description="The exact body; null once it is no longer kept, or when its template failed."),
@@ -119,8 +119,8 @@ class ResendWanted(RequestSchema):
         TemplateChoice | None,
         Field(
             description="`original` sends the body as it was, `current` renders it with the webhook's "
-            "current template. Left out, it is `original`, or `current` where the template of that time "
-            "could not be rendered."
+            "current template. Default: `original`, or `current` if the original template could not be "
+            "rendered."
         ),
     ] = None
 
@@ -130,12 +130,12 @@ class ReplayWanted(RequestSchema):
 
     from_: Annotated[Instant, Field(alias="from")]
     to: Instant
-    only_failed: Annotated[bool, Field(description="Leave out what was delivered.")] = True
-    dry_run: Annotated[bool, Field(description="Only count.")] = False
+    only_failed: Annotated[bool, Field(description="Skip delivered events.")] = True
+    dry_run: Annotated[bool, Field(description="Only count the events.")] = False
 
 
 class ReplayResponse(ResponseSchema):
-    """A replay and how far it is; one that was only counted has no id."""
+    """A replay and its progress. A dry run has no id."""
 
     id: int | None
     webhook_id: str
@@ -144,31 +144,33 @@ class ReplayResponse(ResponseSchema):
     only_failed: bool
     state: ReplayState | Literal["dry_run"]
     total: int
-    done: Annotated[int, Field(description="How many are on their way or have arrived.")]
+    done: Annotated[int, Field(description="How many are queued or delivered.")]
     created_at: Instant | None
     finished_at: Instant | None
 
 
 class Parked(ResponseSchema):
-    """What is parked at a webhook, and what becomes of it."""
+    """The parked events of a webhook."""
 
     webhook_id: str
     parked: Annotated[int, Field(description="How many events are still parked.")]
     decision: Annotated[
         Literal["release", "discard"] | None,
-        Field(description="What is being done with them, in steps; null when nothing is, or all is done."),
+        Field(
+            description="What is being done with them, step by step; null if nothing is, or once it is done."
+        ),
     ]
 
 
 class EventQuery(QuerySchema):
-    """From where the feed is read, and whether to wait for news."""
+    """Where to start in the feed, and whether to wait for new events."""
 
     after: Annotated[
         str | None,
         Field(
             max_length=60,
-            description=f"A cursor. Without it the oldest event that is kept comes first; `{LATEST}` leaves "
-            "out what has happened so far.",
+            description=f"A cursor. Default: the oldest event that is stored. `{LATEST}` skips everything "
+            "that has happened so far.",
         ),
     ] = None
     take: Take = 100
@@ -184,7 +186,7 @@ class EventQuery(QuerySchema):
 
 
 class FeedEvent(ResponseSchema):
-    """Something that happened, whether or not a webhook was told."""
+    """An event, whether or not a webhook subscribes to it."""
 
     cursor: str
     id: Annotated[str, Field(description="The `webhook-id` of its deliveries.")]
@@ -192,14 +194,14 @@ class FeedEvent(ResponseSchema):
     created_at: Instant
     body: Annotated[
         str | None,
-        Field(description="The exact body; null when it is no longer kept: its visitor was erased."),
+        Field(description="The exact body; null when it is no longer stored because its visitor was erased."),
     ]
 
 
 class FeedInfo(ResponseSchema):
-    """Where in the feed a page ends."""
+    """Where a page of the feed ends."""
 
-    next: Annotated[str, Field(description="`after` of the next page; also when this one is empty.")]
+    next: Annotated[str, Field(description="`after` of the next page, even if this page is empty.")]
     has_more: bool
 
 

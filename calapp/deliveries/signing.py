@@ -93,8 +93,8 @@ def _tried(row: Due, claim: Claim) -> WebhookRequest | None:
         return _signed_request(row, claim.webhooks[row.webhook_id], claim)
     except KeyDoesNotFit:
         log.error(  # noqa: TRY400 (a sentence says it all)
-            "Delivery %d waits: the secret of its webhook cannot be read with this process's SECRET_KEY. "
-            "Restart it with the current one, and the previous ones in SECRET_KEY_FALLBACKS.",
+            "Delivery %d is waiting: its webhook's secret cannot be read with this process's SECRET_KEY. "
+            "Restart it with the current one, and with previous ones in SECRET_KEY_FALLBACKS.",
             row.id,
         )
         return None

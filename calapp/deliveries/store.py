@@ -415,7 +415,7 @@ def _joined(ids: Sequence[int]) -> str:
 
 
 def _together(before: str, more: Sequence[int], most: int) -> list[int]:
-    """Return the different ids of both, at most so many: a retry of an event is no other event."""
+    """Return the different ids of both, up to `most`: a retry of an event is no other event."""
     return list(dict.fromkeys((*_ids(before), *filter(None, more))))[:most]
 
 

@@ -116,11 +116,11 @@ def read_time_range(given: Mapping[str, str], zone: str) -> TimeRange:
             wall = datetime.fromisoformat(given.get(name, ""))
             times[name] = instant_of(wall, zone, last=name == "to")
         except (ValueError, OverflowError):
-            problems[name] = "Please give a day and a time."
+            problems[name] = "Please enter a date and a time."
     if not problems and times["from"] >= times["to"]:
-        problems["to"] = "Please give an end that is later than the beginning."
+        problems["to"] = "The end must be after the start."
     if problems:
-        raise Invalid("Please correct what is marked.", **problems)
+        raise Invalid("Please fix the marked fields.", **problems)
     return TimeRange(from_at=times["from"], to_at=times["to"], only_failed=given.get("which") != "all")
 
 
@@ -162,7 +162,7 @@ def start_replay(webhook_id: int) -> Response:
             resend.start(session, own_webhook(webhook_id), time_range, total)
     except (Invalid, Conflict) as error:
         return _refused(webhook_id, request.form, error)
-    return redirect_to(url_for(".index", webhook_id=webhook_id), "The replay has begun.")
+    return redirect_to(url_for(".index", webhook_id=webhook_id), "Replay started.")
 
 
 def _refused(webhook_id: int, given: Mapping[str, str], error: Invalid | Conflict) -> Response:
@@ -177,4 +177,4 @@ def stop_replay(webhook_id: int) -> Response:
     """Stop a replay; what is on its way already is still sent."""
     with transaction() as session:
         resend.stop(session, own_webhook(webhook_id).id)
-    return redirect_to(url_for(".index", webhook_id=webhook_id), "The replay was stopped.")
+    return redirect_to(url_for(".index", webhook_id=webhook_id), "Replay stopped.")

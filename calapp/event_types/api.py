@@ -22,7 +22,7 @@ ONE = "/v2/event-types/<int:event_type_id>"
 
 @blueprint.operation("GET", "/v2/event-types", access=READ, response=list[EventTypeResponse])
 def index() -> list[EventTypeResponse]:
-    """List your event types in their order, hidden ones included."""
+    """List your event types in order, including hidden ones."""
     return [_shown(one) for one in service.of_user(db.session(), current_host().id)]
 
 
@@ -36,7 +36,7 @@ def index() -> list[EventTypeResponse]:
     errors=(409,),
 )
 def create(body: EventTypeBody) -> EventTypeResponse:
-    """Create an event type; its slug must be unique (409)."""
+    """Create an event type. Its slug must be unique (409)."""
     with transaction() as session:
         made = service.create(session, current_host().id, body)
     return _shown(made)
@@ -52,7 +52,7 @@ def show(event_type_id: int) -> EventTypeResponse:
     "PATCH", ONE, access=WRITE, response=EventTypeResponse, body=EventTypePatch, errors=(409,)
 )
 def update(event_type_id: int, body: EventTypePatch) -> EventTypeResponse:
-    """Change an event type; what is left out stays, and so do bookings."""
+    """Update an event type. Omitted fields keep their value; bookings do not change."""
     with transaction() as session:
         event_type = own_event_type(event_type_id)
         service.update(session, event_type, body)
@@ -61,7 +61,7 @@ def update(event_type_id: int, body: EventTypePatch) -> EventTypeResponse:
 
 @blueprint.operation("DELETE", ONE, access=WRITE, response=EventTypeGone)
 def delete(event_type_id: int) -> EventTypeGone:
-    """Delete an event type; its bookings and their events stay."""
+    """Delete an event type. Its bookings and their events are kept."""
     with transaction():
         gone = own_event_type(event_type_id)
         service.delete(gone)

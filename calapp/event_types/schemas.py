@@ -32,7 +32,7 @@ Title = Annotated[
     str,
     Field(min_length=1, max_length=100, examples=["Quick chat"]),
     cleaned(line),
-    said("Please give a title.", "string_too_short"),
+    said("Please enter a title.", "string_too_short"),
 ]
 Slug = Annotated[
     str,
@@ -43,37 +43,37 @@ Slug = Annotated[
         examples=["quick-chat"],
     ),
     cleaned(lambda text: text.strip().lower()),
-    said("Please use letters, digits and single hyphens, at most 60 characters: quick-chat."),
+    said("Please use letters, digits and single hyphens, up to 60 characters, such as quick-chat."),
 ]
 Minutes = Annotated[
     int,
-    Field(ge=CELL, le=DAY, multiple_of=CELL, description="Minutes, a multiple of five.", examples=[30]),
+    Field(ge=CELL, le=DAY, multiple_of=CELL, description="In minutes, a multiple of 5.", examples=[30]),
     WHOLE,
-    said("Please give a number of minutes from 5 to 1,440, a multiple of 5."),
+    said("Please enter a number of minutes from 5 to 1,440, a multiple of 5."),
 ]
 Buffer = Annotated[
     int,
-    Field(ge=0, le=DAY // 2, multiple_of=CELL, description="Minutes, a multiple of five."),
+    Field(ge=0, le=DAY // 2, multiple_of=CELL, description="In minutes, a multiple of 5."),
     WHOLE,
-    said("Please give a number of minutes from 0 to 720, a multiple of 5."),
+    said("Please enter a number of minutes from 0 to 720, a multiple of 5."),
 ]
 Notice = Annotated[
     int,
-    Field(ge=0, le=30 * DAY, description="Minutes before a start in which it is closed."),
+    Field(ge=0, le=30 * DAY, description="Minimum notice in minutes."),
     WHOLE,
-    said("Please give a number of minutes from 0 to 43,200."),
+    said("Please enter a number of minutes from 0 to 43,200."),
 ]
 Days = Annotated[
     int,
-    Field(ge=0, le=730, description="Days from today."),
+    Field(ge=0, le=730, description="In days from today."),
     WHOLE,
-    said("Please give a number of days from 0 to 730."),
+    said("Please enter a number of days from 0 to 730."),
 ]
 PerDay = Annotated[
     int,
-    Field(ge=1, le=288, description="Bookings of one day."),
+    Field(ge=1, le=288, description="Maximum number of bookings per day."),
     WHOLE,
-    said("Please give a number of bookings from 1 to 288."),
+    said("Please enter a number of bookings from 1 to 288."),
 ]
 PlaceText = Annotated[str, Field(max_length=500), cleaned(line)]
 
@@ -90,19 +90,19 @@ def _redirect(value: str | None) -> str | None:
         fine = False
     odd = any(ord(letter) <= 32 or letter in "\"'<>\\;," for letter in text.split("?")[0])
     if not fine or odd:
-        raise ValueError("Please give an address that begins with https:// or http://.")
+        raise ValueError("Please enter a URL that begins with https:// or http://.")
     return text
 
 
 RedirectUrl = Annotated[
     Annotated[str, Field(max_length=2000)] | None,
     AfterValidator(_redirect),
-    Field(description="Where visitors go after booking."),
+    Field(description="Where visitors are redirected after booking."),
 ]
 
 
 class ConfirmationPolicy(RequestSchema):
-    """Whether the host confirms every booking."""
+    """Whether the host must confirm each booking."""
 
     type: Literal["always"] = "always"
     disabled: bool = False
@@ -116,7 +116,7 @@ class BookingWindow(RequestSchema):
 
 
 class BookingLimitsCount(RequestSchema):
-    """How often it can be booked."""
+    """The maximum number of bookings."""
 
     max_per_day: Annotated[PerDay | None, Field(alias="day")] = None
     disabled: bool = False
@@ -145,27 +145,28 @@ class BookingField(RequestSchema):
 
     type: Annotated[
         Literal["text", "textarea", "select", "boolean"],
-        said("Please choose how it is answered. The types are text, textarea, select and boolean."),
+        said("Please choose a type: text, textarea, select or boolean."),
     ] = "text"
     label: Annotated[str, cleaned(line)]
     name: Annotated[
-        str, Field(alias="slug", description="Its key in bookingFieldsResponses; made from the label.")
+        str,
+        Field(alias="slug", description="Its key in bookingFieldsResponses. Default: made from the label."),
     ] = ""
     required: bool = False
-    options: Annotated[list[str], Field(description="The choices of a select.")] = []
+    options: Annotated[list[str], Field(description="The options of a select.")] = []
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if not self.label:
-            raise ValueError("Please give the question.")
+            raise ValueError("Please enter the question.")
         if len(self.label) > 200:
-            raise ValueError("Please keep this within 200 characters.")
+            raise ValueError("Must be at most 200 characters.")
         if self.type != "select":
             self.options = []
             return self
         self.options = list(dict.fromkeys(one for row in self.options if (one := line(row)[:200].strip())))
         if not 1 <= len(self.options) <= MAX_OPTIONS:
-            raise ValueError(f"Please give the answers to choose from, one a line, at most {MAX_OPTIONS}.")
+            raise ValueError(f"Please enter up to {MAX_OPTIONS} options, one per line.")
         return self
 
     def stored(self) -> dict[str, Any]:
@@ -188,14 +189,15 @@ def _named(questions: list[BookingField]) -> list[BookingField]:
 
 
 class EventTypeBody(RequestSchema):
-    """An event type to be made."""
+    """A new event type."""
 
     title: Title
     slug: Slug
     length: Annotated[Minutes, Field(alias="lengthInMinutes")]
     description: Annotated[str, Field(max_length=2000), cleaned(str.strip)] = ""
     step: Annotated[
-        Minutes | None, Field(alias="slotInterval", description="Minutes between starts; null: the length.")
+        Minutes | None,
+        Field(alias="slotInterval", description="Minutes between start times; null: the length."),
     ] = None
     buffer_before: Annotated[Buffer, Field(alias="beforeEventBuffer")] = 0
     buffer_after: Annotated[Buffer, Field(alias="afterEventBuffer")] = 0
@@ -203,14 +205,14 @@ class EventTypeBody(RequestSchema):
     window: Annotated[BookingWindow | None, Field(alias="bookingWindow")] = None
     limits: Annotated[BookingLimitsCount | None, Field(alias="bookingLimitsCount")] = None
     confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
-    hidden: Annotated[bool, Field(description="Not listed on the host's page; its link works.")] = False
+    hidden: Annotated[bool, Field(description="Not listed on the host's page, but its link works.")] = False
     redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
     location: Annotated[list[Location], Field(alias="locations", max_length=1)] = []
     questions: Annotated[
         list[BookingField],
         Field(alias="bookingFields", max_length=MAX_QUESTIONS),
         AfterValidator(_named),
-        said(f"Please ask at most {MAX_QUESTIONS} questions.", "too_long"),
+        said(f"You can ask up to {MAX_QUESTIONS} questions.", "too_long"),
     ] = []
 
     @field_validator("location")
@@ -218,9 +220,9 @@ class EventTypeBody(RequestSchema):
     def _with_place(cls, locations: list[Location]) -> list[Location]:
         for one in locations:
             if one.location_kind == "link" and not one.text.startswith(("https://", "http://")):
-                raise ValueError("Please give the link of the meeting, beginning with https://.")
+                raise ValueError("Please enter the meeting link, beginning with https://.")
             if one.location_kind == "address" and not one.text:
-                raise ValueError("Please say where you meet.")
+                raise ValueError("Please enter where you meet.")
         return locations
 
     def columns(self) -> dict[str, Any]:
@@ -245,7 +247,7 @@ class EventTypeBody(RequestSchema):
 
 
 class EventTypePatch(EventTypeBody, PatchSchema):
-    """What is to be changed of an event type; what is left out stays."""
+    """Changes to an event type. Omitted fields keep their value."""
 
     title: Title = ""
     slug: Slug = ""
@@ -256,23 +258,23 @@ class Window(ResponseSchema):
     """How far ahead it can be booked."""
 
     type: Literal["calendarDays"] = "calendarDays"
-    value: Annotated[int, Field(description="Days from today.")]
+    value: Annotated[int, Field(description="In days from today.")]
 
 
 class Limits(ResponseSchema):
-    """How often it can be booked."""
+    """The maximum number of bookings."""
 
-    day: Annotated[int, Field(description="Bookings of one day.")]
+    day: Annotated[int, Field(description="Maximum number of bookings per day.")]
 
 
 class Confirmation(ResponseSchema):
-    """The host confirms every booking."""
+    """Whether the host must confirm each booking."""
 
     type: Literal["always"] = "always"
 
 
 class Place(ResponseSchema):
-    """Where it takes place; one of the three texts fits the type."""
+    """Where it takes place; which of the three texts is set depends on the type."""
 
     type: Literal["link", "address", "phone", "attendeePhone"]
     link: str | None = None
@@ -315,7 +317,7 @@ class EventTypeResponse(ResponseSchema):
 
 
 class EventTypeGone(ResponseSchema):
-    """An event type that was deleted."""
+    """A deleted event type."""
 
     id: int
     title: str

@@ -16,7 +16,7 @@ from calapp.errors import Conflict, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import EventTypeBody
 
-TAKEN = "You have an event type with this address already."
+TAKEN = "You already have an event type with this address."
 
 
 def rules_of(event_type: EventType) -> Rules:
@@ -77,7 +77,7 @@ def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
     lock_user(session, user_id)  # two at once may not both be the last one
     most, mine = settings().event_types_per_host, of_user(session, user_id)
     if len(mine) >= most and wanted.slug not in {one.slug for one in mine}:
-        words = f"You have {most:,} event types, the most that one host may have. Please delete one first."
+        words = f"You have reached the limit of {most:,} event types. Please delete one first."
         raise limits.reached("EVENT_TYPES_PER_HOST", host=user_id, words=words, field="title")
     last = session.scalar(select(func.max(EventType.position)).where(EventType.user_id == user_id))
     event_type = EventType(user_id=user_id, position=(last or 0) + 1, **wanted.columns())

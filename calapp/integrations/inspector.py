@@ -41,7 +41,7 @@ def receive(token: str) -> Response:
     if delay:
         with slow.taken(host_id) as free:
             time.sleep(delay if free else 0)
-    words = "received" if status == 200 else "told to fail"
+    words = "received" if status == 200 else "failed on request"
     return Response(f"{words}\n", status, mimetype="text/plain")
 
 
@@ -146,7 +146,7 @@ def set_inspector() -> Response:
     for name, highest in service.HIGHEST.items():
         number = whole_number(typed[name] or "0")
         if number is None or number > highest:
-            errors[name] = f"Please give a whole number from 0 to {highest:,}."
+            errors[name] = f"Please enter a whole number from 0 to {highest:,}."
     with transaction() as session:
         found = service.ensure_inspector(session, current_host().id)
         if not errors:

@@ -48,8 +48,8 @@ class Pinged(ResponseSchema):
 
     status: Annotated[int | None, Field(description="The receiver's response, if there was one.")]
     milliseconds: int
-    failure: Annotated[str | None, Field(description="Why it failed and what to do, for people.")]
-    response_body: Annotated[str, Field(description="At most the first 500 characters.")]
+    failure: Annotated[str | None, Field(description="Why it failed and what to do, as text for people.")]
+    response_body: Annotated[str, Field(description="Up to the first 500 characters.")]
 
 
 def saved_target(webhook: Webhook) -> PingTarget:
@@ -84,7 +84,7 @@ def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
     )
     with places.taken(current_host().id) as free:
         if not free:
-            raise Busy("Several pings are waiting for their responses. Please try again in a moment.")
+            raise Busy("Too many pings are in progress. Please try again in a moment.")
         guard = AddressGuard(chosen.webhook_allowed_networks)
         sender = Sender(slots=1, timeout=chosen.webhook_timeout, guard=guard)
         try:
@@ -105,7 +105,7 @@ def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
 
 @blueprint.operation("POST", "/v2/webhooks/<webhook_id>/ping", access=WRITE, response=Pinged)
 def ping(webhook_id: str) -> Pinged:
-    """Send a sample booking to a webhook, signed, and wait for its response."""
+    """Send a signed sample booking to a webhook and return the response."""
     target = saved_target(own_webhook(webhook_id))
     envelope = sample_envelope(current_host(), settings().base_url)
     db.session().rollback()  # nothing may stay open while the network is awaited

@@ -67,22 +67,22 @@ VISITOR = "ada@example.com"
 # When an event is sent, in a first sentence, and what it adds.
 WHEN = {
     Trigger.BOOKING_CREATED: "A visitor has booked, or you have confirmed a request.",
-    Trigger.BOOKING_RESCHEDULED: """A booking has moved. It goes on under a new `uid`: `rescheduleUid` and the
-other `reschedule…` fields say which booking it was before, and `originalUid` stays what it was from the
-start. A move that you have to confirm comes as `BOOKING_REQUESTED` first. Later events of the same booking
-keep these fields.""",
-    Trigger.BOOKING_CANCELLED: """The visitor or the host has cancelled. `cancelledBy` is the email address
-of who did, and `cancellationReason` may be empty.""",
+    Trigger.BOOKING_RESCHEDULED: """A booking was rescheduled. It continues under a new `uid`: `rescheduleUid`
+and the other `reschedule…` fields identify the previous booking, and `originalUid` never changes. If you
+have to confirm the new time, `BOOKING_REQUESTED` is sent first. Later events of the same booking keep these
+fields.""",
+    Trigger.BOOKING_CANCELLED: """The visitor or the host has cancelled. `cancelledBy` is their email
+address, and `cancellationReason` may be empty.""",
     Trigger.BOOKING_REQUESTED: """A visitor has asked for a time of an event type that needs confirmation.
 It is followed by `BOOKING_CREATED` (or `BOOKING_RESCHEDULED`, when it was a move), by `BOOKING_REJECTED`, or
 by `BOOKING_CANCELLED`.""",
-    Trigger.BOOKING_REJECTED: """You have declined a request, or its start has passed without your
+    Trigger.BOOKING_REJECTED: """You have declined a request, or its start time has passed without your
 response: `rejectionReason` is then `Not answered in time.` Otherwise it is what you wrote, or empty.""",
-    Trigger.BOOKING_NO_SHOW_UPDATED: """You have marked an attendee as absent, or taken it back. `noShow` on
-each attendee says how it is now, and `message` says it in words.""",
-    Trigger.MEETING_STARTED: "The start of a confirmed booking has come.",
-    Trigger.MEETING_ENDED: "The end of a confirmed booking has come.",
-    Trigger.PING: "You have pressed *Ping test*. Nobody has booked anything.",
+    Trigger.BOOKING_NO_SHOW_UPDATED: """You have marked an attendee as a no-show, or undone it. `noShow` on
+each attendee is the current state, and `message` describes the change.""",
+    Trigger.MEETING_STARTED: "A confirmed booking has started.",
+    Trigger.MEETING_ENDED: "A confirmed booking has ended.",
+    Trigger.PING: "You have clicked *Ping test*. There is no booking.",
 }
 
 

@@ -128,7 +128,10 @@ def _first_headers(headers: Sequence[tuple[str, str]]) -> list[list[str]]:
         pair = [_clean(name), _clean(value)]
         left -= sum(len(part.encode()) for part in pair)
         if left < 0:
-            return [*kept, ["(not kept)", f"{len(headers) - place} more headers: together they are too long"]]
+            return [
+                *kept,
+                ["(not kept)", f"{len(headers) - place} more headers, which are too long in total"],
+            ]
         kept.append(pair)
     return kept
 

@@ -166,8 +166,8 @@ def list_response(toast: str, *, focus: str = "new-webhook") -> Response:
 
 EMBED = '<iframe src="{}/{}/{}" title="Book a meeting" width="100%" height="720"></iframe>'
 SCOPES = (
-    (Scope.READ, "Read", "See bookings, event types, webhooks and deliveries"),
-    (Scope.WRITE, "Write", "Change them, and read the secrets of the webhooks that this key made"),
+    (Scope.READ, "Read", "View bookings, event types, webhooks and deliveries"),
+    (Scope.WRITE, "Write", "Change them, and read the secrets of webhooks created with this key"),
     (Scope.READ_SECRETS, "Read secrets", "Read the secrets of all webhooks"),
 )
 
@@ -237,7 +237,7 @@ def ask_renew() -> Response:
 def renew() -> Response:
     with transaction() as session:
         accounts.renew_calendar_token(session, current_host().id)
-    text = "The feed has a new address. Subscribe to it in your calendar."
+    text = "The feed has a new address. Please subscribe to it in your calendar."
     if not asked_from(url_for(".index")):
         return redirect_to(url_for(".index") + "#calendar", text)
     html = render_template("integrations/_calendar.html", feed_url=feed_url())
@@ -268,7 +268,7 @@ def create_key() -> Response:
     name, chosen = line(request.form.get("name", "")), request.form.getlist("scopes")
     errors = {}
     if not name or len(name) > 100:
-        errors["name"] = "Please give the key a name of at most 100 characters."
+        errors["name"] = "Please enter a name of up to 100 characters."
     if not chosen or not set(chosen) <= {str(scope) for scope in Scope}:
         errors["scopes"] = "Please choose what the key may do."
     if errors:
@@ -291,7 +291,7 @@ def ask_revoke(key_id: int) -> Response:
     keys = accounts.api_keys(db.session(), current_host().id)
     key = next((one for one in keys if one.id == key_id), None)
     if key is None:
-        return redirect_to(url_for(".index") + "#api-keys", "This key is revoked already.")
+        return redirect_to(url_for(".index") + "#api-keys", "This key is already revoked.")
     return page_or_fragment("integrations/revoke.html", "integrations/_revoke.html", key=key)
 
 

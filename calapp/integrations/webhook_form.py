@@ -202,7 +202,7 @@ def _with_errors(box: Box, error: AppError) -> Response:
 
 def _saved_words(words: str, warning: str | None) -> str:
     """Return a toast, which never repeats a URL."""
-    return f"{words}, but its host’s name does not resolve at the moment." if warning else f"{words}."
+    return f"{words}, but its host name does not resolve at the moment." if warning else f"{words}."
 
 
 WEBHOOK = "/integrations/webhooks/<int:webhook_id>"
@@ -255,7 +255,7 @@ def update_webhook(webhook_id: int) -> Response:
     if action == "only-new-secret":
         with transaction():
             webhooks.use_only_new_secret(own_webhook(webhook_id))
-        return box_page(replace(box, note="From now on only the new secret signs.", focus="box-note"))
+        return box_page(replace(box, note="Only the new secret is used from now on.", focus="box-note"))
     if action != "save":
         return box_page(acted(box, action))
     try:
@@ -302,7 +302,11 @@ def toggle_webhook(webhook_id: int) -> Response:
     ask = on and webhook.settling is None and _parked(webhook_id) > 0
     if ask and not is_htmx():
         return redirect_to(url_for(".ask_parked", webhook_id=webhook_id))
-    words = "Webhook switched on." if on else "Webhook switched off. Its events are parked meanwhile."
+    words = (
+        "Webhook switched on."
+        if on
+        else "Webhook switched off. Its events are parked until you switch it on."
+    )
     if not is_htmx():
         home, left = url_for("integrations.index"), named_by("Referer")
         query = f"?{left.query}" if left.query and left.path == home else ""  # the list as it was shown
@@ -339,13 +343,13 @@ def _parked(webhook_id: int) -> int:
 
 def _settled_words(choice: Settling | None, taken: int, total: int) -> str:
     if choice is None:
-        return "Stopped. What is left stays parked."
+        return "Stopped. The remaining events stay parked."
     if not total:
-        return "No events are parked any more."
+        return "There are no parked events."
     done = "queued" if choice == Settling.SEND else "discarded"
     if taken >= total:
         return f"1 event {done}." if taken == 1 else f"{taken:,} events {done}."
-    return f"{taken:,} events {done}, {total - taken:,} more will follow."
+    return f"{taken:,} events {done}, {total - taken:,} to go."
 
 
 @blueprint.post(f"{WEBHOOK}/ping")

@@ -35,7 +35,7 @@ PROXYS_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 NAMES = frozenset(("user", "slug"))
 
 REQUESTS = Counter("calapp_requests", "Requests answered", ["method", "route", "status"])
-SECONDS = Histogram("calapp_request_seconds", "How long requests took", ["method"])
+SECONDS = Histogram("calapp_request_seconds", "Duration of requests", ["method"])
 
 
 def prepare_requests(app: Flask) -> None:
@@ -181,7 +181,7 @@ class Database(Collector):
             number.add_metric([state, ""], count)
         oldest = GaugeMetricFamily(
             "calapp_oldest_waiting_seconds",
-            "For how long the delivery that nothing holds back has waited",
+            "How long the oldest delivery that is ready to be sent has waited",
             value=service.oldest_waiting(self.session),
         )
         return [number, oldest, *_counters(self.session)]
@@ -193,7 +193,9 @@ def _counters(session: Session) -> list[Metric]:
         values.setdefault(row.metric, {})[row.event, row.outcome] = row.value
     families = [
         _family(values, counters.EVENTS, "calapp_events", "Events written, by trigger", ["event"]),
-        _family(values, counters.BOOKINGS, "calapp_bookings", "Bookings made; a move is not another", []),
+        _family(
+            values, counters.BOOKINGS, "calapp_bookings", "Bookings created, not counting reschedules", []
+        ),
         _family(values, counters.ATTEMPTS, "calapp_delivery_tries", "Attempts, by outcome", _LABELS),
         _family(values, counters.FINISHED, "calapp_deliveries_finished", "Deliveries that ended", _LABELS),
     ]
@@ -218,6 +220,6 @@ def _histogram(values: dict[str, dict[tuple[str, str], float]]) -> Metric:
         total += counts.get(("", str(most)), 0.0)
         buckets.append((str(most), total))
     seconds = values.get(counters.SECONDS, {}).get(("", ""), 0.0)
-    family = HistogramMetricFamily("calapp_delivery_seconds", "How long attempts took")
+    family = HistogramMetricFamily("calapp_delivery_seconds", "Duration of attempts")
     family.add_metric([], [*buckets, ("+Inf", total)], seconds)
     return family

@@ -45,14 +45,16 @@ class Health:
     def problems(self) -> list[str]:
         """What keeps the app from its work, a sentence each."""
         found = (
-            [] if self.database else ["The database does not respond, or has no tables (flask db upgrade)."]
+            []
+            if self.database
+            else ["The database does not respond, or has no tables (run flask db upgrade)."]
         )
         if not self.broker:
             found.append("Valkey does not respond; workers check the database once a second instead.")
         if self.workers == 0:
-            found.append("No worker delivers (flask worker).")
+            found.append("No worker is running (flask worker).")
         if (self.oldest or 0.0) > LATE:
-            found.append("A delivery that could be sent has waited for over a minute.")
+            found.append("A delivery that is ready to be sent has waited for over a minute.")
         return found
 
     @property

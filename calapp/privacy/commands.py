@@ -56,7 +56,7 @@ def encrypt_all() -> int:
                     with transaction() as session:
                         changed += sealed.encrypt(session, model, ids[at : at + STEP])
             if time.monotonic() > until:
-                raise click.ClickException("Others hold some rows; please run the command again.")
+                raise click.ClickException("Some rows were locked; please run the command again.")
     except KeyDoesNotFit:
         raise click.ClickException(sealed.WRONG_KEY) from None
     return changed
@@ -112,9 +112,9 @@ def forget_secrets(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by na
     if not lines:
         click.echo("Every secret can be read; nothing was cleared.")
     elif dry_run:
-        click.echo("Nothing was changed. Without --dry-run these are cleared.")
+        click.echo("Nothing was changed. Run again without --dry-run to clear these.")
     else:
-        click.echo("Cleared. The integrations page asks the hosts to enter them again.")
+        click.echo("Cleared. The integrations page asks hosts to enter them again.")
 
 
 STILL_BUSY = (
@@ -132,7 +132,7 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
     """Erase a visitor or guest from bookings, events, deliveries, attempts and emails."""
     email = email.strip()
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
-        raise click.BadParameter("Please give the visitor's email address.")
+        raise click.BadParameter("Please enter the visitor's email address.")
     with transaction() as session:
         counts = service.erase_visitor(session, email)
         hosts = service.is_host(session, email)
@@ -140,11 +140,13 @@ def erase_visitor(email: str, dry_run: bool) -> None:  # noqa: FBT001 (click giv
             session.rollback()
     listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     told = (
-        f"{'Would erase' if dry_run else 'Erased'} {email}: {listed}." if counts else f"Nothing of {email}."
+        f"{'Would erase' if dry_run else 'Erased'} {email}: {listed}."
+        if counts
+        else f"Nothing found for {email}."
     )
     click.echo(told)
     if hosts:
-        click.echo("A host has this address; the account stays, and what names it as the host's.")
+        click.echo("A host has this address. The account, and everything that names it as the host, is kept.")
     if not dry_run and not sweep_pages():
         click.echo(STILL_BUSY)
 
@@ -171,6 +173,6 @@ def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (
         listed = ", ".join(
             f"{table} {number}" for table, number in service.count_exported(session, user).items()
         )
-        click.echo(f"Would write of {user.username}: {listed}.")
+        click.echo(f"Would export for {user.username}: {listed}.")
         return
     to.writelines(service.export(session, user))

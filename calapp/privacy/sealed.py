@@ -146,7 +146,7 @@ def forget_unreadable(session: Session) -> list[str]:
         if not _opens(user.sealed_calendar_token):
             user.sealed_calendar_token = f"{FORGOTTEN}{user.id}"
             name = user.username
-            lines.append(f"Calendar feed of {name}: still served, but its address can no longer be shown")
+            lines.append(f"Calendar feed of {name}: still works, but its address can no longer be shown")
     for request in session.scalars(select(InspectorRequest)):
         if not all(_opens(value) for _, value in request.sealed_headers):
             request.sealed_headers = [pair for pair in request.sealed_headers if _opens(pair[1])]

@@ -18,23 +18,23 @@ REF = "#/components/schemas/{model}"
 COMMON = (400, 404, 413, 415, 429, 500, 503)
 WITH_KEY = (401, 403)
 MEANINGS = {
-    400: "Something that was sent cannot be used; `details` names each field.",
-    401: "No key, an unknown or a revoked one.",
-    403: "The key lacks the scope.",
-    404: "There is no such thing, or it is somebody else's.",
-    409: "It exists already, is taken, or has changed in the meantime.",
-    410: "It is no longer kept.",
+    400: "The request is invalid; `details` names each field.",
+    401: "The key is missing, unknown or revoked.",
+    403: "The key is missing a scope.",
+    404: "It does not exist, or belongs to another host.",
+    409: "It already exists, is taken, or has changed in the meantime.",
+    410: "It is no longer stored.",
     413: "The body is larger than 256 KB.",
     415: "The body is not JSON.",
-    429: "Too many requests; `Retry-After` says in how many seconds to come again.",
-    500: "A fault on our side, which was noted.",
-    503: "The server is busy; `Retry-After` says in how many seconds to come again.",
+    429: "Too many requests; `Retry-After` gives the seconds to wait.",
+    500: "An error in the server, which was logged.",
+    503: "The server is busy; `Retry-After` gives the seconds to wait.",
 }
 INTRODUCTION = """\
-The names, shapes and status codes are those of Cal.com's API v2, so that what speaks to Cal.com works here
-when its host is set to this server. Keys are made on the integrations page and sent as
+The names, shapes and status codes are those of Cal.com's API v2, so clients of Cal.com work here
+when their host is set to this server. Create keys on the integrations page and send them as
 `Authorization: Bearer cal_…`.
-`cal-api-version` is accepted on every route and needed by none."""
+`cal-api-version` is accepted on every route and never required."""
 
 Schema = dict[str, Any]
 Schemas = Mapping[tuple[str, JsonSchemaMode], Schema]  # by name and direction
@@ -44,9 +44,9 @@ Input = tuple[str, JsonSchemaMode, TypeAdapter[Any]]
 class Fault(ResponseSchema):
     """What went wrong."""
 
-    code: str = Field(description="A word for programs.")
-    message: str = Field(description="A sentence for people.")
-    details: dict[str, Any] = Field(description="Field → what is wrong with it.")
+    code: str = Field(description="A code for programs.")
+    message: str = Field(description="A message for people.")
+    details: dict[str, Any] = Field(description="Field name → what is wrong with it.")
 
 
 def document(operations: Iterable[Operation], server: str) -> Schema:
@@ -101,7 +101,7 @@ VERSION = {
     "in": "header",
     "required": False,
     "schema": {"type": "string"},
-    "description": "Accepted and not needed.",
+    "description": "Accepted but not required.",
 }
 
 

@@ -39,7 +39,7 @@ def read_body(model: type[AnyBody]) -> AnyBody:
     tree = _parsed(data or b"{}")
     kept = {name: value for name, value in tree.items() if name in model.verbatim}
     for path in _unstorable(kept, ""):
-        problem = "The text has a character that cannot be kept."
+        problem = "The text contains a character that cannot be stored."
         raise Invalid(problem, **{path: problem})
     tree = {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
     try:

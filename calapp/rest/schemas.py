@@ -23,7 +23,7 @@ MOST = 250  # rows of one page
 
 def _sensible(moment: datetime) -> datetime:
     if not 2000 <= moment.year <= 2200:
-        raise ValueError("Please give a time between 2000 and 2200.")
+        raise ValueError("Must be a time between 2000 and 2200.")
     return moment.astimezone(UTC)
 
 
@@ -60,7 +60,7 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 class PatchSchema(RequestSchema):
-    """What is to be changed: what is left out stays, whatever default the model has."""
+    """Changes: omitted fields keep their value, whatever default the model has."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
@@ -80,15 +80,15 @@ class ResponseSchema(ApiSchema):
 class Paging(QuerySchema):
     """Which part of a list."""
 
-    take: Annotated[int, Field(ge=1, le=MOST, description="At most this many.")] = MOST
-    skip: Annotated[int, Field(ge=0, le=10_000_000, description="Skip this many first.")] = 0
+    take: Annotated[int, Field(ge=1, le=MOST, description="Maximum number of results.")] = MOST
+    skip: Annotated[int, Field(ge=0, le=10_000_000, description="Number of results to skip.")] = 0
 
 
 class PageInfo(ResponseSchema):
     """Where in a list a page is."""
 
     total_items: int
-    remaining_items: Annotated[int, Field(description="How many come after this page.")]
+    remaining_items: Annotated[int, Field(description="Number of results after this page.")]
     returned_items: int
     items_per_page: int
     current_page: int

@@ -15,22 +15,22 @@ MOST_PROBLEMS = 20  # that one response names
 WORDS = {
     "missing": "This field is required.",
     "string_type": "Must be a string.",
-    "string_too_long": "Please keep this within {max_length:,} characters.",
-    "int_type": "Please give a whole number.",
-    "int_from_float": "Please give a whole number.",
-    "int_parsing": "Please give a whole number.",
+    "string_too_long": "Must be at most {max_length:,} characters.",
+    "int_type": "Must be a whole number.",
+    "int_from_float": "Must be a whole number.",
+    "int_parsing": "Must be a whole number.",
     "int_parsing_size": "This number is too large.",
     "less_than_equal": "This number is too large.",
-    "bool_type": "Please give true or false.",
-    "bool_parsing": "Please give true or false.",
-    "list_type": "Please give a list.",
-    "dict_type": "Please give an object.",
-    "model_type": "Please give an object.",
-    "model_attributes_type": "Please give an object.",
-    "timezone_aware": "Please give a time with its offset, such as 2027-01-05T10:00:00Z.",
-    "datetime_type": "Please give a time such as 2027-01-05T10:00:00Z.",
-    "datetime_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
-    "datetime_from_date_parsing": "Please give a time such as 2027-01-05T10:00:00Z.",
+    "bool_type": "Must be true or false.",
+    "bool_parsing": "Must be true or false.",
+    "list_type": "Must be a list.",
+    "dict_type": "Must be an object.",
+    "model_type": "Must be an object.",
+    "model_attributes_type": "Must be an object.",
+    "timezone_aware": "Must be a time with an offset, such as 2027-01-05T10:00:00Z.",
+    "datetime_type": "Must be a time such as 2027-01-05T10:00:00Z.",
+    "datetime_parsing": "Must be a time such as 2027-01-05T10:00:00Z.",
+    "datetime_from_date_parsing": "Must be a time such as 2027-01-05T10:00:00Z.",
 }
 
 
@@ -92,7 +92,7 @@ def from_form(
             in_row = len(place) > 1 and place[0] == rows
             name = f"{rows}-{place[1]}" if in_row else known[-1] if known else str(place[0])
             problems.setdefault(name, (instead or {}).get(name) or words(one))
-        raise Invalid("Please correct what is marked.", **problems) from None
+        raise Invalid("Please fix the marked fields.", **problems) from None
 
 
 def invalid(error: ValidationError) -> Invalid:

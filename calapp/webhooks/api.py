@@ -17,7 +17,7 @@ blueprint = Api("webhooks_api", tag="Webhooks")
 of_event_type = Api("event_type_webhooks_api", tag="Webhooks of an event type")
 
 LIST, ONE = "/v2/webhooks", "/v2/webhooks/<webhook_id>"
-MOVING = "This URL leads to another receiver, and this key may not read secrets: send"
+MOVING = "This URL points to another receiver, and this key may not read secrets: send"
 EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
 
 
@@ -25,7 +25,7 @@ EVENT_TYPE = "/v2/event-types/<int:event_type_id>/webhooks"
 def index(query: Paging) -> Page:
     """List the webhooks of all event types.
 
-    Those of one event type are listed under the event type; once it is deleted, here.
+    Webhooks of one event type are listed under that event type, or here once it is deleted.
     """
     return _page(query, None)
 
@@ -36,7 +36,7 @@ def index(query: Paging) -> Page:
 def create(body: WebhookBody) -> SavedWebhook:
     """Create a webhook for all event types.
 
-    Its URL must be unique among them (409); one that leads to a private address is refused (400).
+    Its URL must be unique among them (409) and must not point to a private address (400).
     """
     return _create(body, None)
 
@@ -49,7 +49,7 @@ def show(webhook_id: str) -> SavedWebhook:
 
 @blueprint.operation("PATCH", ONE, access=WRITE, response=SavedWebhook, body=WebhookPatch, errors=(409,))
 def update(webhook_id: str, body: WebhookPatch) -> SavedWebhook:
-    """Change a webhook; what is left out stays.
+    """Update a webhook. Omitted fields keep their value.
 
     A changed secret signs together with the old one for 24 hours, or as `secretOverlapSeconds` says. A URL
     with another scheme, host or port ends that immediately; a key that may not read secrets has to send the
@@ -60,7 +60,7 @@ def update(webhook_id: str, body: WebhookPatch) -> SavedWebhook:
 
 @blueprint.operation("DELETE", ONE, access=WRITE, response=SavedWebhook)
 def delete(webhook_id: str) -> SavedWebhook:
-    """Delete a webhook; it receives nothing more."""
+    """Delete a webhook. Nothing more is sent to it."""
     return _delete(webhook_id)
 
 
@@ -95,7 +95,7 @@ def show_of_event_type(event_type_id: int, webhook_id: str) -> SavedWebhook:
     errors=(409,),
 )
 def update_of_event_type(event_type_id: int, webhook_id: str, body: WebhookPatch) -> SavedWebhook:
-    """Change a webhook of an event type; what is left out stays."""
+    """Update a webhook of an event type. Omitted fields keep their value."""
     return _update(body, webhook_id, own_scope(event_type_id))
 
 
@@ -160,7 +160,7 @@ def _check_secrets(body: WebhookPatch, webhook: Webhook) -> None:
         try:
             check_secret(body.secret)
         except Invalid as error:
-            raise Invalid("Please correct what is marked.", secret=error.message) from None
+            raise Invalid("Please fix the marked fields.", secret=error.message) from None
     given = body.given()
     if "subscriber_url" not in given or has_scope(Scope.READ_SECRETS):
         return
@@ -171,9 +171,9 @@ def _check_secrets(body: WebhookPatch, webhook: Webhook) -> None:
     if webhook.header_names and kept:
         problems["headers"] = f"{MOVING} all custom headers with their values again, or an empty list."
     if webhook.has_secret and body.secret is None and not readable:
-        problems["secret"] = f"{MOVING} the secret again, or an empty text."
+        problems["secret"] = f"{MOVING} the secret again, or an empty string."
     if problems:
-        raise Invalid("Please send again what may not go to another receiver.", **problems)
+        raise Invalid("Send again the values that must not go to another receiver.", **problems)
 
 
 def _delete(uid: str, event_type_id: int | None = None) -> SavedWebhook:

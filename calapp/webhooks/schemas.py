@@ -50,10 +50,10 @@ def check_secret(secret: str) -> None:
     if not secret:
         return
     if len(secret) > MAX_SECRET or not secret.isprintable():
-        raise Invalid(f"Please give a secret of {MIN_SECRET} to {MAX_SECRET} printable characters.")
+        raise Invalid(f"A secret must have {MIN_SECRET} to {MAX_SECRET} printable characters.")
     if not secret.startswith(SECRET_PREFIX):
         if len(secret.strip()) < MIN_SECRET:
-            raise Invalid(f"Please give at least {MIN_SECRET} characters.")
+            raise Invalid(f"Must be at least {MIN_SECRET} characters.")
         return
     text = secret.removeprefix(SECRET_PREFIX)
     try:
@@ -91,8 +91,8 @@ def _known_triggers(triggers: list[str], info: ValidationInfo) -> list[str]:
     kept = [name for name in dict.fromkeys(triggers) if name in saved and name not in SUBSCRIBABLE]
     if unknown := sorted(set(triggers) - set(SUBSCRIBABLE) - set(kept)):
         names = ", ".join(name[:60] for name in unknown[:3])
-        hint = " PING comes from the ping test alone." if Trigger.PING in unknown else ""
-        raise ValueError(f"There is no such trigger: {names}.{hint}")
+        hint = " PING is only sent by the ping test." if Trigger.PING in unknown else ""
+        raise ValueError(f"Unknown trigger: {names}.{hint}")
     return [*(trigger.value for trigger in SUBSCRIBABLE if trigger in triggers), *kept]
 
 
@@ -104,7 +104,7 @@ Url = Annotated[
     str,
     Field(
         max_length=URL_LENGTH,
-        description="Where events are sent; a private address is refused.",
+        description="Where events are sent. Private addresses are not allowed.",
         examples=["https://example.com/hook"],
         json_schema_extra={"format": "uri"},
     ),
@@ -113,20 +113,24 @@ Url = Annotated[
 ]
 Triggers = Annotated[
     list[TriggerName],
-    Field(min_length=1, description="Which events.", examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]]),
+    Field(
+        min_length=1, description="The events to send.", examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]]
+    ),
     said("Please choose at least one trigger.", "too_short"),
     AfterValidator(_known_triggers),
 ]
-Active = Annotated[bool, Field(description="While it is off its events are kept, not dropped.")]
+Active = Annotated[bool, Field(description="While a webhook is off, its events are parked.")]
 Template = Annotated[
     Annotated[str, Field(max_length=TEMPLATE_CHARACTERS), checked_by(template.check)] | None,
-    Field(description="A custom body, JSON or form text, with {{path.to.value}} in it; null: all of it."),
+    Field(
+        description="A custom body, JSON or form text, with variables: {{path.to.value}}. null: the default."
+    ),
     AfterValidator(lambda text: text or None),
 ]
 SecretText = Annotated[str, Field(max_length=MAX_SECRET)]
 SECRET_FIELD = Field(
     description=f"Signs every delivery: at least {MIN_SECRET} characters, or whsec_ and base64 of 24 to "
-    "64 bytes. null leaves it as it is, an empty text removes it."
+    "64 bytes. null keeps it, an empty string removes it."
 )
 MOST_OVERLAP = round(SECRET_OVERLAP.total_seconds())
 Overlap = Annotated[
@@ -134,8 +138,8 @@ Overlap = Annotated[
     Field(
         ge=0,
         le=MOST_OVERLAP,
-        description="For how many seconds the old secret signs together with the new one; 0: not at all. "
-        f"By default {MOST_OVERLAP}. Without a new secret it shortens an overlap.",
+        description="Seconds for which the old secret is used alongside the new one; 0: not at all. "
+        f"Default: {MOST_OVERLAP}. Without a new secret, it shortens a current overlap.",
     ),
     WHOLE,
 ]
@@ -147,7 +151,7 @@ class HeaderBody(RequestSchema):
     name: str
     value: Annotated[
         str | None,
-        Field(description="null or •••• keeps the value that is saved."),
+        Field(description="null or •••• keeps the saved value."),
         AfterValidator(lambda value: None if value == HIDDEN else value),
     ] = None
 
@@ -158,13 +162,13 @@ def _sendable(headers: list[HeaderBody]) -> list[HeaderBody]:
     for header in headers:
         name, value = header.name, header.value
         if not HEADER_NAME.fullmatch(name):
-            raise ValueError(f"“{name[:60]}” cannot be the name of a header.")
+            raise ValueError(f"“{name[:60]}” is not a valid header name.")
         if is_reserved(name):
             raise ValueError(f"The header {name} is set by Calapp or by HTTP itself.")
         if plain_name(name) in seen:
             raise ValueError(f"Header {name} is listed twice.")
         if value is not None and (len(value) > 1000 or not value.isprintable()):
-            raise ValueError(f"The value of {name} must be one line of at most 1,000 printable characters.")
+            raise ValueError(f"The value of {name} must be one line of up to 1,000 printable characters.")
         seen.add(plain_name(name))
     return headers
 
@@ -172,13 +176,13 @@ def _sendable(headers: list[HeaderBody]) -> list[HeaderBody]:
 Headers = Annotated[
     list[HeaderBody],
     Field(max_length=HEADERS_PER_WEBHOOK, description="Sent with every delivery. Values are never shown."),
-    said(f"Please give at most {HEADERS_PER_WEBHOOK} headers.", "too_long"),
+    said(f"A webhook can have up to {HEADERS_PER_WEBHOOK} custom headers.", "too_long"),
     AfterValidator(_sendable),
 ]
 
 
 class WebhookBody(RequestSchema):
-    """A webhook to be made."""
+    """A new webhook."""
 
     verbatim = VERBATIM
 
@@ -188,7 +192,7 @@ class WebhookBody(RequestSchema):
     payload_template: Template = None
     secret: Annotated[Annotated[SecretText, checked_by(check_secret)] | None, SECRET_FIELD] = None
     headers: Headers = []
-    version: Annotated[Literal["2021-10-20"] | None, Field(description="There is one.")] = None
+    version: Annotated[Literal["2021-10-20"] | None, Field(description="Whether a secret is saved.")] = None
 
     def given(self) -> set[str]:
         """Return the names of the fields to save: all, or of a change those that were given."""
@@ -196,7 +200,7 @@ class WebhookBody(RequestSchema):
 
 
 class WebhookPatch(WebhookBody, PatchSchema):
-    """What is to be changed of a webhook; what is left out stays."""
+    """Changes to a webhook. Omitted fields keep their value."""
 
     subscriber_url: Url = ""
     triggers: Triggers = []
@@ -220,7 +224,7 @@ def template_warnings(text: str | None) -> list[str]:
         unknown = template.unknown_paths(text)
     except Invalid as error:
         return [f"The payload template cannot be rendered: {error.message}"]
-    return [f"{{{{{path[:100]}}}}} leads nowhere and is sent as empty." for path in unknown]
+    return [f"{{{{{path[:100]}}}}} is not a known variable and is sent as empty." for path in unknown]
 
 
 class SavedHeader(ResponseSchema):
@@ -241,25 +245,23 @@ class SavedWebhook(ResponseSchema):
     active: bool
     off_reason: Annotated[
         OffReason | None,
-        Field(description="Why it is off: manually, after a response 410, or after five days of failures."),
+        Field(
+            description="Why it is off: by the host, after a 410 response, or after five days of failures."
+        ),
     ]
     payload_template: str | None
     secret: Annotated[
         str | None,
-        Field(
-            description="For the key that made the webhook, if it may write, and for keys with read secrets."
-        ),
+        Field(description="Only for the write key that created the webhook, and for keys with read secrets."),
     ]
     secret_overlap_until: Annotated[
-        Instant | None, Field(description="Until when the old secret signs beside the new one.")
+        Instant | None, Field(description="Until when the old secret is used alongside the new one.")
     ]
     headers: list[SavedHeader]
     version: Literal["2021-10-20"] = "2021-10-20"
     warnings: Annotated[
         list[str],
-        Field(
-            description="What was saved and may not be meant: variables of the template that lead nowhere."
-        ),
+        Field(description="Warnings about what was saved: unknown variables in the template."),
     ]
     created_at: Instant
     updated_at: Instant

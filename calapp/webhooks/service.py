@@ -123,7 +123,7 @@ def checked_url(url: str) -> CheckedUrl:
     try:
         return check_url(url, AddressGuard(settings().webhook_allowed_networks))
     except Invalid as error:
-        raise Invalid("Please correct what is marked.", subscriber_url=error.message) from None
+        raise Invalid("Please fix the marked fields.", subscriber_url=error.message) from None
 
 
 def create(
@@ -150,7 +150,7 @@ def create(
     most = settings().webhooks_per_host
     mine = select(func.count(Webhook.id)).where(Webhook.user_id == user_id, Webhook.deleted_at.is_(None))
     if (session.scalar(mine) or 0) > most:
-        words = f"You have {most:,} webhooks, the most that one host may have. Please delete one first."
+        words = f"You have reached the limit of {most:,} webhooks. Please delete one first."
         raise limits.reached("WEBHOOKS_PER_HOST", host=user_id, words=words, field="subscriber_url")
     return webhook
 

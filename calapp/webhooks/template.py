@@ -59,7 +59,7 @@ class Template:
 def render(text: str, envelope: Mapping[str, Any], *, most: int = limits.BODY_BYTES) -> tuple[str, str]:
     """Fill a template with `{triggerEvent, createdAt, id, payload}`; return the body and its content type.
 
-    A path that leads nowhere gives an empty text. Raises Invalid for a template that cannot be rendered,
+    An unknown path gives an empty text. Raises Invalid for a template that cannot be rendered,
     TooLarge for a body of more than `most` bytes.
     """
     template = parsed(text)
@@ -120,7 +120,7 @@ def _paths(value: object, prefix: str) -> Iterator[str]:
 def parsed(text: str) -> Template:
     """Parse a template; raise Invalid for one that no event can be rendered with."""
     if len(text) > limits.TEMPLATE_CHARACTERS:
-        raise Invalid(f"Please keep the payload within {limits.TEMPLATE_CHARACTERS:,} characters.")
+        raise Invalid(f"The payload can have up to {limits.TEMPLATE_CHARACTERS:,} characters.")
     found = _parsed_once(text)
     if isinstance(found, str):
         raise Invalid(found)
@@ -140,18 +140,18 @@ def _parsed_once(text: str) -> Template | str:
     except Invalid as error:
         return error.message
     if len(paths) > limits.TEMPLATE_VARIABLES:
-        return f"Please use at most {limits.TEMPLATE_VARIABLES} variables."
+        return f"The payload can have up to {limits.TEMPLATE_VARIABLES} variables."
     return Template(made, is_json, tuple(dict.fromkeys(paths)))
 
 
 def _check_characters(text: str) -> None:
     if "\0" in text:
-        raise Invalid("The payload has a character that cannot be sent (NUL).")
+        raise Invalid("The payload contains a character that cannot be sent (NUL).")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise Invalid(
-            "The payload has half of a character (a lone surrogate such as \\ud83d); it cannot be sent."
+            "The payload contains half a character (a lone surrogate such as \\ud83d), which cannot be sent."
         ) from None
 
 
@@ -173,7 +173,7 @@ def _json(text: str) -> Any:
     quoted_text = TOKEN.sub(quoted, text)
     if deepest > limits.TEMPLATE_DEPTH:
         if text[:1] in {"{", "["}:
-            raise Invalid(f"This JSON is nested too deeply; {limits.TEMPLATE_DEPTH} levels are the most.")
+            raise Invalid(f"This JSON is nested too deeply. The limit is {limits.TEMPLATE_DEPTH} levels.")
         return MISSING
     try:
         return _loaded(quoted_text)
@@ -200,7 +200,7 @@ def _loaded(text: str) -> Any:
     except ValueError:
         raise ValueError("a number is too long") from None
     if beyond:
-        raise Invalid(f"This is not valid JSON: {beyond[0][:20]} is not a number that JSON has.")
+        raise Invalid(f"This is not valid JSON: {beyond[0][:20]} is not a JSON number.")
     return tree
 
 

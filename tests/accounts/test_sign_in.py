@@ -12,7 +12,7 @@ from calapp.accounts.models import User
 from calapp.db import transaction
 from tests.conftest import PASSWORD
 
-WRONG = "The username or the password is wrong."
+WRONG = "Wrong username or password."
 
 
 def sign_in(browser: FlaskClient, name: str = "rick", password: str = PASSWORD, **more: str):

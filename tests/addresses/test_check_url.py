@@ -132,7 +132,7 @@ def test_u3_names_of_a_network_are_judged_by_address_once_one_is_allowed(
 def test_u8_a_name_that_is_refused_does_not_tell_its_address(names: dict[str, list[str]], ip: str) -> None:
     names["hooks.example.com"] = [ip]
     assert problem("https://hooks.example.com/") == (
-        "This name leads to an address that is not public. "
+        "This name resolves to an address that is not public. "
         "The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
     )
 

@@ -149,7 +149,7 @@ def test_questions_are_answered_by_their_slugs(
     question = {"name": "branch", "label": "Branch", "type": "text", "required": True, "options": []}
     change(quick_chat, questions=[question])
     missing = anyone.post("/v2/bookings", wish(quick_chat))
-    assert details(missing) == {"bookingFieldsResponses.branch": "Please answer this."}
+    assert details(missing) == {"bookingFieldsResponses.branch": "Please answer this question."}
     booking = booked(anyone, quick_chat, bookingFieldsResponses={"branch": 7, "notes": "Hello"})
     assert booking["bookingFieldsResponses"]["branch"] == "7"
     assert booking["description"] == "Hello"
@@ -162,7 +162,7 @@ def test_an_answer_of_another_type_is_no_fault_of_ours(
     question = {"name": "terms", "label": "Terms", "type": "checkbox", "required": True, "options": []}
     change(quick_chat, questions=[question])
     refused = anyone.post("/v2/bookings", wish(quick_chat, bookingFieldsResponses={"terms": answer}))
-    assert details(refused) == {"bookingFieldsResponses.terms": "Please tick this."}
+    assert details(refused) == {"bookingFieldsResponses.terms": "Please check this box."}
 
 
 WRONG = [
@@ -289,7 +289,7 @@ def test_a_booking_does_not_move_onto_another(anyone: Client, quick_chat: EventT
     booked(anyone, quick_chat, start="2027-01-06T10:00:00Z")
     path = f"/v2/bookings/{booking['uid']}/reschedule"
     assert anyone.post(path, {"start": "2027-01-06T10:00:00Z"}).status_code == 409
-    assert details(anyone.post(path, {"start": TEN}))["start"].startswith("This is the time that is booked")
+    assert details(anyone.post(path, {"start": TEN}))["start"].startswith("This is already the booked time")
     assert anyone.data(f"/v2/bookings/{booking['uid']}")["status"] == "accepted"
 
 

@@ -165,9 +165,9 @@ def test_the_host_finds_the_booking_by_its_visitor(rick: Caller, visitor: Caller
 
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"subscriberUrl": 7}, 400, "subscriberUrl: Must be a string."),
-    ({"triggers": ["BOOKING_MOVED"]}, 400, "There is no such trigger: BOOKING_MOVED."),
+    ({"triggers": ["BOOKING_MOVED"]}, 400, "Unknown trigger: BOOKING_MOVED."),
     ({"subscriberUrl": "http://192.168.1.1/hook"}, 400, "is not a public address"),
-    ({"active": "yes"}, 400, "active: Please give true or false."),
+    ({"active": "yes"}, 400, "active: Must be true or false."),
 ]
 
 

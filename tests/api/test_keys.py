@@ -44,7 +44,7 @@ def test_without_a_key_the_client_is_told_how_to_send_one(anyone: Client) -> Non
 def test_what_is_no_key_opens_nothing(anyone: Client, rick_api: Client, header: str) -> None:
     answer = anyone.get("/v2/me", headers={"Authorization": header})
     assert answer.status_code == 401
-    assert "not known here, or was revoked" in message(answer)
+    assert "does not exist or was revoked" in message(answer)
 
 
 def test_a_revoked_key_is_told_so(rick_api: Client, rick: User, session: Session) -> None:

@@ -75,13 +75,13 @@ def test_a_day_without_ranges_is_a_day_off(rick_client: FlaskClient, hours) -> N
     [
         ([("09:00", "12:00"), ("11:55", "17:00")], "09:00 to 12:00 and 11:55 to 17:00 overlap."),
         ([("09:00", "12:00"), ("09:00", "12:00")], "overlap."),
-        ([("17:00", "09:00")], "17:00 to 09:00 runs backwards."),
-        ([("09:00", "09:00")], "09:00 to 09:00 runs backwards."),
-        ([("09:00", "")], "Please give times such as 09:00 and 17:00."),
-        ([("9 am", "5 pm")], "Please give times such as 09:00 and 17:00."),
-        ([("24:30", "25:00")], "Please give times such as 09:00 and 17:00."),
+        ([("17:00", "09:00")], "17:00 to 09:00 ends before it starts."),
+        ([("09:00", "09:00")], "09:00 to 09:00 ends before it starts."),
+        ([("09:00", "")], "Please enter times such as 09:00 and 17:00."),
+        ([("9 am", "5 pm")], "Please enter times such as 09:00 and 17:00."),
+        ([("24:30", "25:00")], "Please enter times such as 09:00 and 17:00."),
         ([("09:02", "12:00")], "in steps of five minutes"),
-        ([(f"{hour:02}:00", f"{hour:02}:30") for hour in range(13)], "at most 12 ranges"),
+        ([(f"{hour:02}:00", f"{hour:02}:30") for hour in range(13)], "up to 12 time ranges"),
     ],
 )
 def test_a_bad_range_is_refused_at_its_day(rick_client, hours, pairs, words) -> None:
@@ -180,8 +180,11 @@ def test_a_removed_date_has_its_weekdays_hours_again(rick_client: FlaskClient, h
         ({"date": "0001-01-01", "off": "1"}, "from today to 2200"),
         ({"date": "9999-12-31", "off": "1"}, "from today to 2200"),
         ({"date": "2027-01-03", "off": "1"}, "from today to 2200"),
-        ({"date": "2027-01-05"}, "Please give hours, or make it a day off."),
-        ({"date": "2027-01-05", "override-start": "12:00", "override-end": "11:00"}, "runs backwards."),
+        ({"date": "2027-01-05"}, "Please enter hours, or choose a day off."),
+        (
+            {"date": "2027-01-05", "override-start": "12:00", "override-end": "11:00"},
+            "ends before it starts.",
+        ),
     ],
 )
 def test_a_bad_date_is_named_and_kept(rick_client: FlaskClient, hours, form, words: str) -> None:

@@ -69,7 +69,7 @@ def test_cancelling_is_limited_too(client: FlaskClient, book) -> None:
 def test_a_body_over_256_kb_is_too_large(client: FlaskClient, book, path: str) -> None:
     answer = client.post(path.format(uid=book().uid), data=FORM | {"notes": "x" * 262_200})
     assert answer.status_code == 413
-    assert "more than the server takes" in answer.text
+    assert "The request is too large" in answer.text
 
 
 def test_a_body_of_many_small_fields_is_refused(client: FlaskClient) -> None:
@@ -78,17 +78,17 @@ def test_a_body_of_many_small_fields_is_refused(client: FlaskClient) -> None:
 
 
 BAD_FIELDS = [
-    ("name", "x" * 201, "within 200 characters"),
-    ("name", "\u200b \t\n", "Please give your name."),
+    ("name", "x" * 201, "up to 200 characters"),
+    ("name", "\u200b \t\n", "Please enter your name."),
     ("name", "Win at www.evil.example", "without a web address"),
     ("email", "x" * 250 + "@example.com", "email address"),
     ("email", "ada@example.com\r\nBcc: eve@example.com", "email address"),
     ("email", "<script>@example.com", "email address"),
-    ("notes", "x" * 5001, "within 5,000 characters"),
+    ("notes", "x" * 5001, "at most 5,000 characters"),
     ("time_zone", "Mars/Olympus", "time zone from the list"),
     ("time_zone", "localtime", "time zone from the list"),
     ("guests", "a@example.com, nonsense", "“nonsense” is not an email address."),
-    ("guests", ",".join(f"g{number}@example.com" for number in range(21)), "at most 20 guests"),
+    ("guests", ",".join(f"g{number}@example.com" for number in range(21)), "up to 20 guests"),
     ("start", "9999-12-31T23:59:59Z", "Please choose a time."),
     ("start", "2027-01-05T10:00:00+01:00", "Please choose a time."),
     ("website", "https://spam.example", "spam check"),
@@ -141,12 +141,12 @@ def test_an_odd_time_to_move_to_is_named(client: FlaskClient, book, start: str) 
     booking = book()
     answer = client.post(f"/booking/{booking.uid}/reschedule", data={"start": start, "reason": "Late"})
     assert answer.status_code == 422
-    assert "Please choose a time." in answer.text or "Please correct what is marked." in answer.text
+    assert "Please choose a time." in answer.text or "Please fix the marked fields." in answer.text
 
 
 def test_a_reason_that_is_too_long_is_named_at_its_field(client: FlaskClient, book) -> None:
     form = {"start": "2027-01-05T11:00:00Z", "reason": "x" * 5001}
     answer = client.post(f"/booking/{book().uid}/reschedule", data=form)
     assert answer.status_code == 422
-    assert 'id="field-reason-error">Please keep this within 5,000 characters.' in answer.text
+    assert 'id="field-reason-error">Must be at most 5,000 characters.' in answer.text
     assert "x" * 5001 in answer.text

@@ -43,7 +43,7 @@ def test_a_taken_time_answers_with_fresh_ones(client: FlaskClient, form, session
     client.post("/rick/quick-chat", data=form)
     answer = client.post("/rick/quick-chat?metadata[a]=b", data=form | {"email": "bob@example.com"})
     assert answer.status_code == 409
-    assert "not free any more" in answer.text
+    assert "no longer available" in answer.text
     assert 'name="metadata[a]" value="b"' in answer.text
     assert len(session.scalars(select(Booking)).all()) == 1
 
@@ -57,8 +57,8 @@ def test_a_taken_time_leaves_no_event_behind(client: FlaskClient, form, session:
 def test_bad_fields_come_back_with_words(client: FlaskClient, form, session: Session) -> None:
     answer = client.post("/rick/quick-chat", data=form | {"name": " ", "email": "nonsense"})
     assert answer.status_code == 422
-    assert "Please give your name." in answer.text
-    assert "Please give an email address" in answer.text
+    assert "Please enter your name." in answer.text
+    assert "Please enter an email address" in answer.text
     assert 'value="nonsense"' in answer.text
     assert session.scalar(select(Booking)) is None
 
@@ -136,7 +136,7 @@ def test_a_quick_form_with_a_bad_field_hears_of_the_field_first(client: FlaskCli
     monday.shift(1)
     answer = client.post("/rick/quick-chat", data=form | {"attempt": attempt, "name": "", "email": ""})
     assert answer.status_code == 422
-    assert "Please give your name." in answer.text
+    assert "Please enter your name." in answer.text
     assert "spam check" not in answer.text
 
 
@@ -215,7 +215,7 @@ def test_a_time_that_is_refused_at_the_last_moment_is_a_taken_one(
 ) -> None:
     answer = client.post("/rick/quick-chat", data=form | {"notes": "My long story"})
     assert answer.status_code == 409
-    assert "not free any more" in answer.text
+    assert "no longer available" in answer.text
     assert "My long story" in answer.text
     assert [session.scalars(select(table)).all() for table in (Booking, Event, BusySlot)] == [[], [], []]
 
@@ -227,7 +227,7 @@ def test_a_move_that_is_refused_at_the_last_moment_leaves_the_booking(
     request.getfixturevalue("clashes")
     answer = client.post(f"{place}/reschedule", data={"start": "2027-01-05T11:00:00Z"})
     assert answer.status_code == 409
-    assert "not free any more" in answer.text
+    assert "no longer available" in answer.text
     assert session.scalars(select(Booking)).one().status == Status.ACCEPTED
 
 

@@ -63,7 +63,7 @@ def test_a_slot_shows_the_form_with_its_time(client: FlaskClient) -> None:
 def test_a_slot_that_is_taken_shows_the_days_other_times(client: FlaskClient, book) -> None:
     book()
     page = client.get(f"{BOOKER}?slot=2027-01-05T10:00:00Z&tz=UTC&name=Bob").text
-    assert "not free any more" in page
+    assert "no longer available" in page
     assert "2027-01-05T10:15:00Z" in slots(page)
     assert ("name", "Bob") in kept(page)
 

@@ -199,7 +199,7 @@ def test_v8_a_request_nobody_answers_is_rejected_by_the_clock_once(
     assert (payload["status"], payload["rejectionReason"]) == ("REJECTED", "Not answered in time.")
     assert session.scalar(select(BusySlot)) is None
     assert booking.status == Status.REJECTED
-    told = session.scalars(select(Email).where(Email.subject.startswith("Not answered in time:"))).all()
+    told = session.scalars(select(Email).where(Email.subject.startswith("Not confirmed in time:"))).all()
     assert {mail.recipient for mail in told} == {"ada@example.com", "eve@example.com", "rick@example.com"}
     assert {mail.calendar_method for mail in told} == {"CANCEL"}
 
@@ -226,10 +226,10 @@ def test_v8_an_unanswered_move_carries_the_fields_of_the_move(asking, book, sess
 def test_v8_nothing_can_be_done_to_a_request_after_its_start(asking, book, triggers, monday, late) -> None:
     booking = book()
     monday.move_to(TUESDAY_TEN)
-    with pytest.raises(Conflict, match="not answered in time"):
+    with pytest.raises(Conflict, match="not confirmed in time"):
         late(booking)
     record_meetings()
-    with pytest.raises(Conflict, match="not answered in time"):
+    with pytest.raises(Conflict, match="not confirmed in time"):
         late(booking)
     assert triggers() == ["BOOKING_REQUESTED", "BOOKING_REJECTED"]
 

@@ -80,7 +80,7 @@ def test_v1_a_loop_of_moves_by_the_api_ends_after_ten(client, quick_chat, sessio
     assert [answer.status_code for answer in answers] == [201] * 10 + [429] * 2
     error = answers[-1].get_json()["error"]
     assert error["code"] == "too_many_requests"
-    assert "moved 10 times within an hour" in error["message"]
+    assert "rescheduled 10 times within an hour" in error["message"]
     assert 3000 < int(answers[-1].headers["Retry-After"]) <= 3600
     monday.shift(3600)
     assert client.post(f"/v2/bookings/{uid}/reschedule", json={"start": quarter(12)}).status_code == 201
@@ -92,7 +92,7 @@ def test_v1_a_move_too_many_comes_back_with_the_form(client, quick_chat, limited
     path = send(client, 1, path=f"{path}/reschedule").location
     answer = send(client, 2, path=f"{path}/reschedule", reason="Train is late")
     assert answer.status_code == 429
-    assert "This meeting was moved once within an hour." in answer.text
+    assert "This meeting was rescheduled once within an hour." in answer.text
     assert "Train is late" in answer.text
 
 

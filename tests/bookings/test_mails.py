@@ -66,8 +66,8 @@ def test_a_life_with_confirmation_is_told_step_by_step(book, quick_chat, change,
     moved = act(service.reschedule, booking, move_request(NOON, "Late"), by="ada@example.com")
     act(service.reject, moved, "On holiday")
     subjects = [mail.subject.split(":")[0] for mail in mails("ada@example.com")]
-    assert subjects == ["Waiting for confirmation", "Confirmed", "Waiting for confirmation", "Not possible"]
-    assert "Why it was moved: Late" in mails("ada@example.com")[2].body
+    assert subjects == ["Waiting for confirmation", "Confirmed", "Waiting for confirmation", "Declined"]
+    assert "Reason for rescheduling: Late" in mails("ada@example.com")[2].body
     assert "Reason: On holiday" in mails("ada@example.com")[3].body
     assert [mail.calendar_method for mail in mails("ada@example.com")][-1] == "CANCEL"
 
@@ -76,12 +76,12 @@ def test_a_moved_meeting_names_the_time_before(book, mails) -> None:
     act(service.reschedule, book(), move_request(NOON), by="ada@example.com")
     body = mails("ada@example.com")[-1].body
     assert "When: Tuesday, 5 January 2027, 12:00 – 12:15 (Europe/London)" in body
-    assert "Before: Tuesday, 5 January 2027, 10:00 – 10:15 (Europe/London)" in body
+    assert "Previously: Tuesday, 5 January 2027, 10:00 – 10:15 (Europe/London)" in body
 
 
 def test_a_cancelled_meeting_says_why_and_offers_no_more_changes(book, mails) -> None:
     act(service.cancel, book(), by="ada@example.com", reason="Ill")
-    assert "Why it was cancelled: Ill" in mails("rick@example.com")[-1].body
+    assert "Reason for cancelling: Ill" in mails("rick@example.com")[-1].body
     assert "move or cancel" not in mails("rick@example.com")[-1].body
 
 

@@ -142,7 +142,7 @@ def test_a_move_of_what_was_cancelled_meanwhile_says_so(client: FlaskClient, boo
     text_of(client, f"/booking/{booking.uid}/cancel", reason="Ill")
     answer = client.post(f"/booking/{booking.uid}/reschedule", data={"start": iso_seconds(NOON)})
     assert answer.status_code == 409
-    assert "This booking is cancelled already." in answer.text
+    assert "This booking is already cancelled." in answer.text
 
 
 def test_a_cancelled_meeting_says_so_and_offers_other_times(client: FlaskClient, book) -> None:

@@ -114,7 +114,7 @@ def test_a_window_is_replayed_with_count_and_progress(
     window.button("Count").click()
     expect(window.page.get_by_text("3 events would be sent.")).to_be_visible()
     window.dialog.get_by_role("button", name="Replay").click()
-    expect(window.toast).to_contain_text("The replay has begun")
+    expect(window.toast).to_contain_text("Replay started")
     expect(window.page.locator(".pill", has_text="Delivered")).to_have_count(3, timeout=15000)
     expect(window.page.get_by_text("3 of 3 events were queued")).to_be_visible()
     assert len(receiver.requests) == 3

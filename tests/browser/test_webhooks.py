@@ -187,7 +187,7 @@ def test_a_saved_secret_is_never_shown_again(window: Window) -> None:
     expect(window.dialog).to_be_hidden()
     window.link("Edit webhook").click()
     window.button("Use only the new secret").click()
-    expect(window.page.get_by_text("From now on only the new secret signs.")).to_be_visible()
+    expect(window.page.get_by_text("Only the new secret is used from now on.")).to_be_visible()
 
 
 def test_a_secret_is_copied_from_the_box(open_window: Callable[..., Window], host: Host) -> None:

@@ -197,7 +197,7 @@ def test_a_handshake_that_hangs_is_a_tls_time_out() -> None:
 def test_no_answer_is_an_answer_time_out() -> None:
     got = plain(silent)
     assert reason(got) == "timeout_answer"
-    assert got.failure.words == "No answer within 0.5 s. Answer first and do the work afterwards."
+    assert got.failure.words == "No response within 0.5 s. Respond first, then do the work."
 
 
 def test_no_answer_on_a_kept_connection_is_an_answer_time_out() -> None:
@@ -258,7 +258,7 @@ def test_a_failure_with_a_broken_body_keeps_its_status() -> None:
 def test_every_status_has_words_with_a_cure(status: int) -> None:
     failure = of_status(status)
     assert failure is not None
-    assert failure.words.startswith(f"The server answered {status}")
+    assert failure.words.startswith(f"The server responded with {status}")
     assert failure.words.endswith((".", "?"))
 
 

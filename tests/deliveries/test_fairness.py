@@ -93,7 +93,7 @@ def test_the_newest_try_of_each_endpoint_is_read(rick, webhook, saved, happen, s
     failing, never = (subscribed(rick, f"http://hooks.example.com/{name}") for name in ("failing", "never"))
     saved(failing, never)
     happen()
-    saved(*tries(session, webhook, "No answer", None), *tries(session, failing, None, "No answer"))
+    saved(*tries(session, webhook, "No response", None), *tries(session, failing, None, "No response"))
     wanted = {webhook.id: True, failing.id: False, never.id: None}
     assert last_attempts(session, list(wanted)) == wanted
 

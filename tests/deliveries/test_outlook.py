@@ -74,7 +74,7 @@ def test_d4_one_in_flight_one_pressed_and_one_of_a_webhook_that_is_off(
     change(webhook, active=False)
     with transaction() as writing:
         writing.scalars(select(Delivery)).one().claim = None
-    assert shown() == (None, "webhook_off", "not sent, since the webhook is off")
+    assert shown() == (None, "webhook_off", "not sent, because the webhook is off")
 
 
 def test_d4_what_a_backoff_held_back_is_not_late_when_it_ends(

@@ -93,7 +93,7 @@ def test_only_one_replay_runs_for_a_webhook(webhook: Webhook, happen: Callable, 
     happen()
     deliver()
     start(webhook)
-    with pytest.raises(Conflict, match="running already"):
+    with pytest.raises(Conflict, match="already running"):
         start(webhook)
 
 

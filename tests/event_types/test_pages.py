@@ -76,12 +76,12 @@ def test_little_is_enough_for_an_event_type(rick_client: FlaskClient, session: S
 
 
 BAD = [
-    ("title", " ", "Please give a title."),
-    ("title", "x" * 101, "within 100 characters"),
+    ("title", " ", "Please enter a title."),
+    ("title", "x" * 101, "at most 100 characters"),
     ("slug", "no spaces", "letters, digits and single hyphens"),
     ("slug", "../admin", "letters, digits and single hyphens"),
     ("slug", "x" * 61, "letters, digits and single hyphens"),
-    ("description", "x" * 2001, "within 2,000 characters"),
+    ("description", "x" * 2001, "at most 2,000 characters"),
     ("length", "", "minutes from 5 to 1,440, a multiple of 5"),
     ("length", "7", "a multiple of 5"),
     ("length", "1445", "minutes from 5 to 1,440"),
@@ -114,7 +114,7 @@ def test_a_bad_field_is_named_and_what_was_typed_is_kept(rick_client, session, f
 
 def test_a_place_is_asked_for_when_people_meet(rick_client: FlaskClient) -> None:
     answer = rick_client.post("/event-types/new", data=FORM | {"location_kind": "in_person", "location": ""})
-    assert "Please say where you meet." in answer.text
+    assert "Please enter where you meet." in answer.text
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_an_address_belongs_to_one_event_type_of_a_host(rick_client, bob_client,
     rick_client.post("/event-types/new", data=FORM)
     again = rick_client.post("/event-types/new", data=FORM | {"title": "Second", "slug": "Long-Talk"})
     assert again.status_code == 422
-    assert 'id="field-slug-error">You have an event type with this address already.' in again.text
+    assert 'id="field-slug-error">You already have an event type with this address.' in again.text
     assert 'value="Second"' in again.text
     assert bob_client.post("/event-types/new", data=FORM).status_code == 303
 
@@ -276,9 +276,9 @@ def test_a_question_can_be_added_and_removed_before_saving(
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("question-0-label", "", "Please give the question."),
-        ("question-2-options", "", "Please give the answers to choose from"),
-        ("question-1-type", "colour", "Please choose how it is answered."),
+        ("question-0-label", "", "Please enter the question."),
+        ("question-2-options", "", "options, one per line"),
+        ("question-1-type", "colour", "Please choose a type"),
     ],
 )
 def test_a_bad_question_is_named_and_kept(
@@ -307,11 +307,11 @@ def test_answers_reach_the_booking_and_the_host(rick_client, client: FlaskClient
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("what-is-it-about", "", "Please answer this."),
-        ("what-is-it-about", "x" * 501, "in one line of at most 500"),
-        ("tell-us-more", "x" * 5001, "within 5,000 characters"),
-        ("which-plan", "Huge", "Please choose one of the answers."),
-        ("i-agree", "", "Please tick this."),
+        ("what-is-it-about", "", "Please answer this question."),
+        ("what-is-it-about", "x" * 501, "in one line of up to 500"),
+        ("tell-us-more", "x" * 5001, "at most 5,000 characters"),
+        ("which-plan", "Huge", "Please choose one of the options."),
+        ("i-agree", "", "Please check this box."),
     ],
 )
 def test_a_bad_answer_is_named_at_its_question(client, asked, name: str, value: str, words: str) -> None:

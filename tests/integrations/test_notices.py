@@ -21,7 +21,7 @@ from calapp.event_types.models import EventType
 from calapp.mail import Email
 from calapp.webhooks.models import OffReason, Webhook
 
-OFF = "Every attempt has failed for five days, so this webhook was turned off."
+OFF = "Every attempt has failed for five days, so this webhook was switched off."
 WARNED = "it will be switched off on"
 
 
@@ -176,7 +176,7 @@ def test_a_second_click_changes_nothing(rick_client: FlaskClient, many: Webhook,
     again = rick_client.post(
         f"/integrations/webhooks/{many.id}/parked", data={"parked": "send"}, follow_redirects=True
     )
-    assert "No events are parked any more." in again.text
+    assert "There are no parked events." in again.text
     assert set(session.scalars(select(Delivery.state))) == {State.WAITING}
 
 
@@ -185,7 +185,7 @@ def test_what_goes_on_can_be_stopped(rick_client: FlaskClient, many: Webhook) ->
     rick_client.post(address, data={"parked": "drop"})
     stopped = rick_client.post(address, data={"parked": "stop"}, follow_redirects=True)
     maintenance.continue_parked()
-    assert "What is left stays parked." in stopped.text
+    assert "The remaining events stay parked." in stopped.text
     assert "3 parked" in page(rick_client)
 
 

@@ -127,7 +127,7 @@ def test_an_api_key_is_shown_once(rick_client: FlaskClient) -> None:
 def test_a_key_without_a_name_or_scope_is_refused_at_the_fields(rick_client: FlaskClient) -> None:
     answer = rick_client.post("/integrations/api-keys/new", data={"name": "", "scopes": ["everything"]})
     assert answer.status_code == 422
-    assert "Please give the key a name" in answer.text
+    assert "Please enter a name" in answer.text
     assert "Please choose what the key may do." in answer.text
 
 

@@ -53,7 +53,7 @@ def test_a_refused_ping_says_what_the_receiver_said(rick_client: FlaskClient) ->
     with Receiver(sending(answer("401 Unauthorized", b"<b>who are you</b>"))) as receiver:
         page = rick_client.post(PING, data=filled(receiver.url()))
     assert "Responded 401" in page.text
-    assert "Does it want an own header" in page.text
+    assert "Does it need a custom header" in page.text
     assert "&lt;b&gt;who are you" in page.text
 
 

@@ -176,7 +176,7 @@ def test_a_changed_secret_overlaps_until_the_host_ends_it(
     answer = rick_client.post(edit, data=filled(webhook.subscriber_url, action="only-new-secret"))
     session.refresh(webhook)
     assert webhook.old_secret is None
-    assert "From now on only the new secret signs." in answer.text
+    assert "Only the new secret is used from now on." in answer.text
 
 
 def test_a_secret_can_be_removed(rick_client: FlaskClient, webhook: Webhook, session: Session) -> None:

@@ -72,7 +72,7 @@ def test_losers_are_shown_fresh_times(settings: Settings, lengths: list[int]) ->
     answers = race(settings, [[wish(15, monday_in_berlin(12))]] * 3)
     pages = [page for [(status, page)] in answers if status == 409]
     assert len(pages) == 2
-    assert all("not free any more" in page and 'name="slot"' in page for page in pages)
+    assert all("no longer available" in page and 'name="slot"' in page for page in pages)
 
 
 def test_no_two_meetings_ever_overlap(settings: Settings, lengths: list[int], session: Session) -> None:

@@ -189,7 +189,7 @@ def test_too_many_requests_are_waited_out(listen: Listen, server: Receiver) -> N
 def test_an_erased_event_is_passed_over(listen: Listen, server: Receiver, receiver: Receiver) -> None:
     server.behave = saying(page((1, None), (2, "{}")), END)
     result = listen()
-    assert "evt_1  not forwarded: its visitor was erased" in result.output
+    assert "evt_1  not forwarded: its visitor and body were erased" in result.output
     assert [request.headers["webhook-id"] for request in receiver.requests] == ["evt_2"]
 
 
@@ -197,10 +197,10 @@ def test_an_erased_event_is_passed_over(listen: Listen, server: Receiver, receiv
     ("status", "sentence"),
     [
         ("401 Unauthorized", "does not know this key"),
-        ("404 Not Found", "no API of Calapp"),
-        ("400 Bad Request", "no cursor of the server"),
+        ("404 Not Found", "no Calapp API"),
+        ("400 Bad Request", "does not know this cursor"),
         ("410 Gone", "no longer kept"),
-        ("403 Forbidden", "The server responds with 403: Forbidden"),
+        ("403 Forbidden", "The server responded with 403: Forbidden"),
     ],
 )
 def test_a_refusal_is_one_clear_sentence(
@@ -261,7 +261,7 @@ def test_an_address_that_is_none_is_named(listen: Listen, option: str, value: st
 def test_two_listeners_with_one_key_would_mix_their_places(tmp_path: Path) -> None:
     first, second = (Position(tmp_path, "https://cal.example.com", "cal_x") for _ in range(2))
     first.open()
-    with pytest.raises(Taken, match="follows this server with this key already"):
+    with pytest.raises(Taken, match="already uses this server and key"):
         second.open()
     first.close()
     second.open()

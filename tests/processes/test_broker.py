@@ -126,7 +126,7 @@ def test_a_stale_socket_does_not_stop_the_start(app: Flask, settings: Settings) 
 
 
 def test_two_servers_never_share_a_folder(valkey: EmbeddedValkey, settings: Settings) -> None:
-    with pytest.raises(NoBroker, match="Calapp is running already"):
+    with pytest.raises(NoBroker, match="Calapp is already running"):
         EmbeddedValkey(settings.data_dir).start()
 
 

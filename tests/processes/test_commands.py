@@ -39,7 +39,7 @@ def test_a_password_is_made_when_none_is_given(app: Flask, session: Session) -> 
         (["Not a name"], ""),
         (["ann", "--password", "short"], "at least 8 characters"),
         (["ann", "--email", "nobody"], "email"),
-        (["ann", "--time-zone", "Mars/Base"], "There is no time zone Mars/Base"),
+        (["ann", "--time-zone", "Mars/Base"], "Unknown time zone Mars/Base"),
         (["ann", "--full-name", " "], "1 to 100 characters"),
     ],
 )

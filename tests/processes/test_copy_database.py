@@ -136,8 +136,8 @@ def test_a_value_that_the_target_cannot_hold_leaves_it_empty(
 @pytest.mark.parametrize(
     ("to", "said"),
     [
-        ("nonsense", "--to takes an address"),
-        ("sqlite:////tmp/other.sqlite3", "begins with postgresql"),
+        ("nonsense", "--to must be a URL"),
+        ("sqlite:////tmp/other.sqlite3", "must begin with postgresql"),
         ("postgresql+psycopg://nobody@127.0.0.1:9/none", "Nothing was copied: connection"),
     ],
 )

@@ -72,7 +72,7 @@ def test_the_printed_block_tells_where_to_look(calapp: Running) -> None:
 
 def test_a_second_start_beside_the_first_is_refused(calapp: Running) -> None:
     said = refused(calapp.data_dir, free_port())
-    assert said == f"Calapp is running already in the folder {calapp.data_dir}."
+    assert said == f"Calapp is already running in the folder {calapp.data_dir}."
 
 
 def test_a_long_folder_makes_valkey_listen_on_a_port(reachable: Running) -> None:
@@ -91,7 +91,7 @@ def test_k2_webhooks_reach_loopback_only_while_nobody_else_reaches_the_server(
     calapp: Running, reachable: Running
 ) -> None:
     assert "public addresses and 127.0.0.0/8, ::1/128" in calapp.printed
-    assert "public addresses only" in reachable.printed
+    assert "only be sent to public addresses" in reachable.printed
     worker = next(one for one in reachable.processes() if "worker" in one.cmdline())
     assert "WEBHOOK_ALLOWED_NETWORKS" not in worker.environ()
 
@@ -162,7 +162,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         said = refused(tmp_path, port)
-    assert said == f"Port {port} is taken by another program; choose another: PORT={port + 1} make run"
+    assert said == f"Port {port} is already in use. Choose another: PORT={port + 1} make run"
 
 
 def test_an_unreadable_setting_is_named(tmp_path: Path) -> None:

@@ -72,13 +72,13 @@ REFUSED = {
     "a=\0": "NUL",
     "[" * 700 + "]" * 700: "nested too deeply",
     '{"a":' * 700 + "1" + "}" * 700: "nested too deeply",
-    '{"a":NaN}': "NaN is not a number",
-    '{"a":[-Infinity]}': "-Infinity is not a number",
-    '{"a":1e999}': "1e999 is not a number",
+    '{"a":NaN}': "NaN is not a JSON number",
+    '{"a":[-Infinity]}': "-Infinity is not a JSON number",
+    '{"a":1e999}': "1e999 is not a JSON number",
     '\ufeff{"a":}': "not valid JSON",
     '{"a":"' + "{{metadata}}" * 100 + '"}': "larger than 256 KB",
     "a=" + "{{metadata}}" * 2: "larger than 256 KB",
-    '{"a":"' + "\\u007b{title}}" * 101 + '"}': "at most 100 variables",
+    '{"a":"' + "\\u007b{title}}" * 101 + '"}': "up to 100 variables",
 }
 
 
