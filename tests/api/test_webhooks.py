@@ -356,5 +356,5 @@ def test_the_box_and_the_api_refuse_in_the_same_words(rick_client: FlaskClient, 
     page = rick_client.post("/integrations/webhooks/new", data=filled(url)).text
     answer = rick_api.post("/v2/webhooks", {"subscriberUrl": url, "triggers": ["BOOKING_CREATED"]})
     words = answer.get_json()["error"]["details"]["subscriberUrl"]
-    assert words == "Please keep this within 2,000 characters."
+    assert words == "Must be at most 2,000 characters."
     assert words in page

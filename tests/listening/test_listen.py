@@ -199,7 +199,7 @@ def test_an_erased_event_is_passed_over(listen: Listen, server: Receiver, receiv
         ("401 Unauthorized", "does not know this key"),
         ("404 Not Found", "no Calapp API"),
         ("400 Bad Request", "does not know this cursor"),
-        ("410 Gone", "no longer kept"),
+        ("410 Gone", "no longer has the events"),
         ("403 Forbidden", "The server responded with 403: Forbidden"),
     ],
 )
