@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from calapp import broker, clock, mail
 from calapp.accounts import sessions
-from calapp.bookings import visitors
+from calapp.bookings import copies, visitors
 from calapp.bookings.maintenance import record_meetings
 from calapp.calendars.maintenance import CalendarReaders
 from calapp.config import settings
@@ -96,6 +96,18 @@ def send_emails() -> None:
             break
 
 
+def send_copies() -> None:
+    """Write to hosts' calendars what is due there, a batch at a time; no transaction is open meanwhile."""
+    while not stop_requested():
+        with transaction() as session:
+            claimed = copies.claim(session)
+        results = copies.send(claimed)
+        with transaction() as session:
+            copies.record(session, results)
+        if not claimed:
+            break
+
+
 def clean_up() -> None:
     """Park, expire, remove and forget what its time has come for."""
     for step in CLEANUP:
@@ -141,7 +153,8 @@ class Task:
     lane: str
 
 
-WOKEN = ("sending again", "emails", "calendars")  # lanes with something that a person may wait for
+# Lanes with something that a person may wait for.
+WOKEN = ("sending again", "emails", "calendars", "calendar copies")
 
 
 def tasks() -> list[Task]:
@@ -157,6 +170,7 @@ def tasks() -> list[Task]:
         Task("calendars", CalendarReaders().read_due, 1.0, "calendars"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
         Task("emails", send_emails, 10.0, "emails"),
+        Task("calendar copies", send_copies, 10.0, "calendar copies"),
     ]
 
 

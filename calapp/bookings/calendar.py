@@ -46,6 +46,23 @@ def invitation(booking: Booking, base_url: str, *, for_guest: bool = False) -> t
     return text.decode(), method
 
 
+def copy_text(booking: Booking, base_url: str) -> str:
+    """Return the .ics text of a booking as it is written to the host's own calendar.
+
+    People are named in the description alone: a server would send attendees invitations of its own.
+    """
+    event = _event(booking, base_url)
+    for name in ("organizer", "attendee"):
+        del event[name]
+    people = ", ".join(f"{line(person.name)} <{person.email}>" for person in booking.attendees)
+    del event["description"]
+    event.add("description", clean(f"With {people}\n{description(booking, base_url)}"))
+    calendar = _calendar()
+    calendar.add_component(event)
+    text: bytes = calendar.to_ical()
+    return text.decode()
+
+
 def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
     """Return a host's calendar feed."""
     calendar = _calendar()

@@ -11,6 +11,7 @@ from calapp import limits, mail
 from calapp.accounts.guards import current_host
 from calapp.bookings import lists, service
 from calapp.bookings.conflicts import conflicts_of
+from calapp.bookings.copies import copies_of
 from calapp.bookings.lists import Tab
 from calapp.bookings.models import Booking
 from calapp.bookings.notifications import of_chain
@@ -111,6 +112,7 @@ def _detail(booking: Booking, problem: str = "") -> Response:
         of_visitor=count_of_visitor(db.session(), booking),
         history=lists.history(db.session(), booking),
         emails=emails,
+        copies=copies_of(db.session(), booking),
         parked=sum(one.parked_at is not None for one in emails),
         present=now(),
         problem=problem,

@@ -15,7 +15,7 @@ from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import notifications, times, visitors
+from calapp.bookings import copies, notifications, times, visitors
 from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
@@ -119,6 +119,7 @@ def book(
     pending = booking.status == Status.PENDING
     _record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "requested" if pending else "created", parked=parked)
+    copies.touch(session, booking)
     after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
     return booking
 
@@ -292,6 +293,7 @@ def confirm(session: Session, booking: Booking) -> None:
     moved = booking.rescheduled_from_id is not None
     _record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "confirmed")
+    copies.touch(session, booking)
 
 
 def reject(session: Session, booking: Booking, reason: str) -> None:
@@ -330,6 +332,7 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str, address:
     _record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
     notifications.write(session, booking, "cancelled", parked=parked)
+    copies.touch(session, booking)
 
 
 def reschedule(
@@ -375,6 +378,7 @@ def reschedule(
     booking.rescheduling_reason = request.reason or ""
     _record_event(session, host, moved, Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED)
     notifications.write(session, moved, "requested" if asks else "rescheduled", parked=parked)
+    copies.touch(session, moved)
     return moved
 
 

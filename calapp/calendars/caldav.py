@@ -61,6 +61,8 @@ REFUSED = (
 NO_CALENDARS = "{host} has no calendar with events for this user."
 TOO_MANY = "{host} does not give all events of this calendar in one response. It has too many."
 
+NO_EVENTS = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Calapp//Calapp//EN\r\nEND:VCALENDAR\r\n"
+
 PRINCIPAL = f"{DAV}current-user-principal"
 HOME = f"{CALDAV}calendar-home-set"
 TYPE = f"{DAV}resourcetype"
@@ -97,8 +99,8 @@ class StoredEvent:
 class Changed(Unreadable):
     """An event is not what it was when we last saw it: somebody changed, made or removed it."""
 
-    def __init__(self) -> None:
-        super().__init__("changed", "It was changed in the calendar.")
+    def __init__(self, words: str = "It was changed in the calendar.") -> None:
+        super().__init__("changed", words)
 
 
 def typed_address(text: str) -> str:
@@ -337,7 +339,7 @@ def read_caldav(source: Source) -> Reading:
     if version is not None and version == source.sync_token:
         return Reading(None, sync_token=version)
     texts = account.events(source.address, source.first, source.last)
-    return Reading("\n".join(texts).encode(), sync_token=version)
+    return Reading("\n".join(texts or [NO_EVENTS]).encode(), sync_token=version)
 
 
 def event_url(calendar: str, name: str) -> str:

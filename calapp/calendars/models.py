@@ -3,10 +3,10 @@
 import json
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.clock import now
 from calapp.db import UTCDateTime, db
@@ -34,6 +34,32 @@ class Credentials(NamedTuple):
     password: str
 
 
+class CalendarAccount(db.Model):
+    """A host's account on a CalDAV server; its calendars are rows of their own. The password is encrypted."""
+
+    __tablename__ = "calendar_account"
+    __table_args__ = (UniqueConstraint("user_id", "address", "username", name="uq_calendar_account_login"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    address: Mapped[str] = mapped_column(String(500))  # as it is requested
+    username: Mapped[str] = mapped_column(String(254))
+    sealed_password: Mapped[str] = mapped_column("password", Text)
+    # What discovery found last: url, name, color, writable of each calendar.
+    found: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who signs in; raises KeyDoesNotFit."""
+        return Credentials(self.username, open_sealed(self.sealed_password))
+
+    def set_password(self, password: str) -> None:
+        """Keep a password, encrypted."""
+        self.sealed_password = seal(password)
+
+
 class ExternalCalendar(db.Model):
     """A calendar that a host has elsewhere, and how reading it goes.
 
@@ -54,7 +80,10 @@ class ExternalCalendar(db.Model):
     sealed_address: Mapped[str] = mapped_column("address", Text)
     address_hash: Mapped[str] = mapped_column(String(64))  # of all its spellings: one calendar is read once
     sealed_credentials: Mapped[str | None] = mapped_column("credentials", Text)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("calendar_account.id"), index=True)
     blocks: Mapped[bool] = mapped_column(default=True)
+    # Whether confirmed bookings are written to it; at most one of a host's.
+    writes: Mapped[bool] = mapped_column(default=False, server_default=false())
     when_stale: Mapped[WhenStale] = mapped_column(String(10), default=WhenStale.KEEP)
     stale_after: Mapped[int] = mapped_column(default=24)  # hours
 
@@ -81,6 +110,8 @@ class ExternalCalendar(db.Model):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)
 
+    account: Mapped[CalendarAccount | None] = relationship()
+
     @property
     def address(self) -> str:
         """The address that is requested; raises KeyDoesNotFit."""
@@ -93,6 +124,8 @@ class ExternalCalendar(db.Model):
     @property
     def credentials(self) -> Credentials | None:
         """Who asks for it; raises KeyDoesNotFit."""
+        if self.account is not None:
+            return self.account.credentials
         if self.sealed_credentials is None:
             return None
         return Credentials(*json.loads(open_sealed(self.sealed_credentials)))
@@ -131,3 +164,50 @@ class CalendarConflict(db.Model):
     )
     found_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     over_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when it was no more
+
+
+class CopyState(StrEnum):
+    """How a booking's copy in a calendar is."""
+
+    WAITING = "waiting"  # to be written, changed or removed
+    DONE = "done"  # as the booking is
+    CHANGED = "changed"  # a person changed it in the calendar, so it is left alone
+    FAILED = "failed"  # given up after the last attempt
+
+
+class CalendarCopy(db.Model):
+    """A booking in a host's calendar, one for a chain of reschedules; its text is made when it is sent.
+
+    `etag` names the state in which the server has it (None: not there), `written` and `sent` are hashes of
+    what was last stored and last sent: a response may have been lost.
+    """
+
+    __tablename__ = "calendar_copy"
+    __table_args__ = (
+        UniqueConstraint("chain", "calendar_id", name="uq_calendar_copy_chain"),
+        Index(
+            "ix_calendar_copy_due",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    chain: Mapped[str] = mapped_column(String(40))  # the booking's
+    calendar_id: Mapped[int] = mapped_column(
+        ForeignKey("external_calendar.id", ondelete="CASCADE"), index=True
+    )
+    state: Mapped[CopyState] = mapped_column(String(10), default=CopyState.WAITING)
+    revision: Mapped[int] = mapped_column(default=1)  # counts the booking's changes
+    due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    claimed_until: Mapped[datetime | None] = mapped_column(UTCDateTime)  # while it is being sent
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    etag: Mapped[str | None] = mapped_column(Text)
+    written: Mapped[str | None] = mapped_column(String(64))
+    sent: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)
+
+    calendar: Mapped[ExternalCalendar] = relationship()

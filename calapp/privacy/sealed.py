@@ -8,6 +8,7 @@ from sqlalchemy import Text, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import FORGOTTEN, User
+from calapp.calendars.models import CalendarAccount
 from calapp.config import BadSetting
 from calapp.db import database_now, db, is_sqlite
 from calapp.deliveries.models import Notice
@@ -41,11 +42,13 @@ TEXTS: dict[Any, tuple[str, ...]] = {
     User: ("sealed_calendar_token",),
     Webhook: ("sealed_secret", "sealed_old_secret"),
     InspectorRequest: (),
+    CalendarAccount: ("sealed_password",),
 }
 LISTS: dict[Any, tuple[str, ...]] = {  # of [name, value]
     User: (),
     Webhook: ("sealed_headers",),
     InspectorRequest: ("sealed_headers",),
+    CalendarAccount: (),
 }
 WRONG_KEY = (
     "The secrets in the database were encrypted with another SECRET_KEY. Please set that one, or add it to "
@@ -147,6 +150,10 @@ def forget_unreadable(session: Session) -> list[str]:
             user.sealed_calendar_token = f"{FORGOTTEN}{user.id}"
             name = user.username
             lines.append(f"Calendar feed of {name}: still works, but its address can no longer be shown")
+    for account in session.scalars(select(CalendarAccount).order_by(CalendarAccount.id)):
+        if not _opens(account.sealed_password):
+            account.set_password("")  # which its server refuses, so that the host is told
+            lines.append(f"Calendar account {account.username} at {account.address}: password")
     for request in session.scalars(select(InspectorRequest)):
         if not all(_opens(value) for _, value in request.sealed_headers):
             request.sealed_headers = [pair for pair in request.sealed_headers if _opens(pair[1])]

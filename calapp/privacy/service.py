@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import ApiKey, User, UserSession
 from calapp.availability.models import DateOverride, WeeklyHours
+from calapp.bookings.copies import touch_chains
 from calapp.bookings.models import Attendee, Booking, VisitorAct
 from calapp.bookings.service import searchable
+from calapp.calendars.models import CalendarAccount, CalendarCopy, ExternalCalendar
 from calapp.config import settings
 from calapp.db import database_now, db
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
@@ -191,6 +193,7 @@ def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     words = [*uids, *(event.uid for event in events)]
     counts = _erase_events(session, [event.id for event in events])
     counts["mails"] = _changed(session, delete(Email).where(Email.about.in_(uids)))
+    touch_chains(session, chains)  # what is in the host's calendar is written again, without the person
     words = [word.casefold() for word in words]
     found = []
     for one in session.scalars(select(InspectorRequest).where(InspectorRequest.user_id.in_(hosts))):
@@ -275,6 +278,7 @@ def _changed(session: Session, statement: Any) -> int:
 
 # What lets somebody in is no data of the host's to take along.
 LEFT_OUT = {
+    "password",
     "password_hash",
     "session_token",
     "token_hash",
@@ -312,6 +316,7 @@ def count_exported(session: Session, user: User) -> dict[str, int]:
 def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
     webhooks = select(Webhook.id).where(Webhook.user_id == user_id)
     bookings = select(Booking.id).where(Booking.host_id == user_id)
+    calendars = select(ExternalCalendar.id).where(ExternalCalendar.user_id == user_id)
     owned = (
         EventType,
         WeeklyHours,
@@ -323,6 +328,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         Notice,
         Email,
         InspectorRequest,
+        CalendarAccount,
     )
     return [
         ("user", select(User).where(User.id == user_id)),
@@ -331,6 +337,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         ("attendee", select(Attendee).where(Attendee.booking_id.in_(bookings))),
         ("delivery", select(Delivery).where(Delivery.webhook_id.in_(webhooks))),
         ("attempt", select(Attempt).where(Attempt.webhook_id.in_(webhooks))),
+        ("calendar_copy", select(CalendarCopy).where(CalendarCopy.calendar_id.in_(calendars))),
         ("replay", select(Replay).where(Replay.webhook_id.in_(webhooks))),
     ]
 

@@ -12,6 +12,7 @@ from calapp.calendars.models import CalendarKind, ExternalCalendar
 from calapp.calendars.reading import read
 from calapp.calendars.schemas import CalendarInput
 from calapp.db import transaction
+from tests.calendars.dav_servers import DavServer, Digest, digest, radicale, xandikos
 from tests.receiver import Receiver, answer
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -58,3 +59,21 @@ def add(user: User, address: str, **chosen: object) -> ExternalCalendar:
 def work(rick: User, server: Receiver, app: object) -> ExternalCalendar:
     """Rick's calendar on that server."""
     return add(rick, server.url("/work.ics"))
+
+
+@pytest.fixture(scope="session")
+def radicale_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DavServer]:
+    with radicale(tmp_path_factory.mktemp("radicale")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def xandikos_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DavServer]:
+    with xandikos(tmp_path_factory.mktemp("xandikos")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def digest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DavServer, Digest]]:
+    with digest(tmp_path_factory.mktemp("digest")) as server:
+        yield server

@@ -1,6 +1,5 @@
 """CalDAV against servers as people run them: finding calendars, reading them, writing events."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -18,28 +17,10 @@ from calapp.calendars.caldav import (
 )
 from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, Credentials
-from tests.calendars.dav_servers import RICK, DavServer, Digest, digest, event, radicale, xandikos
+from tests.calendars.dav_servers import RICK, DavServer, Digest, event
 
 FIRST, LAST = datetime(2026, 11, 1, tzinfo=UTC), datetime(2027, 1, 31, tzinfo=UTC)
 MEETING = ("DTSTART:20261203T100000Z", "DTEND:20261203T110000Z", "SUMMARY:Dentist\\, 10% off ü")
-
-
-@pytest.fixture(scope="module")
-def radicale_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DavServer]:
-    with radicale(tmp_path_factory.mktemp("radicale")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def xandikos_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DavServer]:
-    with xandikos(tmp_path_factory.mktemp("xandikos")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def digest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DavServer, Digest]]:
-    with digest(tmp_path_factory.mktemp("digest")) as server:
-        yield server
 
 
 @pytest.fixture(params=["radicale", "xandikos", "digest"])
@@ -109,7 +90,7 @@ def test_a_change_is_noticed(server: DavServer, calendar: str) -> None:
 
 
 def test_an_empty_calendar_is_read(server: DavServer, calendar: str) -> None:
-    assert read_caldav(source(calendar)).text == b""
+    assert read_caldav(source(calendar)).text.startswith(b"BEGIN:VCALENDAR")
 
 
 def test_an_event_is_written_changed_and_removed(server: DavServer, calendar: str) -> None:

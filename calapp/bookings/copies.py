@@ -1,0 +1,303 @@
+"""Confirmed bookings in a calendar of the host's: written, moved and removed with the booking.
+
+A copy is a row that is marked as due in the booking's transaction; what is to be written is made from the
+booking when it is sent, so that nothing but the latest is. The maintenance process claims what is due, sends
+it with no transaction open, and records what came of it. An event that is not in the state in which it was
+last seen was changed by a person, and is left alone.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from calapp.bookings.calendar import copy_text
+from calapp.bookings.models import Booking, Status
+from calapp.broker import wake_maintenance
+from calapp.calendars.caldav import (
+    Changed,
+    DavClient,
+    delete_event,
+    event_url,
+    get_event,
+    put_event,
+)
+from calapp.calendars.fetch import Unreadable
+from calapp.calendars.models import CalendarCopy, CopyState, Credentials, ExternalCalendar
+from calapp.clock import now
+from calapp.config import settings
+from calapp.db import after_commit, database_now
+from calapp.errors import KeyDoesNotFit
+from calapp.mail import DELAYS, LEASE
+
+BATCH = 8  # copies that are sent side by side, of as many accounts
+LOOKED_AT = 200  # copies that are due among which those of a batch are found
+UPCOMING = 1000  # bookings that are written when a calendar is chosen
+COMPARED = frozenset(
+    ("DTSTART", "DTEND", "DURATION", "SUMMARY", "DESCRIPTION", "LOCATION", "STATUS", "RRULE")
+)
+FOLDED = re.compile(r"\r?\n[ \t]")
+REMOVED_THERE = "It was removed in the calendar."
+KEY_IS_GONE = "The server can no longer read the password of this account. Enter it again."
+# Reasons that concern one event, not all that is sent to its account.
+OF_ONE_EVENT = frozenset(("changed", "status_400", "status_403", "status_404", "status_409", "status_415"))
+
+
+@dataclass(frozen=True)
+class ClaimedCopy:
+    """A claimed copy, free of the session that read it; a `text` of None has it removed."""
+
+    id: int
+    revision: int
+    attempts: int
+    account_id: int | None
+    url: str
+    credentials: Credentials | None
+    text: str | None
+    etag: str | None
+    known: frozenset[str]  # hashes of what may be there without anybody having changed it
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What came of a copy: its ETag now, None when it is not there; or why not, in words."""
+
+    copy: ClaimedCopy
+    etag: str | None = None
+    changed: bool = False
+    code: str | None = None
+    error: str | None = None
+
+
+def touch(session: Session, booking: Booking) -> None:
+    """Mark a booking's copy as due in the open transaction; a confirmed booking without one gets one."""
+    if touch_chains(session, [booking.chain]) or booking.status != Status.ACCEPTED:
+        return
+    calendar_id = session.scalar(
+        select(ExternalCalendar.id).where(
+            ExternalCalendar.user_id == booking.host_id, ExternalCalendar.writes
+        )
+    )
+    if calendar_id is not None:
+        _add(session, booking.chain, calendar_id)
+
+
+def _add(session: Session, chain: str, calendar_id: int) -> None:
+    session.add(CalendarCopy(chain=chain, calendar_id=calendar_id, due_at=database_now(session)))
+    after_commit(session, "wake maintenance", wake_maintenance)
+
+
+def touch_chains(session: Session, chains: Collection[str]) -> int:
+    """Mark the copies of these chains as due, but those that a person changed; return how many there are."""
+    copies = session.scalars(select(CalendarCopy).where(CalendarCopy.chain.in_(chains))).all()
+    for copy in copies:
+        if copy.state != CopyState.CHANGED:
+            copy.revision += 1
+            copy.state, copy.attempts, copy.due_at = CopyState.WAITING, 0, database_now(session)
+    if copies:
+        after_commit(session, "wake maintenance", wake_maintenance)
+    return len(copies)
+
+
+def copy_upcoming(session: Session, calendar: ExternalCalendar) -> int:
+    """Have a host's upcoming confirmed bookings without a copy written to a calendar; return how many."""
+    chains = session.scalars(
+        select(Booking.chain)
+        .where(
+            Booking.host_id == calendar.user_id,
+            Booking.status == Status.ACCEPTED,
+            Booking.ends_at > now(),
+            Booking.chain.not_in(select(CalendarCopy.chain)),
+        )
+        .order_by(Booking.starts_at)
+        .limit(UPCOMING)
+    ).all()
+    for chain in chains:
+        _add(session, chain, calendar.id)
+    return len(chains)
+
+
+def send_again(session: Session, account_id: int) -> None:
+    """Mark what of an account waits or was given up as due: its password or its server has changed."""
+    of_account = select(ExternalCalendar.id).where(ExternalCalendar.account_id == account_id)
+    undone = CalendarCopy.state.in_((CopyState.WAITING, CopyState.FAILED))
+    again = {"state": CopyState.WAITING, "attempts": 0, "due_at": database_now(session)}
+    session.execute(
+        update(CalendarCopy)
+        .where(CalendarCopy.calendar_id.in_(of_account), undone)
+        .values(again)
+        .execution_options(synchronize_session=False)
+    )
+    after_commit(session, "wake maintenance", wake_maintenance)
+
+
+def copies_of(session: Session, booking: Booking) -> Sequence[CalendarCopy]:
+    """Return the copies of a booking's chain, the oldest first."""
+    query = select(CalendarCopy).where(CalendarCopy.chain == booking.chain)
+    return session.scalars(query.order_by(CalendarCopy.id)).all()
+
+
+def claim(session: Session) -> list[ClaimedCopy]:
+    """Take a batch of the copies that are due, one of each account: one that hangs holds up no other."""
+    at = database_now(session)
+    free = or_(CalendarCopy.claimed_until.is_(None), CalendarCopy.claimed_until <= at)
+    due = (
+        select(CalendarCopy)
+        .where(CalendarCopy.due_at <= at, free)
+        .order_by(CalendarCopy.due_at)
+        .limit(LOOKED_AT)
+    )
+    claimed: dict[int, ClaimedCopy] = {}
+    for copy in session.scalars(due.with_for_update(skip_locked=True)):
+        place = copy.calendar.account_id or -copy.calendar_id
+        if place not in claimed and len(claimed) < BATCH:
+            copy.claimed_until = at + LEASE
+            claimed[place] = _claimed(session, copy)
+    return list(claimed.values())
+
+
+def _claimed(session: Session, copy: CalendarCopy) -> ClaimedCopy:
+    calendar = copy.calendar
+    known = frozenset(one for one in (copy.written, copy.sent) if one)
+    try:
+        url, credentials = event_url(calendar.address, copy.chain), calendar.credentials
+    except KeyDoesNotFit:
+        url, credentials = "", None
+    text = _wanted(session, copy.chain)
+    if text is not None:
+        copy.sent = digest(text)
+    return ClaimedCopy(
+        copy.id, copy.revision, copy.attempts, calendar.account_id, url, credentials, text, copy.etag, known
+    )
+
+
+def _wanted(session: Session, chain: str) -> str | None:
+    """Return the event that is to be in the calendar: that of the newest booking, while it is confirmed."""
+    newest = select(Booking).where(Booking.chain == chain, Booking.rescheduled_to_uid.is_(None))
+    booking = session.scalar(newest.order_by(Booking.id.desc()).limit(1))
+    if booking is None or booking.status != Status.ACCEPTED:
+        return None
+    return copy_text(booking, settings().base_url)
+
+
+def digest(text: str) -> str:
+    """Return a hash of what a person sees of an event, however a server writes it down.
+
+    Two events in one file, such as a series with an exception, are never like one of ours.
+    """
+    lines = FOLDED.sub("", text).splitlines()
+    if lines.count("BEGIN:VEVENT") != 1:
+        return hashlib.sha256(text.encode()).hexdigest()
+    event = lines[
+        lines.index("BEGIN:VEVENT") + 1 : lines.index("END:VEVENT") if "END:VEVENT" in lines else None
+    ]
+    seen, inside = [], 0
+    for one in event:
+        inside += one.startswith("BEGIN:") - one.startswith("END:")  # an alarm has a description, too
+        name = re.split("[;:]", one, maxsplit=1)[0].upper()
+        if not inside and name in COMPARED:
+            seen.append(f"{name}:{one.partition(':')[2]}".replace("\\", "").strip())
+    return hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
+
+
+def send(claimed: Sequence[ClaimedCopy]) -> list[CopyResult]:
+    """Send copies side by side; waits for their servers, and raises nothing."""
+    if not claimed:
+        return []
+    with ThreadPoolExecutor(len(claimed)) as threads:
+        return list(threads.map(_send, claimed))
+
+
+def _send(copy: ClaimedCopy) -> CopyResult:
+    if copy.text is None and not copy.known:
+        return CopyResult(copy)  # it was never sent
+    if copy.credentials is None:
+        return CopyResult(copy, copy.etag, code="no_password", error=KEY_IS_GONE)
+    client = DavClient(copy.credentials, copy.url)
+    try:
+        if copy.text is None:
+            _remove(client, copy)
+            return CopyResult(copy)
+        return CopyResult(copy, _write(client, copy, copy.text))
+    except Changed as error:
+        return CopyResult(copy, copy.etag, changed=True, code="changed", error=str(error))
+    except Unreadable as error:
+        return CopyResult(copy, copy.etag, code=error.code, error=str(error))
+
+
+def _write(client: DavClient, copy: ClaimedCopy, text: str) -> str:
+    """Write an event and return its ETag; raise Changed when a person has changed it."""
+    try:
+        return put_event(client, copy.url, text, copy.etag)
+    except Changed:
+        found = get_event(client, copy.url)
+    if found is None:
+        raise Changed(REMOVED_THERE)
+    there = digest(found.text)
+    if there == digest(text):
+        return found.etag  # it was stored, and the response lost
+    if there not in copy.known:
+        raise Changed
+    return put_event(client, copy.url, text, found.etag or "*")  # the server has only written it down anew
+
+
+def _remove(client: DavClient, copy: ClaimedCopy) -> None:
+    """Remove an event, should it be there; raise Changed when a person has changed it."""
+    if copy.etag:
+        try:
+            delete_event(client, copy.url, copy.etag)
+        except Changed:
+            pass  # by a person, or the server has only written it down anew
+        else:
+            return
+    found = get_event(client, copy.url)
+    if found is None:
+        return
+    if digest(found.text) not in copy.known:
+        raise Changed
+    delete_event(client, copy.url, found.etag or "*")
+
+
+def record(session: Session, results: Sequence[CopyResult]) -> None:
+    """Write down what came of a batch; what failed is due later, or never after the last attempt."""
+    at = database_now(session)
+    for result in sorted(results, key=lambda one: one.copy.id):
+        copy = session.get(CalendarCopy, result.copy.id, with_for_update=True, populate_existing=True)
+        if copy is None:
+            continue  # its calendar was removed meanwhile
+        copy.claimed_until = None
+        copy.etag = result.etag
+        if result.error is None:
+            copy.written = digest(result.copy.text) if result.copy.text else None
+            copy.sent = copy.written if result.copy.text is None else copy.sent
+        if copy.revision == result.copy.revision:
+            _record_one(session, copy, result, at)
+
+
+def _record_one(session: Session, copy: CalendarCopy, result: CopyResult, at: datetime) -> None:
+    copy.error = result.error
+    if result.error is None:
+        copy.state, copy.due_at, copy.attempts = CopyState.DONE, None, 0
+        return
+    if result.changed:
+        copy.state, copy.due_at = CopyState.CHANGED, None
+        return
+    copy.attempts += 1
+    if copy.attempts > len(DELAYS):
+        copy.state, copy.due_at = CopyState.FAILED, None
+        return
+    copy.due_at = at + DELAYS[copy.attempts - 1]
+    if result.code not in OF_ONE_EVENT:  # the account is away, or refuses everything
+        of_account = select(ExternalCalendar.id).where(ExternalCalendar.account_id == result.copy.account_id)
+        others = (CalendarCopy.calendar_id.in_(of_account), CalendarCopy.due_at < copy.due_at)
+        session.execute(
+            update(CalendarCopy)
+            .where(*others, CalendarCopy.id != copy.id)
+            .values(due_at=copy.due_at, error=result.error)
+            .execution_options(synchronize_session="fetch")
+        )
