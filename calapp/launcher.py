@@ -229,18 +229,12 @@ def block(chosen: Settings, welcome: Welcome) -> str:
         lines.append(("Sign up", f"{base}/signup{code}"))
     else:
         lines.append(("Sign in", f"{base}/login"))
-    lines.append(("Webhooks", reachable(chosen)))
+    networks = ", ".join(str(network) for network in chosen.webhook_allowed_networks)
+    where = f"be sent to public addresses and {networks}" if networks else "only be sent to public addresses"
+    lines.append(("Webhooks", f"can {where} (WEBHOOK_ALLOWED_NETWORKS)"))
     lines.append(("Data", str(chosen.data_dir)))
     lines.append(("Stop", "Ctrl-C"))
     return "\n" + "\n".join(f"  {name:<17}{text}" for name, text in lines) + "\n"
-
-
-def reachable(chosen: Settings) -> str:
-    """Return where webhooks may lead, in words."""
-    networks = ", ".join(str(network) for network in chosen.webhook_allowed_networks)
-    if not networks:
-        return "can only be sent to public addresses (WEBHOOK_ALLOWED_NETWORKS)"
-    return f"can be sent to public addresses and {networks} (WEBHOOK_ALLOWED_NETWORKS)"
 
 
 if __name__ == "__main__":

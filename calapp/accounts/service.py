@@ -1,7 +1,5 @@
 """Users, their passwords, their API keys."""
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -18,6 +16,7 @@ from calapp.accounts.schemas import Profile, SignUp, complaint, normal
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import is_sqlite
+from calapp.encryption import hashed, is_same
 from calapp.errors import Invalid, NotAllowed, NotFound
 
 # Called with the session and each new user, in the transaction that makes it. Packages above this one add
@@ -77,7 +76,7 @@ def sign_up(session: Session, request: SignUp) -> User:
         session.execute(text('LOCK TABLE "user" IN SHARE ROW EXCLUSIVE MODE'))  # two firsts at once
     if not signup_open(session):
         raise NotAllowed("Sign-up is closed on this server.")
-    if settings().signup_code and not _same(settings().signup_code, request.code):
+    if settings().signup_code and not is_same(settings().signup_code, request.code):
         raise Invalid(code="Wrong code. The server printed the code when it started.")
     return create_user(
         session,
@@ -152,7 +151,7 @@ def create_api_key(session: Session, user: User, name: str, scopes: Iterable[str
         raise limits.reached("API_KEYS_PER_HOST", host=user.id, words=words, field="name")
     wanted = [Scope(scope) for scope in dict.fromkeys(scopes)]
     plain = "cal_" + secrets.token_urlsafe(32)
-    key = ApiKey(user_id=user.id, name=name, key_hash=_hash(plain), hint=plain[:8], scopes=wanted)
+    key = ApiKey(user_id=user.id, name=name, key_hash=hashed(plain), hint=plain[:8], scopes=wanted)
     session.add(key)
     session.flush()
     return key, plain
@@ -166,10 +165,10 @@ def api_keys(session: Session, user_id: int) -> list[ApiKey]:
 
 def find_api_key(session: Session, plain: str) -> ApiKey | None:
     """Return the key with this text, unless it is revoked."""
-    wanted = _hash(plain)
+    wanted = hashed(plain)
     query = select(ApiKey).where(ApiKey.key_hash == wanted, ApiKey.revoked_at.is_(None))
     found = session.scalar(query)
-    return found if found and _same(found.key_hash, wanted) else None
+    return found if found and is_same(found.key_hash, wanted) else None
 
 
 def revoke_api_key(session: Session, user_id: int, key_id: int) -> ApiKey:
@@ -179,11 +178,3 @@ def revoke_api_key(session: Session, user_id: int, key_id: int) -> ApiKey:
         raise NotFound
     key.revoked_at = now()
     return key
-
-
-def _hash(plain: str) -> str:
-    return hashlib.sha256(plain.encode()).hexdigest()
-
-
-def _same(left: str, right: str) -> bool:
-    return hmac.compare_digest(left.encode(), right.encode())

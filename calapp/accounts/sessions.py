@@ -1,7 +1,5 @@
 """Where hosts are signed in: each browser is a row, found by its key at every request."""
 
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Sequence
@@ -12,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User, UserSession
 from calapp.clock import now
+from calapp.encryption import hashed, is_same
 from calapp.limits import SESSIONS_PER_HOST
 
 LIFETIME = timedelta(days=31)  # after which a browser that did not come back is signed out; the cookie's, too
@@ -46,7 +45,7 @@ def begin(session: Session, user: User, user_agent: str) -> None:
     When the host has more than SESSIONS_PER_HOST, those that were not seen for longest end.
     """
     token = secrets.token_urlsafe(32)
-    begun = UserSession(user_id=user.id, token_hash=_hash(token), browser=browser_of(user_agent))
+    begun = UserSession(user_id=user.id, token_hash=hashed(token), browser=browser_of(user_agent))
     session.add(begun)
     session.flush()
     user.login_id = f"{user.id}.{begun.id}.{token}"
@@ -69,10 +68,10 @@ def find(session: Session, login_id: str) -> tuple[User, UserSession | None] | N
     user_id, session_id, token = given.groups()
     if session_id is None:
         user = session.get(User, int(user_id))
-        return (user, None) if user is not None and _same(user.session_token, token) else None
+        return (user, None) if user is not None and is_same(user.session_token, token) else None
     query = select(User, UserSession).join(UserSession, UserSession.user_id == User.id)
     row = session.execute(query.where(UserSession.id == int(session_id), User.id == int(user_id))).first()
-    if row is None or not _same(row[1].token_hash, _hash(token)) or row[1].last_seen_at < now() - LIFETIME:
+    if row is None or not is_same(row[1].token_hash, hashed(token)) or row[1].last_seen_at < now() - LIFETIME:
         return None
     return row[0], row[1]
 
@@ -141,11 +140,3 @@ def _delete(session: Session, *where: object) -> int:
     statement = delete(UserSession).where(*where)  # type: ignore[arg-type]
     result = session.execute(statement, execution_options={"synchronize_session": "fetch"})
     return result.rowcount if isinstance(result, CursorResult) else 0
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _same(left: str, right: str) -> bool:
-    return hmac.compare_digest(left.encode(), right.encode())

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries.claims import ready
+from calapp.deliveries.feed import kept_since
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
 from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
@@ -179,7 +179,7 @@ def tell_gone(session: Session) -> int:
 
 def prune(session: Session) -> int:
     """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs."""
-    before = _kept_since(session)
+    before = kept_since(session)
     old = session.scalars(
         select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(STEP)
     ).all()
@@ -194,14 +194,10 @@ def prune(session: Session) -> int:
 
 def count_prunable(session: Session) -> tuple[int, int]:
     """Return how many attempts and how many bodies of events `prune` would remove."""
-    before = _kept_since(session)
+    before = kept_since(session)
     attempts = session.scalar(select(func.count(Attempt.id)).where(*_old_attempts(before)))
     events = session.scalar(select(func.count(Event.id)).where(*_unneeded(before)))
     return attempts or 0, events or 0
-
-
-def _kept_since(session: Session) -> datetime:
-    return database_now(session) - timedelta(days=settings().retention_days)
 
 
 def _old_attempts(before: datetime) -> list[ColumnElement[bool]]:

@@ -192,7 +192,7 @@ def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     hosts = {booking.host_id for booking in bookings}
     words = [*uids, *(event.uid for event in events)]
     counts = _erase_events(session, [event.id for event in events])
-    counts["mails"] = _changed(session, delete(Email).where(Email.about.in_(uids)))
+    counts["emails"] = _changed(session, delete(Email).where(Email.about.in_(uids)))
     touch_chains(session, chains)  # what is in the host's calendar is written again, without the person
     words = [word.casefold() for word in words]
     found = []
@@ -241,8 +241,8 @@ def _erase_mentions(session: Session, email: str) -> Counts:
     counts += _erase_events(session, sorted(events))
     attempts = _naming(session, email, Attempt, ("response_headers", "response_body", "failure"))
     counts["attempts"] += _erase_attempts(session, Attempt.id.in_(attempts))
-    mails = _naming(session, email, Email, ("recipient", "reply_to", "subject", "body", "calendar"))
-    counts["mails"] += _changed(session, delete(Email).where(Email.id.in_(mails)))
+    emails = _naming(session, email, Email, ("recipient", "reply_to", "subject", "body", "calendar"))
+    counts["emails"] += _changed(session, delete(Email).where(Email.id.in_(emails)))
     requests = _requests_naming(session, email)
     forgotten = delete(InspectorRequest).where(InspectorRequest.id.in_(requests))
     counts["inspector requests"] += _changed(session, forgotten)
