@@ -119,7 +119,9 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
     if not reader.guest:
         lines.extend(_line("Notes", booking.notes))
         for answer in booking.answers.values():
-            lines.extend(_line(answer["label"], _said(answer["value"])))
+            value = answer["value"]
+            text = ("Yes" if value else "No") if isinstance(value, bool) else str(value)
+            lines.extend(_line(answer["label"], text))
     if not reader.guest or booking.cancelled_by == booking.host.email:
         lines.extend(_line("Reason for cancelling", booking.cancellation_reason))
     if booking.unanswered:
@@ -128,13 +130,6 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
         lines.extend(_line("Reason", booking.rejection_reason))
     active = booking.current_status in {Status.PENDING, Status.ACCEPTED}
     return "\n".join([*lines, "", f"{'View, reschedule or cancel' if active else 'View'}: {link}", ""])
-
-
-def _said(answer: object) -> str:
-    """Return an answer to a question as people read it."""
-    if isinstance(answer, bool):
-        return "Yes" if answer else "No"
-    return str(answer)
 
 
 def _line(label: str, text: str | None) -> list[str]:
