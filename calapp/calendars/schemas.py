@@ -32,7 +32,7 @@ class CalendarInput(RequestSchema):
         int,
         Field(ge=1, le=MOST_HOURS),
         WHOLE,
-        said(f"Please give a number of hours from 1 to {MOST_HOURS}."),
+        said(f"Please enter a number of hours from 1 to {MOST_HOURS}."),
     ] = 24
 
 
@@ -62,7 +62,7 @@ def calendar_url(text: str, guard: AddressGuard) -> str:
     """
     text = trimmed(text)
     if not text:
-        raise Invalid("Please give the address of the calendar.")
+        raise Invalid("Please enter the address of the calendar.")
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() in {"webcal", "webcals"}:
         text = f"https://{rest}"

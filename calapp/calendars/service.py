@@ -133,7 +133,7 @@ def refuse_another(session: Session, user_id: int, address: str) -> None:
         words = "You already have a calendar with this address."
         raise Conflict(words, address=words)
     if len(hashes) >= limits.CALENDARS_PER_HOST:
-        words = f"You have {len(hashes)} calendars, the most that one host may have. Please remove one first."
+        words = f"You have {len(hashes)} calendars, which is the limit. Please remove one first."
         raise limits.reached("CALENDARS_PER_HOST", host=user_id, words=words, field="address")
 
 

@@ -455,7 +455,7 @@ class Sender:
             self.epoll.register(self.wakes_fd, select.EPOLLIN)
 
     def rest(self, seconds: float) -> None:
-        """Wait for a wake, at most so many seconds; whatever libcurl has to do meanwhile is done."""
+        """Wait for a wake, up to that many seconds; whatever libcurl has to do meanwhile is done."""
         until = time.monotonic() + seconds
         while not self.woken and (left := until - time.monotonic()) > 0:
             self._turn(left if self.timer is None else max(0.0, min(left, self.timer - time.monotonic())))
