@@ -14,7 +14,7 @@ from calapp.accounts.guards import prepare_sign_in
 from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
-from calapp.bookings import host_views, visitor_views
+from calapp.bookings import embed, host_views, visitor_views
 from calapp.cli import register_commands
 from calapp.config import Settings
 from calapp.db import connection_options, db, prepare_engine
@@ -143,7 +143,7 @@ def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
     for views in (
         accounts, availability, event_types, deliveries, integrations, webhook_form, guide, inspector,
-        monitoring, host_views, visitor_views,
+        monitoring, embed, host_views, visitor_views,
     ):  # fmt: skip
         app.register_blueprint(views.blueprint)
     app.register_blueprint(inspector.hooks)

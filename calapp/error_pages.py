@@ -184,7 +184,9 @@ def respond(error: ErrorResponse) -> AnyResponse:
         response.headers["HX-Reswap"] = "none"
     else:
         title = TITLES.get(error.status, "That did not work")
-        response = make_response(render_template("error.html", title=title, message=message))
+        response = make_response(
+            render_template("error.html", title=title, message=message, status=error.status)
+        )
     response.status_code = error.status
     response.headers.update(error.headers)
     return response
@@ -207,6 +209,8 @@ def _add_headers(response: AnyResponse) -> AnyResponse:
     headers = response.headers
     headers["Content-Security-Policy"] = _policy()
     headers["X-Content-Type-Options"] = "nosniff"
+    if not g.get("frameable"):
+        headers["X-Frame-Options"] = "SAMEORIGIN"
     headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
     if response.mimetype == "text/html":
         response.vary.add("HX-Request")

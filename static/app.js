@@ -164,6 +164,7 @@
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (!zone || address.searchParams.has("tz")) return;
     address.searchParams.set("tz", zone);
+    document.documentElement.dataset.leaving = "";
     location.replace(address);
   }
 

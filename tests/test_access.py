@@ -31,6 +31,9 @@ GET     /                                                                    all
 GET     /<user>                                                              all
 GET     /<user>/<slug>                                                       all
 POST    /<user>/<slug>                                                       all
+GET     /<user>/<slug>/embed                                                 all
+POST    /<user>/<slug>/embed                                                 all
+GET     /<user>/embed                                                        all
 GET     /availability                                                        host
 POST    /availability                                                        host
 POST    /availability/overrides                                              host
@@ -39,8 +42,13 @@ GET     /booking/<uid>                                                       lin
 GET     /booking/<uid>.ics                                                   link
 GET     /booking/<uid>/cancel                                                link
 POST    /booking/<uid>/cancel                                                link
+GET     /booking/<uid>/cancel/embed                                          link
+POST    /booking/<uid>/cancel/embed                                          link
+GET     /booking/<uid>/embed                                                 link
 GET     /booking/<uid>/reschedule                                            link
 POST    /booking/<uid>/reschedule                                            link
+GET     /booking/<uid>/reschedule/embed                                      link
+POST    /booking/<uid>/reschedule/embed                                      link
 GET     /bookings/<uid>                                                      own
 GET     /bookings/<uid>/cancel                                               own
 POST    /bookings/<uid>/cancel                                               own
@@ -57,6 +65,7 @@ GET     /bookings/past                                                       hos
 GET     /bookings/unconfirmed                                                host
 GET     /bookings/upcoming                                                   host
 GET     /calendar/<token>.ics                                                link
+GET     /embed/embed.js                                                      all
 GET     /event-types                                                         host
 GET     /event-types/<int:event_type_id>                                     own
 POST    /event-types/<int:event_type_id>                                     own

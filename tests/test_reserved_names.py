@@ -4,6 +4,7 @@ import pytest
 from flask import Flask
 
 from calapp.accounts.schemas import RESERVED_NAMES, complaint
+from calapp.event_types.service import RESERVED_SLUGS
 
 
 def first_segments(app: Flask) -> set[str]:
@@ -14,6 +15,12 @@ def first_segments(app: Flask) -> set[str]:
 
 def test_every_page_of_the_app_has_a_reserved_name(app: Flask) -> None:
     assert first_segments(app) - RESERVED_NAMES == set()
+
+
+def test_every_page_below_a_hosts_has_a_reserved_slug(app: Flask) -> None:
+    rules = [rule.rule.split("/") for rule in app.url_map.iter_rules()]
+    seconds = {parts[2] for parts in rules if len(parts) == 3 and parts[1] == "<user>"}
+    assert {second for second in seconds if "<" not in second} == RESERVED_SLUGS
 
 
 def test_the_addresses_that_browsers_and_robots_ask_for_are_reserved() -> None:

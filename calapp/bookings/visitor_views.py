@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_user
-from calapp.bookings import calendar, counters, service, times, visitors
+from calapp.bookings import calendar, counters, embed, service, times, visitors
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.metadata import LEFT_OUT, Metadata, of_pairs
 from calapp.bookings.models import Booking
@@ -38,7 +38,7 @@ blueprint = Blueprint("bookings", __name__)
 
 ALREADY = Markup(
     "You have already booked this time with this form, and nothing was changed. "
-    '<a href="/booking/{0}">See your booking</a> to move or cancel it, or choose another time.'
+    '<a href="{0}">See your booking</a> to move or cancel it, or choose another time.'
 )
 TAKEN = "This time is no longer available. Please choose another; your entries are kept."
 TOO_MANY = "Too many bookings from your network. Please wait a minute, then press Confirm again."
@@ -56,7 +56,17 @@ def host(user: str) -> Response:
     return make_response(render_template("bookings/host.html", host=found, event_types=offers))
 
 
+@blueprint.get("/<user>/embed")
+def embedded_host(user: str) -> Response:
+    """List what a host offers, in a frame; an event type that has had this address keeps it."""
+    if find_public(db.session(), user, "embed"):
+        embed.leave()
+        return show(user, "embed")
+    return host(user)
+
+
 @blueprint.get("/<user>/<slug>")
+@blueprint.get("/<user>/<slug>/embed")
 def show(user: str, slug: str) -> Response:
     """Show the booker: month, times, or the form of a chosen time."""
     event_type = event_type_at(user, slug)
@@ -74,6 +84,7 @@ def too_many(limit: RequestLimit) -> Response | None:
 
 
 @blueprint.post("/<user>/<slug>")
+@blueprint.post("/<user>/<slug>/embed")
 @csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
 @limiter.limit("20/minute", key_func=counters.page_key, on_breach=too_many)
 def create(user: str, slug: str) -> ResponseReturnValue:
@@ -93,7 +104,9 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         page = booker_page(event_type, state, problem=error.message, times_too=False)
         return refused(page, error.retry_after)
     except AlreadyBooked as error:
-        return booker_page(event_type, state, problem=ALREADY.format(error.uid)), 409
+        return booker_page(
+            event_type, state, problem=ALREADY.format(embed.url_of(f"/booking/{error.uid}"))
+        ), 409
     except SlotTaken:
         return booker_page(event_type, state, problem=TAKEN), 409
     return remembering(redirect(after_booking(booking), 303), booking.time_zone)
@@ -121,10 +134,10 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
     the host's; a booking in the visitor's, or to the host in their own.
     """
     if booking is not None:
-        path = f"/booking/{booking.uid}/reschedule"
+        path = embed.path_of(f"/booking/{booking.uid}/reschedule")
         zone = booking.host.time_zone if _is_host(booking.host_id) else booking.time_zone
     else:
-        path = f"/{event_type.user.username}/{event_type.slug}"
+        path = embed.path_of(f"/{event_type.user.username}/{event_type.slug}")
         remembered = request.cookies.get("tz", "")
         zone = remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
     link = list(request.args.items(multi=True))
@@ -164,7 +177,8 @@ def _visitors_address(host_id: int) -> str | None:
 
 
 def _is_host(host_id: int) -> bool:
-    return bool(current_user.is_authenticated and current_user.id == host_id)
+    """Return whether the host looks; in a frame nobody is, since the page around may cover what it shows."""
+    return not embed.current() and bool(current_user.is_authenticated and current_user.id == host_id)
 
 
 def booker_page(
@@ -208,16 +222,24 @@ def booker_page(
 
 
 def remembering(response: AnyResponse, zone: str) -> AnyResponse:
-    """Keep the visitor's zone for the next visit; the query always wins over it."""
-    response.set_cookie("tz", zone, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
+    """Keep the visitor's zone for the next visit; the query always wins over it. A frame keeps nothing."""
+    if not embed.current():
+        response.set_cookie("tz", zone, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
     return response
 
 
 def after_booking(booking: Booking) -> str:
     """Return where a visitor goes after booking: to the booking, or where the host sends them."""
+    if embed.current() or not booking.event_type.redirect_url:
+        return embed.url_of(f"/booking/{booking.uid}", "booked")
+    return redirect_target(booking)
+
+
+def redirect_target(booking: Booking) -> str:
+    """Return where the host sends those who have booked, with what the target gets; empty for nowhere."""
     target = booking.event_type.redirect_url
     if not target:
-        return f"/booking/{booking.uid}"
+        return ""
     forwarded = [("uid", booking.uid)]
     forwarded.extend((f"metadata[{key}]", value) for key, value in booking.link_metadata.items())
     parts = urlsplit(target)
@@ -225,12 +247,15 @@ def after_booking(booking: Booking) -> str:
 
 
 @blueprint.get("/booking/<uid>")
+@blueprint.get("/booking/<uid>/embed")
 def booked(uid: str) -> AnyResponse:
     """Show a booking; an old link leads to the newest of its chain."""
     booking = booking_at(uid)
     if booking.rescheduled_to_uid:
-        return redirect(f"/booking/{service.newest(db.session(), booking).uid}")
-    return _page("bookings/booked.html", booking)
+        return redirect(embed.url_of(f"/booking/{service.newest(db.session(), booking).uid}"))
+    embed.tell(booking)
+    onward = redirect_target(booking) if embed.current() and request.args.get("done") == "booked" else ""
+    return _page("bookings/booked.html", booking, onward=onward, site=urlsplit(onward).netloc)
 
 
 @blueprint.get("/booking/<uid>.ics")
@@ -245,15 +270,17 @@ def file(uid: str) -> Response:
 
 
 @blueprint.get("/booking/<uid>/cancel")
+@blueprint.get("/booking/<uid>/cancel/embed")
 def ask_cancel(uid: str) -> AnyResponse:
     """Ask whether to cancel; only the POST does."""
     booking = booking_at(uid)
     if booking.rescheduled_to_uid:
-        return redirect(f"/booking/{service.newest(db.session(), booking).uid}/cancel")
+        return redirect(embed.url_of(f"/booking/{service.newest(db.session(), booking).uid}/cancel"))
     return _page("bookings/cancel.html", booking)
 
 
 @blueprint.post("/booking/<uid>/cancel")
+@blueprint.post("/booking/<uid>/cancel/embed")
 @csrf.exempt
 @limiter.limit("20/minute", key_func=counters.page_key)
 def cancel_by_link(uid: str) -> ResponseReturnValue:
@@ -270,18 +297,20 @@ def cancel_by_link(uid: str) -> ResponseReturnValue:
         booking = service.newest(db.session(), booking)  # it may have been moved in the meantime
         if booking.status != "cancelled":
             return _page("bookings/cancel.html", booking, problem=error.message), 409
-    return redirect(f"/booking/{booking.uid}", 303)
+    return redirect(embed.url_of(f"/booking/{booking.uid}", "cancelled"), 303)
 
 
 @blueprint.get("/booking/<uid>/reschedule")
+@blueprint.get("/booking/<uid>/reschedule/embed")
 def ask_reschedule(uid: str) -> AnyResponse:
     """Show the booker for a booking that is being moved."""
     booking = booking_at(uid)
     if booking.rescheduled_to_uid:
         query = request.query_string.decode("ascii", "ignore")
-        return redirect(f"/booking/{service.newest(db.session(), booking).uid}/reschedule?{query}")
+        path = embed.path_of(f"/booking/{service.newest(db.session(), booking).uid}/reschedule")
+        return redirect(f"{path}?{query}")
     if not movable(booking):
-        return redirect(f"/booking/{booking.uid}")
+        return redirect(embed.url_of(f"/booking/{booking.uid}"))
     page = booker_page(booking.event_type, state_of(booking.event_type, booking), booking=booking)
     return freshen_after(page, booking.host_id)
 
@@ -298,6 +327,7 @@ def too_many_moves(limit: RequestLimit) -> Response | None:
 
 
 @blueprint.post("/booking/<uid>/reschedule")
+@blueprint.post("/booking/<uid>/reschedule/embed")
 @csrf.exempt
 @limiter.limit("20/minute", key_func=counters.page_key, on_breach=too_many_moves)
 def move(uid: str) -> ResponseReturnValue:
@@ -330,7 +360,8 @@ def move(uid: str) -> ResponseReturnValue:
     except Conflict as error:
         newest = service.newest(db.session(), booking)
         return _page("bookings/booked.html", newest, problem=error.message), 409
-    return redirect(f"/bookings/{moved.uid}" if by_host else f"/booking/{moved.uid}", 303)
+    after = f"/bookings/{moved.uid}" if by_host else embed.url_of(f"/booking/{moved.uid}", "moved")
+    return redirect(after, 303)
 
 
 def movable(booking: Booking) -> bool:
@@ -356,7 +387,7 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
         movable=movable(booking),
         begun=booking.starts_at <= now(),
         over=booking.ends_at <= now(),
-        **{"problem": "", "errors": {}, **context},
+        **{"problem": "", "errors": {}, "onward": "", **context},
     )
     return make_response(page)
 

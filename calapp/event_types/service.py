@@ -12,11 +12,14 @@ from calapp.availability.slots import Rules
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db
-from calapp.errors import Conflict, NotFound
+from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import EventTypeBody
 
 TAKEN = "You already have an event type with this address."
+# Addresses of the app below a host's page; tests/test_reserved_names.py holds it against those that exist.
+RESERVED_SLUGS = frozenset(("embed",))
+RESERVED = "This address is needed for the app's own pages. Please choose another."
 
 
 def rules_of(event_type: EventType) -> Rules:
@@ -72,8 +75,10 @@ def own_event_type(event_type_id: int) -> EventType:
 def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
     """Make an event type, last in the list.
 
-    Raises Conflict when the slug is taken, LimitReached when the host has as many as one may have.
+    Raises Conflict when the slug is taken, Invalid when it is reserved, LimitReached when the host has as
+    many as one may have.
     """
+    _check_slug(wanted.slug)
     lock_user(session, user_id)  # two at once may not both be the last one
     most, mine = settings().event_types_per_host, of_user(session, user_id)
     if len(mine) >= most and wanted.slug not in {one.slug for one in mine}:
@@ -87,10 +92,21 @@ def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
 
 
 def update(session: Session, event_type: EventType, wanted: EventTypeBody) -> None:
-    """Change an event type; its bookings are not touched. Raise Conflict when the slug is taken."""
-    for name, value in wanted.columns().items():
+    """Change an event type; its bookings are not touched. Raise as `create` does.
+
+    One whose slug became reserved after it was made keeps it.
+    """
+    columns = wanted.columns()
+    if columns.get("slug", event_type.slug) != event_type.slug:
+        _check_slug(columns["slug"])
+    for name, value in columns.items():
         setattr(event_type, name, value)
     _flush(session)
+
+
+def _check_slug(slug: str) -> None:
+    if slug in RESERVED_SLUGS:
+        raise Invalid(RESERVED, slug=RESERVED)
 
 
 def _flush(session: Session) -> None:

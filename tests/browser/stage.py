@@ -205,6 +205,7 @@ def add_bookings(session: Session, user: User, chat: EventType, stage: Stage) ->
         session.add(booking)
         session.flush()
         stage.pages.setdefault(f"booking {status}", f"/booking/{booking.uid}")
+        stage.pages.setdefault("embedded booking", f"/booking/{booking.uid}/embed")
         stage.pages.setdefault(f"host's booking {status}", f"/bookings/{booking.uid}")
         stage.pages.setdefault("all of a visitor", f"/bookings/{booking.uid}/cancel-all")
     waiting = Email(

@@ -58,6 +58,9 @@ VISITOR = (
     "booking pending",
     "booking cancelled",
     "booking rejected",
+    "/ada/embed",
+    "/ada/30min/embed?tz=America/New_York",
+    "embedded booking",
     "/nobody/nothing",
 )
 PAGES = [

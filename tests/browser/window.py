@@ -110,7 +110,7 @@ class Window:
 
     def expect_whole(self) -> None:
         """Fail unless a whole page is shown, not a bare fragment."""
-        expect(self.page.locator("html > head > link[rel=stylesheet]")).to_have_count(1)
+        expect(self.page.locator("html > head > link[rel=stylesheet]:not(#dark)")).to_have_count(1)
 
     def sideways(self) -> int:
         """Return by how many pixels the page is wider than the window."""

@@ -330,3 +330,19 @@ def test_a_visitor_leads_on_to_the_hosts_page(rick_client, client, asked, sessio
         r"https://bank\.example/\?a=1&uid=[\w-]{22}&metadata%5Bid%5D=7&metadata%5Bx%5D=%26#top",
         answer.location,
     )
+
+
+def test_an_address_of_the_app_is_no_event_types(rick_client: FlaskClient) -> None:
+    answer = rick_client.post("/event-types/new", data=FORM | {"slug": "Embed"})
+    assert answer.status_code == 422
+    assert 'id="field-slug-error">This address is needed' in answer.text
+
+
+def test_an_event_type_that_has_such_an_address_keeps_it(
+    rick_client: FlaskClient, session: Session, quick_chat: EventType, change
+) -> None:
+    change(quick_chat, slug="embed")
+    edited = FORM | {"slug": "embed", "title": "New title"}
+    assert rick_client.post(f"/event-types/{quick_chat.id}", data=edited).status_code == 303
+    session.refresh(quick_chat)
+    assert (quick_chat.slug, quick_chat.title) == ("embed", "New title")
