@@ -85,6 +85,7 @@ POST    /integrations/api-keys/new                                           hos
 GET     /integrations/calendar/renew                                         host
 POST    /integrations/calendar/renew                                         host
 POST    /integrations/checklist                                              host
+GET     /integrations/embed                                                  host
 GET     /integrations/guide                                                  host
 GET     /integrations/inspector                                              host
 POST    /integrations/inspector                                              host

@@ -127,7 +127,7 @@ def _short(booking: Booking) -> dict[str, object]:
 
 
 def _long(booking: Booking) -> dict[str, object]:
-    """Return a booking as the older events have it; nothing of the people who come."""
+    """Return a booking as the older events have it, without the email addresses of who comes."""
     host, kind = booking.host, booking.event_type
     return {
         "booking": _short(booking),

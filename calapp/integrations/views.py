@@ -21,7 +21,7 @@ from calapp.deliveries.models import Delivery, Notice, State
 from calapp.errors import LimitReached, NotFound
 from calapp.event_types.service import visible
 from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, page_or_fragment, redirect_to
-from calapp.integrations import service
+from calapp.integrations import embed, service
 from calapp.integrations.models import FORGOTTEN_SECRETS, Inspector
 from calapp.integrations.service import inspector_url
 from calapp.text import line, whole_number
@@ -164,7 +164,6 @@ def list_response(toast: str, *, focus: str = "new-webhook") -> Response:
     return dialog_done(webhooks_html(), target="#webhooks", focus=focus, toast=toast)
 
 
-EMBED = '<iframe src="{}/{}/{}" title="Book a meeting" width="100%" height="720"></iframe>'
 SCOPES = (
     (Scope.READ, "Read", "View bookings, event types, webhooks and deliveries"),
     (Scope.WRITE, "Write", "Change them, and read the secrets of webhooks created with this key"),
@@ -188,7 +187,7 @@ def index() -> str:
         base_url=base_url,
         feed_url=feed_url(),
         keys=accounts.api_keys(session, host.id),
-        snippets=[(one, EMBED.format(base_url, host.username, one.slug)) for one in event_types[:20]],
+        **embed.context(),
         health=health_of(session, asked_for) if asked_for else None,
         **list_context(),
     )

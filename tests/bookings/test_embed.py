@@ -44,7 +44,9 @@ def test_every_site_may_frame_an_embedded_page_and_its_errors(client: FlaskClien
     assert "X-Frame-Options" not in headers
 
 
-@pytest.mark.parametrize("address", ["/login", "/integrations", "/bookings/upcoming", "/settings", "/x/y"])
+@pytest.mark.parametrize(
+    "address", ["/login", "/integrations/embed", "/bookings/upcoming", "/settings", "/x/y"]
+)
 @pytest.mark.parametrize("query", ["", "?embed=ns&embedType=inline"])
 def test_no_site_may_frame_another_page(rick_client: FlaskClient, address: str, query: str) -> None:
     headers = rick_client.get(f"{address}{query}").headers

@@ -58,9 +58,6 @@ VISITOR = (
     "booking pending",
     "booking cancelled",
     "booking rejected",
-    "/ada/embed",
-    "/ada/30min/embed?tz=America/New_York",
-    "embedded booking",
     "/nobody/nothing",
 )
 PAGES = [

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -144,8 +145,38 @@ def test_only_its_owner_revokes_a_key(
     assert key.revoked_at is not None
 
 
-def test_the_embed_snippet_names_the_booking_page(rick_client: FlaskClient, quick_chat: EventType) -> None:
-    assert "/rick/quick-chat&#34; title=" in rick_client.get("/integrations").text
+@pytest.mark.parametrize("kind", ["inline", "popup", "floating", "frame"])
+@pytest.mark.parametrize("theme", ["auto", "dark"])
+def test_the_embed_code_names_the_booking_page(
+    rick_client: FlaskClient, quick_chat: EventType, kind: str, theme: str
+) -> None:
+    query = {"kind": kind, "theme": theme, "event_type": "quick-chat"}
+    code = unescape(rick_client.get("/integrations/embed", query_string=query, headers=HTMX).text)
+    assert "rick/quick-chat" in code
+    assert (("/embed/embed.js" in code), ("<iframe" in code)) == (kind != "frame", kind == "frame")
+    assert ("dark" in code.partition("<textarea")[2]) == (theme == "dark")
+
+
+@pytest.mark.parametrize("query", ["", "event_type=nothing&kind=<b>&theme=x", "event_type="])
+def test_the_embed_card_shows_something_for_every_choice(
+    rick_client: FlaskClient, quick_chat: EventType, query: str
+) -> None:
+    answer = rick_client.get(f"/integrations/embed?{query}")
+    assert answer.status_code == 200
+    assert 'Cal("inline"' in unescape(answer.text)
+    assert ("rick/quick-chat" in answer.text) == (query == "")
+
+
+def test_without_an_event_type_there_is_nothing_to_embed(rick_client: FlaskClient) -> None:
+    for address in ("/integrations", "/integrations/embed"):
+        assert "There are no event types to embed yet." in rick_client.get(address).text
+
+
+def test_the_embed_card_offers_hidden_event_types_and_says_so(
+    rick_client: FlaskClient, quick_chat: EventType, change
+) -> None:
+    change(quick_chat, hidden=True)
+    assert "Quick chat (hidden)" in rick_client.get("/integrations").text
 
 
 def test_health_sums_up_the_last_day(
