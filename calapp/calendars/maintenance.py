@@ -10,7 +10,7 @@ from calapp.accounts.models import User
 from calapp.calendars import service
 from calapp.calendars.fetch import Unreadable
 from calapp.calendars.models import ExternalCalendar
-from calapp.calendars.reading import Outcome, read
+from calapp.calendars.reading import ReadOutcome, read
 from calapp.db import db, transaction
 from calapp.errors import Busy, KeyDoesNotFit
 from calapp.shutdown import stop_requested
@@ -59,7 +59,7 @@ def read_calendar(calendar_id: int) -> None:
         return
     attempted_at = calendar.attempted_at
     viewer = service.viewer_of(session, session.get_one(User, calendar.user_id))
-    outcome: Outcome | Unreadable
+    outcome: ReadOutcome | Unreadable
     try:
         source, content_hash = service.source_of(session, calendar, viewer)
         session.rollback()  # nothing may stay open while the network is awaited

@@ -54,7 +54,7 @@ class Viewer:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReadOutcome:
     """What came of reading a calendar that could be read; `times` is None when the copy still holds."""
 
     source: Source
@@ -66,7 +66,7 @@ class Outcome:
     cut_at: datetime | None = None
 
 
-def read(source: Source, viewer: Viewer, content_hash: str | None = None) -> Outcome:
+def read(source: Source, viewer: Viewer, content_hash: str | None = None) -> ReadOutcome:
     """Read a calendar and work out what it blocks; raise Unreadable with the reason in words.
 
     `content_hash` is that of the copy, if it may be kept when the text is the same. No transaction may be
@@ -74,14 +74,14 @@ def read(source: Source, viewer: Viewer, content_hash: str | None = None) -> Out
     """
     reading = READERS[source.kind](source)
     if reading.text is None:
-        return Outcome(source, viewer.basis, reading, content_hash)
+        return ReadOutcome(source, viewer.basis, reading, content_hash)
     try:
         text = unfolded(reading.text)
     except NotACalendar as error:
         raise Unreadable(error.code, error.words) from None
     digest = hashlib.sha256(STAMPS.sub("", text).encode()).hexdigest()
     if digest == content_hash:
-        return Outcome(source, viewer.basis, reading, digest)
+        return ReadOutcome(source, viewer.basis, reading, digest)
     job = {
         "first": source.first.timestamp(),
         "last": source.last.timestamp(),
@@ -94,7 +94,7 @@ def read(source: Source, viewer: Viewer, content_hash: str | None = None) -> Out
         raise Unreadable(found["code"], found["words"])
     times = [(_instant(start), _instant(end)) for start, end in found["times"]]
     cut_at = None if found["cut_at"] is None else _instant(found["cut_at"])
-    return Outcome(source, viewer.basis, reading, digest, times, found["left_out"], cut_at)
+    return ReadOutcome(source, viewer.basis, reading, digest, times, found["left_out"], cut_at)
 
 
 def _instant(seconds: int) -> datetime:

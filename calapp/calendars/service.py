@@ -13,7 +13,7 @@ from calapp.accounts.service import lock_user
 from calapp.availability.slots import BusyTime
 from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, ExternalBusy, ExternalCalendar, WhenStale
-from calapp.calendars.reading import Outcome, Viewer
+from calapp.calendars.reading import ReadOutcome, Viewer
 from calapp.calendars.schemas import CalendarInput
 from calapp.config import settings
 from calapp.db import database_now, db
@@ -137,7 +137,7 @@ def refuse_another(session: Session, user_id: int, address: str) -> None:
         raise limits.reached("CALENDARS_PER_HOST", host=user_id, words=words, field="address")
 
 
-def create(session: Session, user_id: int, wanted: CalendarInput, outcome: Outcome) -> ExternalCalendar:
+def create(session: Session, user_id: int, wanted: CalendarInput, outcome: ReadOutcome) -> ExternalCalendar:
     """Save a calendar with what was read from it; raise Conflict, LimitReached."""
     lock_user(session, user_id)  # two at once may not both be the last one
     refuse_another(session, user_id, wanted.address)
@@ -162,7 +162,7 @@ def apply(calendar: ExternalCalendar, wanted: CalendarInput) -> None:
     calendar.stale_after = wanted.stale_after
 
 
-def store(session: Session, calendar: ExternalCalendar, outcome: Outcome) -> None:
+def store(session: Session, calendar: ExternalCalendar, outcome: ReadOutcome) -> None:
     """Take note of a good reading, and put what it blocks in place of the copy where that is another."""
     at = database_now(session)
     reading = outcome.reading

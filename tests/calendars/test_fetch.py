@@ -9,7 +9,7 @@ from calapp.accounts.models import User
 from calapp.calendars import fetch, service
 from calapp.calendars.fetch import CalendarRequest, Source, Unreadable, read_ics, send
 from calapp.calendars.models import CalendarKind, Credentials
-from calapp.calendars.reading import Outcome, read
+from calapp.calendars.reading import ReadOutcome, read
 from calapp.db import db
 from tests.calendars.conftest import MONDAY, TYPE, calendar, event, served
 from tests.receiver import Behaviour, Receiver, answer, closing, pouring, sending, silent
@@ -17,7 +17,7 @@ from tests.receiver import Behaviour, Receiver, answer, closing, pouring, sendin
 HOUR = event(MONDAY.replace(hour=9))
 
 
-def reading(rick: User, url: str) -> Outcome:
+def reading(rick: User, url: str) -> ReadOutcome:
     first, last = service.range_of(db.session(), rick.id)
     return read(Source(CalendarKind.ICS, url, None, first, last), service.viewer_of(db.session(), rick))
 
