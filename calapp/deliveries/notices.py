@@ -36,9 +36,15 @@ def tell(session: Session, webhook: Webhook, kind: str, text: str, date: str = "
         user_id=owner.id,
         recipient=owner.email,
         subject="A webhook needs your attention",
-        body=f"The webhook {webhook.subscriber_url}:\n\n{text}\n\n{_advice(webhook, kind)}\n",
+        body=f"{heading(webhook)}\n\n{text}\n\n{_advice(webhook, kind)}\n",
     )
     post(session, [email])
+
+
+def heading(webhook: Webhook) -> str:
+    """Return the first line of an email about a webhook: its name, if it has one, and its URL."""
+    named = f"“{webhook.name}”, {webhook.subscriber_url}" if webhook.name else webhook.subscriber_url
+    return f"The webhook {named}:"
 
 
 def _advice(webhook: Webhook, kind: str) -> str:

@@ -75,7 +75,7 @@ def shown_webhooks() -> WebhookList:
     found = []
     for webhook in reversed(everything):
         scope = webhook.event_type.title if webhook.event_type else ""
-        if find.lower() in f"{webhook.subscriber_url} {scope}".lower() and (
+        if find.lower() in f"{webhook.name or ''} {webhook.subscriber_url} {scope}".lower() and (
             state not in STATES or STATES[state](webhook)
         ):
             found.append(webhook)

@@ -63,6 +63,19 @@ class Webhook(db.Model):
         Index(
             "ix_webhook_releasing", "id", sqlite_where=text("releasing"), postgresql_where=text("releasing")
         ),
+        # Of a host whose webhooks work, nothing is in these.
+        Index(
+            "ix_webhook_first_failed",
+            "user_id",
+            sqlite_where=text("first_failed_at IS NOT NULL"),
+            postgresql_where=text("first_failed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_webhook_recovered",
+            "user_id",
+            sqlite_where=text("recovered_at IS NOT NULL"),
+            postgresql_where=text("recovered_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -71,6 +84,7 @@ class Webhook(db.Model):
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
     event_type_id: Mapped[int | None] = mapped_column(ForeignKey("event_type.id"))
     api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))  # the key that made it
+    name: Mapped[str | None] = mapped_column(String(100))  # what its host calls it
     subscriber_url: Mapped[str] = mapped_column(String(2000))
     triggers: Mapped[list[str]] = mapped_column(JSON)
     active: Mapped[bool] = mapped_column(default=True)
@@ -81,6 +95,9 @@ class Webhook(db.Model):
     )  # while its parked events are sent or dropped
     settling_to: Mapped[int | None]  # the last delivery that was parked when this was decided
     payload_template: Mapped[str | None] = mapped_column(Text)
+    max_per_second: Mapped[int | None]  # requests that its receiver takes; None: as many as it responds to
+    # When the next request is within that limit; whoever claims moves it on.
+    limited_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     # As they are stored, see calapp/encryption.py: loading a webhook opens nothing, so that a key which does
     # not fit fails no booking.
     sealed_headers: Mapped[list[list[str]]] = mapped_column("headers", JSON, default=list)
@@ -107,11 +124,34 @@ class Webhook(db.Model):
     releasing_tries: Mapped[int | None]
     warnings: Mapped[int] = mapped_column(default=0)  # 0 to 3: of how many quarters the owner was warned
 
+    # Whether it is failing, see calapp/deliveries/health.py. Since its last 2xx, written by the engine: when
+    # an attempt failed first, ids of different events whose attempts did, and whether one is about a booking.
+    first_failed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    failed_events: Mapped[str] = mapped_column(Text, default="", server_default="")
+    failed_bookings: Mapped[bool] = mapped_column(default=False, server_default=false())
+    recovered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # its first 2xx after it was failing
+    # Written by maintenance: since when it is failing, whether other webhooks were told, and the emails.
+    unhealthy_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    failing_announced: Mapped[bool] = mapped_column(default=False, server_default=false())
+    alerted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    alert_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when the next email is due
+
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, onupdate=now)
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     event_type: Mapped[EventType | None] = relationship()
+
+    @property
+    def label(self) -> str:
+        """What people know it by: its name, or its URL."""
+        return self.name or self.subscriber_url
+
+    @property
+    def failing(self) -> bool:
+        """Whether it is on and keeps failing; over with its first 2xx, or when its host has changed it."""
+        known = self.unhealthy_since is not None and self.recovered_at is None
+        return self.active and known and self.first_failed_at is not None
 
     @property
     def has_secret(self) -> bool:

@@ -12,6 +12,7 @@ from calapp.errors import Invalid
 from calapp.limits import HEADERS_PER_WEBHOOK, TEMPLATE_CHARACTERS, URL_LENGTH
 from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, said
+from calapp.text import line
 from calapp.urls import parsed, trimmed
 from calapp.webhooks import template
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, overlap_until
@@ -19,6 +20,7 @@ from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
 
 HIDDEN = "••••"  # shown in place of a value that is saved
 MIN_SECRET, MAX_SECRET = 16, 500  # characters
+NAME_LENGTH = 100  # characters
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110
 # What we send ourselves, what belongs to one connection and not to the message, and what tracing sets.
 RESERVED_HEADERS = frozenset((
@@ -145,6 +147,14 @@ Overlap = Annotated[
 ]
 
 
+Name = Annotated[
+    Annotated[str, Field(max_length=NAME_LENGTH)] | None,
+    Field(description="What you call it, in lists, emails and `WEBHOOK_FAILING`; null: its URL."),
+    cleaned(line),
+    AfterValidator(lambda text: text or None),
+]
+
+
 class HeaderBody(RequestSchema):
     """A custom header."""
 
@@ -186,6 +196,7 @@ class WebhookBody(RequestSchema):
 
     verbatim = VERBATIM
 
+    name: Name = None
     subscriber_url: Url
     triggers: Triggers
     active: Active = True
@@ -240,6 +251,7 @@ class SavedWebhook(ResponseSchema):
     id: Annotated[str, Field(description="A UUID.")]
     user_id: int
     event_type_id: Annotated[int | None, Field(description="null: all event types.")]
+    name: str | None
     subscriber_url: str
     triggers: list[TriggerName]
     active: bool
