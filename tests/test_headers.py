@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from app import create_app
 from calapp.accounts.models import User
 from calapp.config import Settings
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, signed_in
 
 POLICY = (
     "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -34,6 +34,12 @@ def page_with(app: Flask, **said: object) -> Callable[[], str]:
 
     app.add_url_rule("/made-for-this-test", view_func=view)
     return view
+
+
+@pytest.mark.parametrize("tab", ["upcoming", "unconfirmed", "past", "cancelled"])
+def test_every_list_of_bookings_is_shown_where_tokens_are_wanted(app: Flask, rick: User, tab: str) -> None:
+    app.config["WTF_CSRF_ENABLED"] = True
+    assert signed_in(app, rick).get(f"/bookings/{tab}").status_code == 200
 
 
 @pytest.mark.parametrize("address", ["/login", "/nothing/at/all", "/static/app.css", "/v2/nothing"])

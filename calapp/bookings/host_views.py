@@ -1,7 +1,7 @@
 """The host's pages of bookings: lists, one booking with its history, and what can be done to it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, update_wrapper
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -100,7 +100,8 @@ def _list(tab: Tab) -> Response:
 
 
 for tab in Tab:
-    blueprint.add_url_rule(f"/bookings/{tab}", tab.value, partial(_list, tab))
+    # Named like the function, since Flask-WTF asks each view for its name.
+    blueprint.add_url_rule(f"/bookings/{tab}", tab.value, update_wrapper(partial(_list, tab), _list))
 
 
 def _detail(booking: Booking, problem: str = "") -> Response:
