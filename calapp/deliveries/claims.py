@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import String, bindparam, text
 from sqlalchemy.orm import Session
 
+from calapp.clock import now
 from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.models import State
@@ -22,15 +23,16 @@ RESTED = """(webhook.hold_until IS NULL OR webhook.hold_until <= :now)
 WILLING = f"{ON} AND {RESTED}"
 
 # What its host has sent by Send now, whatever its webhook waits for. SQLite would rather walk what is due.
-PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id FROM delivery{{by}}
+PRESSED = f"""SELECT delivery.webhook_id, 0, delivery.due_at, delivery.id, NULL FROM delivery{{by}}
 JOIN webhook ON webhook.id = delivery.webhook_id
-WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND delivery.due_at <= :now AND {ON}"""
-PRESSED_SQLITE = PRESSED.format(by=" INDEXED BY ix_delivery_pressed")
-PRESSED_POSTGRESQL = PRESSED.format(by="")
+WHERE delivery.pressed_at IS NOT NULL AND delivery.state = 'waiting' AND delivery.due_at <= {{now}}
+  AND {ON}"""
+PRESSED_SQLITE = PRESSED.format(by=" INDEXED BY ix_delivery_pressed", now=":now")
+PRESSED_POSTGRESQL = PRESSED.format(by="", now="(SELECT now FROM clock)")
 
 # One index probe for each endpoint that has something waiting, however long its backlog is: what is due, and
 # since when it could be sent (what a backoff or Retry-After held back has not waited for a worker meanwhile);
-# in a row without an endpoint, when the next of the others comes due.
+# in a row without an endpoint, when the next of the others comes due, and what time it was.
 LOOK = Plain(
     f"""
 WITH RECURSIVE endpoint(id) AS (
@@ -46,11 +48,13 @@ WITH RECURSIVE endpoint(id) AS (
      WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL)) AS first_due
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {ON}
 )
-SELECT id, failures, max(first_due, released), NULL FROM waiting WHERE first_due <= :now
-UNION ALL SELECT NULL, 0, min(first_due), NULL FROM waiting WHERE first_due > :now
+SELECT id, failures, max(first_due, released), NULL, NULL FROM waiting WHERE first_due <= :now
+UNION ALL SELECT NULL, 0, min(first_due), NULL, :now FROM waiting WHERE first_due > :now
 UNION ALL {PRESSED_SQLITE}""",
     f"""
-WITH RECURSIVE endpoint(id, first_due) AS (
+WITH RECURSIVE clock(now) AS MATERIALIZED (
+  SELECT coalesce(CAST(:now AS timestamptz), clock_timestamp())
+), endpoint(id, first_due) AS (
   (SELECT webhook_id, due_at FROM delivery WHERE state = 'waiting' AND due_at IS NOT NULL
    ORDER BY webhook_id, due_at LIMIT 1)
   UNION ALL
@@ -64,9 +68,10 @@ WITH RECURSIVE endpoint(id, first_due) AS (
     greatest(endpoint.first_due, hold_until, asked_until) AS first_due
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {ON}
 )
-SELECT id, failures, greatest(first_due, released_at), CAST(NULL AS integer) FROM waiting
-WHERE first_due <= :now
-UNION ALL SELECT NULL, 0, min(first_due), NULL FROM waiting WHERE first_due > :now
+SELECT id, failures, greatest(first_due, released_at), CAST(NULL AS integer), NULL
+FROM waiting WHERE first_due <= (SELECT now FROM clock)
+UNION ALL SELECT NULL, 0, min(first_due), NULL, (SELECT now FROM clock)
+FROM waiting WHERE first_due > (SELECT now FROM clock)
 UNION ALL {PRESSED_POSTGRESQL}""",
 )
 
@@ -189,23 +194,32 @@ class Claim:
     webhooks: Mapping[int, Target]
 
 
-def look(session: Session, at: datetime) -> tuple[list[Ready], datetime | None]:
-    """Return the endpoints that have something due and what was pressed, and when the next comes due.
+class Look(NamedTuple):
+    """What a look has found: what is due, what was pressed, and when the next comes due, if anything does."""
 
-    A plain read, which takes no lock.
-    """
+    at: datetime
+    ready: list[Ready]
+    next_at: datetime | None
+
+
+def look(session: Session, at: datetime | None = None) -> Look:
+    """Look for what is due, at an instant or now, by the clock that all processes share; takes no lock."""
+    if at is None and is_sqlite(session):
+        at = now()
     found, next_at = [], None
-    for webhook_id, failures, first_due, pressed in LOOK.run(session, now=at):
+    for webhook_id, failures, first_due, pressed, moment in LOOK.run(session, now=at):
         if webhook_id is None:
             next_at = instant(first_due) if first_due else None
+            at = at or moment
         else:
             found.append(Ready(webhook_id, failures, instant(first_due), pressed))
-    return found, next_at
+    assert at is not None  # the row without an endpoint is always there
+    return Look(at, found, next_at)
 
 
 def ready(session: Session, at: datetime) -> list[Ready]:
     """Return the endpoints that have something due and what was pressed, with a plain read."""
-    return look(session, at)[0]
+    return look(session, at).ready
 
 
 def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:

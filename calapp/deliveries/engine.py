@@ -197,18 +197,18 @@ class Engine:
         """Look and claim; on SQLite with a plain read first, which does not hold its one writer up."""
         session = db.session()
         if is_sqlite(session):
-            quotas = self._quotas(session, database_now(session))
+            _at, quotas = self._quotas(session)
             session.rollback()  # ends the read
             if not quotas and not self.pressed:
                 return None
             with transaction() as writing:
                 return self._claim_quotas(writing, quotas, database_now(writing))
         with transaction() as writing:
-            return self._claim_in(writing, database_now(writing))
+            return self._claim_in(writing)
 
-    def _claim_in(self, session: Session, at: datetime) -> Claim | None:
+    def _claim_in(self, session: Session, at: datetime | None = None) -> Claim | None:
         """Look and claim in a transaction that is open."""
-        quotas = self._quotas(session, at)
+        at, quotas = self._quotas(session, at)
         return self._claim_quotas(session, quotas, at) if quotas or self.pressed else None
 
     def _claim_quotas(self, session: Session, quotas: Mapping[int, int], at: datetime) -> Claim:
@@ -219,30 +219,28 @@ class Engine:
             self.known.pop(webhook_id, None)
         return claimed
 
-    def _quotas(self, session: Session, at: datetime) -> dict[int, int]:
-        """Return how many of each webhook's deliveries are to be claimed."""
-        waiting = self._waiting(session, at)
-        if unknown := self.limits.unknown(waiting):
-            self.limits.learn(last_attempts(session, unknown))
-        return self.limits.quotas(waiting, self.sender.in_flight(), self._room()) if waiting else {}
+    def _quotas(self, session: Session, at: datetime | None = None) -> tuple[datetime, dict[int, int]]:
+        """Return how many of each webhook's deliveries are to be claimed, and at what time it was looked.
 
-    def _waiting(self, session: Session, at: datetime) -> list[Ready]:
-        """Return the endpoints that have something due.
-
-        While something is in flight, all of them are looked through only now and then, since that costs the
+        While something is in flight, all endpoints are looked through only now and then, since that costs the
         more the more they are; in between those that were found then, and those of which something came due.
         """
         moment = time.monotonic()
         if not self.sender.busy() or moment - self.looked >= GATHER:
-            found, next_at = look(session, at)
+            at, found, next_at = look(session, at)
             self.known = {one.webhook_id: one for one in found if one.pressed is None}
             self.pressed = [one.pressed for one in found if one.pressed is not None][:BATCH]
             self.look_at = moment + (next_at - at).total_seconds() if next_at else math.inf
             self.looked = moment
         else:
+            at = at or database_now(session)
             for one in fresh(session, at - FRESH, at):
                 self.known.setdefault(one.webhook_id, one)
-        return list(self.known.values())
+        waiting = list(self.known.values())
+        if unknown := self.limits.unknown(waiting):
+            self.limits.learn(last_attempts(session, unknown))
+        quotas = self.limits.quotas(waiting, self.sender.in_flight(), self._room()) if waiting else {}
+        return at, quotas
 
     def _signed(self, claimed: Claim | None) -> list[WebhookRequest]:
         """Note what is in flight from now on; return its requests, signed.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from calapp import counters, limits, logs
@@ -19,11 +19,14 @@ from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds
 from calapp.db import after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
-from calapp.deliveries.models import Delivery, Event, State, stands
+from calapp.deliveries.batches import Plain, instant
+from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Conflict, Invalid
+from calapp.urls import key_of
 from calapp.webhooks import template
 from calapp.webhooks.models import Settling
-from calapp.webhooks.service import Subscriber, subscribers
+
+INSERT = insert(Delivery.__table__)  # of the table: the ORM's own costs twice as much
 
 
 def new_event_id() -> str:
@@ -146,6 +149,46 @@ ATTEMPTS_THAT_BLOCK = 4
 PARKED_HOLD = timedelta(hours=1)
 
 
+# A host's webhooks, on or off, for an event type and for all, and the last deliveries of a chain at each that
+# hold a later one up; one probe of an index for each.
+SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, payload_template, on_at,
+  (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
+    AND tries < :block),
+  (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'parked')
+FROM webhook WHERE user_id = :host AND deleted_at IS NULL
+  AND (event_type_id IS NULL OR event_type_id = :event_type)
+ORDER BY event_type_id IS NOT NULL, id""")
+
+
+class Subscriber(NamedTuple):
+    """What an event needs to know of a webhook, and of what its chain has there; a row, for speed."""
+
+    id: int
+    subscriber_url: str
+    triggers: list[str]
+    active: bool
+    settling: str | None
+    payload_template: str | None
+    on_at: datetime | None
+    earlier_id: int | None  # the delivery that a new one of this chain must wait behind
+    parked_id: int | None  # the last of this chain that is parked
+
+
+def subscribers(
+    session: Session, user_id: int, event_type_id: int, trigger: str, chain: str
+) -> list[Subscriber]:
+    """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins."""
+    values = {"host": user_id, "event_type": event_type_id, "chain": chain, "block": ATTEMPTS_THAT_BLOCK}
+    by_url: dict[str, Subscriber] = {}
+    for row in SUBSCRIBERS.run(session, **values):
+        found = Subscriber._make(row)
+        triggers = json.loads(found.triggers) if isinstance(found.triggers, str) else found.triggers
+        if trigger in triggers:
+            on_at = instant(found.on_at) if found.on_at else None
+            by_url[key_of(found.subscriber_url)] = found._replace(triggers=triggers, on_at=on_at)
+    return sorted(by_url.values(), key=lambda one: one.id)
+
+
 def record(
     session: Session,
     *,
@@ -182,15 +225,15 @@ def record(
     )
     session.add(event)
     session.flush()  # gives the event its id, which the deliveries carry
-    told = subscribers(session, user.id, event_type_id, trigger)
+    told = subscribers(session, user.id, event_type_id, trigger, chain)
     sending = [one.id for one in told if _sends_parked(one)]
     if sending:
         for webhook_id in sending:
             lock_parked(session, webhook_id)  # its last step may be under way
-        told = subscribers(session, user.id, event_type_id, trigger)
+        told = subscribers(session, user.id, event_type_id, trigger, chain)
     if told:
-        rows = _rows(session, event, told, made)
-        session.execute(insert(Delivery), rows)
+        rows = _rows(event, told, made)
+        session.execute(INSERT, rows)
         problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
         if problems:
             notices.tell_template_failures(session, problems)
@@ -211,13 +254,8 @@ def _holds_parked(webhook: Subscriber, at: datetime) -> bool:
     return webhook.active and lately and webhook.settling is None
 
 
-def _rows(
-    session: Session, event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _rows(event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the deliveries of an event, to be written by one statement whatever their number is."""
-    earlier = _earlier_waiting(session, [one.id for one in told if one.active], event.chain)
-    holding = [one.id for one in told if _sends_parked(one) or _holds_parked(one, event.created_at)]
-    parked = _last_parked(session, holding, event.chain)
     room = limits.EVENT_BYTES - len((event.body or "").encode())
     rows = []
     for webhook in told:
@@ -228,14 +266,14 @@ def _rows(
             state, reason = State.FAILED, made.problem
         elif not webhook.active:
             state, reason = State.PARKED, "The webhook was off when this happened."
-        elif webhook.id in parked and _sends_parked(webhook):
+        elif webhook.parked_id and _sends_parked(webhook):
             reason = "Waiting for earlier, parked events of this booking, which are being sent."
             state = State.PARKED
         due_at: datetime | None = event.created_at
-        if after_id := None if reason else earlier.get(webhook.id):
+        if after_id := None if reason else webhook.earlier_id:
             due_at = None
-        elif webhook.id in parked and webhook.on_at and not reason:
-            after_id, due_at = parked[webhook.id], webhook.on_at + PARKED_HOLD
+        elif webhook.parked_id and _holds_parked(webhook, event.created_at) and webhook.on_at and not reason:
+            after_id, due_at = webhook.parked_id, webhook.on_at + PARKED_HOLD
         rows.append(
             {
                 "event_id": event.id,
@@ -258,30 +296,3 @@ def _rows(
 def lock_parked(session: Session, webhook_id: int) -> None:
     """Let nobody else send, discard or add to what is parked at a webhook until the transaction ends."""
     one_at_a_time(session, f"parked at {webhook_id}")
-
-
-def _earlier_waiting(session: Session, webhook_ids: Sequence[int], chain: str) -> dict[int, int]:
-    """Return, by webhook, the id of the delivery that a new one of this chain must wait behind."""
-    query = (
-        select(Delivery.webhook_id, func.max(Delivery.id))
-        .where(
-            Delivery.webhook_id.in_(webhook_ids),
-            Delivery.chain == chain,
-            stands(State.WAITING),
-            Delivery.attempts_on_schedule < ATTEMPTS_THAT_BLOCK,
-        )
-        .group_by(Delivery.webhook_id)
-    )
-    rows = session.execute(query).all() if webhook_ids else []
-    return dict(rows)
-
-
-def _last_parked(session: Session, webhook_ids: Sequence[int], chain: str) -> dict[int, int]:
-    """Return, by webhook, the id of the last delivery of this chain that is parked there."""
-    query = (
-        select(Delivery.webhook_id, func.max(Delivery.id))
-        .where(Delivery.webhook_id.in_(webhook_ids), Delivery.chain == chain, stands(State.PARKED))
-        .group_by(Delivery.webhook_id)
-    )
-    rows = session.execute(query).all() if webhook_ids else []
-    return dict(rows)

@@ -1,8 +1,7 @@
-"""The rules of webhooks: which of them an event goes to, and how one is saved, switched and removed."""
+"""The rules of webhooks: how one is saved, switched and removed."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -31,33 +30,6 @@ from calapp.webhooks.models import (
 from calapp.webhooks.schemas import HeaderBody, WebhookBody, WebhookForm, WebhookPatch
 
 DUPLICATE = "You already have a webhook with this URL."
-
-
-class Subscriber(NamedTuple):
-    """What an event needs to know of a webhook; a row, since a thousand objects cost a tenth of a second."""
-
-    id: int
-    subscriber_url: str
-    triggers: list[str]
-    active: bool
-    settling: str | None
-    payload_template: str | None
-    on_at: datetime | None
-
-
-def subscribers(session: Session, user_id: int, event_type_id: int, trigger: str) -> list[Subscriber]:
-    """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins."""
-    found = session.execute(
-        select(*(getattr(Webhook, name) for name in Subscriber._fields))
-        .where(
-            Webhook.user_id == user_id,
-            Webhook.deleted_at.is_(None),
-            or_(Webhook.event_type_id.is_(None), Webhook.event_type_id == event_type_id),
-        )
-        .order_by(Webhook.event_type_id.is_not(None), Webhook.id)
-    )
-    by_url = {key_of(one.subscriber_url): Subscriber(*one) for one in found if trigger in one.triggers}
-    return sorted(by_url.values())
 
 
 def of_user(session: Session, user_id: int, event_type_id: int | None = None) -> list[Webhook]:
