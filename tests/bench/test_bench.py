@@ -10,7 +10,7 @@ from tools.bench.sizes import TINY
 
 
 def test_a_tiny_run_writes_the_table_and_the_picture() -> None:
-    [(written, _)] = measure(TINY, ["rates", "endpoints", "idle", "slow"])
+    [(written, _)] = measure(TINY, ["rates", "endpoints", "alone", "idle", "slow"])
     assert "one worker, SQLite | deliveries/s" in written["RESULTS.md"]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.bench import bookings, latency, machine, throughput
+from tools.bench import alone, bookings, latency, machine, throughput
 from tools.bench.ground import BODY
 from tools.bench.picture import picture
 from tools.bench.report import report, table
@@ -42,6 +42,7 @@ STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
     "claims": lambda stage, _: throughput.claims(stage),
     "workers": lambda stage, _: throughput.workers(stage),
     "backlogs": lambda stage, _: throughput.with_backlogs(stage),
+    "alone": lambda stage, _: alone.one_at_a_time(stage),
     "idle": lambda stage, _: latency.when_idle(stage),
     "hanging": lambda stage, _: latency.beside_hanging(stage),
     "beside": lambda stage, _: latency.rates_beside_hanging(stage),

@@ -69,6 +69,13 @@ FIGURES = (
     Figure("p50", "commit → first byte when idle, p50, against the plain design's", 1 / 8, "", at_most=True),
     Figure("p90", "commit → first byte when idle, p90, against the plain design's", 1 / 4, "", at_most=True),
     Figure(
+        "rest",
+        "CPU of all processes while nothing happens, against a core",
+        0.01,
+        "worker with its children, Valkey and PostgreSQL; no web server",
+        at_most=True,
+    ),
+    Figure(
         "hang",
         "p99 of 100 healthy endpoints while 300 more hang, against none hanging",
         2,

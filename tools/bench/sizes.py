@@ -17,6 +17,8 @@ class Size:
     latencies: int
     plain_latencies: int
     hanging: float  # measured beside endpoints that hang
+    alone: int  # events one every 20 ms
+    rest: float  # seconds in which nothing happens
     bookings: int
     picture: tuple[int, ...]  # hanging endpoints of the picture
     backlogs: tuple[int, ...]  # waiting deliveries of the picture, beside the large one
@@ -24,7 +26,21 @@ class Size:
 
 
 FULL = Size(
-    "full", 3, 10_000, 60, 1_000_000, 40, 3.0, 100, 40, 8.0, 160, (0, 150, 300), (1000, 10_000, 30_000)
+    "full",
+    3,
+    10_000,
+    60,
+    1_000_000,
+    40,
+    3.0,
+    100,
+    40,
+    8.0,
+    500,
+    20.0,
+    160,
+    (0, 150, 300),
+    (1000, 10_000, 30_000),
 )
-QUICK = Size("quick", 1, 3_000, 25, 50_000, 15, 1.5, 40, 15, 4.0, 80, (0, 300), (1000,))
-TINY = Size("tiny", 1, 100, 2, 1_000, 2, 0.3, 3, 2, 0.5, 8, (0,), (100,), postgresql=False)
+QUICK = Size("quick", 1, 3_000, 25, 50_000, 15, 1.5, 40, 15, 4.0, 150, 6.0, 80, (0, 300), (1000,))
+TINY = Size("tiny", 1, 100, 2, 1_000, 2, 0.3, 3, 2, 0.5, 3, 0.2, 8, (0,), (100,), postgresql=False)
