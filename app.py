@@ -31,6 +31,7 @@ from calapp.monitoring import views as monitoring
 from calapp.monitoring.metrics import prepare_requests
 from calapp.rate_limits import prepare_limits
 from calapp.rest import reference as rest
+from calapp.rest.cors import prepare_cors
 from calapp.webhooks import api as webhooks_api
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     trust_proxies(app, settings.trusted_proxies)
     prepare_hosts(app, settings)
     register_error_pages(app)
+    prepare_cors(app)
     prepare_requests(app)
     prepare_limits(app, settings)
     prepare_sign_in(app)

@@ -23,6 +23,7 @@ ADA = (
     "/integrations",
     "/integrations/inspector",
     "/integrations/guide",
+    "/integrations/embed?kind=popup",
     "log",
     "failing log",
     "delivered",
@@ -44,6 +45,7 @@ ZOE = (
     "/integrations",
     "/integrations/inspector",
     "/integrations/api-keys/new",
+    "/integrations/embed",
     "/bookings/upcoming",
     "/event-types",
     "/event-types/new",
@@ -58,6 +60,9 @@ VISITOR = (
     "booking pending",
     "booking cancelled",
     "booking rejected",
+    "/ada/embed",
+    "/ada/30min/embed?tz=America/New_York",
+    "embedded booking",
     "/nobody/nothing",
 )
 PAGES = [
