@@ -15,6 +15,8 @@ from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
 from calapp.bookings import embed, host_views, visitor_views
+from calapp.calendars import api as calendars_api
+from calapp.calendars import views as calendars
 from calapp.cli import register_commands
 from calapp.config import Settings
 from calapp.db import connection_options, db, prepare_engine
@@ -135,6 +137,7 @@ def register_api(app: Flask) -> None:
         webhooks_api.of_event_type,
         bookings_api.slots,
         bookings_api.blueprint,
+        calendars_api.blueprint,
         deliveries_api.blueprint,
         ping.blueprint,
         rest.blueprint,
@@ -145,8 +148,8 @@ def register_api(app: Flask) -> None:
 def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
     for views in (
-        accounts, availability, event_types, deliveries, integrations, embed_card, webhook_form, guide,
-        inspector, monitoring, embed, host_views, visitor_views,
+        accounts, availability, event_types, deliveries, calendars, integrations, embed_card, webhook_form,
+        guide, inspector, monitoring, embed, host_views, visitor_views,
     ):  # fmt: skip
         app.register_blueprint(views.blueprint)
     app.register_blueprint(inspector.hooks)

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from calapp.accounts.models import ApiKey, User
 from calapp.accounts.service import create_api_key, revoke_api_key
 from calapp.bookings.models import Booking
+from calapp.calendars.models import CalendarKind, ExternalCalendar
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.models import Notice
@@ -84,6 +85,15 @@ GET     /integrations/api-keys/new                                           hos
 POST    /integrations/api-keys/new                                           host
 GET     /integrations/calendar/renew                                         host
 POST    /integrations/calendar/renew                                         host
+GET     /integrations/calendars                                              host
+GET     /integrations/calendars/<int:calendar_id>/edit                       own
+POST    /integrations/calendars/<int:calendar_id>/edit                       own
+POST    /integrations/calendars/<int:calendar_id>/dismiss                    own
+POST    /integrations/calendars/<int:calendar_id>/read                       own
+GET     /integrations/calendars/<int:calendar_id>/remove                     own
+POST    /integrations/calendars/<int:calendar_id>/remove                     own
+GET     /integrations/calendars/new                                          host
+POST    /integrations/calendars/new                                          host
 POST    /integrations/checklist                                              host
 GET     /integrations/embed                                                  host
 GET     /integrations/guide                                                  host
@@ -135,6 +145,11 @@ POST    /v2/bookings/<uid>/confirm                                           own
 POST    /v2/bookings/<uid>/decline                                           own-key
 POST    /v2/bookings/<uid>/mark-absent                                       own-key
 POST    /v2/bookings/<uid>/reschedule                                        link
+GET     /v2/calendars                                                        key
+DELETE  /v2/calendars/<int:calendar_id>                                      own-key
+GET     /v2/calendars/busy-times                                             key
+GET     /v2/calendars/ics-feed/check                                         key
+POST    /v2/calendars/ics-feed/save                                          key
 GET     /v2/deliveries/<int:delivery_id>                                     own-key
 POST    /v2/deliveries/<int:delivery_id>/resend                              own-key
 GET     /v2/docs                                                             all
@@ -265,6 +280,11 @@ def world(
     saved(inspector, notice)
     seen = InspectorRequest(user_id=rick.id, headers=[], body="", signature="none", status=200)
     saved(seen)
+    calendar = ExternalCalendar(
+        user_id=rick.id, kind=CalendarKind.ICS, name="Work", place="calendar.example", address_hash="1"
+    )
+    calendar.address = "https://calendar.example/secret.ics"
+    saved(calendar)
     (delivery_id,) = deliveries("delivered")
     with transaction() as session:
         key, _ = create_api_key(session, rick, "Rick's own", ["read"])
@@ -281,6 +301,7 @@ def world(
         "session_id": 1,
         "notice_id": notice.id,
         "request_id": seen.id,
+        "calendar_id": calendar.id,
         "date": "2027-01-05",
         "filename": "app.css",
     }

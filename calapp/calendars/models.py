@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from calapp.clock import now
 from calapp.db import UTCDateTime, db
 from calapp.encryption import open_sealed, seal
+from calapp.errors import KeyDoesNotFit
 
 
 class CalendarKind(StrEnum):
@@ -114,7 +115,9 @@ class ExternalCalendar(db.Model):
 
     @property
     def address(self) -> str:
-        """The address that is requested; raises KeyDoesNotFit."""
+        """The address that is requested; raises KeyDoesNotFit, also when it was forgotten."""
+        if not self.sealed_address:
+            raise KeyDoesNotFit
         return open_sealed(self.sealed_address)
 
     @address.setter
@@ -136,9 +139,8 @@ class ExternalCalendar(db.Model):
 
     @property
     def stale(self) -> bool:
-        """Whether it could not be read for so long that the host's choice counts."""
-        read_at = self.last_read_at or self.created_at
-        return self.error_code is not None and now() - read_at >= timedelta(hours=self.stale_after)
+        """Whether its copy is so old that the host's choice counts, whatever the reason."""
+        return now() - (self.last_read_at or self.created_at) >= timedelta(hours=self.stale_after)
 
 
 class ExternalBusy(db.Model):

@@ -1,14 +1,19 @@
 """A calendar as forms and the API bring it, checked; and as the API shows it."""
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from calapp.accounts.schemas import is_zone
 from calapp.addresses import AddressGuard, check_url
-from calapp.calendars.models import WhenStale
+from calapp.calendars.models import CalendarKind, ExternalCalendar, WhenStale
 from calapp.errors import Invalid
-from calapp.rest.schemas import RequestSchema
+from calapp.limits import CALENDARS_PER_HOST
+from calapp.local_time import zone_of
+from calapp.rest.schemas import Instant, QuerySchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, from_form, said
 from calapp.text import line
 from calapp.urls import trimmed
@@ -71,3 +76,163 @@ def calendar_url(text: str, guard: AddressGuard) -> str:
     except Invalid as error:
         words = error.message.replace("Webhooks are not sent there.", "Calendars are not read there.")
         raise Invalid(words.replace("; use a custom header instead", "")) from None
+
+
+ICS_TYPE = "ics-feed_calendar"  # as Cal.com calls it
+CALDAV_TYPE = "caldav_calendar"
+LONGEST_RANGE = timedelta(days=366)
+LOADED = re.compile(r"calendarsToLoad\[\d{1,3}\]\[credentialId\]")
+
+
+def _read_only(value: bool) -> bool:  # noqa: FBT001 (pydantic's)
+    if not value:
+        raise ValueError("An .ics address can only be read. Please leave readOnly out, or send true.")
+    return value
+
+
+class IcsFeedBody(RequestSchema):
+    """Addresses of calendars to read."""
+
+    urls: Annotated[
+        list[Annotated[str, Field(max_length=2000)]],
+        Field(
+            min_length=1,
+            max_length=CALENDARS_PER_HOST,
+            description="Addresses that end in .ics, or webcal:// ones. Each is read before it is saved.",
+            examples=[["https://calendar.example.com/secret/basic.ics"]],
+        ),
+    ]
+    read_only: Annotated[
+        bool,
+        AfterValidator(_read_only),
+        Field(description="An .ics address can only be read: true, or left out."),
+    ] = True
+
+
+class IcsFeed(ResponseSchema):
+    """A calendar address, as Cal.com shows the credential of one."""
+
+    id: Annotated[int, Field(description="Of the first of the calendars.")]
+    type: str = ICS_TYPE
+    user_id: int
+    team_id: int | None = None
+    app_id: str = "ics-feed"
+    invalid: Annotated[bool, Field(description="Whether it could not be read the last time.")]
+    calendar_ids: list[int]
+
+
+class CheckedFeed(ResponseSchema):
+    """How reading a calendar goes."""
+
+    id: int
+    name: str
+    last_read_at: Instant | None
+
+
+class CalendarApp(ResponseSchema):
+    """How a calendar is read."""
+
+    type: Annotated[str, Field(examples=[ICS_TYPE])]
+    slug: str
+    title: str
+
+
+class ConnectedPart(ResponseSchema):
+    """A calendar of a connection; here each connection has one."""
+
+    external_id: Annotated[str, Field(description="Its id as a text; the address is a secret.")]
+    integration: str
+    name: str
+    primary: bool | None
+    read_only: bool
+    is_selected: Annotated[bool, Field(description="Whether it blocks times.")]
+    credential_id: int
+
+
+class ConnectedCalendar(ResponseSchema):
+    """A calendar that is read."""
+
+    integration: CalendarApp
+    credential_id: Annotated[int, Field(description="The calendar's id.")]
+    primary: ConnectedPart
+    calendars: list[ConnectedPart]
+    error: Annotated[str | None, Field(description="Why it cannot be read at the moment, for people.")]
+    last_read_at: Instant | None
+
+
+class CalendarsResponse(ResponseSchema):
+    """The calendars of a host."""
+
+    connected_calendars: list[ConnectedCalendar]
+    destination_calendar: Annotated[None, Field(description="Always null.")] = None
+
+
+class BusyTimesQuery(QuerySchema):
+    """Which busy times; calendarsToLoad[0][credentialId] picks calendars by their ids."""
+
+    date_from: Annotated[str, Field(description="A date, or an instant with its offset.")]
+    date_to: Annotated[str, Field(description="A date, which is included, or an instant.")]
+    time_zone: Annotated[str | None, Field(description="IANA name of the zone of the dates.")] = None
+    logged_in_users_tz: Annotated[str | None, Field(description="The older name of timeZone.")] = None
+
+
+class ExternalBusyTime(ResponseSchema):
+    """A time that a calendar blocks."""
+
+    start: Instant
+    end: Instant
+    source: Annotated[str, Field(description="The calendar's type.", examples=[ICS_TYPE])]
+
+
+def type_of(calendar: ExternalCalendar) -> str:
+    """Return Cal.com's word for a calendar's kind."""
+    return ICS_TYPE if calendar.kind == CalendarKind.ICS else CALDAV_TYPE
+
+
+def shown_connection(calendar: ExternalCalendar) -> ConnectedCalendar:
+    """Return a calendar as the API shows it."""
+    kind = type_of(calendar)
+    part = ConnectedPart(
+        external_id=str(calendar.id),
+        integration=kind,
+        name=calendar.name,
+        primary=True,
+        read_only=True,
+        is_selected=calendar.blocks,
+        credential_id=calendar.id,
+    )
+    title = "ICS feed" if calendar.kind == CalendarKind.ICS else "CalDAV"
+    return ConnectedCalendar(
+        integration=CalendarApp(type=kind, slug=kind.removesuffix("_calendar"), title=title),
+        credential_id=calendar.id,
+        primary=part,
+        calendars=[part],
+        error=calendar.error,
+        last_read_at=calendar.last_read_at,
+    )
+
+
+def busy_range(query: BusyTimesQuery) -> tuple[datetime, datetime]:
+    """Return the range of a query in UTC; raise Invalid naming the bad field."""
+    name = query.time_zone or query.logged_in_users_tz or "UTC"
+    if not is_zone(name):
+        raise Invalid("Please give an IANA time zone.", time_zone="Please give an IANA time zone.")
+    first = _range_end("date_from", query.date_from, name, timedelta(0))
+    last = _range_end("date_to", query.date_to, name, timedelta(days=1))
+    if not first < last or last - first > LONGEST_RANGE:
+        words = "Please give an end after the start, and at most 366 days."
+        raise Invalid(words, date_to=words)
+    return first, last
+
+
+def _range_end(field: str, text: str, zone: str, more: timedelta) -> datetime:
+    words = "Please give a date such as 2027-01-05, or a time such as 2027-01-05T10:00:00Z."
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if len(text.strip()) == 10:
+            return (moment + more).replace(tzinfo=zone_of(zone)).astimezone(UTC)
+        if not 2000 <= moment.year <= 2200:
+            raise Invalid(words, **{field: words})
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone_of(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid(words, **{field: words}) from None

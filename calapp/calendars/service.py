@@ -1,9 +1,11 @@
 """The rules of a host's calendars: what they block, and how one is added, changed, read and removed."""
 
+import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select
+from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
 from calapp import limits
@@ -11,14 +13,16 @@ from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.availability.slots import BusyTime
+from calapp.broker import wake_maintenance
 from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, ExternalBusy, ExternalCalendar, WhenStale
-from calapp.calendars.reading import ReadOutcome, Viewer
+from calapp.calendars.reading import ReadOutcome, Viewer, read
 from calapp.calendars.schemas import CalendarInput
-from calapp.config import settings
-from calapp.db import database_now, db
+from calapp.config import WEB_THREADS, settings
+from calapp.db import after_commit, database_now, db
+from calapp.deliveries.feed import Places
 from calapp.encryption import hashed
-from calapp.errors import Conflict, NotFound
+from calapp.errors import Busy, Conflict, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import MAX_DAYS
 from calapp.mail import Email, post
@@ -32,6 +36,9 @@ TELL_AFTER = timedelta(minutes=15)
 PAST = DAY  # what is still looked at, for a host whose day began in another zone
 MARGIN = timedelta(days=3)  # beyond the furthest horizon: the copy holds for two days without being renewed
 STEP = 1000  # rows of one statement
+
+# Each holds a thread of the web server until a calendar has been read.
+places = Places(most=WEB_THREADS // 4, most_per_host=2, limit="first readings of calendars")
 
 # Which of some UIDs are bookings of a host, and what follows when a calendar blocks something else than
 # before: packages above this one know bookings, which this one may not.
@@ -125,9 +132,36 @@ def source_of(session: Session, calendar: ExternalCalendar, viewer: Viewer) -> t
     return source, calendar.content_hash if holds else None
 
 
-def refuse_another(session: Session, user_id: int, address: str) -> None:
-    """Raise Conflict when a host has this calendar already, LimitReached for one too many."""
-    mine = select(ExternalCalendar.address_hash).where(ExternalCalendar.user_id == user_id)
+def first_reading(
+    user: User, address: str, calendar_id: int | None = None, *, until: float | None = None
+) -> ReadOutcome:
+    """Read an address that is to be saved, for a new calendar or for this one, while a person waits.
+
+    After `until`, by the monotonic clock, it is not begun.
+
+    Raises Unreadable, Busy while too many others wait, and Conflict or LimitReached before anything is read.
+    No transaction may be open.
+    """
+    if until is not None and time.monotonic() > until:
+        words = "Reading the calendars before this one took too long. Please add fewer at a time."
+        raise Unreadable("timeout", words)
+    session = db.session()
+    refuse_another(session, user.id, address, calendar_id)
+    first, last = range_of(session, user.id)
+    viewer = viewer_of(session, user)
+    user_id = user.id
+    session.rollback()  # nothing may stay open while the network is awaited
+    with places.taken(user_id) as free:
+        if not free:
+            raise Busy("Several calendars are being read. Please try again in a moment.")
+        return read(Source(CalendarKind.ICS, address, None, first, last), viewer)
+
+
+def refuse_another(session: Session, user_id: int, address: str, calendar_id: int | None = None) -> None:
+    """Raise Conflict when another calendar of a host has this address, LimitReached for one too many."""
+    mine = select(ExternalCalendar.address_hash).where(
+        ExternalCalendar.user_id == user_id, ExternalCalendar.id != (calendar_id or 0)
+    )
     hashes = session.scalars(mine).all()
     if hashed(key_of(address)) in hashes:
         words = "You already have a calendar with this address."
@@ -148,6 +182,35 @@ def create(session: Session, user_id: int, wanted: CalendarInput, outcome: ReadO
     session.flush()  # gives it its id, which its busy times carry
     store(session, calendar, outcome)
     return calendar
+
+
+def update(
+    session: Session, calendar: ExternalCalendar, wanted: CalendarInput, outcome: ReadOutcome | None
+) -> None:
+    """Change a calendar; `outcome` is what was read from another address. Raises Conflict."""
+    lock_user(session, calendar.user_id)
+    blocked = calendar.blocks
+    if wanted.address:
+        refuse_another(session, calendar.user_id, wanted.address, calendar.id)
+    apply(calendar, wanted)
+    if outcome is not None:
+        calendar.attempted_at = database_now(session)  # who is reading the previous address stores nothing
+        store(session, calendar, outcome)
+    elif calendar.blocks != blocked:
+        read_soon(session, calendar)
+        session.flush()
+        for follow in after_change:
+            follow(session, calendar.user_id)
+
+
+def chosen(calendar: ExternalCalendar) -> CalendarInput:
+    """Return what a host has chosen, without the address."""
+    return CalendarInput(
+        name=calendar.name,
+        blocks=calendar.blocks,
+        when_stale=WhenStale(calendar.when_stale),
+        stale_after=calendar.stale_after,
+    )
 
 
 def apply(calendar: ExternalCalendar, wanted: CalendarInput) -> None:
@@ -241,6 +304,7 @@ def remove(session: Session, calendar: ExternalCalendar) -> None:
 def read_soon(session: Session, calendar: ExternalCalendar) -> None:
     """Have a calendar read as soon as there is a worker."""
     calendar.due_at = database_now(session)
+    after_commit(session, "wake maintenance", wake_maintenance)
 
 
 def _could_be_fresher(user_id: int, at: datetime) -> list[ColumnElement[bool]]:
@@ -264,7 +328,7 @@ def could_be_fresher(session: Session, user_id: int) -> bool:
 def freshen(session: Session, user_id: int) -> int:
     """Have those read as soon as there is a worker; return how many."""
     at = database_now(session)
-    due = update(ExternalCalendar).where(*_could_be_fresher(user_id, at)).values(due_at=at)
+    due = update_rows(ExternalCalendar).where(*_could_be_fresher(user_id, at)).values(due_at=at)
     result = session.execute(due.execution_options(synchronize_session=False))
     return int(result.rowcount)  # type: ignore[attr-defined]
 

@@ -13,6 +13,7 @@ from calapp.accounts import service as accounts
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import Scope
 from calapp.broker import alive, workers_alive
+from calapp.calendars.views import card_context
 from calapp.config import settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries.formatting import held
@@ -189,6 +190,7 @@ def index() -> str:
         keys=accounts.api_keys(session, host.id),
         **embed.context(),
         health=health_of(session, asked_for) if asked_for else None,
+        **card_context(host),
         **list_context(),
     )
 

@@ -184,7 +184,18 @@ class Database(Collector):
             "How long the oldest delivery that is ready to be sent has waited",
             value=service.oldest_waiting(self.session),
         )
-        return [number, oldest, *_counters(self.session)]
+        seconds, failures = service.calendar_copies(self.session)
+        copy = GaugeMetricFamily(
+            "calapp_calendar_oldest_copy_seconds",
+            "Age of the oldest copy of a host's calendar",
+            value=seconds,
+        )
+        failing = GaugeMetricFamily(
+            "calapp_calendars_failing", "Calendars that cannot be read, by reason", labels=["reason"]
+        )
+        for reason, count in failures.items():
+            failing.add_metric([reason], count)
+        return [number, oldest, copy, failing, *_counters(self.session)]
 
 
 def _counters(session: Session) -> list[Metric]:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
 
 from calapp import broker, counters
+from calapp.calendars.models import ExternalCalendar
 from calapp.db import database_now, is_sqlite
 from calapp.deliveries.claims import ready
 from calapp.deliveries.models import Delivery, State
@@ -112,6 +113,18 @@ def oldest_waiting(session: Session) -> float:
     at = database_now(session)
     waiting = [endpoint.first_due for endpoint in ready(session, at)]
     return (at - min(waiting)).total_seconds() if waiting else 0.0
+
+
+def calendar_copies(session: Session) -> tuple[float, dict[str, int]]:
+    """Return the age in seconds of the oldest copy of a calendar, and how many fail by reason."""
+    oldest = session.scalar(select(func.min(ExternalCalendar.last_read_at)).where(ExternalCalendar.blocks))
+    failing = session.execute(
+        select(ExternalCalendar.error_code, func.count())
+        .where(ExternalCalendar.blocks, ExternalCalendar.error_code.is_not(None))
+        .group_by(ExternalCalendar.error_code)
+    )
+    age = (database_now(session) - oldest).total_seconds() if oldest else 0.0
+    return age, {str(reason): count for reason, count in failing}
 
 
 def waiting_by_age(session: Session) -> dict[tuple[str, str], int]:

@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import FORGOTTEN, User
-from calapp.calendars.models import CalendarAccount
+from calapp.calendars.models import CalendarAccount, ExternalCalendar
 from calapp.config import BadSetting
 from calapp.db import database_now, db, is_sqlite
 from calapp.deliveries.models import Notice
@@ -41,12 +41,14 @@ def sweep_pages() -> bool:
 TEXTS: dict[Any, tuple[str, ...]] = {
     User: ("sealed_calendar_token",),
     Webhook: ("sealed_secret", "sealed_old_secret"),
+    ExternalCalendar: ("sealed_address", "sealed_credentials"),
     InspectorRequest: (),
     CalendarAccount: ("sealed_password",),
 }
 LISTS: dict[Any, tuple[str, ...]] = {  # of [name, value]
     User: (),
     Webhook: ("sealed_headers",),
+    ExternalCalendar: (),
     InspectorRequest: ("sealed_headers",),
     CalendarAccount: (),
 }
@@ -150,15 +152,23 @@ def forget_unreadable(session: Session) -> list[str]:
             user.sealed_calendar_token = f"{FORGOTTEN}{user.id}"
             name = user.username
             lines.append(f"Calendar feed of {name}: still works, but its address can no longer be shown")
-    for account in session.scalars(select(CalendarAccount).order_by(CalendarAccount.id)):
-        if not _opens(account.sealed_password):
-            account.set_password("")  # which its server refuses, so that the host is told
-            lines.append(f"Calendar account {account.username} at {account.address}: password")
+    lines += _forget_of_calendars(session)
     for request in session.scalars(select(InspectorRequest)):
         if not all(_opens(value) for _, value in request.sealed_headers):
             request.sealed_headers = [pair for pair in request.sealed_headers if _opens(pair[1])]
     session.flush()
     return lines
+
+
+def _forget_of_calendars(session: Session) -> Iterator[str]:
+    for account in session.scalars(select(CalendarAccount).order_by(CalendarAccount.id)):
+        if not _opens(account.sealed_password):
+            account.set_password("")  # which its server refuses, so that the host is told
+            yield f"Calendar account {account.username} at {account.address}: password"
+    for calendar in session.scalars(select(ExternalCalendar).order_by(ExternalCalendar.id)):
+        if not (_opens(calendar.sealed_address) and _opens(calendar.sealed_credentials or "")):
+            calendar.sealed_address, calendar.sealed_credentials = "", None  # its host is told by reading it
+            yield f"Calendar {calendar.id} at {calendar.place}: its address has to be entered again"
 
 
 def _forget_of_webhooks(session: Session) -> Iterator[str]:

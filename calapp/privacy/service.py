@@ -15,7 +15,13 @@ from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.copies import touch_chains
 from calapp.bookings.models import Attendee, Booking, VisitorAct
 from calapp.bookings.service import searchable
-from calapp.calendars.models import CalendarAccount, CalendarCopy, ExternalCalendar
+from calapp.calendars.models import (
+    CalendarAccount,
+    CalendarConflict,
+    CalendarCopy,
+    ExternalBusy,
+    ExternalCalendar,
+)
 from calapp.config import settings
 from calapp.db import database_now, db
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
@@ -287,6 +293,9 @@ LEFT_OUT = {
     "key_hash",
     "secret",
     "old_secret",
+    "address",
+    "address_hash",
+    "credentials",
     "claim",
     "attempt",
     "address_key",
@@ -324,6 +333,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         Webhook,
         Event,
         ApiKey,
+        ExternalCalendar,
         UserSession,
         Notice,
         Email,
@@ -338,6 +348,8 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         ("delivery", select(Delivery).where(Delivery.webhook_id.in_(webhooks))),
         ("attempt", select(Attempt).where(Attempt.webhook_id.in_(webhooks))),
         ("calendar_copy", select(CalendarCopy).where(CalendarCopy.calendar_id.in_(calendars))),
+        ("external_busy", select(ExternalBusy).where(ExternalBusy.calendar_id.in_(calendars))),
+        ("calendar_conflict", select(CalendarConflict).where(CalendarConflict.calendar_id.in_(calendars))),
         ("replay", select(Replay).where(Replay.webhook_id.in_(webhooks))),
     ]
 

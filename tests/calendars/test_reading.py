@@ -12,13 +12,13 @@ from calapp.accounts.models import User
 from calapp.bookings import service as bookings
 from calapp.bookings import times
 from calapp.bookings.models import Booking
-from calapp.bookings.schemas import BookingRequest
 from calapp.calendars import maintenance, service
 from calapp.calendars.models import CalendarConflict, ExternalBusy, ExternalCalendar, WhenStale
 from calapp.db import db, transaction
 from calapp.errors import SlotTaken
 from calapp.event_types.models import EventType
 from calapp.mail import Email
+from tests.booking_requests import booking_request
 from tests.calendars.conftest import MONDAY, add, event, served
 from tests.conftest import Clock, on_both_databases
 from tests.receiver import Receiver, answer
@@ -45,9 +45,8 @@ def free(event_type: EventType) -> set[datetime]:
 
 
 def book(event_type: EventType, start: datetime) -> Booking:
-    wanted = BookingRequest(start=start, name="Ann", email="ann@example.com", time_zone="Europe/Berlin")
     with transaction() as session:
-        return bookings.book(session, event_type, wanted)
+        return bookings.book(session, event_type, booking_request(start))
 
 
 def test_a_calendar_takes_its_times(quick_chat: EventType, work: ExternalCalendar) -> None:
