@@ -75,7 +75,7 @@ def calendar_url(text: str, guard: AddressGuard) -> str:
         return check_url(text, guard).url
     except Invalid as error:
         words = error.message.replace("Webhooks are not sent there.", "Calendars are not read there.")
-        raise Invalid(words.replace("; use a custom header instead", "")) from None
+        raise Invalid(words.replace(" Use a custom header instead.", "")) from None
 
 
 ICS_TYPE = "ics-feed_calendar"  # as Cal.com calls it
@@ -86,7 +86,7 @@ LOADED = re.compile(r"calendarsToLoad\[\d{1,3}\]\[credentialId\]")
 
 def _read_only(value: bool) -> bool:  # noqa: FBT001 (pydantic's)
     if not value:
-        raise ValueError("An .ics address can only be read. Please leave readOnly out, or send true.")
+        raise ValueError("An .ics address can only be read. Leave readOnly out, or send true.")
     return value
 
 
@@ -216,17 +216,18 @@ def busy_range(query: BusyTimesQuery) -> tuple[datetime, datetime]:
     """Return the range of a query in UTC; raise Invalid naming the bad field."""
     name = query.time_zone or query.logged_in_users_tz or "UTC"
     if not is_zone(name):
-        raise Invalid("Please give an IANA time zone.", time_zone="Please give an IANA time zone.")
+        words = "This is not an IANA time zone."
+        raise Invalid(words, time_zone=words)
     first = _range_end("date_from", query.date_from, name, timedelta(0))
     last = _range_end("date_to", query.date_to, name, timedelta(days=1))
     if not first < last or last - first > LONGEST_RANGE:
-        words = "Please give an end after the start, and at most 366 days."
+        words = "The end must be after the start, and at most 366 days later."
         raise Invalid(words, date_to=words)
     return first, last
 
 
 def _range_end(field: str, text: str, zone: str, more: timedelta) -> datetime:
-    words = "Please give a date such as 2027-01-05, or a time such as 2027-01-05T10:00:00Z."
+    words = "Must be a date such as 2027-01-05, or a time such as 2027-01-05T10:00:00Z."
     try:
         moment = datetime.fromisoformat(text.strip())
         if len(text.strip()) == 10:
