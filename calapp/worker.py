@@ -22,6 +22,7 @@ from calapp import broker
 from calapp.config import Settings, settings
 from calapp.db import db, prepare_to_deliver
 from calapp.deliveries import engine
+from calapp.deliveries.client import raise_file_limit
 from calapp.errors import Busy
 from calapp.maintenance import maintain
 from calapp.monitoring.counting import counting
@@ -41,6 +42,7 @@ def work(make_app: Callable[..., Flask]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
     follow_forker(settings().webhook_timeout + GRACE)
     stop_on(signal.SIGTERM, wake=QueueWorker.wake)
+    raise_file_limit(settings().webhook_concurrency)
     app = make_app(settings(), worker=True)
     with app.app_context():
         prepare_to_deliver(db.engine)

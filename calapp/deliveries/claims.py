@@ -251,8 +251,11 @@ def claim(
         chosen = [_due(row) for row in CHOSEN.run(session, pressed, now=at)]
         known = {row.id for row in chosen}
         rows = [*chosen, *(row for row in rows if row.id not in known)]
-    webhooks = _webhooks(session, {row.webhook_id for row in rows}, at)
-    rows = [row for row in rows if _may_go(row, webhooks)]
+    # Those that are on and may be tried: one may have changed since the look.
+    found = WEBHOOKS.run(session, {row.webhook_id for row in rows}, now=at) if rows else ()
+    webhooks = {row[0]: _target(Target._make(row)) for row in found}
+    rows = [row for row in rows if row.webhook_id in webhooks]
+    rows = [row for row in rows if webhooks[row.webhook_id].rested or row.pressed_at is not None]
     if any(webhooks[row.webhook_id].failures >= FAILURES_TO_ONE for row in rows):
         rows = _probes(session, rows, webhooks, at, at + lease)
     pointless = {row.id: reason for row in rows if (reason := _pointless(row, at))}
@@ -262,12 +265,6 @@ def claim(
     if claimed:
         LEASE.run(session, [row.id for row in claimed], token=token, until=at + lease)
     return Claim(token, at, claimed, webhooks)
-
-
-def _may_go(row: Due, webhooks: Mapping[int, Target]) -> bool:
-    """Return whether a webhook is on and may be tried: it may have changed since the look."""
-    webhook = webhooks.get(row.webhook_id)
-    return webhook is not None and (bool(webhook.rested) or row.pressed_at is not None)
 
 
 def _probes(
@@ -316,12 +313,6 @@ def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> list[D
 def _due(row: Any) -> Due:
     due = Due._make(row)
     return due if due.expires_at is None else due._replace(expires_at=instant(due.expires_at))
-
-
-def _webhooks(session: Session, ids: set[int], at: datetime) -> dict[int, Target]:
-    """Return those that are on; one may have been switched off since the look."""
-    found = WEBHOOKS.run(session, ids, now=at) if ids else ()
-    return {row[0]: _target(Target._make(row)) for row in found}
 
 
 def _target(found: Target) -> Target:

@@ -253,7 +253,7 @@ class Transfer(pycurl.Curl):
 
 
 def unsent(request: WebhookRequest, at: datetime, trouble: Trouble, waited: float = 0.0) -> WebhookResponse:
-    """WebhookResponse a request that did not even get to libcurl, after so many seconds."""
+    """Return the response of a request that did not even get to libcurl, after so many seconds."""
     times = Timings(waited * 1000, 0, 0, 0, waited * 1000)
     return WebhookResponse(request, at, None, of_trouble(trouble), times, "", "", None)
 
@@ -354,7 +354,7 @@ class Sender:
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
     def busy(self) -> bool:
-        """Return whether anything is out or answered but not yet taken."""
+        """Return whether anything is in flight, or has come back and is not taken yet."""
         return bool(self.out or self.done or self.names.waiting)
 
     def expects(self, seconds: float) -> bool:
@@ -363,7 +363,7 @@ class Sender:
         return any(one.began > since for one in (*self.out, *self.names))
 
     def held(self) -> set[int]:
-        """Return the ids of the deliveries that are out or answered but not yet taken."""
+        """Return the ids of the deliveries that are in flight, or have come back and are not taken yet."""
         out = {one.request.delivery_id for one in (*self.out, *self.names)}
         return out | {response.request.delivery_id for response in self.done}
 
@@ -376,7 +376,7 @@ class Sender:
         return ages
 
     def start(self, requests: Sequence[WebhookRequest]) -> bool:
-        """Send requests off; return whether any was given. One that cannot be sent is answered as failed."""
+        """Send requests off; return whether any was given. One that cannot be sent fails."""
         if not requests:
             return False
         at, began = clock.now(), time.monotonic()
@@ -479,10 +479,8 @@ class Sender:
 
     def _act(self, fd: int, mask: int) -> None:
         _, running = self.multi.socket_action(fd, mask)
-        if running < len(self.out):
-            self._collect()
-
-    def _collect(self) -> None:
+        if running >= len(self.out):
+            return
         _, finished, failed = self.multi.info_read()
         for transfer in finished:
             self._finish(transfer, 0, "")
@@ -532,12 +530,16 @@ def ca_file() -> str:
     return next((name for name in found if name and Path(name).is_file()), certifi.where())
 
 
-def connections_for(slots: int) -> int:
-    """Return how many connections to keep: twice the slots, as far as file descriptors reach."""
+def raise_file_limit(slots: int) -> None:
+    """Raise this process's limit of file descriptors to what so many slots need, as far as it may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * slots + SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        return max(slots, soft - SPARE_FILES)
-    return 2 * slots
+        wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connections_for(slots: int) -> int:
+    """Return how many connections to keep: twice the slots, as far as file descriptors reach."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2 * slots if soft == resource.RLIM_INFINITY else max(slots, min(2 * slots, soft - SPARE_FILES))

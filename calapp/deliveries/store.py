@@ -257,7 +257,11 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     _record_successes(session, outcomes, at)
     if runs := _trailing_failures(outcomes):
         _record_failures(session, runs, schedule, at)
-    _leave_alone(session, outcomes, at)
+    for one in outcomes:
+        asked = one.response.retry_after
+        if asked and not one.outdated:  # the whole webhook waits for it, whatever its other responses were
+            values = {"id": one.response.request.webhook_id, "until": at + timedelta(seconds=asked)}
+            session.execute(ASKED, values)
     after_commit(session, "count attempts", partial(_count, outcomes))
 
 
@@ -417,12 +421,3 @@ def _joined(ids: Sequence[int]) -> str:
 def _together(before: str, more: Sequence[int], most: int) -> list[int]:
     """Return the different ids of both, up to `most`: a retry of an event is no other event."""
     return list(dict.fromkeys((*_ids(before), *filter(None, more))))[:most]
-
-
-def _leave_alone(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
-    """Leave webhooks alone for as long as one of their responses asked for, whatever the others were."""
-    for outcome in outcomes:
-        asked = outcome.response.retry_after
-        if asked and not outcome.outdated:
-            until = at + timedelta(seconds=asked)
-            session.execute(ASKED, {"id": outcome.response.request.webhook_id, "until": until})
