@@ -22,6 +22,7 @@ RANGES_PER_DAY = 12  # a practice with a break each hour
 REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook
 
 CALENDARS_PER_HOST = 10  # read every five minutes, and all looked at for each look at free times
+CALENDAR_ACCOUNTS_PER_HOST = 5  # on CalDAV servers; each has many calendars
 
 HEADERS_PER_WEBHOOK = 10  # sent with each delivery; receivers ask for one or two
 INSPECTOR_REQUESTS = 50  # that an inspector keeps; its bytes are limited below

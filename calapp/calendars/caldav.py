@@ -55,7 +55,7 @@ READ_ONLY_HERE = (
     "address (.ics) instead: Calapp can read it, but not write to it."
 )
 REFUSED = (
-    "{host} does not accept this user name and password (401). Many providers want an app password here, "
+    "{host} does not accept this username and password (401). Many providers want an app password here, "
     "made in the security settings of your account."
 )
 NO_CALENDARS = "{host} has no calendar with events for this user."
@@ -139,6 +139,7 @@ class DavClient:
         self.credentials = credentials
         self.entered = entered
         self.trusted = {parsed(entered).origin}
+        self.unasked = False  # whether the password is sent before the server has asked for it
         self.until = time.monotonic() + seconds if seconds else None
 
     def request(
@@ -152,7 +153,7 @@ class DavClient:
         if self.until is not None and time.monotonic() > self.until:
             host = parsed(url).host
             raise Unreadable("timeout", f"{host} did not give the calendars within {DISCOVERY_SECONDS:g} s.")
-        response = send(CalendarRequest(url, method, headers or {}, body, self.credentials))
+        response = send(CalendarRequest(url, method, headers or {}, body, self.credentials, self.unasked))
         if parsed(response.url).origin not in self.trusted:
             raise leads_elsewhere(url, response.url)
         if response.status == 401:
@@ -254,7 +255,7 @@ def _start(account: DavClient, address: str) -> tuple[str, DavResource]:
     reasons: list[Unreadable] = []
     for url in places:
         try:
-            asked, found = account.properties(url, (PRINCIPAL, HOME, TYPE))
+            asked, found = _principal(account, url)
         except Unreadable as error:
             if error.code not in {"status_404", "status_410", "status_403", "not_caldav", "other_host"}:
                 raise
@@ -266,6 +267,15 @@ def _start(account: DavClient, address: str) -> tuple[str, DavResource]:
         reasons.append(Unreadable("not_caldav", NOT_CALDAV.format(host=place.host)))
     telling = [one for one in reasons if one.code != "status_404"]
     raise telling[0] if telling else Unreadable("not_caldav", NOT_CALDAV.format(host=place.host))
+
+
+def _principal(account: DavClient, url: str) -> tuple[str, list[DavResource]]:
+    """Ask who the user is; a server that also speaks to strangers is told before it asks."""
+    asked, found = account.properties(url, (PRINCIPAL, HOME, TYPE))
+    if account.unasked or not any(one.has(PRINCIPAL, f"{DAV}unauthenticated") for one in found):
+        return asked, found
+    account.unasked = True
+    return account.properties(url, (PRINCIPAL, HOME, TYPE))
 
 
 def _homes(account: DavClient, asked: str, start: DavResource) -> list[str]:

@@ -56,6 +56,7 @@ class CalendarRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     credentials: Credentials | None = None
+    unasked: bool = False  # whether credentials go along before the server has asked for them (Basic)
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,8 @@ class _Exchange:
         if request.method == "HEAD":
             options[pycurl.NOBODY] = 1
         if request.credentials:
-            options[pycurl.HTTPAUTH] = pycurl.HTTPAUTH_BASIC | pycurl.HTTPAUTH_DIGEST
+            asked = pycurl.HTTPAUTH_BASIC | pycurl.HTTPAUTH_DIGEST
+            options[pycurl.HTTPAUTH] = pycurl.HTTPAUTH_BASIC if request.unasked else asked
             options[pycurl.USERNAME] = request.credentials.username.encode()
             options[pycurl.PASSWORD] = request.credentials.password.encode()
         for option, value in options.items():

@@ -11,6 +11,7 @@ from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import AddressGuard
 from calapp.calendars import service
+from calapp.calendars.accounts import shown_accounts
 from calapp.calendars.fetch import Unreadable
 from calapp.calendars.models import CalendarKind, ExternalCalendar
 from calapp.calendars.schemas import CalendarInput, checked
@@ -95,6 +96,7 @@ def card_context(host: User, polls: int = 0) -> dict[str, object]:
     reading = any(one.reading for one in shown)
     return {
         "calendars": shown,
+        "accounts": shown_accounts(session, host.id),
         "calendars_poll": polls + 1 if reading else 0,
         "poll_seconds": min(1 + polls, SLOWEST_POLL),
         "when": lambda moment: to_the_second(moment, host.time_zone),

@@ -350,3 +350,18 @@ def test_an_address_is_read_as_it_is_meant(typed: str, url: str) -> None:
 def test_what_is_no_address_is_refused(typed: str) -> None:
     with pytest.raises(Invalid):
         typed_address(typed)
+
+
+def test_a_server_that_speaks_to_strangers_too_is_told_who_asks() -> None:
+    nobody = dav(("/", "<d:current-user-principal><d:unauthenticated/></d:current-user-principal>"))
+    known = [
+        dav(("/", HOME.format(principal="/p/", home="/home/"))),
+        dav(("/home/mine/", CALENDAR.format(name="Mine"))),
+    ]
+
+    def behave(receiver: Receiver, connection: object) -> None:
+        while (request := receiver.read(connection)) is not None:
+            connection.sendall(known.pop(0) if "authorization" in request.headers else nobody)
+
+    with Receiver(behave) as server:
+        assert [one.name for one in discover(server.url("/"), RICK)] == ["Mine"]
