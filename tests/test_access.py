@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from calapp.accounts.models import ApiKey, User
 from calapp.accounts.service import create_api_key, revoke_api_key
 from calapp.bookings.models import Booking
-from calapp.calendars.models import CalendarKind, ExternalCalendar
+from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalCalendar
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries.models import Notice
@@ -92,6 +92,14 @@ POST    /integrations/calendars/<int:calendar_id>/dismiss                    own
 POST    /integrations/calendars/<int:calendar_id>/read                       own
 GET     /integrations/calendars/<int:calendar_id>/remove                     own
 POST    /integrations/calendars/<int:calendar_id>/remove                     own
+GET     /integrations/calendars/accounts/<int:account_id>/calendars          own
+POST    /integrations/calendars/accounts/<int:account_id>/calendars          own
+GET     /integrations/calendars/accounts/<int:account_id>/password           own
+POST    /integrations/calendars/accounts/<int:account_id>/password           own
+GET     /integrations/calendars/accounts/<int:account_id>/remove             own
+POST    /integrations/calendars/accounts/<int:account_id>/remove             own
+GET     /integrations/calendars/accounts/new                                 host
+POST    /integrations/calendars/accounts/new                                 host
 GET     /integrations/calendars/new                                          host
 POST    /integrations/calendars/new                                          host
 POST    /integrations/checklist                                              host
@@ -284,7 +292,9 @@ def world(
         user_id=rick.id, kind=CalendarKind.ICS, name="Work", place="calendar.example", address_hash="1"
     )
     calendar.address = "https://calendar.example/secret.ics"
-    saved(calendar)
+    account = CalendarAccount(user_id=rick.id, address="https://dav.example/", username="rick")
+    account.set_password("app password")
+    saved(calendar, account)
     (delivery_id,) = deliveries("delivered")
     with transaction() as session:
         key, _ = create_api_key(session, rick, "Rick's own", ["read"])
@@ -302,6 +312,7 @@ def world(
         "notice_id": notice.id,
         "request_id": seen.id,
         "calendar_id": calendar.id,
+        "account_id": account.id,
         "date": "2027-01-05",
         "filename": "app.css",
     }

@@ -17,6 +17,9 @@ from calapp import config
 from calapp.accounts.models import ApiKey, User
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.models import Attendee, Booking, Status
+from calapp.calendars import service as calendars
+from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalCalendar
+from calapp.calendars.schemas import CalendarInput
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.deliveries import outbox, signing
@@ -134,6 +137,7 @@ def build_ada(session: Session, user: User, stage: Stage) -> None:
     add_bookings(session, user, chat, stage)
     add_inspector(session, user)
     add_webhooks(session, user, chat, stage)
+    add_account(session, user, stage)
 
 
 def add_event_types(session: Session, user: User) -> EventType:
@@ -175,6 +179,22 @@ def add_event_types(session: Session, user: User) -> EventType:
     session.add_all((chat, asks, hidden))
     session.flush()
     return chat
+
+
+def add_account(session: Session, user: User, stage: Stage) -> None:
+    """Add a CalDAV account with a calendar that bookings are written to."""
+    url = "https://dav.example.com/ada/work/"
+    one = {"url": url, "name": "Work", "color": "", "writable": True}
+    account = CalendarAccount(
+        user_id=user.id, address="https://dav.example.com/", username="ada", found=[one]
+    )
+    account.set_password("app password")
+    calendar = ExternalCalendar(user_id=user.id, kind=CalendarKind.CALDAV, account=account, writes=True)
+    calendars.apply(calendar, CalendarInput(address=url, name="Work", blocks=False))
+    session.add(calendar)
+    session.flush()
+    for page in ("calendars", "password", "remove"):
+        stage.pages[f"account {page}"] = f"/integrations/calendars/accounts/{account.id}/{page}"
 
 
 def add_keys(session: Session, user: User) -> None:
