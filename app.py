@@ -12,6 +12,7 @@ from calapp.accounts import api as accounts_api
 from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
 from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
+from calapp.availability import api as schedules_api
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
 from calapp.bookings import embed, host_views, visitor_views
@@ -132,6 +133,7 @@ def register_api(app: Flask) -> None:
     """Put the API under /v2, and the document that is made from it."""
     for blueprint in (
         accounts_api.blueprint,
+        schedules_api.blueprint,
         event_types_api.blueprint,
         webhooks_api.blueprint,
         webhooks_api.of_event_type,

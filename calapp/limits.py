@@ -16,7 +16,10 @@ API_KEYS_PER_HOST = 50  # default of the setting; a team has a handful, a leak i
 EVENT_TYPES_PER_HOST = 100  # default of the setting; all stand on one public page without paging
 
 # All of a host's are read for each look at free times.
-DATES_PER_HOST = 400  # from today on, with hours of their own: each day of a year, and a month ahead
+DATES_PER_HOST = 400  # of a schedule, from today on: each day of a year, and a month ahead
+DATES_AT_ONCE = 31  # that one form gives the same hours
+SCHEDULES_PER_HOST = 20  # one for each kind of meeting and each place; all are in one list
+TIME_OFF_PER_HOST = 100  # that is not over: each week of two years
 RANGES_PER_DAY = 12  # a practice with a break each hour
 # They share the worker's step for replays: what one host starts may not keep others waiting.
 REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook

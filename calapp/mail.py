@@ -18,7 +18,7 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import ForeignKey, Index, String, Text, delete, func, select, text, update
+from sqlalchemy import ForeignKey, Index, String, Text, delete, false, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from calapp import limits
@@ -70,6 +70,8 @@ class Email(db.Model):
     calendar_method: Mapped[str | None] = mapped_column(String(10))  # REQUEST or CANCEL
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # None: sent, kept, given up, or parked
     parked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since when it waits for the host
+    held_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since when for the host's own address
+    has_link: Mapped[bool] = mapped_column(default=False, server_default=false())  # that lets somebody in
     attempts: Mapped[int] = mapped_column("tries", default=0)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from calapp import broker, clock, mail
 from calapp.accounts import sessions
+from calapp.availability.service import give_missing_schedules
 from calapp.bookings import copies, visitors
 from calapp.bookings.maintenance import record_meetings
 from calapp.calendars.maintenance import CalendarReaders
@@ -52,6 +53,7 @@ CLEANUP: tuple[Step, ...] = (
     mail.prune_emails,
     maintenance.prune,
     sessions.remove_expired,
+    give_missing_schedules,
     visitors.forget_addresses,
 )
 

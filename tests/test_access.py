@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 
 import pytest
 from flask import Flask
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from calapp.accounts.models import ApiKey, User
 from calapp.accounts.service import create_api_key, revoke_api_key
+from calapp.availability.models import Schedule, TimeOff
 from calapp.bookings.models import Booking
 from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalCalendar
 from calapp.config import Settings
@@ -37,6 +39,17 @@ POST    /<user>/<slug>/embed                                                 all
 GET     /<user>/embed                                                        all
 GET     /availability                                                        host
 POST    /availability                                                        host
+GET     /availability/<int:schedule_id>                                      own
+POST    /availability/<int:schedule_id>                                      own
+POST    /availability/<int:schedule_id>/default                              own
+GET     /availability/<int:schedule_id>/delete                               own
+POST    /availability/<int:schedule_id>/delete                               own
+POST    /availability/<int:schedule_id>/overrides                            own
+POST    /availability/<int:schedule_id>/overrides/<date>/delete              own
+GET     /availability/new                                                    host
+POST    /availability/new                                                    host
+POST    /availability/time-off                                               host
+POST    /availability/time-off/<int:time_off_id>/delete                      host
 POST    /availability/overrides                                              host
 POST    /availability/overrides/<date>/delete                                host
 GET     /booking/<uid>                                                       link
@@ -174,6 +187,12 @@ DELETE  /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own
 GET     /v2/events                                                           key
 GET     /v2/me                                                               key
 GET     /v2/openapi.json                                                     all
+GET     /v2/schedules                                                        key
+POST    /v2/schedules                                                        key
+GET     /v2/schedules/<int:schedule_id>                                      own-key
+PATCH   /v2/schedules/<int:schedule_id>                                      own-key
+DELETE  /v2/schedules/<int:schedule_id>                                      own-key
+GET     /v2/schedules/default                                                key
 GET     /v2/slots                                                            all
 GET     /v2/webhooks                                                         key
 POST    /v2/webhooks                                                         key
@@ -192,6 +211,7 @@ POST    /v2/webhooks/<webhook_id>/parked/discard                             own
 # What a request needs to get as far as the row that it is about.
 JSON_BODIES = {
     ("PATCH", "/v2/event-types/<int:event_type_id>"): {"title": "Taken over"},
+    ("PATCH", "/v2/schedules/<int:schedule_id>"): {"name": "Taken over"},
     ("POST", "/v2/event-types/<int:event_type_id>/webhooks"): {
         "subscriberUrl": "https://hooks.example/mine",
         "triggers": ["BOOKING_CREATED"],
@@ -285,7 +305,10 @@ def world(
     saved(hook)
     booking, inspector = book(), Inspector(user_id=rick.id)
     notice = Notice(user_id=rick.id, webhook_id=hook.id, kind="warning", text="Look")
-    saved(inspector, notice)
+    schedule = Schedule(user_id=rick.id, name="Evenings", own_time_zone="Europe/Berlin")
+    day = date(2027, 2, 1)
+    off = TimeOff(user_id=rick.id, first_day=day, last_day=day)
+    saved(inspector, notice, schedule, off)
     seen = InspectorRequest(user_id=rick.id, headers=[], body="", signature="none", status=200)
     saved(seen)
     calendar = ExternalCalendar(
@@ -314,6 +337,8 @@ def world(
         "calendar_id": calendar.id,
         "account_id": account.id,
         "date": "2027-01-05",
+        "schedule_id": schedule.id,
+        "time_off_id": off.id,
         "filename": "app.css",
     }
     return World(app, rick, bob, values)

@@ -18,11 +18,12 @@ class Me(ResponseSchema):
     username: Annotated[str, Field(description="The first part of the booking links.")]
     email: str
     name: str
-    time_zone: Annotated[str, Field(description="IANA time zone of the host's hours.")]
+    time_zone: Annotated[str, Field(description="IANA time zone of the default schedule.")]
+    default_schedule_id: Annotated[int | None, Field(description="See /v2/schedules.")]
 
 
 @blueprint.operation("GET", "/v2/me", access=READ, response=Me)
 def me() -> Me:
     """Show the host that the API key belongs to."""
     host = current_host()
-    return Me(id=host.id, username=host.username, email=host.email, name=host.name, time_zone=host.time_zone)
+    return Me.model_validate(host, from_attributes=True)

@@ -41,6 +41,11 @@ class User(UserMixin, db.Model):
     # be looked up; a version before this one writes it plain, and leaves the hash of the one before.
     sealed_calendar_token: Mapped[str] = mapped_column("calendar_token", SealedText(43), unique=True)
     calendar_token_hash: Mapped[str | None] = mapped_column(String(64), unique=True, index=True)
+    default_schedule_id: Mapped[int | None]  # of availability, which this package may not know
+    # A changed address waits here for its link to be opened; until then emails go to `email`.
+    pending_email: Mapped[str | None] = mapped_column(String(254))
+    # Since when nobody has shown that `email` is the host's; None: it is.
+    unconfirmed_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
     # Numbers the host's events from 1 without gaps; its row is locked by whoever takes the next one.
     last_event_number: Mapped[int] = mapped_column(default=0)
     checklist_done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -81,6 +86,32 @@ class UserSession(db.Model):
     )  # such as "Firefox on Linux"; nothing else of the headers
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, index=True)  # to the hour
+
+
+class LinkPurpose(StrEnum):
+    """What a link in an email lets its reader do."""
+
+    PASSWORD = "password"  # noqa: S105
+    EMAIL = "email"
+
+
+class AccountLink(db.Model):
+    """A link that was asked for or sent by email: it sets a new password, or confirms an address.
+
+    A request has what was typed, and neither user nor token, until the maintenance process answers it: so
+    asking takes as long for a name that nobody has.
+    """
+
+    __tablename__ = "account_link"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"), index=True)
+    purpose: Mapped[LinkPurpose] = mapped_column(String(20))
+    typed: Mapped[str | None] = mapped_column(String(254))  # a username or an email address
+    email: Mapped[str | None] = mapped_column(String(254))  # that the link was sent to
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)  # SHA-256, hex
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, index=True)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class ApiKey(db.Model):

@@ -1,24 +1,39 @@
-"""Weekly hours and dates with hours of their own, as a host types them, checked."""
+"""Schedules, dates with hours of their own and time off, as forms and the API bring them, checked."""
 
 import datetime as dt
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from werkzeug.datastructures import MultiDict
 
 from calapp import limits
 from calapp.accounts.schemas import is_zone
-from calapp.availability.slots import Range
-from calapp.rest.validation import from_form, said
+from calapp.availability.models import Schedule
+from calapp.availability.slots import Hours, Range
+from calapp.rest.schemas import PatchSchema, RequestSchema, ResponseSchema
+from calapp.rest.validation import cleaned, from_form, said
+from calapp.text import line
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::00)?")
 DAY = 1440  # minutes
 LONGEST_NIGHT = 720  # minutes; a longer range over midnight is more likely two times in the wrong order
 NEW_RANGE = Range(540, 1020)  # 9 to 17, what an added day begins with
+DAY_OFF = Range(0, 0)  # as Cal.com's API writes a date without hours
+MIDNIGHT = ("0:00", "00:00", "00:00:00")
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+MANY_RANGES = f"A day can have up to {limits.RANGES_PER_DAY} time ranges."
 
 Typed = tuple[str, str]  # the two clock texts of a range
 
@@ -71,40 +86,53 @@ DayHours = Annotated[
     Field(max_length=limits.RANGES_PER_DAY),
     BeforeValidator(lambda rows: [row for row in rows if any(row)]),
     AfterValidator(_in_order),
-    said(f"A day can have up to {limits.RANGES_PER_DAY} time ranges.", "too_long"),
+    said(MANY_RANGES, "too_long"),
 ]
 
 
+def _zone(zone: str, info: ValidationInfo) -> str:
+    """Check a zone; the context's `saved_zone` may stay, although the database may no longer have it."""
+    if zone != (info.context or {}).get("saved_zone") and not is_zone(zone):
+        raise ValueError("Please choose a time zone from the list.")
+    return zone
+
+
+ScheduleName = Annotated[
+    str,
+    Field(min_length=1, max_length=100, examples=["Working hours"]),
+    cleaned(line),
+    said("Please enter a name.", "string_too_short"),
+    said("Please use up to 100 characters.", "string_too_long"),
+]
+ZoneName = Annotated[str, AfterValidator(_zone), Field(examples=["Europe/Rome"])]
+
+
 class Week(BaseModel):
-    """The hours of a week, Monday first, and the zone they are in.
+    """A schedule as its form has it: its name, its zone, and the hours of a week, Monday first."""
 
-    The context's `saved_zone` may stay, even when the time zone database no longer has it.
-    """
-
-    time_zone: str
+    name: ScheduleName
+    time_zone: ZoneName
     day: list[DayHours]
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known(cls, zone: str, info: ValidationInfo) -> str:
-        if zone != (info.context or {}).get("saved_zone") and not is_zone(zone):
-            raise ValueError("Please choose a time zone from the list.")
-        return zone
 
 
 class Override(BaseModel):
-    """A date and its hours, none for a day off; the context has `today`, the host's date."""
+    """Dates and their hours, none for days off; the context has `today`, the host's date."""
 
-    date: Annotated[dt.date, said("Please choose a date.")]
+    date: Annotated[
+        list[Annotated[dt.date, said("Please choose a date.")]],
+        Field(min_length=1, max_length=limits.DATES_AT_ONCE),
+        said("Please choose a date.", "too_short"),
+        said(f"You can add up to {limits.DATES_AT_ONCE} dates at a time.", "too_long"),
+    ]
     off: bool
     override: DayHours
 
     @field_validator("date")
     @classmethod
-    def _ahead(cls, date: dt.date, info: ValidationInfo) -> dt.date:
-        if date < (info.context or {})["today"] or date.year > 2200:
-            raise ValueError("Please choose a date from today to 2200.")
-        return date
+    def _ahead(cls, dates: list[dt.date], info: ValidationInfo) -> list[dt.date]:
+        if any(date < (info.context or {})["today"] or date.year > LAST_YEAR for date in dates):
+            raise ValueError(f"Please choose a date from today to {LAST_YEAR}.")
+        return dates
 
     @field_validator("override")
     @classmethod
@@ -112,6 +140,197 @@ class Override(BaseModel):
         if not ranges and not info.data.get("off"):
             raise ValueError("Please enter hours, or choose a day off.")
         return ranges
+
+
+class TimeOffInput(BaseModel):
+    """Days off, the last one included; the context has `today`, the host's date. No last day: one day."""
+
+    first_day: Annotated[dt.date, said("Please choose a date.")]
+    last_day: Annotated[dt.date, said("Please choose a date.")]
+    note: Annotated[
+        str, Field(max_length=200), cleaned(line), said("Please use up to 200 characters.", "string_too_long")
+    ] = ""
+
+    @field_validator("last_day")
+    @classmethod
+    def _behind(cls, last: dt.date, info: ValidationInfo) -> dt.date:
+        first = info.data.get("first_day")
+        if first is not None and last < first:
+            raise ValueError("The last day must not be before the first day.")
+        if last < (info.context or {})["today"] or last.year > LAST_YEAR:
+            raise ValueError(f"Please choose a date from today to {LAST_YEAR}.")
+        return last
+
+
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+ClockTime = Annotated[
+    str,
+    Field(description="HH:MM in steps of five minutes; 24:00 is midnight at the end of the day."),
+    Field(examples=["09:00"], max_length=8),
+    cleaned(lambda text: "24:00" if text.strip() == "23:59" else text.strip()),
+]
+
+
+class ClockRange(RequestSchema):
+    """From when to when, by the schedule's clock; an end before the start is on the next day."""
+
+    start_time: ClockTime
+    end_time: ClockTime
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        self.minutes()
+        return self
+
+    def minutes(self) -> Range:
+        """Return it in minutes; raise ValueError for what is no range."""
+        return _range((self.start_time, self.end_time))
+
+
+class Availability(ClockRange):
+    """Hours on some weekdays."""
+
+    days: Annotated[list[Weekday], Field(max_length=7)]
+
+
+OFFICE_HOURS = Availability.model_validate(
+    {"days": list(WEEKDAYS[:5]), "startTime": "09:00", "endTime": "17:00"}
+)
+
+
+class DateHours(ClockRange):
+    """Hours of a date, in place of those of its weekday; from 00:00 to 00:00 is a day off."""
+
+    date: Annotated[dt.date, Field(examples=["2027-05-20"])]
+
+    @field_validator("date")
+    @classmethod
+    def _sensible(cls, date: dt.date) -> dt.date:
+        if not FIRST_YEAR <= date.year <= LAST_YEAR:
+            raise ValueError(f"Must be a date between {FIRST_YEAR} and {LAST_YEAR}.")
+        return date
+
+    @property
+    def off(self) -> bool:
+        """Whether this makes the date a day off."""
+        return self.start_time in MIDNIGHT and self.end_time in MIDNIGHT
+
+
+class ScheduleBody(RequestSchema):
+    """A new schedule."""
+
+    name: ScheduleName
+    time_zone: ZoneName
+    is_default: Annotated[
+        bool, Field(description="Whether event types that name no schedule use this one.")
+    ] = False
+    availability: Annotated[
+        list[Availability],
+        Field(max_length=7 * limits.RANGES_PER_DAY, description="Default: Monday to Friday, 09:00 to 17:00."),
+    ] = [OFFICE_HOURS]
+    overrides: Annotated[list[DateHours], Field(max_length=limits.DATES_PER_HOST)] = []
+
+    @field_validator("availability")
+    @classmethod
+    def _a_week(cls, rows: list[Availability]) -> list[Availability]:
+        _week(rows)
+        return rows
+
+    @field_validator("overrides")
+    @classmethod
+    def _of_dates(cls, rows: list[DateHours]) -> list[DateHours]:
+        _dates(rows)
+        return rows
+
+    @property
+    def week(self) -> list[list[Range]]:
+        """The hours of each day, Monday first."""
+        return _week(self.availability)
+
+    @property
+    def dates(self) -> dict[dt.date, list[Range]]:
+        """The dates with hours of their own, none for a day off."""
+        return _dates(self.overrides)
+
+
+class SchedulePatch(ScheduleBody, PatchSchema):
+    """Changes to a schedule. Omitted fields keep their value; lists are replaced as a whole."""
+
+    name: ScheduleName = ""
+    time_zone: ZoneName = ""
+
+
+def _week(rows: Sequence[Availability]) -> list[list[Range]]:
+    return [_one_day([row.minutes() for row in rows if day in row.days]) for day in WEEKDAYS]
+
+
+def _dates(rows: Sequence[DateHours]) -> dict[dt.date, list[Range]]:
+    found: dict[dt.date, list[Range]] = {}
+    for date in sorted({row.date for row in rows}):
+        of_date = [row for row in rows if row.date == date]
+        if any(row.off for row in of_date) and len(of_date) > 1:
+            raise ValueError(f"{date} cannot be a day off and have hours.")
+        found[date] = [] if of_date[0].off else _one_day([row.minutes() for row in of_date])
+    return found
+
+
+def _one_day(ranges: list[Range]) -> list[Range]:
+    if len(ranges) > limits.RANGES_PER_DAY:
+        raise ValueError(MANY_RANGES)
+    return _in_order(ranges)
+
+
+class AvailabilityResponse(ResponseSchema):
+    """Hours on some weekdays."""
+
+    days: list[Weekday]
+    start_time: str
+    end_time: str
+
+
+class DateHoursResponse(ResponseSchema):
+    """Hours of a date; from 00:00 to 00:00 is a day off."""
+
+    date: dt.date
+    start_time: str
+    end_time: str
+
+
+class ScheduleResponse(ResponseSchema):
+    """A schedule."""
+
+    id: int
+    owner_id: int
+    name: str
+    time_zone: str
+    availability: list[AvailabilityResponse]
+    is_default: bool
+    overrides: list[DateHoursResponse]
+
+
+def shown(schedule: Schedule, hours: Hours) -> ScheduleResponse:
+    """Return a schedule as the API shows it, days with the same range together."""
+    days: dict[Range, list[Any]] = {}
+    for weekday, name in enumerate(WEEKDAYS):
+        for one in hours.weekly.get(weekday, ()):
+            days.setdefault(one, []).append(name)
+    dates = [
+        (date, *range_text(one)) for date, ranges in hours.overrides.items() for one in ranges or [DAY_OFF]
+    ]
+    return ScheduleResponse(
+        id=schedule.id,
+        owner_id=schedule.user_id,
+        name=schedule.name,
+        time_zone=hours.zone,
+        is_default=schedule.is_default,
+        availability=[
+            AvailabilityResponse(days=names, start_time=start, end_time=end)
+            for names, (start, end) in ((names, range_text(one)) for one, names in days.items())
+        ],
+        overrides=[
+            DateHoursResponse(date=date, start_time=start, end_time=end) for date, start, end in dates
+        ],
+    )
 
 
 def typed_week(form: MultiDict[str, str]) -> dict[int, list[Typed]]:
@@ -124,14 +343,22 @@ def _rows(form: MultiDict[str, str], prefix: str) -> list[Typed]:
     return [(start.strip(), end.strip()) for start, end in zip(starts, ends, strict=False)]
 
 
-def checked_week(zone: str, typed: Mapping[int, Sequence[Typed]], *, saved_zone: str) -> Week:
-    """Check a week; raise Invalid naming each bad day (`day-0` is Monday) and the zone."""
-    given = {"time_zone": zone, "day": [typed[day] for day in range(7)]}
+def checked_week(name: str, zone: str, typed: Mapping[int, Sequence[Typed]], *, saved_zone: str) -> Week:
+    """Check a week; raise Invalid naming each bad day (`day-0` is Monday), the name and the zone."""
+    given = {"name": name, "time_zone": zone, "day": [typed[day] for day in range(7)]}
     return from_form(Week, given, rows="day", context={"saved_zone": saved_zone})
 
 
 def checked_override(form: MultiDict[str, str], today: dt.date) -> Override:
-    """Check a date and its hours; raise Invalid whose details name the bad field."""
+    """Check dates and their hours; raise Invalid whose details name the bad field."""
     off = bool(form.get("off"))
-    given: dict[str, Any] = {"off": off, "override": [] if off else _rows(form, "override")}
-    return from_form(Override, given | {"date": form.get("date", "")}, context={"today": today})
+    dates = [date for date in form.getlist("date") if date.strip()]
+    given: dict[str, Any] = {"date": dates, "off": off, "override": [] if off else _rows(form, "override")}
+    return from_form(Override, given, context={"today": today})
+
+
+def checked_time_off(form: Mapping[str, str], today: dt.date) -> TimeOffInput:
+    """Check days off; raise Invalid whose details name the bad field."""
+    given = {name: form.get(name, "").strip() for name in TimeOffInput.model_fields}
+    given["last_day"] = given["last_day"] or given["first_day"]
+    return from_form(TimeOffInput, given, context={"today": today})

@@ -153,6 +153,12 @@ def _instant(day: date, minute: int, zone: ZoneInfo, *, end: bool) -> datetime:
     return late if end else early
 
 
+def whole_days(first: date, last: date, zone: str) -> BusyTime:
+    """Return the time from the start of a day to the end of another, or of the same, in a zone."""
+    where = zone_of(zone)
+    return BusyTime(_instant(first, 0, where, end=False), _instant(last, 1440, where, end=True))
+
+
 def _gap_end(before: datetime, behind: datetime, zone: ZoneInfo) -> datetime:
     """Find the first instant after a change of the clock that lies between two instants."""
     offset = behind.astimezone(zone).utcoffset()

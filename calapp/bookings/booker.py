@@ -2,7 +2,7 @@
 
 import calendar
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from calapp import limits
 from calapp.accounts.schemas import is_zone
-from calapp.availability.slots import by_local_date
+from calapp.availability.service import away_times
+from calapp.availability.slots import Span, by_local_date
 from calapp.bookings import times
 from calapp.bookings.metadata import Metadata, carried, of_pairs
 from calapp.bookings.models import Booking
@@ -86,6 +87,7 @@ class Day:
     count: int
     chosen: bool
     today: bool
+    away: bool  # all of it is time off
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,12 @@ def month_view(
         _midnight(after, zone),
         leave_out=moving.id if moving else None,
     )
+    away = away_times(session, event_type.user_id, _midnight(first, zone), _midnight(after, zone))
     by_day = by_local_date([at for at in free if moving is None or at != moving.starts_at], state.zone)
     day = state.day if state.day and state.day.replace(day=1) == first else next(iter(sorted(by_day)), None)
     return Month(
         first=first,
-        weeks=_weeks(first, by_day, day, today),
+        weeks=_weeks(first, by_day, day, today, _days_within(away, first, zone)),
         before=None if first <= today.replace(day=1) else (first - timedelta(days=1)).replace(day=1),
         after=after if _midnight(after, zone) < last else None,
         day=day,
@@ -175,18 +178,30 @@ def month_view(
 
 
 def _weeks(
-    first: date, by_day: Mapping[date, Sequence[datetime]], chosen: date | None, today: date
+    first: date,
+    by_day: Mapping[date, Sequence[datetime]],
+    chosen: date | None,
+    today: date,
+    away: Container[date],
 ) -> list[list[Day | None]]:
     weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
     return [
         [
-            Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today)
+            Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today, away=at in away)
             if at.month == first.month
             else None
             for at in week
         ]
         for week in weeks
     ]
+
+
+def _days_within(spans: Sequence[Span], first: date, zone: ZoneInfo) -> set[date]:
+    """Return the days of a month that lie within one of these times as a whole."""
+    _, length = calendar.monthrange(first.year, first.month)
+    days = [first + timedelta(days=number) for number in range(length if spans else 0)]
+    ends = [(day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone)) for day in days]
+    return {day for day, start, end in ends if any(one.start <= start and end <= one.end for one in spans)}
 
 
 def _next_free(session: Session, event_type: EventType, zone: ZoneInfo, first: date) -> date | None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from calapp.availability.service import hours_of
+from calapp.availability.service import away_times, hours_of, zone_name
 from calapp.availability.slots import BusyTime, is_open, open_slots
 from calapp.bookings.models import Booking, BusySlot, Status
 from calapp.calendars.service import blocked_times
@@ -30,7 +30,7 @@ def offered(
     `leave_out` is the id of a booking that is being moved, whose own time counts as free.
     """
     return open_slots(
-        hours_of(session, event_type.user),
+        hours_of(session, event_type.user, event_type.schedule_id),
         rules_of(event_type),
         busy_times(session, event_type.user_id, first, last, leave_out),
         first=first,
@@ -58,7 +58,8 @@ def busy_times(
             found[-1] = BusyTime(found[-1].start, at + CELL)
             continue
         found.append(BusyTime(at, at + CELL))
-    return [*found, *blocked_times(session, host_id, first, last)]
+    away = away_times(session, host_id, first, last)
+    return [*found, *away, *blocked_times(session, host_id, first, last)]
 
 
 def day_counts(
@@ -76,7 +77,7 @@ def day_counts(
             Booking.id != (leave_out or 0),
         )
     )
-    zone = zone_of(event_type.user.time_zone)
+    zone = zone_of(zone_name(session, event_type.user, event_type.schedule_id))
     counts: dict[date, int] = {}
     for start in starts:
         day = start.astimezone(zone).date()
@@ -107,7 +108,7 @@ def is_free(session: Session, event_type: EventType, start: datetime, leave_out:
     """Ask the very function that lists the times whether this one is among them."""
     day = timedelta(days=1)
     return is_open(
-        hours_of(session, event_type.user),
+        hours_of(session, event_type.user, event_type.schedule_id),
         rules_of(event_type),
         busy_times(session, event_type.user_id, start, start + day, leave_out),
         start=start,

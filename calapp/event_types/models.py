@@ -56,6 +56,9 @@ class EventType(db.Model):
     location: Mapped[str] = mapped_column(String(500), default="")
     # In the form's order: [{"name", "label", "type": text|textarea|select|checkbox, "required", "options"}]
     questions: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    schedule_id: Mapped[int | None] = mapped_column(
+        ForeignKey("schedule.id"), index=True
+    )  # None: the default one
     position: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from calapp.event_types.models import EventType, LocationKind
-from calapp.rest.schemas import Instant, PatchSchema, RequestSchema, ResponseSchema
+from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, said
 from calapp.text import line
 
@@ -202,6 +202,9 @@ class EventTypeBody(RequestSchema):
     buffer_before: Annotated[Buffer, Field(alias="beforeEventBuffer")] = 0
     buffer_after: Annotated[Buffer, Field(alias="afterEventBuffer")] = 0
     notice: Annotated[Notice, Field(alias="minimumBookingNotice")] = 120
+    schedule_id: Annotated[
+        Id | None, Field(description="The schedule with its hours; null: the default one.")
+    ] = None
     window: Annotated[BookingWindow | None, Field(alias="bookingWindow")] = None
     limits: Annotated[BookingLimitsCount | None, Field(alias="bookingLimitsCount")] = None
     confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
@@ -306,6 +309,7 @@ class EventTypeResponse(ResponseSchema):
     buffer_before: Annotated[int, Field(alias="beforeEventBuffer")]
     buffer_after: Annotated[int, Field(alias="afterEventBuffer")]
     notice: Annotated[int, Field(alias="minimumBookingNotice")]
+    schedule_id: int | None
     window: Annotated[Window, Field(alias="bookingWindow")]
     limits: Annotated[Limits | None, Field(alias="bookingLimitsCount")]
     confirmation: Annotated[Confirmation | None, Field(alias="confirmationPolicy")]

@@ -1,6 +1,7 @@
 """The rules of event types: who finds them, and how they change."""
 
 from sqlalchemy import func, select
+from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -8,6 +9,8 @@ from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
+from calapp.availability.models import Schedule
+from calapp.availability.service import before_delete, users_of
 from calapp.availability.slots import Rules
 from calapp.clock import now
 from calapp.config import settings
@@ -85,6 +88,7 @@ def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
         words = f"You have reached the limit of {most:,} event types. Please delete one first."
         raise limits.reached("EVENT_TYPES_PER_HOST", host=user_id, words=words, field="title")
     last = session.scalar(select(func.max(EventType.position)).where(EventType.user_id == user_id))
+    _check_schedule(session, user_id, wanted.schedule_id)
     event_type = EventType(user_id=user_id, position=(last or 0) + 1, **wanted.columns())
     session.add(event_type)
     _flush(session)
@@ -99,6 +103,9 @@ def update(session: Session, event_type: EventType, wanted: EventTypeBody) -> No
     columns = wanted.columns()
     if columns.get("slug", event_type.slug) != event_type.slug:
         _check_slug(columns["slug"])
+    if columns.get("schedule_id", event_type.schedule_id) != event_type.schedule_id:
+        lock_user(session, event_type.user_id)  # the schedule may not be deleted meanwhile
+        _check_schedule(session, event_type.user_id, columns["schedule_id"])
     for name, value in columns.items():
         setattr(event_type, name, value)
     _flush(session)
@@ -107,6 +114,33 @@ def update(session: Session, event_type: EventType, wanted: EventTypeBody) -> No
 def _check_slug(slug: str) -> None:
     if slug in RESERVED_SLUGS:
         raise Invalid(RESERVED, slug=RESERVED)
+
+
+def _check_schedule(session: Session, user_id: int, schedule_id: int | None) -> None:
+    """Raise Invalid unless this is a schedule of the host's, or none."""
+    found = None if schedule_id is None else session.get(Schedule, schedule_id)
+    if schedule_id is not None and (found is None or found.user_id != user_id):
+        words = "Please choose one of your schedules."
+        raise Invalid(words, schedule_id=words)
+
+
+def titles_by_schedule(session: Session, user_id: int) -> dict[int, list[str]]:
+    """Return the titles of a host's event types that name a schedule, by its id."""
+    found: dict[int, list[str]] = {}
+    for one in of_user(session, user_id):
+        if one.schedule_id is not None:
+            found.setdefault(one.schedule_id, []).append(one.title)
+    return found
+
+
+def forget_schedule(session: Session, schedule: Schedule) -> None:
+    """Let what names a schedule have the default one, deleted event types included."""
+    named = update_rows(EventType).where(EventType.schedule_id == schedule.id)
+    session.execute(named.values(schedule_id=None))
+
+
+users_of.append(titles_by_schedule)
+before_delete.append(forget_schedule)
 
 
 def _flush(session: Session) -> None:

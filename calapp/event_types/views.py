@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.guards import current_host, require_host
+from calapp.availability.service import schedules_of
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
@@ -85,6 +86,7 @@ def checked(form: Editor) -> EventTypeBody:
         "location": [] if kind == "none" else [{"location_kind": place_type, place_type: place}],
         "questions": [_question(row) for row in form.questions],
     }
+    data["schedule_id"] = data["schedule_id"].strip() or None
     columns = EventType.__table__.columns.keys()
     return from_form(EventTypeBody, data, fields=columns, rows="questions")
 
@@ -201,6 +203,7 @@ def _form(shown: Editor, event_type: EventType | None = None) -> Response:
         form=shown,
         event_type=event_type,
         host=current_host(),
+        schedules=schedules_of(db.session(), current_host()),
         base_url=settings().base_url,
     )
     return make_response(page)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, or_, sel
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import ApiKey, User, UserSession
-from calapp.availability.models import DateOverride, WeeklyHours
+from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.bookings.copies import touch_chains
 from calapp.bookings.models import Attendee, Booking, VisitorAct
 from calapp.bookings.service import searchable
@@ -328,8 +328,10 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
     calendars = select(ExternalCalendar.id).where(ExternalCalendar.user_id == user_id)
     owned = (
         EventType,
+        Schedule,
         WeeklyHours,
         DateOverride,
+        TimeOff,
         Webhook,
         Event,
         ApiKey,

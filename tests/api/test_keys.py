@@ -29,6 +29,7 @@ def test_a_key_says_whose_it_is(rick_api: Client, rick: User) -> None:
         "email": "rick@example.com",
         "name": "Rick",
         "timeZone": "Europe/Berlin",
+        "defaultScheduleId": rick.default_schedule_id,
     }
 
 

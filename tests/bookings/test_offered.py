@@ -70,7 +70,7 @@ def week_of(quick_chat: EventType, monday) -> Iterator:
             for at in availability.overrides_of(session, quick_chat.user):
                 availability.remove_override(session, quick_chat.user, at)
             for at, own in overrides.items():
-                availability.set_override(session, quick_chat.user, at, own)
+                availability.set_overrides(session, quick_chat.user, [at], own)
             for name in FIELDS:
                 setattr(quick_chat, name, rules[name])
 
