@@ -6,6 +6,7 @@ without it when it is away, and nothing that is asked takes long.
 
 import fcntl
 import logging
+import os
 import secrets
 import select
 import socket
@@ -14,13 +15,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, TypeVar
 from urllib.parse import quote
 
 from redis import ConnectionError as RedisConnectionError
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -206,14 +207,41 @@ def alive() -> bool:
     return _asked(lambda client: bool(client.ping()), otherwise=False)
 
 
+def refusal() -> str:
+    """Return why Valkey takes no writes, in its own words; empty when it does, or does not respond."""
+    return _asked(_write, "")
+
+
+def _write(client: Redis) -> str:
+    try:
+        client.set("calapp:written", 1, ex=BEAT_LASTS)
+    except ResponseError as error:  # OOM, READONLY, MISCONF (its disk is full)
+        return str(error)
+    return ""
+
+
+@cache
+def _neighbours() -> str:
+    """Return what the processes of this machine, or of this container, have in common; empty if not known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _member(worker: str) -> str:
+    return f"{_neighbours()}/{os.getpid()}/{worker}"
+
+
 def beat(client: Redis, name: str, worker: str) -> None:
-    """Note that a worker of a queue is alive; by the server's clock, which all machines share."""
-    client.zadd(_beats(name), {worker: client.time()[0]})
+    """Note that a worker of a queue is alive, in this process; by the server's clock, which all share."""
+    client.zadd(_beats(name), {_member(worker): client.time()[0]})
 
 
 def forget_beat(client: Redis, name: str, worker: str) -> None:
-    """Note that a worker of a queue has gone."""
-    client.zrem(_beats(name), worker)
+    """Note that a worker of a queue, in this process, has gone."""
+    client.zrem(_beats(name), _member(worker))
 
 
 def workers_alive(name: str = DELIVERIES) -> int:
@@ -222,11 +250,26 @@ def workers_alive(name: str = DELIVERIES) -> int:
 
 
 def _count_beats(client: Redis, name: str) -> int:
+    """Count the workers that beat lately; of those on this machine, whose processes are there, too."""
     since = client.time()[0] - BEAT_LASTS
     with client.pipeline() as pipe:
         pipe.zremrangebyscore(_beats(name), 0, since)
-        pipe.zcard(_beats(name))
-        return int(pipe.execute()[1])
+        pipe.zrange(_beats(name), 0, -1)
+        members = [member.decode() for member in pipe.execute()[1]]
+    return sum(not _is_gone(member) for member in members)
+
+
+def _is_gone(member: str) -> bool:
+    neighbours, _, rest = member.partition("/")
+    if not neighbours or neighbours != _neighbours():
+        return False
+    try:
+        os.kill(int(rest.partition("/")[0]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is there, and somebody else's
+        return False
+    return False
 
 
 def _beats(name: str) -> str:

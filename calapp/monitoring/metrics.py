@@ -2,8 +2,10 @@
 
 import logging
 import os
+import platform
 import re
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from calapp import broker, counters, logs
+from calapp import __version__, broker, counters, logs
 from calapp.config import settings
 from calapp.monitoring import service
 from calapp.monitoring.models import Tally
@@ -170,6 +172,11 @@ class Database(Collector):
         for name in (broker.DELIVERIES, broker.MAINTENANCE):
             workers.add_metric([name], broker.workers_alive(name) if alive else 0)
         yield workers
+        free = shutil.disk_usage(settings().data_dir).free if settings().data_dir.is_dir() else 0
+        yield GaugeMetricFamily("calapp_data_folder_free_bytes", "Free space in the data folder", value=free)
+        info = GaugeMetricFamily("calapp_info", "The version that is running", labels=["version", "python"])
+        info.add_metric([__version__, platform.python_version()], 1)
+        yield info
 
     def _read(self) -> list[Metric]:
         number = GaugeMetricFamily(
@@ -195,7 +202,17 @@ class Database(Collector):
         )
         for reason, count in failures.items():
             failing.add_metric([reason], count)
-        return [number, oldest, copy, failing, *_counters(self.session)]
+        due = GaugeMetricFamily("calapp_waiting", "Waiting deliveries, due now or later", labels=["due"])
+        for when, count in service.waiting_by_time(self.session).items():
+            due.add_metric([when], count)
+        hosts = GaugeMetricFamily(
+            "calapp_host_oldest_waiting_seconds",
+            "How long the oldest delivery that is ready has waited, for the ten hosts with the longest wait",
+            labels=["host"],
+        )
+        for username, seconds in service.longest_waiting_hosts(self.session).items():
+            hosts.add_metric([username], seconds)
+        return [number, oldest, due, hosts, copy, failing, *_counters(self.session)]
 
 
 def _counters(session: Session) -> list[Metric]:

@@ -1,7 +1,9 @@
 """How the app is doing, for /healthz and /metrics, and the counters that all processes share."""
 
+import heapq
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,18 +12,23 @@ from typing import TypeVar
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp import broker, counters
+from calapp.accounts.models import User
 from calapp.calendars.models import ExternalCalendar
-from calapp.db import database_now, is_sqlite
+from calapp.db import database_now, is_sqlite, transaction
 from calapp.deliveries.claims import ready
-from calapp.deliveries.models import Delivery, State
+from calapp.deliveries.models import WAITING_WITH_TIME, Delivery, State
+from calapp.errors import Busy
 from calapp.monitoring.models import Tally
+from calapp.webhooks.models import Webhook
 
 Given = TypeVar("Given")
 
 PATIENCE = 2.0  # seconds for the database to answer /healthz
+WRITES_EVERY = 10.0  # seconds
 LATE = 60.0  # seconds; what could be sent and has waited longer is a problem
 # How old what waits is, youngest first; the last takes the rest.
 AGES = (
@@ -38,7 +45,9 @@ class Health:
     """What /healthz shows; `None` is not known. Without the database there is nothing to serve."""
 
     database: bool
+    writable: bool | None
     broker: bool
+    refusal: str  # why Valkey takes no writes, in its own words
     workers: int | None  # processes that deliver
     oldest: float | None  # seconds for which the delivery that could be sent has waited longest
 
@@ -50,8 +59,12 @@ class Health:
             if self.database
             else ["The database does not respond, or has no tables (run flask db upgrade)."]
         )
+        if self.writable is False:
+            found.append("The database cannot be written to: nothing can be booked or saved.")
         if not self.broker:
             found.append("Valkey does not respond; workers check the database once a second instead.")
+        if self.refusal:
+            found.append(f"Valkey accepts no writes: {self.refusal}")
         if self.workers == 0:
             found.append("No worker is running (flask worker).")
         if (self.oldest or 0.0) > LATE:
@@ -60,21 +73,55 @@ class Health:
 
     @property
     def status(self) -> str:
-        """`down` when no page can be served, `degraded` when something else is wrong, else `ok`."""
-        if not self.database:
+        """`down` when no page can be served or nothing saved, `degraded` for anything else, else `ok`."""
+        if not self.database or self.writable is False:
             return "down"
         return "degraded" if self.problems else "ok"
 
 
-def health(read_waiting: Callable[[], float]) -> Health:
-    """Ask every part; `read_waiting` is asked in a thread of its own, since a database may hang."""
+def health(read_waiting: Callable[[], float], write: Callable[[], bool | None]) -> Health:
+    """Ask every part; `read_waiting` and `write` are in threads of their own, since a database may hang."""
     try:
         oldest: float | None = within(PATIENCE, read_waiting)
     except Exception:  # noqa: BLE001 (whatever is wrong with it, it cannot serve)
         oldest = None
+    writable = None if oldest is None else last_write.renewed(write)
     alive = broker.alive()
     workers = broker.workers_alive() if alive else None
-    return Health(oldest is not None, alive, workers, oldest)
+    return Health(oldest is not None, writable, alive, broker.refusal() if alive else "", workers, oldest)
+
+
+class LastWrite:
+    """Whether this process could last write to the database, tried every ten seconds at most."""
+
+    def __init__(self) -> None:
+        self.worked: bool | None = None  # None: not known, as while another process writes for long
+        self.due = 0.0  # in monotonic seconds
+
+    def renewed(self, write: Callable[[], bool | None]) -> bool | None:
+        """Return whether it can be written to, by a new try if one is due."""
+        if time.monotonic() >= self.due:
+            self.due = time.monotonic() + WRITES_EVERY
+            try:
+                self.worked = within(PATIENCE, write)
+            except TimeoutError:
+                self.worked = None
+        return self.worked
+
+
+last_write = LastWrite()
+
+
+def write_a_row() -> bool | None:
+    """Return whether the database can be written to; None while another process holds the writer."""
+    try:
+        with transaction() as session:
+            add_counts(session, {("healthz", "", ""): 1})
+    except Busy:
+        return None
+    except DBAPIError:
+        return False
+    return True
 
 
 def within(seconds: float, call: Callable[[], Given]) -> Given:
@@ -141,6 +188,25 @@ def waiting_by_age(session: Session) -> dict[tuple[str, str], int]:
             counts[state.value, name] = number - younger
             younger = number
     return counts
+
+
+def waiting_by_time(session: Session) -> dict[str, int]:
+    """Count what waits and is due (`now`), held back or not, and the retries and others to come (`later`)."""
+    due = Delivery.due_at <= database_now(session)
+    query = select(func.count().filter(due), func.count().filter(~due)).where(WAITING_WITH_TIME)
+    return dict(zip(("now", "later"), session.execute(query.select_from(Delivery)).one(), strict=True))
+
+
+def longest_waiting_hosts(session: Session, most: int = 10) -> dict[str, float]:
+    """Return the seconds that what is ready to be sent has waited, for the hosts that wait longest."""
+    at = database_now(session)
+    first_due = {endpoint.webhook_id: endpoint.first_due for endpoint in ready(session, at)}
+    query = select(Webhook.id, User.username).join(User, User.id == Webhook.user_id)
+    waits: dict[str, float] = {}
+    for webhook_id, username in session.execute(query.where(Webhook.id.in_(first_due))):
+        seconds = (at - first_due[webhook_id]).total_seconds()
+        waits[username] = max(seconds, waits.get(username, 0.0))
+    return dict(heapq.nlargest(most, waits.items(), key=lambda item: item[1]))
 
 
 def _first_id_since(session: Session, moment: datetime) -> int:

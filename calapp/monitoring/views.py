@@ -1,11 +1,13 @@
 """/healthz for load balancers, /metrics for Prometheus."""
 
 import hmac
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from werkzeug.exceptions import Unauthorized
 
 from calapp.config import is_loopback, settings
@@ -16,30 +18,39 @@ from calapp.monitoring.metrics import Database
 
 blueprint = Blueprint("monitoring", __name__)
 
+Given = TypeVar("Given")
+
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    """Say how the parts are: 503 when no page can be served, 200 with what is wrong otherwise."""
+    """Say how the parts are: 503 when no page can be served or nothing saved, else 200 with what is wrong."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
-    found = service.health(partial(_oldest_waiting, app))
+    found = service.health(
+        partial(_in_context, app, _oldest_waiting), partial(_in_context, app, service.write_a_row)
+    )
     response = jsonify(
         status=found.status,
         problems=found.problems,
         database=found.database,
+        writable=found.writable,
         broker=found.broker,
         workers=found.workers,
         oldest_waiting_seconds=None if found.oldest is None else round(found.oldest, 1),
     )
-    response.status_code = 200 if found.database else 503
+    response.status_code = 503 if found.status == "down" else 200
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _oldest_waiting(app: Flask) -> float:
+def _in_context(app: Flask, call: Callable[[], Given]) -> Given:
     with app.app_context():
-        return service.oldest_waiting(db.session())
+        return call()
+
+
+def _oldest_waiting() -> float:
+    return service.oldest_waiting(db.session())
 
 
 @blueprint.get("/metrics")
@@ -48,6 +59,11 @@ def show_metrics() -> Response:
     _check_reader()
     shared = CollectorRegistry()
     shared.register(Database(db.session()))
+    ProcessCollector(registry=shared)
+    writable = Gauge("calapp_database_writable", "Whether the database can be written to", registry=shared)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
+    written = service.last_write.renewed(partial(_in_context, app, service.write_a_row))
+    writable.set(written is not False)
     text = generate_latest(shared) + generate_latest(metrics.of_this_server())
     return Response(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 

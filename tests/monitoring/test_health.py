@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from app import create_app
 from calapp import broker
 from calapp.clock import now
 from calapp.config import Settings
+from calapp.db import transaction
 from calapp.monitoring import service
+from calapp.monitoring.models import Tally
 from tests.conftest import on_both_databases
 from tests.monitoring.rows import deliveries
 
@@ -23,6 +27,12 @@ from tests.monitoring.rows import deliveries
 def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "alive", lambda: True)
     monkeypatch.setattr(broker, "workers_alive", lambda _name=broker.DELIVERIES: 2)
+    monkeypatch.setattr(broker, "refusal", str)
+
+
+@pytest.fixture(autouse=True)
+def _never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "last_write", service.LastWrite())
 
 
 @on_both_databases
@@ -47,6 +57,25 @@ class TestWithEverythingThere:
         hold = now() + timedelta(minutes=30)
         deliveries("waiting", due_at=now() - timedelta(hours=1), backoff_until=hold)
         assert client.get("/healthz").json["oldest_waiting_seconds"] == 0
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_database_that_cannot_be_written_to_is_down(app: Flask, client: FlaskClient) -> None:
+    with transaction() as session:
+        session.execute(
+            text("CREATE TRIGGER full BEFORE INSERT ON tally BEGIN SELECT raise(ABORT, 'disk is full'); END")
+        )
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json["status"]) == (503, "down")
+    assert (answer.json["database"], answer.json["writable"]) == (True, False)
+    assert answer.json["problems"] == ["The database cannot be written to: nothing can be booked or saved."]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_row_is_written_every_ten_seconds_at_most(client: FlaskClient, session: Session) -> None:
+    for _ in range(3):
+        client.get("/healthz")
+    assert session.scalar(select(Tally.value).where(Tally.metric == "healthz")) == 1
 
 
 def test_without_valkey_pages_are_served_all_the_same(client: FlaskClient) -> None:

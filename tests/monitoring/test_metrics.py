@@ -1,5 +1,6 @@
 """/metrics: what it counts, how often it looks, and who may read it."""
 
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 from app import create_app
-from calapp import counters
+from calapp import __version__, counters
 from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.config import Settings
@@ -74,6 +75,23 @@ class TestWhatIsCounted:
         assert found["calapp_deliveries", "under a minute", "waiting"] == 3
         assert found["calapp_deliveries", "a day or more", "parked"] == 2
         assert found["calapp_deliveries", "under an hour", "parked"] == 1
+
+    def test_what_is_due_is_told_apart_from_retries_to_come(self, client: FlaskClient) -> None:
+        deliveries("waiting", 2, due_at=now() - timedelta(seconds=40))
+        deliveries("waiting", 3, due_at=now() + timedelta(hours=1))
+        found = samples(client)
+        assert (found["calapp_waiting", "now"], found["calapp_waiting", "later"]) == (2, 3)
+
+    def test_the_hosts_that_wait_longest_are_named(self, client: FlaskClient) -> None:
+        deliveries("waiting", 2, due_at=now() - timedelta(seconds=40))
+        assert 39 < samples(client)["calapp_host_oldest_waiting_seconds", "rick"] < 100
+
+    def test_the_server_says_what_it_is_and_how_much_room_it_has(self, client: FlaskClient) -> None:
+        found = samples(client)
+        assert found["calapp_info", platform.python_version(), __version__] == 1
+        assert found["calapp_data_folder_free_bytes",] > 0
+        assert found["calapp_database_writable",] == 1
+        assert found["process_resident_memory_bytes",] > 0
 
     def test_attempts_are_counted_by_event_and_outcome(self, client: FlaskClient) -> None:
         counted(3)

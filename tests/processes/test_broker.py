@@ -1,6 +1,7 @@
 """The embedded Valkey, the queue, and what goes on without them."""
 
 import json
+import multiprocessing
 import select
 import signal
 import threading
@@ -17,7 +18,7 @@ from redis import RedisError
 from calapp import broker
 from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import Settings
-from tests.running import wait_until
+from tests.running import free_port, wait_until
 
 
 @pytest.fixture
@@ -146,6 +147,36 @@ def test_a_beating_worker_counts_as_alive(valkey: EmbeddedValkey) -> None:
     broker.beat(broker.web_client(), broker.DELIVERIES, "one")
     broker.beat(broker.web_client(), broker.DELIVERIES, "two")
     assert broker.workers_alive() == 2
+
+
+def test_a_worker_whose_process_is_gone_is_not_alive(valkey: EmbeddedValkey) -> None:
+    gone = multiprocessing.get_context("fork").Process(
+        target=lambda: broker.beat(broker.worker_client(), broker.DELIVERIES, "gone")
+    )
+    gone.start()
+    gone.join()
+    broker.beat(broker.web_client(), broker.DELIVERIES, "here")
+    assert broker.workers_alive() == 1
+
+
+def test_a_worker_of_another_machine_counts_until_its_heartbeat_is_old(valkey: EmbeddedValkey) -> None:
+    client = broker.web_client()
+    client.zadd(broker._beats(broker.DELIVERIES), {"another machine/1/one": client.time()[0]})
+    assert broker.workers_alive() == 1
+    client.zadd(broker._beats(broker.DELIVERIES), {"another machine/1/one": client.time()[0] - 60})
+    assert broker.workers_alive() == 0
+
+
+def test_a_server_without_memory_says_so_itself(valkey: EmbeddedValkey) -> None:
+    assert broker.refusal() == ""
+    broker.web_client().config_set("maxmemory", "1mb")
+    broker.web_client().config_set("maxmemory-policy", "noeviction")
+    assert "maxmemory" in broker.refusal()
+
+
+def test_a_read_only_server_says_so_itself(valkey: EmbeddedValkey) -> None:
+    broker.web_client().replicaof("127.0.0.1", free_port())
+    assert "read only replica" in broker.refusal()
 
 
 def test_a_worker_that_said_goodbye_is_not_alive(valkey: EmbeddedValkey) -> None:
