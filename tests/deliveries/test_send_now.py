@@ -103,7 +103,7 @@ def test_d1_two_presses_at_once_send_it_once(waiting, press, receiver, deliver, 
 def test_d1_pressed_in_flight_it_is_not_sent_twice(webhook, receiver, happen, press, engine, session) -> None:
     happen()
     requests = engine.claim()
-    with pytest.raises(Conflict, match="just now"):
+    with pytest.raises(Conflict, match="right now"):
         press(session.scalars(select(Delivery.id)).one())
     engine.sender.start(requests)
     engine.deliver()

