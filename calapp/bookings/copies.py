@@ -84,22 +84,24 @@ def touch(session: Session, booking: Booking) -> None:
         )
     )
     if calendar_id is not None:
-        _add(session, booking.chain, calendar_id)
+        _add(session, [booking.chain], calendar_id)
 
 
-def _add(session: Session, chain: str, calendar_id: int) -> None:
-    session.add(CalendarCopy(chain=chain, calendar_id=calendar_id, due_at=database_now(session)))
+def _add(session: Session, chains: Collection[str], calendar_id: int) -> None:
+    at = database_now(session)
+    session.add_all(CalendarCopy(chain=chain, calendar_id=calendar_id, due_at=at) for chain in chains)
     after_commit(session, "wake maintenance", wake_maintenance)
 
 
 def touch_chains(session: Session, chains: Collection[str]) -> int:
     """Mark the copies of these chains as due, but those that a person changed; return how many there are."""
     copies = session.scalars(select(CalendarCopy).where(CalendarCopy.chain.in_(chains))).all()
-    for copy in copies:
-        if copy.state != CopyState.CHANGED:
-            copy.revision += 1
-            copy.state, copy.attempts, copy.due_at = CopyState.WAITING, 0, database_now(session)
     if copies:
+        at = database_now(session)
+        for copy in copies:
+            if copy.state != CopyState.CHANGED:
+                copy.revision += 1
+                copy.state, copy.attempts, copy.due_at = CopyState.WAITING, 0, at
         after_commit(session, "wake maintenance", wake_maintenance)
     return len(copies)
 
@@ -117,8 +119,7 @@ def copy_upcoming(session: Session, calendar: ExternalCalendar) -> int:
         .order_by(Booking.starts_at)
         .limit(UPCOMING)
     ).all()
-    for chain in chains:
-        _add(session, chain, calendar.id)
+    _add(session, chains, calendar.id)
     return len(chains)
 
 

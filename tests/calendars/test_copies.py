@@ -459,7 +459,7 @@ def test_the_bookings_page_says_what_a_person_changed(
     edited(radicale_server, calendar, booking, "LOCATION:My place")
     moved = move(booking)
     send_copies()
-    assert "It was changed in the calendar. So Calapp does not touch it any more" in page(rick_client, moved)
+    assert "It was changed in the calendar. Calapp leaves it alone from now on" in page(rick_client, moved)
 
 
 def test_the_bookings_page_says_why_it_is_not_written(
