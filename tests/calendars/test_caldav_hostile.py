@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -16,7 +17,7 @@ from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, Credentials
 from calapp.calendars.multistatus import parse
 from calapp.errors import Invalid
-from tests.receiver import Receiver, answer, pouring, silent
+from tests.receiver import Authority, Receiver, answer, pouring, silent
 
 RICK = Credentials("rick", "secret-app-password")
 SPOKEN = re.compile(r"authorization|secret-app-password|cmljazpzZWNyZXQ", re.IGNORECASE)  # the last is Base64
@@ -365,3 +366,19 @@ def test_a_server_that_speaks_to_strangers_too_is_told_who_asks() -> None:
 
     with Receiver(behave) as server:
         assert [one.name for one in discover(server.url("/"), RICK)] == ["Mine"]
+
+
+def test_over_https_the_password_goes_only_to_who_has_a_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.use(replace(config.settings(), webhook_allowed_networks=config._networks("127.0.0.0/8")))
+    authority = Authority(tmp_path)
+    monkeypatch.setattr(fetch, "ca_file", lambda: str(authority.file))
+    start = dav(("/", HOME.format(principal="/p/", home="/home/")))
+    listed = dav(("/home/mine/", CALENDAR.format(name="Mine")))
+    with Receiver(speaking(start, listed), tls=authority.serving("127.0.0.1")) as server:
+        assert [one.name for one in discover(server.url("/"), RICK)] == ["Mine"]
+    for context in (authority.serving("127.0.0.1", self_signed=True), authority.serving("other.example")):
+        with Receiver(speaking(start, listed), tls=context) as server:
+            assert reason(server.url("/")).code.startswith("certificate")
+            assert server.requests == []

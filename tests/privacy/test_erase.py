@@ -85,7 +85,10 @@ def test_a_guest_is_erased_and_the_visitor_stays(app: Flask, session: Session, s
 
 def test_nobody_known_leaves_all_as_it_is(app: Flask, session: Session, story: Booking) -> None:
     before = dump(session)
-    assert flask(app, "erase-visitor", "da.Byron@example.com").output == "Nothing of da.Byron@example.com.\n"
+    assert (
+        flask(app, "erase-visitor", "da.Byron@example.com").output
+        == "Nothing found for da.Byron@example.com.\n"
+    )
     assert dump(session) == before
 
 
