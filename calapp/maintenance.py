@@ -27,7 +27,7 @@ from calapp.bookings.maintenance import record_meetings
 from calapp.calendars.maintenance import CalendarReaders
 from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
-from calapp.deliveries import maintenance, resend
+from calapp.deliveries import health, maintenance, resend
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
 from calapp.errors import Busy
 from calapp.monitoring.counting import counting
@@ -110,6 +110,14 @@ def send_copies() -> None:
             break
 
 
+def watch_webhooks() -> None:
+    """Tell of webhooks that have begun to fail, or have recovered."""
+    found = health.anything_to_tell(db.session())
+    db.session().rollback()  # ends the read
+    if found:
+        repeat(health.tell, health.STEP)
+
+
 def clean_up() -> None:
     """Park, expire, remove and forget what its time has come for."""
     for step in CLEANUP:
@@ -170,6 +178,7 @@ def tasks() -> list[Task]:
         Task("releases", continue_releases, 1.0, "sending again"),
         Task("left behind", free_left_behind, 3.0, "sending again"),
         Task("calendars", CalendarReaders().read_due, 1.0, "calendars"),
+        Task("failing webhooks", watch_webhooks, 3.0, "failing webhooks"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
         Task("emails", send_emails, 10.0, "emails"),
         Task("calendar copies", send_copies, 10.0, "calendar copies"),

@@ -21,7 +21,7 @@ from calapp.deliveries.models import Notice
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
 from tests.conftest import signed_in
 from tests.monitoring.rows import deliveries
@@ -139,6 +139,7 @@ POST    /integrations/webhooks/<int:webhook_id>/parked                       own
 POST    /integrations/webhooks/<int:webhook_id>/ping                         own
 GET     /integrations/webhooks/<int:webhook_id>/toggle                       own
 POST    /integrations/webhooks/<int:webhook_id>/toggle                       own
+GET     /integrations/webhooks/failing                                       host
 GET     /integrations/webhooks/health                                        host
 POST    /integrations/webhooks/inspector                                     host
 GET     /integrations/webhooks/new                                           host
@@ -300,7 +301,7 @@ def world(
     saved: Callable[..., None],
     book: Callable[..., Booking],
 ) -> World:
-    triggers = [str(one) for one in SUBSCRIBABLE]
+    triggers = [str(one) for one in OF_BOOKINGS]
     hook = Webhook(user_id=rick.id, subscriber_url="https://hooks.example/in", triggers=triggers)
     saved(hook)
     booking, inspector = book(), Inspector(user_id=rick.id)

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from sqlalchemy.orm import Session, aliased
 
 from calapp.db import database_now
+from calapp.deliveries import health
 from calapp.deliveries.claims import ready
 from calapp.deliveries.feed import kept_since
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
@@ -15,6 +16,7 @@ from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.service import switch_off
+from calapp.webhooks.triggers import Trigger
 
 STEP = 1000  # rows that one step changes
 KEEP_PARKED = timedelta(days=90)
@@ -130,14 +132,13 @@ def watch_failing(session: Session) -> int:
     Returns how many were told. One is switched off after at least 20 attempts; a warning may come before.
     """
     at = database_now(session)
-    failing = session.scalars(
-        select(Webhook).where(
-            Webhook.active,
-            Webhook.deleted_at.is_(None),
-            Webhook.failures >= FAILURES_BEFORE_BACKOFF,
-            Webhook.failing_since < at - GIVE_UP / 4,
-        )
-    ).all()
+    failing = health.locked(
+        session,
+        Webhook.active,
+        Webhook.deleted_at.is_(None),
+        Webhook.failures >= FAILURES_BEFORE_BACKOFF,
+        Webhook.failing_since < at - GIVE_UP / 4,
+    )
     return sum(_watch(session, webhook, at) for webhook in failing)
 
 
@@ -145,21 +146,20 @@ def _watch(session: Session, webhook: Webhook, at: datetime) -> bool:
     since = webhook.failing_since or at
     if at - since >= GIVE_UP and webhook.failures >= ENOUGH_ATTEMPTS:
         switch_off(webhook, OffReason.FAILING)
-        tell(
-            session,
-            webhook,
-            "switched_off",
-            "Every attempt has failed for five days, so this webhook was switched off.",
-        )
+        text = "Every attempt has failed for five days, so this webhook was switched off."
+        tell(session, webhook, "switched_off", text)
+        health.announce(session, webhook, Trigger.WEBHOOK_DISABLED, text)
         return True
     quarters = min(3, int((at - since) / (GIVE_UP / 4)))
-    if quarters <= webhook.warnings:
+    lately = webhook.alerted_at is not None and webhook.alerted_at > at - health.EMAIL_PAUSE
+    if quarters <= webhook.warnings or lately:
         return False
     webhook.warnings = quarters
     date = f"{max(at, since + GIVE_UP):%d %B %Y, %H:%M} UTC"
     begun = f"{since:%d %B %Y, %H:%M} UTC"
     text = f"Every attempt since {begun} has failed. Unless one succeeds, it will be switched off on {date}."
     tell(session, webhook, "warning", text, date)
+    webhook.alerted_at = at
     return True
 
 
@@ -168,12 +168,11 @@ def tell_gone(session: Session) -> int:
     told = exists().where(
         Notice.webhook_id == Webhook.id, Notice.kind == "switched_off", Notice.created_at >= Webhook.off_at
     )
-    gone = session.scalars(
-        select(Webhook).where(Webhook.off_reason == OffReason.GONE, Webhook.deleted_at.is_(None), ~told)
-    ).all()
+    gone = health.locked(session, Webhook.off_reason == OffReason.GONE, Webhook.deleted_at.is_(None), ~told)
     for webhook in gone:
         text = "It responded with 410 Gone, which means that it wants no more events, so it was switched off."
         tell(session, webhook, "switched_off", text)
+        health.announce(session, webhook, Trigger.WEBHOOK_DISABLED, text)
     return len(gone)
 
 

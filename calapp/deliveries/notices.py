@@ -47,10 +47,20 @@ def heading(webhook: Webhook) -> str:
     return f"The webhook {named}:"
 
 
+def page_url(base_url: str) -> str:
+    """Return the address of the page where webhooks are changed."""
+    return f"{base_url}/integrations"
+
+
+def log_url(webhook: Webhook, base_url: str) -> str:
+    """Return the address of a webhook's log."""
+    return f"{page_url(base_url)}/webhooks/{webhook.id}/deliveries"
+
+
 def _advice(webhook: Webhook, kind: str) -> str:
     """Say what helps, with the address of the page where it is done."""
-    page = f"{settings().base_url}/integrations"
-    log = f"{page}/webhooks/{webhook.id}/deliveries"
+    base_url = settings().base_url
+    page, log = page_url(base_url), log_url(webhook, base_url)
     return {
         "warning": f"See why it fails and when the next attempt is: {log}",
         "switched_off": f"Its events are parked, not lost. Switch it on again to send them: {page}#webhooks",

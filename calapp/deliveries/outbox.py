@@ -156,7 +156,8 @@ SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, pa
     AND tries < :block),
   (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'parked')
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL
-  AND (event_type_id IS NULL OR event_type_id = :event_type)
+  AND (CAST(:about AS integer) IS NULL AND (event_type_id IS NULL OR event_type_id = :event_type)
+    OR id <> :about)
 ORDER BY event_type_id IS NOT NULL, id""")
 
 
@@ -175,10 +176,20 @@ class Subscriber(NamedTuple):
 
 
 def subscribers(
-    session: Session, user_id: int, event_type_id: int, trigger: str, chain: str
+    session: Session,
+    user_id: int,
+    event_type_id: int | None,
+    trigger: str,
+    chain: str,
+    *,
+    about: int | None = None,
 ) -> list[Subscriber]:
-    """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins."""
+    """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins.
+
+    One `about` a webhook (its id) goes to all others of the host, whatever their event types.
+    """
     values = {"host": user_id, "event_type": event_type_id, "chain": chain, "block": ATTEMPTS_THAT_BLOCK}
+    values["about"] = about
     by_url: dict[str, Subscriber] = {}
     for row in SUBSCRIBERS.run(session, **values):
         found = Subscriber._make(row)
@@ -198,13 +209,15 @@ def record(
     chain: str,
     sequence: int,
     subject: str,
-    event_type_id: int,
+    event_type_id: int | None = None,
+    about: int | None = None,
     expires_at: datetime | None = None,
     search: str = "",
 ) -> Event:
     """Write an event and a delivery for each webhook that asked for it, and wake the worker afterwards.
 
-    `user` must be locked (accounts.service.lock_user): the event's number is taken from it.
+    It is one of an event type's bookings, or `about` a webhook (its id), and then goes to the others. `user`
+    must be locked (accounts.service.lock_user): the event's number is taken from it.
     """
     created_at = database_now(session)
     event_id = new_event_id()
@@ -225,12 +238,12 @@ def record(
     )
     session.add(event)
     session.flush()  # gives the event its id, which the deliveries carry
-    told = subscribers(session, user.id, event_type_id, trigger, chain)
+    told = subscribers(session, user.id, event_type_id, trigger, chain, about=about)
     sending = [one.id for one in told if _sends_parked(one)]
     if sending:
         for webhook_id in sending:
             lock_parked(session, webhook_id)  # its last step may be under way
-        told = subscribers(session, user.id, event_type_id, trigger, chain)
+        told = subscribers(session, user.id, event_type_id, trigger, chain, about=about)
     if told:
         rows = _rows(event, told, made)
         session.execute(INSERT, rows)

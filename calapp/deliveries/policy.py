@@ -16,6 +16,8 @@ ANSWERS_SOON = 5.0  # seconds; a refusal that takes longer speaks about the endp
 # Different events, since the last success: so many refused, or denied, speak about the endpoint after all.
 REFUSED_BEFORE_BACKOFF = 20
 DENIED_BEFORE_BACKOFF = 5
+# Different events whose attempts failed, since the last success: so many make a webhook a failing one.
+DIFFERENT_BEFORE_FAILING = 5
 # What tells of an endpoint that is busy or away, though it is a 4xx: 408, 410, 425, 429.
 BUSY = frozenset((408, 410, 425, 429))
 REFUSALS = frozenset((*(status for status in range(400, 500) if status not in BUSY), 500, 501))

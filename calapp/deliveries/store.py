@@ -17,6 +17,7 @@ from calapp.deliveries.models import State
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import (
     DENIED_BEFORE_BACKOFF,
+    DIFFERENT_BEFORE_FAILING,
     FAILURES_BEFORE_BACKOFF,
     REFUSALS,
     REFUSED_BEFORE_BACKOFF,
@@ -26,6 +27,7 @@ from calapp.deliveries.policy import (
     next_delay,
 )
 from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.triggers import OPERATIONAL
 
 RELEASE_STEP = 1000  # rows that one transaction makes due
 
@@ -173,28 +175,39 @@ UNBLOCK = ByIds(
 )
 
 RECOVERED = ByIds("""SELECT id, failures, refused_events, denied_events FROM webhook
-WHERE id {among} AND (failures > 0 OR refused_events <> '')""")
+WHERE id {among} AND (failures > 0 OR refused_events <> '' OR first_failed_at IS NOT NULL
+  OR (unhealthy_since IS NOT NULL AND recovered_at IS NULL))""")
 
 # The backoff of a webhook ends with its first success; what it asked for by Retry-After stands.
 HEALTHY = text("""UPDATE webhook SET failures = 0, refused_events = '', denied_events = '',
   failing_since = NULL, warnings = 0, hold_until = NULL, probes = 0,
+  first_failed_at = NULL, failed_events = '', failed_bookings = :no,
+  recovered_at = CASE WHEN unhealthy_since IS NULL THEN NULL ELSE coalesce(recovered_at, :at) END,
   released_at = coalesce(:released_at, released_at), releasing_tries = :most
-WHERE id = :id""").bindparams(bindparam("released_at", type_=UTCDateTime))
+WHERE id = :id""").bindparams(
+    bindparam("released_at", type_=UTCDateTime),
+    bindparam("at", type_=UTCDateTime),
+    bindparam("no", value=False),
+)
 
 HEALTH = (
-    text("""SELECT id, failures, refused_events, denied_events, failing_since, hold_until, revision
+    text("""SELECT id, failures, refused_events, denied_events, failing_since, hold_until, revision,
+  first_failed_at, failed_events, failed_bookings
 FROM webhook WHERE id IN :ids ORDER BY id""")
     .bindparams(bindparam("ids", expanding=True))
-    .columns(failing_since=UTCDateTime, hold_until=UTCDateTime)
+    .columns(failing_since=UTCDateTime, hold_until=UTCDateTime, first_failed_at=UTCDateTime)
 )
 LOCK = text("SELECT id, revision FROM webhook WHERE id IN :ids ORDER BY id FOR NO KEY UPDATE").bindparams(
     bindparam("ids", expanding=True)
 )
 
 FAILING = text("""UPDATE webhook SET failures = :failures, refused_events = :refused_events,
-  denied_events = :denied_events, failing_since = :failing_since, hold_until = :hold_until
+  denied_events = :denied_events, failing_since = :failing_since, hold_until = :hold_until,
+  first_failed_at = :first_failed_at, failed_events = :failed_events, failed_bookings = :failed_bookings
 WHERE id = :id""").bindparams(
-    bindparam("failing_since", type_=UTCDateTime), bindparam("hold_until", type_=UTCDateTime)
+    bindparam("failing_since", type_=UTCDateTime),
+    bindparam("hold_until", type_=UTCDateTime),
+    bindparam("first_failed_at", type_=UTCDateTime),
 )
 
 ASKED = text("""UPDATE webhook SET asked_until = :until
@@ -348,7 +361,7 @@ def _record_successes(session: Session, outcomes: Sequence[Outcome], at: datetim
         )
         most = None if everything else failures
         released_at = at if failures else None
-        session.execute(HEALTHY, {"id": webhook_id, "released_at": released_at, "most": most})
+        session.execute(HEALTHY, {"id": webhook_id, "at": at, "released_at": released_at, "most": most})
         if failures and release(session, webhook_id, at, since=at, most=most) == RELEASE_STEP:
             session.execute(GOES_ON, {"webhook": webhook_id, "goes_on": True})
 
@@ -357,6 +370,9 @@ def _record_successes(session: Session, outcomes: Sequence[Outcome], at: datetim
 class Run:
     """The failures of a webhook in a batch since its last success in it."""
 
+    began: datetime  # the first of them
+    events: list[int] = field(default_factory=list)  # of all of them
+    bookings: bool = False  # whether one of those is about a booking
     endpoint: int = 0  # how many speak about the endpoint
     refused: list[int] = field(default_factory=list)  # the events of those that speak about the event
     denied: list[int] = field(default_factory=list)  # of these those with 401, 403, 404, 405
@@ -370,7 +386,9 @@ def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, Run]:
         if outcome.success:
             runs.pop(webhook_id, None)
         elif not outcome.says_nothing:
-            run = runs.setdefault(webhook_id, Run())
+            run = runs.setdefault(webhook_id, Run(outcome.response.at))
+            run.events.append(outcome.sent.event_id)
+            run.bookings = run.bookings or outcome.sent.trigger not in OPERATIONAL
             run.probed = run.probed or outcome.sent.probe
             if outcome.about is About.ENDPOINT:
                 run.endpoint += 1
@@ -406,16 +424,16 @@ def _record_failures(
             failing_for = (at - failing_since).total_seconds() if counted and failing_since else 0
             hold_until = at + timedelta(seconds=backoff_delay(schedule, failing_for))
         values = {"failures": failures, "failing_since": failing_since, "hold_until": hold_until}
-        events = {"refused_events": _joined(refused), "denied_events": _joined(denied)}
-        session.execute(FAILING, {"id": row.id, **values, **events})
+        failed = _together(row.failed_events, run.events, DIFFERENT_BEFORE_FAILING)
+        events = {"refused_events": refused, "denied_events": denied, "failed_events": failed}
+        values |= {name: ",".join(map(str, ids)) for name, ids in events.items()}
+        values["first_failed_at"] = row.first_failed_at or run.began
+        values["failed_bookings"] = bool(row.failed_bookings) or run.bookings
+        session.execute(FAILING, {"id": row.id, **values})
 
 
 def _ids(text: str) -> list[int]:
     return [int(one) for one in text.split(",") if one]
-
-
-def _joined(ids: Sequence[int]) -> str:
-    return ",".join(map(str, ids))
 
 
 def _together(before: str, more: Sequence[int], most: int) -> list[int]:

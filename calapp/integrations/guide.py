@@ -20,7 +20,7 @@ from calapp.bookings import metadata
 from calapp.bookings.service import MEETING_ENDED_EXPIRES
 from calapp.clock import now
 from calapp.config import Settings, settings
-from calapp.deliveries import client, maintenance, policy, signing
+from calapp.deliveries import client, health, maintenance, policy, signing
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, encoded
 from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
 from calapp.integrations.samples import SampleEvent, compact, preview_of, sample_life, variables_of
@@ -92,6 +92,10 @@ NUMBERS: dict[str, Any] = {
     "failures_before_backoff": policy.FAILURES_BEFORE_BACKOFF,
     "refused_before_backoff": policy.REFUSED_BEFORE_BACKOFF,
     "denied_before_backoff": policy.DENIED_BEFORE_BACKOFF,
+    "different_before_failing": policy.DIFFERENT_BEFORE_FAILING,
+    "lasting": health.LASTING.seconds // 60,
+    "email_again": ", ".join(f"{age.total_seconds() / HOUR:g}" for age in health.EMAIL_AGAIN[:-1])
+    + f" and {health.EMAIL_AGAIN[-1].total_seconds() / HOUR:g}",
     "response_is_soon": f"{policy.ANSWERS_SOON:g}",
     "max_probe_delay": policy.MAX_WEBHOOK_DELAY // 60,
     "give_up": maintenance.GIVE_UP.days,

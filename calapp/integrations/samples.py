@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, Status
@@ -13,9 +14,11 @@ from calapp.bookings.payload import booking_payload, cancelled, no_show, rejecte
 from calapp.clock import now
 from calapp.deliveries import outbox
 from calapp.deliveries.formatting import pretty
+from calapp.deliveries.health import about_webhook
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType, LocationKind
 from calapp.webhooks import template
+from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
 UID = "ping-sample-booking"
@@ -82,6 +85,13 @@ response: `rejectionReason` is then `Not answered in time.` Otherwise it is what
 each attendee is the current state, and `message` describes the change.""",
     Trigger.MEETING_STARTED: "A confirmed booking has started.",
     Trigger.MEETING_ENDED: "A confirmed booking has ended.",
+    Trigger.WEBHOOK_FAILING: """Another of your webhooks keeps failing: attempts of five different events have
+failed, or the first failure was ten minutes ago, and nothing was received since. `failures` counts the failed
+attempts since `failingSince`; `lastStatus` (`null` without a response) and `reason` are of the last one.""",
+    Trigger.WEBHOOK_RECOVERED: """That webhook responds with 2xx again, and what waited is being sent.
+`failures` counts the attempts that failed meanwhile.""",
+    Trigger.WEBHOOK_DISABLED: """Calapp has switched off another of your webhooks: its receiver responded with
+410, or every attempt has failed for five days. Its events are parked until you switch it on again.""",
     Trigger.PING: "You have clicked *Ping test*. There is no booking.",
 }
 
@@ -184,10 +194,38 @@ def sample_life(host: User, base_url: str, at: datetime) -> list[SampleEvent]:
     absent = no_show(moved, moved.visitor)
     life.tell(moved, Trigger.BOOKING_NO_SHOW_UPDATED, moved.ends_at + 5 * MINUTE, **absent)
 
+    life.events += _about_a_webhook(base_url, at)
     ping = sample_envelope(host, base_url, at=at)
     ping["id"] = f"evt_{_random('ping', 24)}"
     life.events.append(SampleEvent(Trigger.PING, ping))
     return life.events
+
+
+def _about_a_webhook(base_url: str, at: datetime) -> list[SampleEvent]:
+    """Return the events about a webhook that fails, recovers, and is gone later."""
+    webhook = Webhook(
+        id=7, uid=str(UUID(int=7)), name="CRM", subscriber_url="https://crm.example.com/hooks/cal"
+    )
+    refused = "503 Service Unavailable. The server is down or overloaded. It is attempted again."
+    gone = "It responded with 410 Gone, which means that it wants no more events, so it was switched off."
+    told: list[SampleEvent] = []
+    for trigger, minutes, failures, status, reason in (
+        (Trigger.WEBHOOK_FAILING, 10, 6, 503, refused),
+        (Trigger.WEBHOOK_RECOVERED, 45, 14, 503, refused),
+        (Trigger.WEBHOOK_DISABLED, 90, 1, 410, gone),
+    ):
+        since = at + (90 if trigger is Trigger.WEBHOOK_DISABLED else 0) * MINUTE
+        payload = about_webhook(
+            webhook,
+            failing_since=since,
+            failures=failures,
+            last_status=status,
+            reason=reason,
+            base_url=base_url,
+        )
+        event_id = f"evt_{_random(trigger, 24)}"
+        told.append(SampleEvent(trigger, outbox.envelope(event_id, trigger, at + minutes * MINUTE, payload)))
+    return told
 
 
 def _event_type(number: int, title: str, slug: str, length: int, **more: Any) -> EventType:

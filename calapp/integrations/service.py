@@ -25,7 +25,7 @@ from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.schemas import WebhookBody
-from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
+from calapp.webhooks.triggers import OF_BOOKINGS, SUBSCRIBABLE, Trigger
 
 # How many requests it can reject with 500, and how many seconds it can wait.
 HIGHEST = {"fail_next": 1000, "delay_seconds": 30}
@@ -110,7 +110,7 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int,
     session.add(request)
     session.flush()
     _trim(session, inspector.user_id)
-    if trigger in {str(one) for one in SUBSCRIBABLE}:
+    if trigger in {str(one) for one in OF_BOOKINGS}:
         finish_checklist(session, inspector.user_id)
     return inspector.user_id, status, inspector.delay_seconds
 

@@ -17,6 +17,7 @@ from calapp.calendars.views import card_context
 from calapp.config import settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries.formatting import held
+from calapp.deliveries.health import FailingWebhooks, failing_of
 from calapp.deliveries.log import counts, health_of
 from calapp.deliveries.models import Delivery, Notice, State
 from calapp.errors import LimitReached, NotFound
@@ -25,6 +26,7 @@ from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, page_or_frag
 from calapp.integrations import embed, service
 from calapp.integrations.models import FORGOTTEN_SECRETS, Inspector
 from calapp.integrations.service import inspector_url
+from calapp.local_time import to_the_second
 from calapp.text import line, whole_number
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.models import Webhook
@@ -38,13 +40,16 @@ PER_PAGE = 25
 STATES: dict[str, Callable[[Webhook], bool]] = {
     "on": lambda webhook: webhook.active,
     "off": lambda webhook: not webhook.active,
-    "failing": lambda webhook: webhook.failures > 0 or webhook.refused_events != "",
+    "failing": lambda webhook: webhook.failing or webhook.failures > 0 or webhook.refused_events != "",
 }
 
 
 @dataclass(frozen=True)
 class WebhookList:
-    """A page of a host's webhooks, newest first; an empty `find` or `state` lets everything through."""
+    """A page of a host's webhooks, those that fail first, then the newest.
+
+    An empty `find` or `state` lets everything through.
+    """
 
     rows: Sequence[Webhook]
     find: str
@@ -74,7 +79,7 @@ def shown_webhooks() -> WebhookList:
     find, state = given.get("find", "").strip()[:200], given.get("state", "")
     everything = webhooks.of_user(db.session(), current_host().id)
     found = []
-    for webhook in reversed(everything):
+    for webhook in sorted(everything, key=lambda one: (one.failing, one.id), reverse=True):
         scope = webhook.event_type.title if webhook.event_type else ""
         if find.lower() in f"{webhook.name or ''} {webhook.subscriber_url} {scope}".lower() and (
             state not in STATES or STATES[state](webhook)
@@ -149,6 +154,7 @@ def list_context() -> dict[str, object]:
         "inspector_url": inspector_url(inspector) if inspector else None,
         "zone": host.time_zone,
         "held": held,
+        "when": to_the_second,
     }
 
 
@@ -199,6 +205,20 @@ def feed_url() -> str | None:
     """Return the address of the host's calendar feed; None when it works but cannot be shown any more."""
     token = current_host().calendar_token
     return f"{settings().base_url}/calendar/{token}.ics" if token else None
+
+
+@blueprint.app_context_processor
+def failing_webhooks() -> dict[str, Callable[[], FailingWebhooks]]:
+    """Let every page of a host say how many webhooks are failing."""
+    return {"failing_webhooks": lambda: failing_of(db.session(), current_host().id)}
+
+
+@blueprint.get("/integrations/webhooks/failing")
+def failing() -> Response:
+    """Show how many webhooks are failing, on the page that asks again while some are."""
+    if not is_htmx():
+        return redirect_to(url_for(".index") + "#webhooks")
+    return Response(render_template("integrations/_failing_news.html"))
 
 
 @blueprint.get("/integrations/webhooks/health")

@@ -23,6 +23,7 @@ from werkzeug.wrappers import Response
 
 from calapp import __version__, broker, counters, logs
 from calapp.config import settings
+from calapp.deliveries.health import count_failing
 from calapp.monitoring import service
 from calapp.monitoring.models import Tally
 
@@ -191,6 +192,11 @@ class Database(Collector):
             "How long the oldest delivery that is ready to be sent has waited",
             value=service.oldest_waiting(self.session),
         )
+        webhooks = GaugeMetricFamily(
+            "calapp_webhooks_failing",
+            "Webhooks that are on and keep failing",
+            value=count_failing(self.session),
+        )
         seconds, failures = service.calendar_copies(self.session)
         copy = GaugeMetricFamily(
             "calapp_calendar_oldest_copy_seconds",
@@ -212,7 +218,7 @@ class Database(Collector):
         )
         for username, seconds in service.longest_waiting_hosts(self.session).items():
             hosts.add_metric([username], seconds)
-        return [number, oldest, due, hosts, copy, failing, *_counters(self.session)]
+        return [number, oldest, webhooks, due, hosts, copy, failing, *_counters(self.session)]
 
 
 def _counters(session: Session) -> list[Metric]:

@@ -261,6 +261,14 @@ class SavedWebhook(ResponseSchema):
             description="Why it is off: by the host, after a 410 response, or after five days of failures."
         ),
     ]
+    health: Annotated[
+        Literal["ok", "failing"],
+        Field(
+            description="failing: attempts of five different events have failed, or the first failure was "
+            "ten minutes ago, and nothing was received since."
+        ),
+    ]
+    failing_since: Annotated[Instant | None, Field(description="When the first of those attempts failed.")]
     payload_template: str | None
     secret: Annotated[
         str | None,
@@ -287,6 +295,8 @@ def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) ->
         "secret_overlap_until": overlap_until(webhook),
         "headers": [SavedHeader(name=name) for name in webhook.header_names],
         "version": "2021-10-20",
+        "health": "failing" if webhook.failing else "ok",
+        "failing_since": webhook.unhealthy_since if webhook.failing else None,
         "warnings": [*template_warnings(webhook.payload_template), *([warning] if warning else [])],
     }
     columns = {name: getattr(webhook, name) for name in SavedWebhook.model_fields if name not in shaped}

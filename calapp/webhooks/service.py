@@ -247,10 +247,12 @@ def _stop_sending(webhook: Webhook) -> None:
 def forget_failures(webhook: Webhook) -> None:
     """End the backoff of a webhook, since what it failed for was changed: what waits comes due immediately.
 
-    What is under way was sent as it was before: its failures count no more.
+    What is under way was sent as it was before: its failures count no more. The next attempt shows whether it
+    has recovered.
     """
     webhook.failures = webhook.warnings = webhook.probes = 0
-    webhook.refused_events = webhook.denied_events = ""
+    webhook.refused_events = webhook.denied_events = webhook.failed_events = ""
+    webhook.first_failed_at, webhook.failed_bookings = None, False
     webhook.failing_since = webhook.backoff_until = webhook.retry_after_until = None
     webhook.revision += 1
     webhook.releasing, webhook.released_at, webhook.releasing_tries = True, now(), None

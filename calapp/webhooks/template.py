@@ -393,5 +393,14 @@ LARGEST: dict[str, Any] = {
         "rejectionReason": LONG,
         "message": f"{EMAIL} no longer marked as no-show",
         "bookingUid": UID,
+        # Of the events about webhooks, whose URLs and links may be long, too.
+        "webhookId": "w" * 36,
+        "name": LETTER * 100,
+        "subscriberUrl": f"{LINK}/{'u' * 1880}",
+        "failingSince": INSTANT,
+        "failures": 2**31 - 1,
+        "lastStatus": 503,
+        "reason": LETTER * 300,
+        "logUrl": f"{LINK}/integrations/webhooks/{2**31 - 1}/deliveries",
     },
 }

@@ -1,4 +1,4 @@
-"""The events that a webhook can ask for, with Cal.com's names."""
+"""The events that a webhook can ask for: those of bookings, with Cal.com's names, and those of webhooks."""
 
 from enum import StrEnum
 
@@ -14,6 +14,9 @@ class Trigger(StrEnum):
     BOOKING_NO_SHOW_UPDATED = "BOOKING_NO_SHOW_UPDATED"
     MEETING_STARTED = "MEETING_STARTED"
     MEETING_ENDED = "MEETING_ENDED"
+    WEBHOOK_FAILING = "WEBHOOK_FAILING"
+    WEBHOOK_RECOVERED = "WEBHOOK_RECOVERED"
+    WEBHOOK_DISABLED = "WEBHOOK_DISABLED"
     PING = "PING"
 
     @property
@@ -24,6 +27,9 @@ class Trigger(StrEnum):
 
 # PING is sent by the Ping test alone; nobody subscribes to it.
 SUBSCRIBABLE = tuple(trigger for trigger in Trigger if trigger is not Trigger.PING)
+# About a webhook, and sent to the others of its host.
+OPERATIONAL = (Trigger.WEBHOOK_FAILING, Trigger.WEBHOOK_RECOVERED, Trigger.WEBHOOK_DISABLED)
+OF_BOOKINGS = tuple(trigger for trigger in SUBSCRIBABLE if trigger not in OPERATIONAL)
 DEFAULT = (Trigger.BOOKING_CREATED, Trigger.BOOKING_RESCHEDULED, Trigger.BOOKING_CANCELLED)
 
 

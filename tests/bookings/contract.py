@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
+from calapp.webhooks.triggers import OPERATIONAL
+
 Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Offset = Annotated[int, Field(ge=-14 * 60, le=14 * 60)]  # minutes
@@ -113,6 +115,20 @@ class NoShow(Payload):
     attendees: list[AttendeeOfNoShow]
 
 
+class AboutWebhook(Strict):
+    """What the events about a webhook have in place of a booking."""
+
+    webhookId: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$")]
+    name: str | None
+    subscriberUrl: Link
+    failingSince: Instant
+    failures: Annotated[int, Field(ge=1)]
+    lastStatus: int | None
+    reason: str
+    logUrl: Link
+    metadata: Annotated[dict[str, str], Field(max_length=0)]
+
+
 class Envelope(Strict):
     """The body itself."""
 
@@ -129,9 +145,11 @@ OWN = {
 }
 
 
-def check(body: dict[str, Any]) -> Payload:
+def check(body: dict[str, Any]) -> Payload | AboutWebhook:
     """Hold a body against the contract; raise pydantic.ValidationError where it breaks it."""
     envelope = Envelope.model_validate(body)
+    if envelope.triggerEvent in OPERATIONAL:
+        return AboutWebhook.model_validate(envelope.payload)
     former = {name: value for name, value in envelope.payload.items() if name in Former.model_fields}
     if former or envelope.triggerEvent == "BOOKING_RESCHEDULED":
         Former.model_validate(former)

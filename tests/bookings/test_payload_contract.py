@@ -16,7 +16,7 @@ from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.integrations.samples import sample_envelope
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.booking_requests import move_request
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.bookings.contract import check
@@ -50,7 +50,7 @@ def bodies(
 def test_every_trigger_keeps_the_contract(bodies: list[dict]) -> None:
     for body in bodies:
         check(body)
-    assert {body["triggerEvent"] for body in bodies} == {str(trigger) for trigger in SUBSCRIBABLE}
+    assert {body["triggerEvent"] for body in bodies} == {str(trigger) for trigger in OF_BOOKINGS}
 
 
 def test_every_event_carries_the_links_metadata(bodies: list[dict]) -> None:

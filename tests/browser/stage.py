@@ -29,10 +29,10 @@ from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.samples import sample_envelope
 from calapp.mail import Email
 from calapp.webhooks.models import OffReason, Webhook
-from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE
+from calapp.webhooks.triggers import DEFAULT, OF_BOOKINGS
 from tests.conftest import make_user
 
-ALL = [str(trigger) for trigger in SUBSCRIBABLE]
+ALL = [str(trigger) for trigger in OF_BOOKINGS]
 THREE = [str(trigger) for trigger in DEFAULT]
 LONG = "https://very-long-name.hooks.customers.example.com/v1/tenants/7f3c2e1a-9f0e-4a64/calendar?token=abcdefghijklmnopqrstuvwxyz0123456789"
 REFUSED = "The connection was refused by 203.0.113.9: nothing listens on port 443."

@@ -18,7 +18,7 @@ from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.api.conftest import anyone, bob_api, rick_api, with_key
 from tests.receiver import Receiver, answer
 
@@ -40,7 +40,7 @@ def receiver() -> Iterator[Receiver]:
 
 def subscribed(user: User, url: str, **values: object) -> Webhook:
     """Return a webhook with every trigger on."""
-    triggers = [str(trigger) for trigger in SUBSCRIBABLE]
+    triggers = [str(trigger) for trigger in OF_BOOKINGS]
     return Webhook(user_id=user.id, subscriber_url=url, triggers=triggers, **values)
 
 

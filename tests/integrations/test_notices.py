@@ -30,7 +30,7 @@ def fails(webhook: Webhook, change: Callable[..., None]) -> Callable[[float], No
     """Return a function that lets every try of the webhook have failed for so many days."""
 
     def set_back(days: float) -> None:
-        change(webhook, failing_since=now() - timedelta(days=days), failures=40)
+        change(webhook, failing_since=now() - timedelta(days=days), failures=40, alerted_at=None)
         with transaction() as session:
             delivery_maintenance.watch_failing(session)
 

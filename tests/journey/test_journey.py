@@ -19,7 +19,7 @@ from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.event_types.service import find_public
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.receiver import Receiver
 from tests.running import TOKEN, Running, wait_until
 
@@ -126,7 +126,7 @@ def test_start_and_end_come_once_and_on_time(calapp: Running, database: None) ->
         arrived: list[tuple[str, float, str]] = []
         with transaction() as session:  # made after the bookings
             host = find_user(session, "rick")
-            triggers = [str(trigger) for trigger in SUBSCRIBABLE]
+            triggers = [str(trigger) for trigger in OF_BOOKINGS]
             session.add(Webhook(user_id=host.id, subscriber_url=receiver.url(), triggers=triggers))
         for number in (1, 2, 3):
             wait_until(lambda number=number: len(receiver.requests) >= number)

@@ -19,7 +19,7 @@ from calapp.db import db, transaction
 from calapp.deliveries.engine import Engine
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.receiver import Receiver, answer
 
 Lines = Callable[[], list[dict[str, object]]]
@@ -52,7 +52,7 @@ def story(
 ) -> list[dict[str, object]]:
     """A booking by a visitor and its delivery, told by the log."""
     url = receiver.url("/hook-path")
-    triggers = [str(one) for one in SUBSCRIBABLE]
+    triggers = [str(one) for one in OF_BOOKINGS]
     saved(Webhook(user_id=rick.id, subscriber_url=url, triggers=triggers, secret="whsec_c2VjcmV0"))
     page = client.get("/rick/quick-chat?metadata[user_id]=4711&name=Ada").text
     slot = page.split('name="slot" value="')[1].split('"')[0]

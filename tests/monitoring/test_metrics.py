@@ -24,7 +24,7 @@ from calapp.monitoring import service
 from calapp.monitoring.counting import save_counts
 from calapp.monitoring.metrics import readings
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.conftest import on_both_databases
 from tests.monitoring.rows import deliveries
 from tests.receiver import Receiver, answer
@@ -120,7 +120,7 @@ class TestWhatIsCounted:
         settings: Settings,
     ) -> None:
         with Receiver(answer("500 No")) as receiver:
-            triggers = [str(one) for one in SUBSCRIBABLE]
+            triggers = [str(one) for one in OF_BOOKINGS]
             saved(Webhook(user_id=rick.id, subscriber_url=receiver.url(), triggers=triggers))
             assert book(client).status_code == 303
             engine = Engine(settings)

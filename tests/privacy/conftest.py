@@ -18,7 +18,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event
 from calapp.event_types.models import EventType
 from calapp.integrations.models import InspectorRequest
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.booking_requests import move_request
 from tests.privacy.traces import ADA, MONDAY, request
 
@@ -40,7 +40,7 @@ def story(
 ) -> Booking:
     """Ada books, moves and cancels; everything is delivered, echoed, mailed; a friend names her."""
     change(quick_chat, questions=[{"name": "topic", "label": "Topic", "type": "text", "required": False}])
-    triggers = [str(one) for one in SUBSCRIBABLE]
+    triggers = [str(one) for one in OF_BOOKINGS]
     template = '{"who": "{{attendees.0.name}}", "mail": "{{attendees.0.email}}"}'
     url = "https://hooks.example/in"
     saved(Webhook(user_id=rick.id, subscriber_url=url, triggers=triggers, payload_template=template))

@@ -116,7 +116,13 @@ def test_t7_the_largest_metadata_fits_a_payload_of_common_size(text: str) -> Non
 
 
 def test_the_largest_event_has_every_field_that_events_have() -> None:
-    models = (contract.Former, contract.Cancelled, contract.Rejected, contract.NoShow)
+    models = (
+        contract.Former,
+        contract.Cancelled,
+        contract.Rejected,
+        contract.NoShow,
+        contract.AboutWebhook,
+    )
     payload = LARGEST["payload"]
     assert set(payload) == {name for model in models for name in model.model_fields}
     assert set(payload["attendees"][0]) == set(contract.AttendeeOfNoShow.model_fields)

@@ -18,7 +18,7 @@ from calapp import broker, config
 from calapp.db import db, transaction
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tools.bench.receiving import Receiving, wait
 from tools.faults.parts import PostgreSQL, Valkey, Web, Worker, environment, free_port
 from tools.faults.world import migrated_sqlite, seed
@@ -130,7 +130,7 @@ class Ground:
 
         Those of an event type are told what happens with it; the others only what `fill` lets wait.
         """
-        triggers = [str(trigger) for trigger in SUBSCRIBABLE] if event_type_ids else []
+        triggers = [str(trigger) for trigger in OF_BOOKINGS] if event_type_ids else []
         with self.here(), transaction() as session:
             made = [
                 Webhook(

@@ -30,7 +30,7 @@ from calapp.db import db, transaction
 from calapp.deliveries.models import Attempt, Delivery, Event, State
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.running import TOKEN
 from tools.faults.parts import PATIENCE, PostgreSQL, Valkey, Web, Worker, environment, free_port
 from tools.faults.report import Finding
@@ -135,7 +135,7 @@ class World:
 
     def webhook(self, path: str = "/hook", url: str | None = None, **values: object) -> int:
         """Add a webhook of the host that leads to the witness, or elsewhere; return its id."""
-        triggers = [str(trigger) for trigger in SUBSCRIBABLE]
+        triggers = [str(trigger) for trigger in OF_BOOKINGS]
         with transaction() as session:
             webhook = Webhook(
                 user_id=self.host_id,
