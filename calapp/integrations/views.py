@@ -154,7 +154,7 @@ def list_context() -> dict[str, object]:
         "inspector_url": inspector_url(inspector) if inspector else None,
         "zone": host.time_zone,
         "held": held,
-        "when": to_the_second,
+        "to_the_second": to_the_second,
     }
 
 

@@ -160,7 +160,7 @@ def test_many_parked_events_are_settled_in_steps_that_the_pages_count(
 ) -> None:
     address = f"/integrations/webhooks/{many.id}/parked"
     answered = rick_client.post(address, data={"parked": choice}, follow_redirects=True)
-    assert f"2 events {said}, 3 more will follow." in answered.text
+    assert f"2 events {said}, 3 to go." in answered.text
     assert "3 remaining" in answered.text
     assert "3 events are remaining" in rick_client.get(address).text
     assert "3 parked events are being" in rick_client.get(f"/integrations/webhooks/{many.id}/deliveries").text
