@@ -1,6 +1,7 @@
 """The rules of a host's calendars: what they block, and how one is added, changed, read and removed."""
 
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.availability.slots import BusyTime
 from calapp.broker import wake_maintenance
+from calapp.calendars.copies import BlockedTimes
 from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, ExternalBusy, ExternalCalendar, WhenStale
 from calapp.calendars.reading import ReadOutcome, Viewer, read
@@ -37,6 +39,7 @@ PAST = DAY  # what is still looked at, for a host whose day began in another zon
 MARGIN = timedelta(days=3)  # beyond the furthest horizon: the copy holds for two days without being renewed
 STEP = 1000  # rows of one statement
 
+copies = BlockedTimes()
 # Each holds a thread of the web server until a calendar has been read.
 places = Places(most=WEB_THREADS // 4, most_per_host=2, limit="first readings of calendars")
 
@@ -71,7 +74,9 @@ def blocked_times(session: Session, host_id: int, first: datetime, last: datetim
         return [BusyTime(first, last)]
     if not calendars:
         return []
-    return times_between(session, [one.id for one in calendars], first, last)
+    times = copies.of(session, host_id, calendars)
+    begin = bisect_right(times, first, key=lambda one: one.end)
+    return list(times[begin : bisect_left(times, last, key=lambda one: one.start)])
 
 
 def times_between(
