@@ -178,7 +178,7 @@ def refuse_another(session: Session, user_id: int, wanted: AccountInput) -> None
         words = "You have added this account already."
         raise Conflict(words, address=words)
     if len(mine) >= limits.CALENDAR_ACCOUNTS_PER_HOST:
-        words = f"You have {len(mine)} accounts, the most that one host may have. Please remove one first."
+        words = f"You have {len(mine)} accounts, which is the limit. Please remove one first."
         raise limits.reached("CALENDAR_ACCOUNTS_PER_HOST", host=user_id, words=words, field="address")
 
 
