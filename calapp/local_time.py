@@ -98,6 +98,13 @@ def spoken_time(start: datetime, end: datetime, zone: str) -> str:
     return f"{spoken_day(start, zone)}, {clock_span(start, end, zone)} ({zone_label(zone)})"
 
 
+def spoken_minutes(minutes: int) -> str:
+    """Return 45 min, 1 h or 1 h 30 min."""
+    hours, rest = divmod(minutes, 60)
+    parts = [f"{hours} h" if hours else "", f"{rest} min" if rest else ""]
+    return " ".join(part for part in parts if part)
+
+
 def to_the_second(moment: datetime, zone: str) -> str:
     """Return an instant as a log shows it: 5 Jan 2027, 10:00:07."""
     local = moment.astimezone(zone_of(zone))

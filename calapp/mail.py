@@ -34,6 +34,7 @@ PRUNE_STEP = 500  # emails that one transaction looks at
 PARKED_STEP = 200  # emails that one transaction releases or discards
 DISCARDED = "Discarded manually."
 SUPERSEDED = "Replaced by a later email about this booking."
+EXPIRED = "Not sent in time: the meeting had started."
 LEASE = timedelta(minutes=10)  # an email claimed by a worker that was killed is due again after it
 # After each failed attempt; an email that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
@@ -72,6 +73,7 @@ class Email(db.Model):
     parked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since when it waits for the host
     held_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # since when for the host's own address
     has_link: Mapped[bool] = mapped_column(default=False, server_default=false())  # that lets somebody in
+    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # from when on it is not sent any more
     attempts: Mapped[int] = mapped_column("tries", default=0)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
@@ -151,6 +153,13 @@ def supersede_parked(session: Session, uids: Sequence[str]) -> None:
     session.execute(superseded.execution_options(synchronize_session=False))
 
 
+def supersede_expiring(session: Session, uids: Sequence[str]) -> None:
+    """Discard reminders about bookings that are still to be sent: something has happened since."""
+    waiting = (Email.about.in_(uids), Email.expires_at.is_not(None), Email.due_at.is_not(None))
+    superseded = update(Email).where(*waiting).values(due_at=None, error=SUPERSEDED)
+    session.execute(superseded.execution_options(synchronize_session=False))
+
+
 def take_parked(session: Session, user_id: int, about: Sequence[str] = (), *, send: bool) -> int:
     """Release or discard a step of a host's parked emails, the oldest first; return how many it was.
 
@@ -174,6 +183,8 @@ def claim(session: Session) -> list[ClaimedEmail]:
         session.execute(update(Email).where(Email.due_at.is_not(None)).values(due_at=None))
         return []
     at = database_now(session)
+    late = update(Email).where(Email.due_at <= at, Email.expires_at <= at)
+    session.execute(late.values(due_at=None, error=EXPIRED).execution_options(synchronize_session=False))
     due = select(Email).where(Email.due_at <= at).order_by(Email.due_at, Email.id).limit(BATCH)
     emails = session.scalars(due.with_for_update(skip_locked=True)).all()
     for email in emails:

@@ -44,6 +44,12 @@ class Booking(db.Model):
             postgresql_where=text("status = 'accepted' AND ended_at IS NULL"),
         ),
         Index(
+            "ix_booking_to_remind",
+            "reminder_at",
+            sqlite_where=text("status = 'accepted' AND reminder_at IS NOT NULL"),
+            postgresql_where=text("status = 'accepted' AND reminder_at IS NOT NULL"),
+        ),
+        Index(
             "ix_booking_to_answer",
             "starts_at",
             sqlite_where=text("status = 'pending'"),
@@ -114,6 +120,7 @@ class Booking(db.Model):
     rejection_reason: Mapped[str | None] = mapped_column(Text)
     # When the clock rejected it, since its start had passed without the host's answer.
     unanswered_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    reminder_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when the next reminder is due
     started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when MEETING_STARTED was written
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     erased_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # when its people were forgotten
@@ -164,6 +171,7 @@ class Attendee(db.Model):
     name: Mapped[str] = mapped_column(String(200))
     email: Mapped[str] = mapped_column(String(254), index=True)
     time_zone: Mapped[str] = mapped_column(String(64))
+    phone: Mapped[str] = mapped_column(String(40), default="")  # such as +49 30 901820; only the visitor's
     no_show: Mapped[bool] = mapped_column(default=False)
 
 

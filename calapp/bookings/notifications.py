@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from calapp.bookings.calendar import invitation, public_title
@@ -12,7 +12,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.event_types.models import LocationKind
 from calapp.local_time import spoken_time
-from calapp.mail import Email, post, supersede_parked
+from calapp.mail import DISCARDED, Email, post, supersede_expiring, supersede_parked
 from calapp.text import clean, line
 
 log = logging.getLogger(__name__)
@@ -58,21 +58,43 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     """
     session.flush()  # gives the booking its id and its dates, which the calendar file carries
     for_visitor, for_host = SUBJECTS[kind]
-    host, people = booking.host, booking.attendees
+    host = booking.host
     subject = for_visitor.format(title=public_title(booking))
-    readers = [
-        Reader(one.email, one.time_zone, subject, host.email, "booking", guest=one.position > 0)
-        for one in people
-    ]
-    written = [email for reader in readers if (email := _composed(booking, reader))]
+    written = _to_people(booking, subject)
     for one in written:
         one.parked_at = now() if parked else None
     subject, note = for_host.format(title=booking.title), PARKED if parked else ""
     to_host = Reader(host.email, host.time_zone, subject, booking.visitor.email, "bookings")
     for_host_alone = _composed(booking, to_host, note)
+    supersede_expiring(session, list(session.scalars(booking.chain_uids)))
     if not parked and kind != "created":
         supersede_parked(session, list(session.scalars(booking.chain_uids)))
     post(session, [*written, for_host_alone] if for_host_alone else written)
+
+
+def remind(session: Session, booking: Booking) -> None:
+    """Write a reminder to visitor and guests, which is not sent once the meeting has started.
+
+    Nobody is reminded whose earlier emails the host has discarded, or has still to decide on.
+    """
+    held_back = or_(Email.parked_at.is_not(None), Email.error == DISCARDED)
+    about = select(Email.id).where(Email.about.in_(booking.chain_uids), held_back)
+    if session.scalar(about.limit(1)) is not None:
+        return
+    written = _to_people(booking, f"Reminder: {public_title(booking)}")
+    for one in written:
+        one.calendar = one.calendar_method = None  # everyone has it
+        one.expires_at = booking.starts_at
+    post(session, written)
+
+
+def _to_people(booking: Booking, subject: str) -> list[Email]:
+    """Compose the emails to visitor and guests."""
+    readers = [
+        Reader(one.email, one.time_zone, subject, booking.host.email, "booking", guest=one.position > 0)
+        for one in booking.attendees
+    ]
+    return [email for reader in readers if (email := _composed(booking, reader))]
 
 
 def _composed(booking: Booking, reader: Reader, note: str = "") -> Email | None:

@@ -84,6 +84,11 @@ def rejected(booking: Booking) -> dict[str, Any]:
     return {"rejectionReason": booking.rejection_reason or ""}
 
 
+def reminder(before: int) -> dict[str, Any]:
+    """Return what BOOKING_REMINDER adds: which of the reminders it is, in minutes before the start."""
+    return {"minutesBefore": before}
+
+
 def no_show(booking: Booking, attendee: Attendee) -> dict[str, Any]:
     """Return what BOOKING_NO_SHOW_UPDATED adds, `noShow` on each attendee included."""
     mark = "marked as no-show" if attendee.no_show else "no longer marked as no-show"

@@ -15,10 +15,10 @@ from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import copies, notifications, times, visitors
+from calapp.bookings import copies, notifications, reminders, times, visitors
 from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
-from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected
+from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder
 from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.bookings.times import ACTIVE, CELL
 from calapp.bookings.visitors import mailbox_of
@@ -106,6 +106,7 @@ def book(
     booking = _new_booking(host, event_type, request)
     booking.metadata_left_out = list(left_out)
     booking.idempotency_key = key
+    booking.reminder_at = reminders.next_reminder(booking)
     parked = False
     if address is not None:
         email = request.attendee.email
@@ -290,6 +291,7 @@ def confirm(session: Session, booking: Booking) -> None:
     _check_in_time(booking)
     _change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
     booking.ical_sequence += 1
+    booking.reminder_at = reminders.next_reminder(booking)
     moved = booking.rescheduled_from_id is not None
     _record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "confirmed")
@@ -370,6 +372,7 @@ def reschedule(
     _free_time(session, booking)
     moved = _successor(booking, request.start, time_zone or booking.time_zone, metadata)
     moved.status = Status.PENDING if asks else Status.ACCEPTED
+    moved.reminder_at = reminders.next_reminder(moved)
     moved.idempotency_key = key if same is None else None  # moved back to where this form had moved it once
     session.add(moved)
     _hold_time(session, moved)
@@ -455,9 +458,13 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
 
 
 def due_meetings(session: Session, limit: int) -> list[int]:
-    """Return the ids of bookings whose start or end has passed and is not recorded yet, the oldest first."""
+    """Return the ids of bookings of which something is due and not recorded yet, the oldest first.
+
+    A reminder, the start, the end, or the start of one that is still waiting for confirmation.
+    """
     accepted = Booking.status == Status.ACCEPTED
     due = (
+        (Booking.reminder_at, accepted),
         (Booking.starts_at, accepted, Booking.started_at.is_(None)),
         (Booking.ends_at, accepted, Booking.ended_at.is_(None)),
         (Booking.starts_at, Booking.status == Status.PENDING),
@@ -472,11 +479,24 @@ def due_meetings(session: Session, limit: int) -> list[int]:
 def record_meeting(session: Session, booking_id: int) -> None:
     """Write what the clock did to a booking, once, however many workers ask.
 
-    MEETING_STARTED and MEETING_ENDED of an accepted one; a pending one whose start has passed is rejected.
+    Reminders, MEETING_STARTED and MEETING_ENDED of an accepted one; a pending one whose start has passed is
+    rejected.
     """
     booking = session.get_one(Booking, booking_id)
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
+    due = reminders.take_due(booking)
+    for before in due:
+        _record_event(
+            session,
+            host,
+            booking,
+            Trigger.BOOKING_REMINDER,
+            added=reminder(before),
+            expires_at=booking.starts_at,
+        )
+    if due:
+        notifications.remind(session, booking)
     if _stamp(session, booking, Booking.unanswered_at, Booking.starts_at, of=Status.PENDING):
         _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
         _write_rejection(session, host, booking, UNANSWERED)

@@ -29,7 +29,16 @@ from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken,
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_public, visible
 from calapp.htmx import page_or_fragment
-from calapp.local_time import clock, clock_span, known_zone, spoken_date, spoken_day, spoken_time, zone_label
+from calapp.local_time import (
+    clock,
+    clock_span,
+    known_zone,
+    spoken_date,
+    spoken_day,
+    spoken_minutes,
+    spoken_time,
+    zone_label,
+)
 from calapp.rate_limits import csrf, limiter
 from calapp.text import line
 
@@ -392,13 +401,6 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
     return make_response(page)
 
 
-def length(minutes: int) -> str:
-    """Return 45 min, 1 h or 1 h 30 min."""
-    hours, rest = divmod(minutes, 60)
-    parts = [f"{hours} h" if hours else "", f"{rest} min" if rest else ""]
-    return " ".join(part for part in parts if part)
-
-
 FILTERS: dict[str, Callable[..., str]] = {
     "spoken_date": spoken_date,
     "spoken_day": spoken_day,
@@ -407,7 +409,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "clock_span": clock_span,
     "zone_label": zone_label,
     "line": line,
-    "minutes": length,
+    "minutes": spoken_minutes,
     "instant": iso_seconds,
 }
 for name, function in FILTERS.items():

@@ -59,6 +59,12 @@ class EventType(db.Model):
     schedule_id: Mapped[int | None] = mapped_column(
         ForeignKey("schedule.id"), index=True
     )  # None: the default one
+    # Minutes before the start, at most three, the earliest reminder first.
+    reminders: Mapped[list[int]] = mapped_column(JSON, default=list)
+    # Minutes that a visitor may choose from, `length` among them; empty when there is only that.
+    lengths: Mapped[list[int]] = mapped_column(JSON, default=list)
+    asks_notes: Mapped[bool] = mapped_column(default=True)
+    asks_guests: Mapped[bool] = mapped_column(default=True)
     position: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

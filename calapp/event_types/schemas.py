@@ -19,6 +19,7 @@ DAY = 1440  # minutes
 MAX_DAYS = 60  # how far ahead can be booked, unless the host says so
 MAX_QUESTIONS = 20
 MAX_OPTIONS = 50
+MAX_REMINDERS = 3
 # Names of the payload's own responses, which a question must not take.
 TAKEN_NAMES = ("name", "email", "notes", "guests", "start", "time_zone", "reason")
 LOCATIONS = {
@@ -74,6 +75,17 @@ PerDay = Annotated[
     Field(ge=1, le=288, description="Maximum number of bookings per day."),
     WHOLE,
     said("Please enter a number of bookings from 1 to 288."),
+]
+Reminders = Annotated[
+    list[Annotated[int, Field(ge=1, le=30 * DAY), WHOLE]],
+    Field(
+        max_length=MAX_REMINDERS,
+        description="Minutes before the start at which visitor and guests are reminded, at most "
+        f"{MAX_REMINDERS}. For bookings made from then on; what is removed is not sent any more.",
+        examples=[[1440, 60, 10]],
+    ),
+    AfterValidator(lambda minutes: sorted(set(minutes), reverse=True)),
+    said(f"Please enter up to {MAX_REMINDERS} times of up to 30 days, such as 24 h, 1 h, 10 min."),
 ]
 PlaceText = Annotated[str, Field(max_length=500), cleaned(line)]
 
@@ -210,6 +222,7 @@ class EventTypeBody(RequestSchema):
     confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
     hidden: Annotated[bool, Field(description="Not listed on the host's page, but its link works.")] = False
     redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
+    reminders: Reminders = []
     location: Annotated[list[Location], Field(alias="locations", max_length=1)] = []
     questions: Annotated[
         list[BookingField],
@@ -315,6 +328,7 @@ class EventTypeResponse(ResponseSchema):
     confirmation: Annotated[Confirmation | None, Field(alias="confirmationPolicy")]
     hidden: bool
     redirect_url: Annotated[str | None, Field(alias="successRedirectUrl")]
+    reminders: Annotated[list[int], Field(description="Minutes before the start.")]
     location: Annotated[list[Place], Field(alias="locations")]
     questions: Annotated[list[QuestionSchema], Field(alias="bookingFields")]
     created_at: Instant

@@ -19,9 +19,14 @@ from calapp.event_types.models import EventType
 from calapp.event_types.schemas import MAX_QUESTIONS, EventTypeBody
 from calapp.event_types.service import own_event_type
 from calapp.htmx import page_or_fragment, redirect_to
+from calapp.local_time import spoken_minutes
 from calapp.rest.validation import from_form
 
 PARTS = ("label", "type", "options", "name", "required")
+SPOKEN = re.compile(
+    r"(?:(\d{1,5}) ?d(?:ays?)?)? ?(?:(\d{1,5}) ?h(?:ours?|rs?)?)? ?(?:(\d{1,5}) ?(?:m|mins?|minutes?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
 REMOVE = re.compile(r"remove-question-(\d{1,3})")
 
 Row = dict[str, Any]
@@ -46,6 +51,7 @@ def of_event_type(event_type: EventType) -> Editor:
     """Return the form filled with a saved event type."""
     names = event_type.__table__.columns.keys()
     values = {name: getattr(event_type, name) for name in names if name != "questions"}
+    values["reminders"] = ", ".join(spoken_minutes(before) for before in event_type.reminders)
     rows = [{**one, "options": "\n".join(one.get("options", ()))} for one in event_type.questions]
     return Editor({name: "" if value is None else value for name, value in values.items()}, rows)
 
@@ -80,6 +86,7 @@ def checked(form: Editor) -> EventTypeBody:
     days = values.get("max_days", "").strip()
     data = {
         **{name: values.get(name, "") for name in EventTypeBody.model_fields},
+        "reminders": _minutes(values.get("reminders", "")),
         "window": {"max_days": days} if days else None,
         "limits": {"max_per_day": values.get("max_per_day", "").strip() or None},
         "confirmation": {"disabled": values.get("requires_confirmation", "") in {"", "0"}},
@@ -89,6 +96,16 @@ def checked(form: Editor) -> EventTypeBody:
     data["schedule_id"] = data["schedule_id"].strip() or None
     columns = EventType.__table__.columns.keys()
     return from_form(EventTypeBody, data, fields=columns, rows="questions")
+
+
+def _minutes(text: str) -> list[int | str]:
+    """Read times such as 1 day, 1 h 30 min, 10; what cannot be read goes on as it is, to be refused."""
+    found: list[int | str] = []
+    for part in filter(None, (part.strip() for part in re.split("[,;\n]", text))):
+        match = SPOKEN.fullmatch(part)
+        days, hours, minutes = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
+        found.append(days * 1440 + hours * 60 + minutes if match else part)
+    return found
 
 
 def _question(row: Row) -> Row:

@@ -402,5 +402,6 @@ LARGEST: dict[str, Any] = {
         "lastStatus": 503,
         "reason": LETTER * 300,
         "logUrl": f"{LINK}/integrations/webhooks/{2**31 - 1}/deliveries",
+        "minutesBefore": 30 * 1440,
     },
 }

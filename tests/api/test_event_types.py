@@ -22,6 +22,7 @@ WHOLE = {
     "confirmationPolicy": {"type": "always"},
     "hidden": True,
     "successRedirectUrl": "https://bank.example/thanks",
+    "reminders": [1440, 60, 10],
     "locations": [{"type": "link", "link": "https://meet.example/rick"}],
     "bookingFields": [
         {"type": "select", "label": "Branch", "slug": "branch", "required": True, "options": ["A", "B"]},

@@ -109,6 +109,10 @@ class Rejected(Payload):
     rejectionReason: str
 
 
+class Reminder(Payload):
+    minutesBefore: Annotated[int, Field(ge=1)]
+
+
 class NoShow(Payload):
     message: str
     bookingUid: str
@@ -142,6 +146,7 @@ OWN = {
     "BOOKING_CANCELLED": Cancelled,
     "BOOKING_REJECTED": Rejected,
     "BOOKING_NO_SHOW_UPDATED": NoShow,
+    "BOOKING_REMINDER": Reminder,
 }
 
 

@@ -34,12 +34,15 @@ def bodies(
     book: Callable[..., Booking], quick_chat: EventType, change, monday, session: Session
 ) -> list[dict]:
     """The bodies of a life in which everything happens that can."""
+    change(quick_chat, reminders=[60])
     booking = book(guests=("eve@example.com",), notes="See you", answers={})
     move = move_request(NOON, "Train is late")
     moved = _do(service.reschedule, booking, move, by="ada@example.com")
     change(quick_chat, requires_confirmation=True)
     _do(service.reject, book(), "On holiday")
     _do(service.cancel, book(NOON + timedelta(hours=1)), by="ada@example.com", reason="Ill")
+    monday.move_to(NOON - timedelta(minutes=60))
+    record_meetings()
     monday.move_to(NOON + timedelta(hours=2))
     record_meetings()
     record_meetings()

@@ -26,6 +26,7 @@ FORM = {
     "max_per_day": "3",
     "location_kind": "link",
     "location": "https://meet.example/rick",
+    "reminders": "24 h, 1 h 30 min, 10 min",
     "redirect_url": "https://bank.example/thanks",
 }
 
@@ -54,7 +55,7 @@ def test_a_new_event_type_has_everything_that_was_said(rick_client: FlaskClient,
     assert answer.status_code == 303
     event_type = made(session)
     said = {name: str(getattr(event_type, name)) for name in FORM}
-    assert said == FORM
+    assert said == FORM | {"reminders": "[1440, 90, 10]"}
     assert (event_type.requires_confirmation, event_type.hidden) == (True, False)
 
 
@@ -62,7 +63,17 @@ def test_the_form_of_a_saved_one_shows_and_keeps_it(rick_client: FlaskClient, se
     rick_client.post("/event-types/new", data=FORM)
     path = f"/event-types/{made(session).id}"
     page = rick_client.get(path).text
-    for name in ("title", "slug", "length", "step", "notice", "max_per_day", "redirect_url", "location"):
+    for name in (
+        "title",
+        "slug",
+        "length",
+        "step",
+        "notice",
+        "max_per_day",
+        "redirect_url",
+        "location",
+        "reminders",
+    ):
         assert re.search(rf'name="{name}"[^>]*value="{re.escape(FORM[name])}"', page)
     assert '<option value="link" selected>' in page
     rick_client.post(path, data=FORM | {"title": "Longer talk", "hidden": "1"})
@@ -92,6 +103,10 @@ BAD = [
     ("notice", "43201", "minutes from 0 to 43,200"),
     ("max_days", "731", "days from 0 to 730"),
     ("max_per_day", "0", "bookings from 1 to 288"),
+    ("reminders", "24 h, 1 h, 10 min, 5 min", "up to 3 times"),
+    ("reminders", "an hour before", "such as 24 h, 1 h, 10 min"),
+    ("reminders", "31 days", "up to 30 days"),
+    ("reminders", "0", "up to 3 times"),
     ("location_kind", "moon", "Please choose where"),
     ("location", "javascript:alert(1)", "beginning with https://"),
     ("redirect_url", "javascript:alert(1)", "begins with https://"),
