@@ -28,7 +28,7 @@ from calapp.calendars.asking import freshen_after
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
-from calapp.event_types.service import find_offered, find_public
+from calapp.event_types.service import check_length, find_offered, find_public
 from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.schemas import page_info
@@ -53,15 +53,21 @@ def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
     event_type = _event_type(query)
     host_id = event_type.user_id
     after_this_request(lambda response: freshen_after(response, host_id))
-    moved = query.booking_uid_to_reschedule
+    uid = query.booking_uid_to_reschedule
+    moved = booking_at(uid) if uid else None
+    if moved and query.duration is None:
+        minutes = moved.minutes
+    else:
+        minutes = check_length(event_type, query.duration, "duration")
     found = times.offered(
         db.session(),
         event_type,
         query.start,
         query.end,
-        leave_out=booking_at(moved).id if moved else None,
+        leave_out=moved.id if moved else None,
+        minutes=minutes,
     )
-    return slots_by_date(found, query, event_type.length)
+    return slots_by_date(found, query, minutes)
 
 
 @blueprint.operation(
@@ -81,9 +87,6 @@ def create(body: BookingRequest) -> BookingResponse:
     created. Without a write key of the host, visitor limits apply; a 429 says which one was reached.
     """
     event_type = _event_type(body)
-    if body.length_in_minutes not in {None, event_type.length}:
-        problem = f"This event type always lasts {event_type.length} minutes."
-        raise Invalid(problem, length_in_minutes=problem)
     body.booking_fields_responses = answered(
         body.booking_fields_responses, event_type.questions, prefix="bookingFieldsResponses."
     )

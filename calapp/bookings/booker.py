@@ -22,7 +22,7 @@ from calapp.clock import iso_seconds, now
 from calapp.event_types.models import EventType
 from calapp.local_time import clock as clock_at
 from calapp.local_time import known_zone
-from calapp.text import clean
+from calapp.text import clean, whole_number
 
 PREFILL = ("name", "email", "notes", "guests", "reason")
 RESPONSE = re.compile(r"responses\[[A-Za-z0-9_-]{1,60}\]")
@@ -40,6 +40,7 @@ class BookerState:
     month: date | None
     day: date | None
     slot: datetime | None
+    duration: int | None  # minutes; 0 for what is no number
     filled: Pairs  # what the form's fields hold
     metadata: Metadata
 
@@ -58,7 +59,8 @@ class BookerState:
     def carried(self) -> Pairs:
         """Those of them that the form has no field for."""
         clock = [("tf", self.clock)] if self.clock else []
-        return [*clock, *carried(self.metadata)]
+        duration = [("duration", str(self.duration))] if self.duration is not None else []
+        return [*clock, *duration, *carried(self.metadata)]
 
     def prefill(self, name: str) -> str:
         """Return what the link or the previous form has for a field, or nothing."""
@@ -129,6 +131,7 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = Fal
         month=month.replace(day=1) if month else None,
         day=day,
         slot=slot,
+        duration=whole_number(query["duration"], digits=4) or 0 if query.get("duration") else None,
         filled=_within(filled, limits.TYPED_BYTES if typed else limits.PREFILL_BYTES, escaped=typed),
         metadata=of_pairs(pairs),
     )
@@ -143,11 +146,16 @@ def _date(text: str) -> date | None:
 
 
 def month_view(
-    session: Session, event_type: EventType, state: BookerState, moving: Booking | None = None
+    session: Session,
+    event_type: EventType,
+    state: BookerState,
+    minutes: int,
+    moving: Booking | None = None,
 ) -> Month:
-    """Return the month of a state; without a day it opens the first one that has times.
+    """Return the month of a state, for a meeting that lasts `minutes`.
 
-    A booking that is being moved is in nobody's way, and its own time is not offered.
+    Without a day it opens the first one that has times. A booking that is being moved is in nobody's way, and
+    its own time is not offered.
     """
     zone = ZoneInfo(state.zone)
     today = now().astimezone(zone).date()
@@ -159,6 +167,7 @@ def month_view(
         _midnight(first, zone),
         _midnight(after, zone),
         leave_out=moving.id if moving else None,
+        minutes=minutes,
     )
     away = away_times(session, event_type.user_id, _midnight(first, zone), _midnight(after, zone))
     by_day = by_local_date([at for at in free if moving is None or at != moving.starts_at], state.zone)
@@ -173,7 +182,7 @@ def month_view(
             Time(clock_at(start, state.zone, state.twelve), iso_seconds(start))
             for start in (by_day.get(day, []) if day else [])
         ],
-        next_free=None if by_day else _next_free(session, event_type, zone, after),
+        next_free=None if by_day else _next_free(session, event_type, minutes, zone, after),
     )
 
 
@@ -204,14 +213,16 @@ def _days_within(spans: Sequence[Span], first: date, zone: ZoneInfo) -> set[date
     return {day for day, start, end in ends if any(one.start <= start and end <= one.end for one in spans)}
 
 
-def _next_free(session: Session, event_type: EventType, zone: ZoneInfo, first: date) -> date | None:
+def _next_free(
+    session: Session, event_type: EventType, minutes: int, zone: ZoneInfo, first: date
+) -> date | None:
     """Look for a day with times to go to from an empty month: the next one, else the first of all."""
     last = now() + timedelta(days=event_type.max_days + 2)
     for start in (max(_midnight(first, zone), now()), now()):
         month = start
         while month < last:  # a month at a time: two years of times are many
             following = month + timedelta(days=31)
-            free = times.offered(session, event_type, month, following)
+            free = times.offered(session, event_type, month, following, minutes=minutes)
             if free:
                 return free[0].astimezone(zone).date()
             month = following

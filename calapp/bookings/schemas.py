@@ -21,7 +21,7 @@ from calapp.rest.schemas import (
     QuerySchema,
     RequestSchema,
 )
-from calapp.rest.validation import cleaned, from_form, said
+from calapp.rest.validation import WHOLE, cleaned, from_form, said
 from calapp.text import clean, line, spaced
 
 MAX_NAME = 200  # characters
@@ -136,7 +136,9 @@ class BookingRequest(RequestSchema):
     ] = None
     username: Annotated[str | None, Field(description="The first part of the booking link.")] = None
     event_type_slug: Annotated[str | None, Field(description="The second part of the booking link.")] = None
-    length_in_minutes: Annotated[int | None, Field(description="If given, must match the event type.")] = None
+    length_in_minutes: Annotated[
+        int | None, WHOLE, Field(description="One of the event type's lengths. Default: its usual one.")
+    ] = None
     attendee: AttendeeRequest
     guests: Annotated[
         list[str],
@@ -200,9 +202,15 @@ def _answer(question: Mapping[str, Any], given: object) -> QuestionAnswer:
 
 
 def booking_of_form(
-    form: MultiDict[str, str], link: Mapping[str, str], questions: Sequence[Mapping[str, Any]]
+    form: MultiDict[str, str],
+    link: Mapping[str, str],
+    questions: Sequence[Mapping[str, Any]],
+    minutes: int | None = None,
 ) -> BookingRequest:
-    """Read the booking form, with the metadata of its link; raise Invalid that names each bad field."""
+    """Read the booking form, with the metadata of its link; raise Invalid that names each bad field.
+
+    `minutes` is how long the meeting is.
+    """
     responses = {match[1]: value for name, value in form.items() if (match := RESPONSE.fullmatch(name))}
     answers: dict[str, QuestionAnswer] = {}
     problems: dict[str, object] = {}
@@ -213,6 +221,7 @@ def booking_of_form(
     attendee = {name: form.get(name, "") for name in ("name", "email", "time_zone")}
     given = {
         "start": read_instant(form.get("start", "")),
+        "length_in_minutes": minutes,
         "attendee": attendee,
         "guests": form.getlist("guests"),
         "metadata": link,
@@ -295,6 +304,10 @@ class SlotsQuery(QuerySchema):
         Field(description="ISO 8601, or a date in UTC, included."),
     ]
     time_zone: Annotated[Zone, Field(description="The zone of the dates and times in the response.")] = "UTC"
+    duration: Annotated[
+        int | None,
+        Field(description="Minutes: one of the event type's lengths. Default: its usual one."),
+    ] = None
     format: Annotated[Literal["time", "range"], Field(description="range adds the end.")] = "time"
     booking_uid_to_reschedule: Annotated[
         str | None, Field(description="A booking whose time counts as available.")

@@ -28,6 +28,7 @@ from calapp.db import after_commit, db
 from calapp.deliveries import outbox
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
+from calapp.event_types.service import check_length
 from calapp.text import line
 from calapp.webhooks.triggers import Trigger
 
@@ -88,6 +89,8 @@ def book(
 ) -> Booking:
     """Book a time; raise SlotTaken when it is not offered any more, AlreadyBooked when this form took it.
 
+    Invalid says that the event type does not have this length.
+
     The request's answers are those that `answered` has checked. `address` is the internet address of a
     visitor, None for the host and the host's programs; `left_out` has the reasons why some of the link's
     metadata was not taken. The same request with the same `idempotency_key` returns the booking that it made:
@@ -98,12 +101,13 @@ def book(
     same = _booked_with(session, host, key)
     if same is not None:
         return same
+    minutes = check_length(event_type, request.length_in_minutes, "lengthInMinutes")
     try:
-        times.check_open(session, event_type, request.start)
+        times.check_open(session, event_type, request.start, minutes=minutes)
     except SlotTaken:
         _check_own_form(session, host, key, request.start)
         raise
-    booking = _new_booking(host, event_type, request)
+    booking = _new_booking(host, event_type, request, minutes)
     booking.metadata_left_out = list(left_out)
     booking.idempotency_key = key
     booking.reminder_at = reminders.next_reminder(booking)
@@ -165,7 +169,7 @@ def _check_own_form(session: Session, host: User, key: str | None, start: dateti
         raise AlreadyBooked(booking.uid)
 
 
-def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> Booking:
+def _new_booking(host: User, event_type: EventType, request: BookingRequest, minutes: int) -> Booking:
     uid, visitor = secrets.token_urlsafe(16), request.attendee
     labels = {question["name"]: question["label"] for question in event_type.questions}
     answers = {name: value for name, value in request.booking_fields_responses.items() if name in labels}
@@ -179,7 +183,7 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest) -> 
         status=Status.PENDING if event_type.requires_confirmation else Status.ACCEPTED,
         title=line(f"{event_type.title} between {host.name} and {visitor.name}")[:300],
         starts_at=request.start,
-        ends_at=request.start + timedelta(minutes=event_type.length),
+        ends_at=request.start + timedelta(minutes=minutes),
         time_zone=visitor.time_zone,
         location=event_type.place,
         notes=request.notes,
@@ -362,7 +366,7 @@ def reschedule(
         return same
     session.refresh(booking)
     _check_movable(booking, request.start)
-    times.check_open(session, booking.event_type, request.start, leave_out=booking.id)
+    times.check_open(session, booking.event_type, request.start, booking.id, booking.minutes)
     parked = False
     if address is not None:
         visitors.check_moves(session, host, booking, address)
@@ -406,7 +410,7 @@ def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata)
         event_type=booking.event_type,
         title=booking.title,
         starts_at=start,
-        ends_at=start + timedelta(minutes=booking.event_type.length),
+        ends_at=start + timedelta(minutes=booking.minutes),
         time_zone=zone,
         location=booking.location,
         notes=booking.notes,

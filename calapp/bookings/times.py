@@ -23,15 +23,22 @@ ACTIVE = (Status.PENDING, Status.ACCEPTED)
 
 
 def offered(
-    session: Session, event_type: EventType, first: datetime, last: datetime, *, leave_out: int | None = None
+    session: Session,
+    event_type: EventType,
+    first: datetime,
+    last: datetime,
+    *,
+    leave_out: int | None = None,
+    minutes: int | None = None,
 ) -> list[datetime]:
     """Return the free starts in [first, last), as aware UTC instants.
 
-    `leave_out` is the id of a booking that is being moved, whose own time counts as free.
+    `minutes` is how long the meeting is, when not as usual; `leave_out` is the id of a booking that is being
+    moved, whose own time counts as free.
     """
     return open_slots(
         hours_of(session, event_type.user, event_type.schedule_id),
-        rules_of(event_type),
+        rules_of(event_type, minutes),
         busy_times(session, event_type.user_id, first, last, leave_out),
         first=first,
         last=last,
@@ -86,10 +93,14 @@ def day_counts(
 
 
 def check_open(
-    session: Session, event_type: EventType, start: datetime, leave_out: int | None = None
+    session: Session,
+    event_type: EventType,
+    start: datetime,
+    leave_out: int | None = None,
+    minutes: int | None = None,
 ) -> None:
-    """Raise SlotTaken unless this time is free."""
-    if not is_free(session, event_type, start, leave_out):
+    """Raise SlotTaken unless this time is free, for as long as `offered` says."""
+    if not is_free(session, event_type, start, leave_out, minutes):
         raise SlotTaken()
 
 
@@ -104,12 +115,18 @@ def taking_time() -> Iterator[None]:
         raise SlotTaken() from None
 
 
-def is_free(session: Session, event_type: EventType, start: datetime, leave_out: int | None = None) -> bool:
+def is_free(
+    session: Session,
+    event_type: EventType,
+    start: datetime,
+    leave_out: int | None = None,
+    minutes: int | None = None,
+) -> bool:
     """Ask the very function that lists the times whether this one is among them."""
     day = timedelta(days=1)
     return is_open(
         hours_of(session, event_type.user, event_type.schedule_id),
-        rules_of(event_type),
+        rules_of(event_type, minutes),
         busy_times(session, event_type.user_id, start, start + day, leave_out),
         start=start,
         now=now(),

@@ -1,6 +1,7 @@
 """The visitor's pages: the booker, a booking, and what can be done to it with its link."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from urllib.parse import urlencode, urlsplit
@@ -27,7 +28,7 @@ from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken, TooMany
 from calapp.event_types.models import EventType
-from calapp.event_types.service import find_public, visible
+from calapp.event_types.service import check_length, find_public, visible
 from calapp.htmx import page_or_fragment
 from calapp.local_time import (
     clock,
@@ -51,6 +52,8 @@ ALREADY = Markup(
 )
 TAKEN = "This time is no longer available. Please choose another; your entries are kept."
 TOO_MANY = "Too many bookings from your network. Please wait a minute, then press Confirm again."
+# Fields of the booking form that are hidden.
+UNSEEN = ("start", "time_zone", "lengthInMinutes")
 ROBOT = "Please press Confirm again (spam check)."
 
 
@@ -102,7 +105,7 @@ def create(user: str, slug: str) -> ResponseReturnValue:
     state = state_of(event_type, typed=True)
     try:
         link = link_metadata()
-        wanted = booking_of_form(request.form, link.values, event_type.questions)
+        wanted = booking_of_form(request.form, link.values, event_type.questions, state.duration)
         refuse_robots()
         act = _act(event_type.user_id)
         with times.taking_time(), transaction() as session:
@@ -158,7 +161,7 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
     pairs += [
         (name, value)
         for name, value in (*link, *form)
-        if name.startswith("metadata") or name in {"tf", LEFT_OUT}
+        if name.startswith("metadata") or name in {"tf", "duration", LEFT_OUT}
     ]
     return read_state(path, pairs, zone, typed=True)
 
@@ -206,9 +209,14 @@ def booker_page(
         g.form_action_origin = f"{parts.scheme}://{parts.netloc}"
     leave_out = booking.id if booking else None
     # These have no field that could show what is wrong with them.
-    unseen = [str(errors[name]) for name in ("start", "time_zone") if errors and name in errors]
+    unseen = [str(errors[name]) for name in UNSEEN if errors and name in errors]
     problem, chosen = " ".join(unseen) or problem, state.slot
-    free = not times_too or (chosen and times.is_free(db.session(), event_type, chosen, leave_out))
+    try:
+        length = booking.minutes if booking else check_length(event_type, state.duration, "duration")
+    except Invalid as error:  # a link with a length that the host has taken away, say
+        state, length = replace(state, duration=None), event_type.length
+        problem, chosen = problem or error.message, None
+    free = not times_too or (chosen and times.is_free(db.session(), event_type, chosen, leave_out, length))
     if chosen and (not free or (booking and booking.starts_at == chosen)):
         chosen, problem = None, problem or TAKEN
     response = page_or_fragment(
@@ -218,8 +226,11 @@ def booker_page(
         state=state,
         booking=booking,
         chosen=chosen,
-        ends=chosen + timedelta(minutes=event_type.length) if chosen else None,
-        month=None if chosen or not times_too else month_view(db.session(), event_type, state, booking),
+        ends=chosen + timedelta(minutes=length) if chosen else None,
+        length=length,
+        month=None
+        if chosen or not times_too
+        else month_view(db.session(), event_type, state, length, booking),
         problem=problem,
         errors=errors or {},
         attempt=visitors.known_token(request.form.get("attempt", "")) or visitors.new_token(),

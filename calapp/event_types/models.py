@@ -72,6 +72,11 @@ class EventType(db.Model):
     user: Mapped[User] = relationship()
 
     @property
+    def offered_lengths(self) -> list[int]:
+        """How long a booking of it may be, in minutes; the visitor chooses where there are several."""
+        return self.lengths or [self.length]
+
+    @property
     def place(self) -> str:
         """Where a booking of it takes place, as people read it; nothing when the host has not said."""
         return self.location or ("By phone" if self.location_kind == LocationKind.PHONE else "")

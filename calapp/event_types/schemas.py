@@ -20,6 +20,7 @@ MAX_DAYS = 60  # how far ahead can be booked, unless the host says so
 MAX_QUESTIONS = 20
 MAX_OPTIONS = 50
 MAX_REMINDERS = 3
+MAX_LENGTHS = 10
 # Names of the payload's own responses, which a question must not take.
 TAKEN_NAMES = ("name", "email", "notes", "guests", "start", "time_zone", "reason")
 LOCATIONS = {
@@ -75,6 +76,17 @@ PerDay = Annotated[
     Field(ge=1, le=288, description="Maximum number of bookings per day."),
     WHOLE,
     said("Please enter a number of bookings from 1 to 288."),
+]
+Lengths = Annotated[
+    list[Minutes],
+    Field(
+        max_length=MAX_LENGTHS,
+        description="Lengths that the visitor chooses from, in minutes, lengthInMinutes among them. "
+        "Empty: only lengthInMinutes.",
+        examples=[[15, 30, 60]],
+    ),
+    AfterValidator(lambda minutes: sorted(set(minutes))),
+    said(f"Please enter up to {MAX_LENGTHS} lengths from 5 to 1,440 minutes, multiples of 5."),
 ]
 Reminders = Annotated[
     list[Annotated[int, Field(ge=1, le=30 * DAY), WHOLE]],
@@ -222,6 +234,7 @@ class EventTypeBody(RequestSchema):
     confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
     hidden: Annotated[bool, Field(description="Not listed on the host's page, but its link works.")] = False
     redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
+    lengths: Annotated[Lengths, Field(alias="lengthInMinutesOptions")] = []
     reminders: Reminders = []
     location: Annotated[list[Location], Field(alias="locations", max_length=1)] = []
     questions: Annotated[
@@ -245,6 +258,8 @@ class EventTypeBody(RequestSchema):
         """Return the values to save, by column: all, or of a change those that were given."""
         names = self.model_fields_set if isinstance(self, PatchSchema) else type(self).model_fields
         found = {name: getattr(self, name) for name in names}
+        if len(found.get("lengths", ())) == 1 and found["lengths"] == [found.get("length")]:
+            found["lengths"] = []  # no choice
         if "window" in found:
             found["max_days"] = window.max_days if (window := found.pop("window")) else MAX_DAYS
         if "limits" in found:
@@ -328,6 +343,10 @@ class EventTypeResponse(ResponseSchema):
     confirmation: Annotated[Confirmation | None, Field(alias="confirmationPolicy")]
     hidden: bool
     redirect_url: Annotated[str | None, Field(alias="successRedirectUrl")]
+    lengths: Annotated[
+        list[int],
+        Field(alias="lengthInMinutesOptions", description="Empty when there is only lengthInMinutes."),
+    ]
     reminders: Annotated[list[int], Field(description="Minutes before the start.")]
     location: Annotated[list[Place], Field(alias="locations")]
     questions: Annotated[list[QuestionSchema], Field(alias="bookingFields")]

@@ -18,6 +18,7 @@ from calapp.db import db
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import EventTypeBody
+from calapp.local_time import spoken_minutes
 
 TAKEN = "You already have an event type with this address."
 # Addresses of the app below a host's page; tests/test_reserved_names.py holds it against those that exist.
@@ -25,17 +26,31 @@ RESERVED_SLUGS = frozenset(("embed",))
 RESERVED = "This address is needed for the app's own pages. Please choose another."
 
 
-def rules_of(event_type: EventType) -> Rules:
-    """Return an event type's rules as the slot function wants them."""
+def rules_of(event_type: EventType, minutes: int | None = None) -> Rules:
+    """Return an event type's rules as the slot function wants them, for one of its lengths or the usual."""
+    length = minutes or event_type.length
     return Rules(
-        length=event_type.length,
-        step=event_type.step or event_type.length,
+        length=length,
+        step=event_type.step or length,
         buffer_before=event_type.buffer_before,
         buffer_after=event_type.buffer_after,
         notice=event_type.notice,
         max_days=event_type.max_days,
         max_per_day=event_type.max_per_day,
     )
+
+
+def check_length(event_type: EventType, minutes: int | None, field: str) -> int:
+    """Return how long a booking is; raise Invalid with the words at `field` for a length not offered."""
+    offered = event_type.offered_lengths
+    if minutes is None:
+        return event_type.length
+    if minutes not in offered:
+        *first, last = (spoken_minutes(one) for one in offered)
+        choice = f"{', '.join(first)} or {last}" if first else last
+        problem = f"This meeting does not come in that length. It can last {choice}."
+        raise Invalid(problem, **{field: problem})
+    return minutes
 
 
 def find_public(session: Session, username: str, slug: str) -> EventType | None:
@@ -90,6 +105,7 @@ def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
     last = session.scalar(select(func.max(EventType.position)).where(EventType.user_id == user_id))
     _check_schedule(session, user_id, wanted.schedule_id)
     event_type = EventType(user_id=user_id, position=(last or 0) + 1, **wanted.columns())
+    _check_lengths(event_type)
     session.add(event_type)
     _flush(session)
     return event_type
@@ -108,7 +124,14 @@ def update(session: Session, event_type: EventType, wanted: EventTypeBody) -> No
         _check_schedule(session, event_type.user_id, columns["schedule_id"])
     for name, value in columns.items():
         setattr(event_type, name, value)
+    _check_lengths(event_type)
     _flush(session)
+
+
+def _check_lengths(event_type: EventType) -> None:
+    if event_type.length not in event_type.offered_lengths:
+        problem = "lengthInMinutesOptions must include lengthInMinutes."
+        raise Invalid(problem, lengthInMinutesOptions=problem)
 
 
 def _check_slug(slug: str) -> None:

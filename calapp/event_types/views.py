@@ -51,6 +51,8 @@ def of_event_type(event_type: EventType) -> Editor:
     """Return the form filled with a saved event type."""
     names = event_type.__table__.columns.keys()
     values = {name: getattr(event_type, name) for name in names if name != "questions"}
+    others = (spoken_minutes(length) for length in event_type.lengths if length != event_type.length)
+    values["lengths"] = ", ".join(others)
     values["reminders"] = ", ".join(spoken_minutes(before) for before in event_type.reminders)
     rows = [{**one, "options": "\n".join(one.get("options", ()))} for one in event_type.questions]
     return Editor({name: "" if value is None else value for name, value in values.items()}, rows)
@@ -86,6 +88,7 @@ def checked(form: Editor) -> EventTypeBody:
     days = values.get("max_days", "").strip()
     data = {
         **{name: values.get(name, "") for name in EventTypeBody.model_fields},
+        "lengths": _lengths(values.get("length", ""), values.get("lengths", "")),
         "reminders": _minutes(values.get("reminders", "")),
         "window": {"max_days": days} if days else None,
         "limits": {"max_per_day": values.get("max_per_day", "").strip() or None},
@@ -106,6 +109,12 @@ def _minutes(text: str) -> list[int | str]:
         days, hours, minutes = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
         found.append(days * 1440 + hours * 60 + minutes if match else part)
     return found
+
+
+def _lengths(length: str, others: str) -> list[int | str]:
+    """Return all lengths, the usual one among them, or nothing when there is no other."""
+    found = _minutes(others)
+    return [*found, *_minutes(length)] if found else []
 
 
 def _question(row: Row) -> Row:

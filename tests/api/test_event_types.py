@@ -12,6 +12,7 @@ WHOLE = {
     "title": "Long talk",
     "slug": "long-talk",
     "lengthInMinutes": 60,
+    "lengthInMinutesOptions": [15, 30, 60],
     "description": "As long as it takes.",
     "slotInterval": 30,
     "beforeEventBuffer": 5,
@@ -150,3 +151,13 @@ def test_the_document_has_the_limits_that_are_checked(app: Flask) -> None:
     assert (length["minimum"], length["maximum"], length["multipleOf"]) == (5, 1440, 5)
     assert (properties["title"]["minLength"], properties["title"]["maxLength"]) == (1, 100)
     assert properties["bookingFields"]["maxItems"] == 20
+
+
+def test_the_lengths_to_choose_from_include_the_usual_one(rick_api: Client) -> None:
+    answer = rick_api.post("/v2/event-types", SMALL | {"lengthInMinutesOptions": [15, 60]})
+    assert (answer.status_code, list(details(answer))) == (400, ["lengthInMinutesOptions"])
+    event_type = made(rick_api, lengthInMinutesOptions=[60, 30, 30])
+    assert event_type["lengthInMinutesOptions"] == [30, 60]
+    answer = rick_api.patch(f"/v2/event-types/{event_type['id']}", {"lengthInMinutes": 45})
+    assert (answer.status_code, list(details(answer))) == (400, ["lengthInMinutesOptions"])
+    assert made(rick_api, slug="one", lengthInMinutesOptions=[30])["lengthInMinutesOptions"] == []

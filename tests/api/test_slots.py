@@ -101,3 +101,23 @@ def test_free_times_of_what_is_hidden_need_its_link(
     assert anyone.get(f"/v2/slots?eventTypeId={quick_chat.id}&{TUESDAY}").status_code == 404
     assert anyone.get(f"/v2/slots?username=rick&eventTypeSlug=quick-chat&{TUESDAY}").status_code == 200
     assert rick_api.get(f"/v2/slots?eventTypeId={quick_chat.id}&{TUESDAY}").status_code == 200
+
+
+def test_times_are_listed_for_a_length_that_is_offered(anyone: Client, quick_chat: EventType, change) -> None:
+    change(quick_chat, lengths=[15, 60])
+    days = slots(anyone, quick_chat, f"{TUESDAY}&duration=60&format=range")
+    assert len(starts(days)) == 8
+    assert days["2027-01-05"][0]["end"] == "2027-01-05T09:00:00.000Z"
+    for wrong in ("45", "x"):
+        answer = anyone.get(f"/v2/slots?eventTypeId={quick_chat.id}&{TUESDAY}&duration={wrong}")
+        assert (answer.status_code, list(details(answer))) == (400, ["duration"])
+
+
+def test_a_booking_that_moves_is_looked_for_in_its_own_length(
+    anyone: Client, quick_chat: EventType, change
+) -> None:
+    change(quick_chat, lengths=[15, 60])
+    booking = booked(anyone, quick_chat, lengthInMinutes=60)
+    assert booking["duration"] == 60
+    days = slots(anyone, quick_chat, f"{TUESDAY}&format=range&bookingUidToReschedule={booking['uid']}")
+    assert days["2027-01-05"][0]["end"] == "2027-01-05T09:00:00.000Z"

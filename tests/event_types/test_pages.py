@@ -18,6 +18,7 @@ FORM = {
     "slug": "long-talk",
     "description": "About everything",
     "length": "45",
+    "lengths": "30 min, 1 h",
     "step": "15",
     "buffer_before": "5",
     "buffer_after": "10",
@@ -55,7 +56,7 @@ def test_a_new_event_type_has_everything_that_was_said(rick_client: FlaskClient,
     assert answer.status_code == 303
     event_type = made(session)
     said = {name: str(getattr(event_type, name)) for name in FORM}
-    assert said == FORM | {"reminders": "[1440, 90, 10]"}
+    assert said == FORM | {"lengths": "[30, 45, 60]", "reminders": "[1440, 90, 10]"}
     assert (event_type.requires_confirmation, event_type.hidden) == (True, False)
 
 
@@ -97,6 +98,8 @@ BAD = [
     ("length", "7", "a multiple of 5"),
     ("length", "1445", "minutes from 5 to 1,440"),
     ("length", "1e2", "minutes from 5"),
+    ("lengths", "50 min, 7 min", "multiples of 5"),
+    ("lengths", "long", "up to 10 lengths"),
     ("step", "0", "minutes from 5"),
     ("buffer_before", "-5", "minutes from 0"),
     ("buffer_after", "725", "minutes from 0 to 720"),
