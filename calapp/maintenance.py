@@ -142,7 +142,7 @@ class ClockWatch:
 
         On PostgreSQL it is the server's clock that counts, and its operator's to mind.
         """
-        began = clock.now().timestamp() - time.monotonic()
+        began = clock.now().timestamp() - clock.monotonic()
         back = self.began - began if self.began is not None else 0.0
         if back > SET_BACK and settings().sqlite:
             log.warning(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -20,7 +20,7 @@ import pycurl
 
 from calapp import clock
 from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
-from calapp.deliveries.exchange import Timings, WebhookRequest, WebhookResponse
+from calapp.deliveries.exchange import Timings, Wakes, WebhookRequest, WebhookResponse
 from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
 from calapp.deliveries.policy import retry_after
 from calapp.deliveries.resolver import Found, Names, Waiting, name_of
@@ -299,16 +299,6 @@ def _curl_mask(event: int) -> int:
 
 
 MASKS = tuple(_curl_mask(event) for event in range(32))
-
-
-class Wakes(Protocol):
-    """What wakes a sender: a socket, and who reads it."""
-
-    def fileno(self) -> int:
-        """Return the file descriptor to be watched."""
-
-    def heard(self) -> bool:
-        """Take what has come; return whether there was a wake."""
 
 
 class Sender:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -14,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from calapp import broker, logs
 from calapp.addresses import AddressGuard
+from calapp.clock import monotonic, sleep
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
 from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, look
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
+from calapp.deliveries.exchange import Transport, Wakes, WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
 from calapp.deliveries.signing import signed_requests
 from calapp.deliveries.store import Outcome, Sent, judge
@@ -100,15 +100,24 @@ def process_engine() -> "Engine":
 
 
 class Engine:
-    """What one worker process keeps between claims: limits, what is in flight and what came back."""
+    """What one worker process keeps between claims: limits, what is in flight and what came back.
 
-    def __init__(self, chosen: Settings) -> None:
+    A simulation gives its own transport, and asks one of several engines in a process to stop.
+    """
+
+    def __init__(
+        self,
+        chosen: Settings,
+        transport: Transport | None = None,
+        stopping: Callable[[], bool] = stop_requested,
+    ) -> None:
+        self.stopping = stopping
         self.schedule = chosen.webhook_retry_schedule
         self.lease = timedelta(seconds=chosen.webhook_timeout + LEASE_MARGIN)
         self.limits = ConcurrencyLimits(
             slots=chosen.webhook_concurrency, most=chosen.webhook_concurrency_per_endpoint
         )
-        self.sender = Sender(
+        self.sender: Transport = transport or Sender(
             slots=chosen.webhook_concurrency,
             timeout=chosen.webhook_timeout,
             guard=AddressGuard(chosen.webhook_allowed_networks),
@@ -121,7 +130,7 @@ class Engine:
         self.looked = 0.0
         self.look_at = 0.0  # when something comes due that was not at the last look, in monotonic seconds
 
-    def deliver(self, wakes: broker.Wakes | None = None) -> None:
+    def deliver(self, wakes: Wakes | None = None) -> None:
         """Store what came back, claim what there is room for, send and wait, again and again.
 
         With wakes it rests while nothing is due, until this process is asked to stop; without, it ends then.
@@ -131,11 +140,11 @@ class Engine:
         self.sender.listen(wakes)
         try:
             while True:
-                began = time.monotonic()
+                began = monotonic()
                 sent = self.sender.start(self.store_and_claim() if self.returned else self.claim())
                 if sent or self.busy():
-                    self.wait(patience(time.monotonic() - began))
-                elif wakes is None or stop_requested():
+                    self.wait(patience(monotonic() - began))
+                elif wakes is None or self.stopping():
                     return
                 else:
                     self.rest(wakes)
@@ -152,10 +161,10 @@ class Engine:
         What has been out for long is not waited for: one receiver that hangs would slow all others down. What
         a wake tells of goes out meanwhile: it does not wait until what came back is stored.
         """
-        until = time.monotonic() + seconds
+        until = monotonic() + seconds
         full = len(self.returned) + BATCH
         came = False
-        while self.sender.busy() and len(self.returned) < full and (left := until - time.monotonic()) > 0:
+        while self.sender.busy() and len(self.returned) < full and (left := until - monotonic()) > 0:
             for response in self.sender.responses(left):
                 self._note_response(response)
                 self.returned.append(response)
@@ -165,10 +174,10 @@ class Engine:
             if came and not self.sender.expects(GATHER):
                 break
 
-    def rest(self, wakes: broker.Wakes) -> None:
+    def rest(self, wakes: Wakes) -> None:
         """Wait for a wake, or until something comes due by the last look; nothing is in flight."""
-        until = min(self.look_at, time.monotonic() + LONGEST_REST)
-        while not self.sender.was_woken() and (left := until - time.monotonic()) > 0:
+        until = min(self.look_at, monotonic() + LONGEST_REST)
+        while not self.sender.was_woken() and (left := until - monotonic()) > 0:
             wakes.ask()
             self.sender.rest(min(left, broker.LISTENS))
 
@@ -191,7 +200,7 @@ class Engine:
         return self._signed(self._store(self._claim_in if self._room() else _claim_nothing))
 
     def _room(self) -> int:
-        return 0 if stop_requested() else min(self.limits.free(self.sender.in_flight()), BATCH)
+        return 0 if self.stopping() else min(self.limits.free(self.sender.in_flight()), BATCH)
 
     def _look_and_claim(self) -> Claim | None:
         """Look and claim; on SQLite with a plain read first, which does not hold its one writer up."""
@@ -225,7 +234,7 @@ class Engine:
         While something is in flight, all endpoints are looked through only now and then, since that costs the
         more the more they are; in between those that were found then, and those of which something came due.
         """
-        moment = time.monotonic()
+        moment = monotonic()
         if not self.sender.busy() or moment - self.looked >= GATHER:
             at, found, next_at = look(session, at)
             self.known = {one.webhook_id: one for one in found if one.pressed is None}
@@ -253,7 +262,7 @@ class Engine:
         held: set[int] = set()
         if any(row.id in self.in_flight for row in claimed.rows):
             held = self.sender.held() | {response.request.delivery_id for response in self.returned}
-        until = time.monotonic() + self.lease.total_seconds()
+        until = monotonic() + self.lease.total_seconds()
         for row in claimed.rows:
             if row.id in held:
                 self.in_flight[row.id] = self.in_flight[row.id]._replace(renewed=claimed.token, until=until)
@@ -320,13 +329,13 @@ class Engine:
         if not self.database_away:
             log.warning("Responses cannot be stored, retrying: %s", str(error).partition("\n")[0])
         self.database_away = True
-        now = time.monotonic()
+        now = monotonic()
         kept = [response for response in self.returned if self._sent(response).until > now]
         for response in self.returned:
             if response not in kept:
                 self.in_flight.pop(response.request.delivery_id, None)
         self.returned = kept
-        time.sleep(GATHER)
+        sleep(GATHER)
 
     def _write(self, responses: Sequence[WebhookResponse], claim_next: ClaimNext) -> Claim | None:
         with transaction() as session:

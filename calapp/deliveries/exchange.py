@@ -1,7 +1,8 @@
-"""One attempt over HTTP: the request that is sent, and the response that came back."""
+"""One attempt over HTTP: the request that is sent, the response that came back, and who carries both."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from calapp.deliveries.failures import Failure
 
@@ -39,3 +40,53 @@ class WebhookResponse(NamedTuple):
     headers: str
     body: str
     retry_after: int | None
+
+
+class Wakes(Protocol):
+    """What wakes who waits in a poll: a socket, and who reads it."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor to be watched."""
+
+    def heard(self) -> bool:
+        """Take what has come; return whether there was a wake."""
+
+    def ask(self) -> None:
+        """Ask for a sign of life; raise RedisError when the one before was not answered."""
+
+
+class Transport(Protocol):
+    """What carries requests side by side: `client.Sender`, or the receivers of a simulation."""
+
+    def busy(self) -> bool:
+        """Return whether anything is in flight, or has come back and is not taken yet."""
+
+    def expects(self, seconds: float) -> bool:
+        """Return whether anything is out that was sent within the last so many seconds."""
+
+    def held(self) -> set[int]:
+        """Return the ids of the deliveries that are in flight, or have come back and are not taken yet."""
+
+    def in_flight(self) -> Mapping[int, Sequence[float]]:
+        """Return, for each webhook, the ages in seconds of its transfers that are out."""
+
+    def start(self, requests: Sequence[WebhookRequest]) -> bool:
+        """Send requests off; return whether any was given."""
+
+    def responses(self, wait: float) -> list[WebhookResponse]:
+        """Return the responses that have come, at most `wait` seconds later; a wake ends the wait."""
+
+    def listen(self, wakes: Wakes | None) -> None:
+        """Have what these hear end a wait; None: nothing any more."""
+
+    def wake(self) -> None:
+        """End the wait, from any thread."""
+
+    def was_woken(self) -> bool:
+        """Return whether it was woken since this was last asked."""
+
+    def rest(self, seconds: float) -> None:
+        """Wait for a wake, up to that many seconds."""
+
+    def close(self) -> None:
+        """Break off what is out."""

@@ -96,7 +96,7 @@ def at_work(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Abstra
                 engine.deliver()
 
         with monkeypatch.context() as patched:
-            patched.setattr("calapp.deliveries.engine.stop_requested", over.is_set)
+            patched.setattr(engine, "stopping", over.is_set)
             thread = threading.Thread(target=work)
             thread.start()
             try:

@@ -42,7 +42,7 @@ class Job(threading.Thread):
         self.stopping = threading.Event()
         self.failure: Exception | None = None
         self.resting = threading.Event()
-        monkeypatch.setattr(engine_module, "stop_requested", self.stopping.is_set)
+        monkeypatch.setattr(engine, "stopping", self.stopping.is_set)
         look, rest = engine_module.look, engine.rest
 
         def counted(*given: object) -> object:
