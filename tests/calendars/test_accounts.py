@@ -274,7 +274,7 @@ def test_there_is_a_limit_of_accounts(
             CalendarAccount(user_id=rick.id, address=f"https://{number}/", username="x", sealed_password="x")
         )
     found = sign_in(rick_client, radicale_server.url)
-    assert (found.status_code, "the most that one host may have" in found.text) == (409, True)
+    assert (found.status_code, "which is the limit" in found.text) == (409, True)
 
 
 def test_a_calendar_that_cannot_be_read_is_not_used(
