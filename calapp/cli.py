@@ -12,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 from flask import Flask
 from flask.cli import with_appcontext
 
-from calapp import demo, logs, maintenance
+from calapp import demo, logs, mail, maintenance
 from calapp.accounts.models import User
 from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
@@ -50,6 +50,7 @@ def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
         change_password,
         add_api_key,
         prune,
+        send_test_email,
     )
     keys = (encrypt_secrets, rotate_secret_key, forget_secrets)
     for command in (*own, *keys, erase_visitor, export_user):
@@ -183,6 +184,18 @@ def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
         maintenance.repeat(privacy.forget_old, privacy.STEP)
     done = "Would remove" if dry_run else "Removed"
     print(f"{done} attempts {attempts}, bodies {bodies}, the visitors of bookings {people}.")
+
+
+@click.command("send-test-email")
+@click.argument("address", callback=_good_email)
+@with_appcontext
+def send_test_email(address: str) -> None:
+    """Send an email to an address by SMTP_URL, and print what the mail server said."""
+    if not settings().smtp_url:
+        raise click.ClickException("SMTP_URL is not set, so emails are only shown in the app.")
+    if (error := mail.send_test(address)) is not None:
+        raise click.ClickException(error)
+    print(f"Sent a test email to {address}.")
 
 
 def _existing(user: User | None, name: str) -> User:

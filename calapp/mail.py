@@ -38,6 +38,8 @@ EXPIRED = "Not sent in time: the meeting had started."
 LEASE = timedelta(minutes=10)  # an email claimed by a worker that was killed is due again after it
 # After each failed attempt; an email that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
+FAILING = timedelta(minutes=10)  # of failures after which all of outgoing email counts as failing
+LATEST = 50  # emails that are looked at for one that was sent
 PORTS = {"smtp": 25, "smtps": 465}
 
 
@@ -137,6 +139,33 @@ def count_parked(session: Session, user_id: int) -> tuple[int, int]:
         select(func.count(Email.id), func.count(Email.about.distinct())).where(*parked)
     ).one()
     return int(count), int(bookings)
+
+
+def count_unsent(session: Session) -> dict[str, int]:
+    """Count the emails that wait for their first attempt, for another one, and for their host."""
+    first = func.count().filter(Email.due_at.is_not(None), Email.attempts == 0)
+    again = func.count().filter(Email.due_at.is_not(None), Email.attempts > 0)
+    waiting, retrying = session.execute(select(first, again).where(Email.due_at.is_not(None))).one()
+    parked = session.scalar(select(func.count()).where(Email.parked_at.is_not(None))) or 0
+    return {"waiting": int(waiting), "retrying": int(retrying), "parked": int(parked)}
+
+
+def is_failing(session: Session) -> bool:
+    """Return whether an email has failed for ten minutes, and none of the latest was sent in this time."""
+    since = database_now(session) - FAILING
+    failed = select(Email.id).where(Email.due_at.is_not(None), Email.attempts > 0, Email.created_at < since)
+    if session.scalar(failed.limit(1)) is None:
+        return False
+    latest = session.scalars(select(Email.sent_at).order_by(Email.id.desc()).limit(LATEST))
+    return not any(sent_at is not None and sent_at >= since for sent_at in latest)
+
+
+def send_test(address: str) -> str | None:
+    """Send an email to an address, and return None; else what went wrong, in words."""
+    at = now()
+    subject, body = "Test email from Calapp", f"Emails from {settings().base_url} can be sent.\n"
+    email = ClaimedEmail(0, 0, address, None, subject, body, None, None, at)
+    return send([email])[0].error
 
 
 def parked_about(session: Session, uids: Sequence[str]) -> set[str | None]:

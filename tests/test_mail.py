@@ -10,6 +10,7 @@ from email.message import EmailMessage
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from flask import Flask
 from icalendar import Calendar
 from sqlalchemy import select
 
@@ -300,3 +301,36 @@ def test_d8_emails_are_kept_for_a_year_and_those_that_wait_for_longer(written, c
     with transaction() as session:
         assert mail.prune_emails(session) == 1
     assert [one.recipient for one in stored()] == ["parked@example.com", "new@example.com"]
+
+
+def test_emails_fail_when_none_was_sent_for_ten_minutes(written, settings, clock) -> None:
+    config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
+    written()
+    send_emails()
+    assert not mail.is_failing(db.session())
+    clock.shift(601)
+    assert mail.is_failing(db.session())
+
+
+def test_emails_do_not_fail_while_others_are_sent(server: str, box: Box, written, settings, clock) -> None:
+    config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
+    written()
+    send_emails()
+    clock.shift(601)
+    config.use(replace(settings, smtp_url=server))
+    written("grace@example.com")
+    send_emails()
+    assert not mail.is_failing(db.session())
+
+
+def test_a_test_email_arrives(server: str, box: Box, app: Flask) -> None:
+    ended = app.test_cli_runner().invoke(args=["send-test-email", "ada@example.com"])
+    assert (ended.exit_code, ended.output) == (0, "Sent a test email to ada@example.com.\n")
+    assert len(box.received) == 1
+
+
+def test_a_test_email_that_cannot_be_sent_says_why(app: Flask, settings) -> None:
+    config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
+    ended = app.test_cli_runner().invoke(args=["send-test-email", "ada@example.com"])
+    assert ended.exit_code == 1
+    assert "The email could not be sent" in ended.output

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from calapp import __version__, broker, counters, logs
+from calapp import __version__, broker, counters, logs, mail
 from calapp.config import settings
 from calapp.deliveries.health import count_failing
 from calapp.monitoring import service
@@ -218,7 +218,10 @@ class Database(Collector):
         )
         for username, seconds in service.longest_waiting_hosts(self.session).items():
             hosts.add_metric([username], seconds)
-        return [number, oldest, webhooks, due, hosts, copy, failing, *_counters(self.session)]
+        emails = GaugeMetricFamily("calapp_mails", "Emails that are not sent yet, by state", labels=["state"])
+        for state, count in mail.count_unsent(self.session).items():
+            emails.add_metric([state], count)
+        return [number, oldest, webhooks, due, hosts, emails, copy, failing, *_counters(self.session)]
 
 
 def _counters(session: Session) -> list[Metric]:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from calapp import broker, counters
+from calapp import broker, counters, mail
 from calapp.accounts.models import User
 from calapp.calendars.models import ExternalCalendar
 from calapp.db import database_now, is_sqlite, transaction
@@ -50,6 +50,7 @@ class Health:
     refusal: str  # why Valkey takes no writes, in its own words
     workers: int | None  # processes that deliver
     oldest: float | None  # seconds for which the delivery that could be sent has waited longest
+    emails_fail: bool = False
 
     @property
     def problems(self) -> list[str]:
@@ -69,6 +70,8 @@ class Health:
             found.append("No worker is running (flask worker).")
         if (self.oldest or 0.0) > LATE:
             found.append("A delivery that is ready to be sent has waited for over a minute.")
+        if self.emails_fail:
+            found.append("No email could be sent for ten minutes (try flask send-test-email).")
         return found
 
     @property
@@ -79,16 +82,30 @@ class Health:
         return "degraded" if self.problems else "ok"
 
 
-def health(read_waiting: Callable[[], float], write: Callable[[], bool | None]) -> Health:
-    """Ask every part; `read_waiting` and `write` are in threads of their own, since a database may hang."""
-    try:
-        oldest: float | None = within(PATIENCE, read_waiting)
-    except Exception:  # noqa: BLE001 (whatever is wrong with it, it cannot serve)
-        oldest = None
-    writable = None if oldest is None else last_write.renewed(write)
+def health(read: Callable[[], tuple[float, bool]], write: Callable[[], bool | None]) -> Health:
+    """Ask every part; `read` (`read_database`) and `write` run in threads, since a database may hang."""
     alive = broker.alive()
-    workers = broker.workers_alive() if alive else None
-    return Health(oldest is not None, writable, alive, broker.refusal() if alive else "", workers, oldest)
+    workers, refusal = (broker.workers_alive(), broker.refusal()) if alive else (None, "")
+    try:
+        oldest, emails_fail = within(PATIENCE, read)
+    except Exception:  # noqa: BLE001 (whatever is wrong with it, it cannot serve)
+        return Health(
+            database=False, writable=None, broker=alive, refusal=refusal, workers=workers, oldest=None
+        )
+    return Health(
+        database=True,
+        writable=last_write.renewed(write),
+        broker=alive,
+        refusal=refusal,
+        workers=workers,
+        oldest=oldest,
+        emails_fail=emails_fail,
+    )
+
+
+def read_database(session: Session) -> tuple[float, bool]:
+    """Return the seconds that the oldest ready delivery has waited, and whether no email can be sent."""
+    return oldest_waiting(session), mail.is_failing(session)
 
 
 class LastWrite:

@@ -28,7 +28,7 @@ def healthz() -> Response:
     """Say how the parts are: 503 when no page can be served or nothing saved, else 200 with what is wrong."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
     found = service.health(
-        partial(_in_context, app, _oldest_waiting), partial(_in_context, app, service.write_a_row)
+        partial(_in_context, app, _read_database), partial(_in_context, app, service.write_a_row)
     )
     response = jsonify(
         status=found.status,
@@ -49,8 +49,8 @@ def _in_context(app: Flask, call: Callable[[], Given]) -> Given:
         return call()
 
 
-def _oldest_waiting() -> float:
-    return service.oldest_waiting(db.session())
+def _read_database() -> tuple[float, bool]:
+    return service.read_database(db.session())
 
 
 @blueprint.get("/metrics")
