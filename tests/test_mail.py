@@ -334,3 +334,12 @@ def test_a_test_email_that_cannot_be_sent_says_why(app: Flask, settings) -> None
     ended = app.test_cli_runner().invoke(args=["send-test-email", "ada@example.com"])
     assert ended.exit_code == 1
     assert "The email could not be sent" in ended.output
+
+
+def test_host_pages_say_that_no_email_can_be_sent(written, settings, clock, rick_client) -> None:
+    assert "No email could be sent" not in rick_client.get("/event-types").text
+    config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
+    written()
+    send_emails()
+    clock.shift(601)
+    assert "No email could be sent" in rick_client.get("/event-types").text

@@ -28,6 +28,12 @@ from calapp.text import whole_number
 blueprint = Blueprint("host_bookings", __name__)
 
 
+@blueprint.app_context_processor
+def outgoing_email() -> dict[str, Callable[[], bool]]:
+    """Let every page of a host say that no email can be sent."""
+    return {"emails_fail": lambda: mail.is_failing(db.session())}
+
+
 @blueprint.get("/bookings/<uid>")
 def detail(uid: str) -> Response:
     """Show a booking with its metadata, its events and where they went."""
