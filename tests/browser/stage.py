@@ -18,7 +18,7 @@ from calapp.accounts.models import ApiKey, User
 from calapp.availability.models import DateOverride, WeeklyHours
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.calendars import service as calendars
-from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalCalendar
+from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalBusy, ExternalCalendar
 from calapp.calendars.schemas import CalendarInput
 from calapp.clock import now
 from calapp.db import db, transaction
@@ -138,6 +138,7 @@ def build_ada(session: Session, user: User, stage: Stage) -> None:
     add_inspector(session, user)
     add_webhooks(session, user, chat, stage)
     add_account(session, user, stage)
+    add_calendar(session, user, stage)
 
 
 def add_event_types(session: Session, user: User) -> EventType:
@@ -179,6 +180,28 @@ def add_event_types(session: Session, user: User) -> EventType:
     session.add_all((chat, asks, hidden))
     session.flush()
     return chat
+
+
+def add_calendar(session: Session, user: User, stage: Stage) -> None:
+    """Add a calendar that has blocked times and cannot be read any more."""
+    at = now()
+    calendar = ExternalCalendar(user_id=user.id, kind=CalendarKind.ICS, left_out=2)
+    calendars.apply(calendar, CalendarInput(address="https://calendar.example.com/a.ics", name="Home"))
+    calendar.last_read_at, calendar.due_at = at - timedelta(hours=3), at + timedelta(days=30)
+    calendar.error_code, calendar.error = "status_404", "There is no calendar at this address (404)."
+    calendar.error_since = calendar.told_at = calendar.changed_at = at - timedelta(hours=2)
+    session.add(calendar)
+    session.flush()
+    session.add_all(
+        ExternalBusy(
+            calendar_id=calendar.id,
+            starts_at=at + timedelta(hours=9 * number),
+            ends_at=at + timedelta(hours=9 * number + 1 + number % 4),
+        )
+        for number in range(18)
+    )
+    for page in ("edit", "remove"):
+        stage.pages[f"calendar {page}"] = f"/integrations/calendars/{calendar.id}/{page}"
 
 
 def add_account(session: Session, user: User, stage: Stage) -> None:

@@ -10,6 +10,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
+from calapp.accounts.models import User
+from calapp.calendars.models import CalendarKind, ExternalCalendar
+from calapp.calendars.schemas import CalendarInput
+from calapp.calendars.service import apply
 from calapp.db import db, transaction
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.mail import Email
@@ -37,15 +41,25 @@ def hanging_mail_server() -> Iterator[tuple[int, list[socket.socket]]]:
         one.close()
 
 
-def test_meetings_and_deliveries_keep_their_second_while_the_mail_server_hangs() -> None:
+def add_calendars(address: str) -> None:
+    """Give the host three calendars on one server."""
+    with transaction() as session:
+        for number in range(3):
+            calendar = ExternalCalendar(user_id=session.scalar(select(User.id)), kind=CalendarKind.ICS)
+            apply(calendar, CalendarInput(address=f"{address}/{number}.ics"))
+            session.add(calendar)
+
+
+def test_meetings_and_deliveries_keep_their_second_while_mail_server_and_calendars_hang() -> None:
     with hanging_mail_server() as (port, connections):
         smtp = f"smtp://127.0.0.1:{port}?from=bookings@cal.example"
         with World(SMTP_URL=smtp) as world:
             world.webhook()
             world.witness.answers["/hook"] = OK
+            add_calendars(f"http://127.0.0.1:{port}")
             world.worker.start()
             world.book(1)
-            wait_until(lambda: connections)
+            wait_until(lambda: len(connections) > 3)
             with transaction() as session:
                 session.execute(text("UPDATE booking SET starts_at = created_at, ends_at = created_at"))
             ended = select(Event.id).where(Event.trigger == "MEETING_ENDED")
