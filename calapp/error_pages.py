@@ -26,6 +26,7 @@ STATUSES: dict[type[errors.AppError], int] = {
     errors.NotAllowed: 403,
     errors.SignedOut: 401,
     errors.Invalid: 422,
+    errors.LinkRefused: 400,
     errors.Conflict: 409,
     errors.Gone: 410,
     errors.TooMany: 429,

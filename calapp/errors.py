@@ -40,6 +40,12 @@ class Invalid(AppError):
     code = "invalid"
 
 
+class LinkRefused(AppError):
+    """This booking link is not signed, was changed, or has expired."""
+
+    code = "link_refused"
+
+
 class Conflict(AppError):
     """This exists already, or has changed in the meantime."""
 

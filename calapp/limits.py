@@ -73,7 +73,7 @@ TYPED_BYTES = 240 * 1024  # of all that was typed, escaped, when a form comes ba
 LINE_BYTES = 16 * 1024  # of one line of a form, escaped, when it comes back; a URL has 2,000 characters
 CHOICE_BYTES = 1024  # of a choice that there is not, escaped, which is shown twice
 LEFT_OUT_ENTRIES = 50  # reasons why metadata was left out, which go along with the link's further pages
-
+LINK_LENGTH = 90_000  # characters of a signed link; gunicorn.conf.py lets request lines have 98,304 bytes
 
 # What the inspector keeps and shows. A page has at most 512 KB: escaped, a body takes five times its size.
 INSPECTED_BODY_BYTES = 64 * 1024  # kept of a body, and shown of one

@@ -86,6 +86,8 @@ POST    /event-types/<int:event_type_id>                                     own
 GET     /event-types/<int:event_type_id>/delete                              own
 POST    /event-types/<int:event_type_id>/delete                              own
 POST    /event-types/<int:event_type_id>/hide                                own
+GET     /event-types/<int:event_type_id>/link                                own
+POST    /event-types/<int:event_type_id>/link                                own
 POST    /event-types/<int:event_type_id>/move                                own
 GET     /event-types/new                                                     host
 POST    /event-types/new                                                     host
@@ -123,6 +125,10 @@ POST    /integrations/inspector                                              hos
 POST    /integrations/inspector/clear                                        host
 GET     /integrations/inspector/requests                                     host
 GET     /integrations/inspector/requests/<int:request_id>                    own
+GET     /integrations/link-keys/<int:key_id>/end                             host
+POST    /integrations/link-keys/<int:key_id>/end                             own
+GET     /integrations/link-keys/new                                          host
+POST    /integrations/link-keys/new                                          host
 POST    /integrations/notices/<int:notice_id>/dismiss                        own
 GET     /integrations/webhooks/<int:webhook_id>/delete                       own
 POST    /integrations/webhooks/<int:webhook_id>/delete                       own
@@ -186,6 +192,7 @@ GET     /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own
 PATCH   /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own-key
 DELETE  /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own-key
 GET     /v2/events                                                           key
+POST    /v2/links                                                            own-key
 GET     /v2/me                                                               key
 GET     /v2/openapi.json                                                     all
 GET     /v2/schedules                                                        key
@@ -219,6 +226,7 @@ JSON_BODIES = {
     },
     ("PATCH", "/v2/event-types/<int:event_type_id>/webhooks/<webhook_id>"): {"active": False},
     ("PATCH", "/v2/webhooks/<webhook_id>"): {"active": False},
+    ("POST", "/v2/links"): {"eventTypeId": 1},
     ("POST", "/v2/bookings/<uid>/reschedule"): {"start": "2027-01-05T11:00:00Z"},
     ("POST", "/v2/bookings/<uid>/mark-absent"): {"attendees": [{"email": "ada@example.com", "absent": True}]},
     ("POST", "/v2/webhooks/<webhook_id>/replay"): {

@@ -1,10 +1,10 @@
 """Users and their API keys."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from flask_login import UserMixin
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, Date, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from calapp.clock import now
@@ -48,6 +48,8 @@ class User(UserMixin, db.Model):
     unconfirmed_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
     # Numbers the host's events from 1 without gaps; its row is locked by whoever takes the next one.
     last_event_number: Mapped[int] = mapped_column(default=0)
+    # The last day, in the host's zone, whose DAILY_SUMMARY is written; None: none yet.
+    summarized_on: Mapped[date | None] = mapped_column(Date)
     checklist_done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
@@ -130,3 +132,15 @@ class ApiKey(db.Model):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class LinkKey(db.Model):
+    """A key that signs booking links: shown once, and stored encrypted, since it also checks them."""
+
+    __tablename__ = "link_key"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    sealed_secret: Mapped[str] = mapped_column("secret", Text)
+    hint: Mapped[str] = mapped_column(String(12))  # first letters, so that a person can tell keys apart
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

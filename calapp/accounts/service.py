@@ -11,13 +11,15 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from calapp import limits
 from calapp.accounts import sessions
-from calapp.accounts.models import ApiKey, Scope, User
+from calapp.accounts.models import ApiKey, LinkKey, Scope, User
 from calapp.accounts.schemas import Profile, SignUp, complaint, normal
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import is_sqlite
-from calapp.encryption import hashed, is_same
-from calapp.errors import Invalid, NotAllowed, NotFound
+from calapp.encryption import hashed, is_same, seal
+from calapp.errors import Conflict, Invalid, NotAllowed, NotFound
+
+LINK_KEYS = 2  # that are valid at a time: the current one, and during a change the previous one
 
 # Called with the session and each new user, in the transaction that makes it. Packages above this one add
 # what a newcomer starts with (the weekly hours, say), since this one may not know them.
@@ -178,3 +180,30 @@ def revoke_api_key(session: Session, user_id: int, key_id: int) -> ApiKey:
         raise NotFound
     key.revoked_at = now()
     return key
+
+
+def link_keys(session: Session, user_id: int) -> list[LinkKey]:
+    """Return the keys that a host's links may be signed with, the current one first."""
+    query = select(LinkKey).where(LinkKey.user_id == user_id)
+    return list(session.scalars(query.order_by(LinkKey.id.desc())))
+
+
+def create_link_key(session: Session, user_id: int) -> tuple[LinkKey, str]:
+    """Make a link key; return it and its text. The one before stays valid; raise Conflict when two are."""
+    lock_user(session, user_id)
+    if len(link_keys(session, user_id)) >= LINK_KEYS:
+        raise Conflict("Two link keys are valid already. Please end the previous one first.")
+    plain = "lk_" + secrets.token_urlsafe(32)
+    key = LinkKey(user_id=user_id, sealed_secret=seal(plain), hint=plain[:8])
+    session.add(key)
+    session.flush()
+    return key, plain
+
+
+def end_link_key(session: Session, user_id: int, key_id: int) -> None:
+    """End a link key: what it has signed is no longer verified; raise NotFound when there is no such key."""
+    lock_user(session, user_id)
+    key = session.get(LinkKey, key_id)
+    if key is None or key.user_id != user_id:
+        raise NotFound
+    session.delete(key)

@@ -11,6 +11,7 @@ from flask_limiter.util import get_remote_address
 from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
 from calapp.bookings import counters, lists, service, times
+from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
 from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, shown, slots_by_date
 from calapp.bookings.schemas import (
@@ -83,6 +84,10 @@ def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
 def create(body: BookingRequest) -> BookingResponse:
     """Book a time. Returns 409 if the time is no longer available.
 
+    An event type with requireSignedMetadata needs the metadata, exp and sig of a signed link (400
+    `link_refused`), unless the request has a write key of the host. Metadata without a valid signature is
+    never verified, whoever sends it.
+
     When a request is repeated with the same Idempotency-Key header, it returns the booking that the first one
     created. Without a write key of the host, visitor limits apply; a 429 says which one was reached.
     """
@@ -91,8 +96,12 @@ def create(body: BookingRequest) -> BookingResponse:
         body.booking_fields_responses, event_type.questions, prefix="bookingFieldsResponses."
     )
     address, key = _visitors_address(event_type.user_id), _idempotency_key(event_type)
+    link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "")
+    by_host = _is_host(event_type.user_id)
     with times.taking_time(), transaction() as session:
-        booking = service.book(session, event_type, body, address=address, idempotency_key=key)
+        booking = service.book(
+            session, event_type, body, address=address, idempotency_key=key, link=link, by_host=by_host
+        )
     return shown(booking)
 
 

@@ -19,25 +19,37 @@ FIELD = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 MAX_LEFT_OUT = 200  # reasons that are kept
 MAX_REASON = 160  # characters
 LEFT_OUT = "left_out"  # the field in which the pages of the booker pass on what an earlier one left out
+PROOF = ("exp", "sig")  # of a signed link: until when it is valid, and its signature (signed_links.py)
+MAX_PROOF = 100  # characters
 
 Pairs = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """The entries that were taken, and for each that was left out the reason."""
+    """The entries that were taken, for each that was left out the reason, and what a signed link adds."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    exp: str = ""
+    sig: str = ""
+
+
+def is_of_link(name: str) -> bool:
+    """Return whether a field is one that `of_pairs` reads."""
+    return name.startswith("metadata") or name in {LEFT_OUT, *PROOF}
 
 
 def of_pairs(pairs: Pairs) -> Metadata:
     """Read metadata from a link's or form's fields; what is malformed or too much is left out."""
     values: dict[str, str] = {}
+    proof: dict[str, str] = {}
     left_out: list[str] = []
     for name, given in pairs:
         if name == LEFT_OUT and len(left_out) < limits.LEFT_OUT_ENTRIES:
             left_out.append(line(given)[:MAX_REASON])
+        if name in PROOF and proof.setdefault(name, given[:MAX_PROOF]) != given[:MAX_PROOF]:
+            left_out.append(f"{name}: listed twice; the first value was kept")
         if not name.startswith("metadata"):
             continue
         match, value = FIELD.fullmatch(name), clean(given)
@@ -46,7 +58,7 @@ def of_pairs(pairs: Pairs) -> Metadata:
             left_out.append(f"{line(name)[:80]}: {problem}")
         elif match:
             values[match[1]] = value
-    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]))
+    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]), **proof)
 
 
 def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | None:
@@ -55,7 +67,7 @@ def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | No
     if not KEY.fullmatch(key):
         return "a key has 1 to 40 characters of A-Z a-z 0-9 _ . -"
     if key in values:
-        return None if values[key] == value else "the key is listed twice; the first value was kept"
+        return "the key is listed twice; the first value was kept"
     if len(value) > MAX_VALUE:
         return f"the value is longer than {MAX_VALUE} characters"
     if len(values) >= MAX_KEYS:
@@ -66,6 +78,7 @@ def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | No
 def carried(metadata: Metadata) -> list[tuple[str, str]]:
     """Return the fields that carry metadata to the next page: what was taken, and why the rest was not."""
     taken = [(f"metadata[{key}]", value) for key, value in metadata.values.items()]
+    taken += [(name, value) for name in PROOF if (value := getattr(metadata, name))]
     return [*taken, *((LEFT_OUT, reason) for reason in metadata.left_out[: limits.LEFT_OUT_ENTRIES])]
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Select, String, Text, select, text
+from sqlalchemy import JSON, ForeignKey, Index, Select, String, Text, false, select, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.accounts.models import User
@@ -98,6 +98,10 @@ class Booking(db.Model):
     answers: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # to questions, by name
     link_metadata: Mapped[dict[str, str]] = mapped_column("metadata", JSON, default=dict)
     metadata_left_out: Mapped[list[str]] = mapped_column(JSON, default=list)  # reasons
+    # Whether the link was signed with a link key of the host, so that nobody has changed its metadata.
+    metadata_verified: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # The utm_… parameters of the link, by name.
+    tracking: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     search: Mapped[str] = mapped_column(Text, default="")  # lower-case text that the host's search looks in
     # Of the form's token and its content.
     idempotency_key: Mapped[str | None] = mapped_column("attempt", String(64), unique=True)

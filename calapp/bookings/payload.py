@@ -57,6 +57,7 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "iCalUID": f"{booking.chain}@calapp",
         "iCalSequence": booking.ical_sequence,
         "metadata": dict(booking.link_metadata),
+        "metadataVerified": booking.metadata_verified,
         "bookerUrl": base_url,
         "cancelUrl": f"{base_url}/booking/{booking.uid}/cancel",
         "rescheduleUrl": f"{base_url}/booking/{booking.uid}/reschedule",

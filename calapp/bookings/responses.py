@@ -66,6 +66,9 @@ class BookingResponse(ResponseSchema):
     location: str | None
     absent_host: Literal[False] = False
     metadata: dict[str, str]
+    metadata_verified: Annotated[
+        bool, Field(description="Whether it came from a signed link, so that nobody has changed it.")
+    ]
     booking_fields_responses: dict[str, Any]
     cancellation_reason: str | None
     cancelled_by_email: str | None
@@ -113,6 +116,7 @@ def shown(booking: Booking) -> BookingResponse:
         guests=[one.email for one in booking.attendees[1:]],
         location=booking.location or None,
         metadata=booking.link_metadata,
+        metadata_verified=booking.metadata_verified,
         booking_fields_responses=_responses(booking),
         cancellation_reason=booking.cancellation_reason,
         cancelled_by_email=booking.cancelled_by,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.schemas import is_zone
-from calapp.bookings.metadata import JsonMetadata
+from calapp.bookings.metadata import MAX_PROOF, JsonMetadata
 from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid
 from calapp.rest.schemas import (
@@ -148,6 +148,12 @@ class BookingRequest(RequestSchema):
         said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
     ] = []
     metadata: JsonMetadata = {}
+    exp: Annotated[
+        int | None, Field(description="`exp` of the signed link that the metadata is from.", ge=1), WHOLE
+    ] = None
+    sig: Annotated[
+        str | None, Field(max_length=MAX_PROOF, description="`sig` of that link; without it, unverified.")
+    ] = None
     booking_fields_responses: Annotated[
         dict[str, Any],
         Field(description="Answers by the slug of the question; `notes` are additional notes."),

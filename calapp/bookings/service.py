@@ -15,11 +15,12 @@ from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import copies, notifications, reminders, times, visitors
+from calapp.bookings import copies, notifications, reminders, signed_links, times, visitors
 from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder
 from calapp.bookings.schemas import BookingRequest, RescheduleRequest
+from calapp.bookings.signed_links import Proof
 from calapp.bookings.times import ACTIVE, CELL
 from calapp.bookings.visitors import mailbox_of
 from calapp.clock import now
@@ -40,6 +41,7 @@ STATES = {
 }
 CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
 NO_METADATA = Metadata()
+SEALED = "left out, since the metadata of this booking is signed"
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
 # How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
 # still does, an upgrade that finds requests of last year writes to nobody.
@@ -85,22 +87,27 @@ def book(
     *,
     address: str | None = None,
     idempotency_key: str | None = None,
-    left_out: Sequence[str] = (),
+    link: Metadata = NO_METADATA,
+    by_host: bool = False,
 ) -> Booking:
     """Book a time; raise SlotTaken when it is not offered any more, AlreadyBooked when this form took it.
 
     Invalid says that the event type does not have this length.
 
     The request's answers are those that `answered` has checked. `address` is the internet address of a
-    visitor, None for the host and the host's programs; `left_out` has the reasons why some of the link's
-    metadata was not taken. The same request with the same `idempotency_key` returns the booking that it made:
-    a double click books once.
+    visitor, None for the host and the host's programs; `link` is what the metadata was read from. Raises
+    LinkRefused when the event type insists on a signed link and it is none, unless the host's program books.
+    The same request with the same `idempotency_key` returns the booking that it made: a double click books
+    once.
     """
     host = lock_user(session, event_type.user_id)
-    key = _full_key(idempotency_key, event_type.id, request, left_out)
+    key = _full_key(idempotency_key, event_type.id, request, link.left_out)
     same = _booked_with(session, host, key)
     if same is not None:
         return same
+    proof = signed_links.proof_of(session, event_type, link)
+    if event_type.require_signed_metadata and not by_host:
+        signed_links.refuse(event_type, proof)
     minutes = check_length(event_type, request.length_in_minutes, "lengthInMinutes")
     try:
         times.check_open(session, event_type, request.start, minutes=minutes)
@@ -108,7 +115,9 @@ def book(
         _check_own_form(session, host, key, request.start)
         raise
     booking = _new_booking(host, event_type, request, minutes)
-    booking.metadata_left_out = list(left_out)
+    booking.metadata_verified = proof is Proof.VERIFIED
+    in_vain = [signed_links.LEFT_OUT[proof]] if proof in signed_links.LEFT_OUT else []
+    booking.metadata_left_out = [*in_vain, *link.left_out]
     booking.idempotency_key = key
     booking.reminder_at = reminders.next_reminder(booking)
     parked = False
@@ -400,7 +409,12 @@ def _check_movable(booking: Booking, start: datetime) -> None:
 
 
 def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) -> Booking:
-    """Make the booking that takes another's place."""
+    """Make the booking that takes another's place; metadata that is verified stays as it was signed."""
+    left_out = [*booking.metadata_left_out, *metadata.left_out]
+    if booking.metadata_verified:
+        new = (key for key in metadata.values if key not in booking.link_metadata)
+        left_out += [f"metadata[{key}]: {SEALED}" for key in new]
+        metadata = NO_METADATA
     moved = Booking(
         uid=secrets.token_urlsafe(16),
         chain=booking.chain,
@@ -416,7 +430,8 @@ def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata)
         notes=booking.notes,
         answers=dict(booking.answers),
         link_metadata=merged(booking.link_metadata, metadata.values),
-        metadata_left_out=[*booking.metadata_left_out, *metadata.left_out][:MAX_LEFT_OUT],
+        metadata_left_out=left_out[:MAX_LEFT_OUT],
+        metadata_verified=booking.metadata_verified,
         rescheduled_from=booking,
         address_key=booking.address_key,
         email_key=booking.email_key,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
@@ -16,9 +17,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_user
-from calapp.bookings import calendar, counters, embed, service, times, visitors
+from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
-from calapp.bookings.metadata import LEFT_OUT, Metadata, of_pairs
+from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
 from calapp.bookings.service import booking_at
@@ -64,7 +65,8 @@ def host(user: str) -> Response:
     if found is None:
         raise NotFound()
     g.frameable = True
-    offers = visible(db.session(), found.id)
+    # A page of those that insist on a signed link would lead nowhere.
+    offers = [one for one in visible(db.session(), found.id) if not one.require_signed_metadata]
     return make_response(render_template("bookings/host.html", host=found, event_types=offers))
 
 
@@ -82,7 +84,10 @@ def embedded_host(user: str) -> Response:
 def show(user: str, slug: str) -> Response:
     """Show the booker: month, times, or the form of a chosen time."""
     event_type = event_type_at(user, slug)
-    return freshen_after(booker_page(event_type, state_of(event_type)), event_type.user_id)
+    state = state_of(event_type)
+    g.frameable = True
+    signed_links.check(db.session(), event_type, state.metadata)
+    return freshen_after(booker_page(event_type, state), event_type.user_id)
 
 
 def too_many(limit: RequestLimit) -> Response | None:
@@ -103,13 +108,14 @@ def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
     state = state_of(event_type, typed=True)
+    g.frameable = True
     try:
-        link = link_metadata()
+        link = of_pairs(link_pairs())
         wanted = booking_of_form(request.form, link.values, event_type.questions, state.duration)
         refuse_robots()
         act = _act(event_type.user_id)
         with times.taking_time(), transaction() as session:
-            booking = service.book(session, event_type, wanted, left_out=link.left_out, **act)
+            booking = service.book(session, event_type, wanted, link=link, **act)
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422
     except TooMany as error:
@@ -158,11 +164,7 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
     form = list(request.form.items(multi=True))
     pairs = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
     pairs += [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
-    pairs += [
-        (name, value)
-        for name, value in (*link, *form)
-        if name.startswith("metadata") or name in {"tf", "duration", LEFT_OUT}
-    ]
+    pairs += [(name, value) for name, value in link_pairs() if name in {"tf", "duration"} or is_of_link(name)]
     return read_state(path, pairs, zone, typed=True)
 
 
@@ -172,12 +174,14 @@ def refuse_robots() -> None:
         raise Invalid(ROBOT)
 
 
-def link_metadata() -> Metadata:
-    """Read metadata from the address first, then from the form's own fields."""
-    return of_pairs([*request.args.items(multi=True), *request.form.items(multi=True)])
+def link_pairs() -> list[tuple[str, str]]:
+    """Return the fields of the address first, then of the form those that are not the same there."""
+    link = list(request.args.items(multi=True))
+    same = frozenset(link)
+    return [*link, *(pair for pair in request.form.items(multi=True) if pair not in same)]
 
 
-def _act(host_id: int) -> dict[str, str | None]:
+def _act(host_id: int) -> dict[str, Any]:
     """Return how the service knows a form: by its token, and a visitor by the internet address."""
     token = visitors.known_token(request.form.get("attempt", ""))
     return {"address": _visitors_address(host_id), "idempotency_key": token}
@@ -367,7 +371,7 @@ def move(uid: str) -> ResponseReturnValue:
                 by=_acting(booking),
                 by_host=by_host,
                 time_zone=zone if is_zone(zone) and not by_host else None,
-                metadata=link_metadata(),
+                metadata=of_pairs(link_pairs()),
                 **_act(booking.host_id),
             )
     except Invalid as error:

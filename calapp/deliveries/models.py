@@ -65,6 +65,7 @@ class Event(db.Model):
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
     number: Mapped[int]  # of the host, from 1, without gaps: the feed's cursor
     trigger: Mapped[str] = mapped_column(String(40))
+    event_type_id: Mapped[int | None]  # None: of no event type, or written by a version before this column
     chain: Mapped[str] = mapped_column(String(40))  # what the event is about: its first uid
     sequence: Mapped[int]  # within the chain, from 1
     subject: Mapped[str] = mapped_column(String(40), index=True)  # the uid that the event names

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.accounts.models import User
@@ -51,6 +51,7 @@ class EventType(db.Model):
     max_per_day: Mapped[int | None]
     requires_confirmation: Mapped[bool] = mapped_column(default=False)
     hidden: Mapped[bool] = mapped_column(default=False)
+    require_signed_metadata: Mapped[bool] = mapped_column(default=False, server_default=false())
     redirect_url: Mapped[str | None] = mapped_column(String(2000))
     location_kind: Mapped[LocationKind] = mapped_column(String(20), default=LocationKind.NONE)
     location: Mapped[str] = mapped_column(String(500), default="")

@@ -233,6 +233,9 @@ class EventTypeBody(RequestSchema):
     limits: Annotated[BookingLimitsCount | None, Field(alias="bookingLimitsCount")] = None
     confirmation: Annotated[ConfirmationPolicy | None, Field(alias="confirmationPolicy")] = None
     hidden: Annotated[bool, Field(description="Not listed on the host's page, but its link works.")] = False
+    require_signed_metadata: Annotated[
+        bool, Field(description="Only bookable with a signed link that was not changed and has not expired.")
+    ] = False
     redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
     lengths: Annotated[Lengths, Field(alias="lengthInMinutesOptions")] = []
     reminders: Reminders = []
@@ -342,6 +345,7 @@ class EventTypeResponse(ResponseSchema):
     limits: Annotated[Limits | None, Field(alias="bookingLimitsCount")]
     confirmation: Annotated[Confirmation | None, Field(alias="confirmationPolicy")]
     hidden: bool
+    require_signed_metadata: bool
     redirect_url: Annotated[str | None, Field(alias="successRedirectUrl")]
     lengths: Annotated[
         list[int],

@@ -1,7 +1,7 @@
 """The webhook guide: one text for the app and for docs/webhooks.md, its numbers and bodies from the code."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -16,7 +16,7 @@ from calapp import limits
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
-from calapp.bookings import metadata
+from calapp.bookings import metadata, signed_links
 from calapp.bookings.service import MEETING_ENDED_EXPIRES
 from calapp.clock import now
 from calapp.config import Settings, settings
@@ -41,6 +41,30 @@ SAMPLE_TEMPLATE = """{
   "minutes": "{{length}}",
   "everything": "{{metadata}}"
 }"""
+
+# To test a signature of links with: what needs encoding, and an order that is that of the bytes.
+VECTOR_KEY = "lk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+VECTORS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("1801440000", {"user_id": "123"}),
+    ("", {"user_id": "123"}),
+    ("1801440000", {"b": "2", "a-b": "x=y&z", "a": "Zoë's 50 %", "A": "~!*()", "empty": ""}),
+    ("", {}),
+)
+
+
+@dataclass(frozen=True)
+class LinkVector:
+    """A signed text of a link, and its signature."""
+
+    exp: str
+    text: str
+    sig: str
+
+
+def vector(exp: str, values: Mapping[str, str]) -> LinkVector:
+    """Return what is signed of a link with this metadata, and the signature."""
+    text = signed_links.signed_text("rick/quick-chat", values, exp)
+    return LinkVector(exp, text, signed_links.signature(VECTOR_KEY, text))
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,8 @@ def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
             variables=variables_of(created),
             sample_template=SAMPLE_TEMPLATE,
             sample_rendered=preview_of(SAMPLE_TEMPLATE, created).body,
+            vector_key=VECTOR_KEY,
+            vectors=[vector(exp, values) for exp, values in VECTORS],
             **NUMBERS,
         )
         + "\n"

@@ -49,6 +49,7 @@ def _booking(host: User, at: datetime) -> Booking:
         notes="This is what a ping looks like.",
         answers={},
         link_metadata={"user_id": "123"},
+        metadata_verified=False,
         host=copy_of(host),
         event_type=_event_type(0, "Sample meeting", "sample-meeting", 15, location_kind=LocationKind.LINK),
         attendees=[
@@ -151,6 +152,7 @@ class Life:
             "notes": "I have two questions about my account.",
             "answers": {},
             "link_metadata": {"user_id": "123"},
+            "metadata_verified": False,
             "host": self.host,
             "event_type": event_type,
             "attendees": [

@@ -194,6 +194,7 @@ def index() -> str:
         base_url=base_url,
         feed_url=feed_url(),
         keys=accounts.api_keys(session, host.id),
+        link_keys=accounts.link_keys(session, host.id),
         **embed.context(),
         health=health_of(session, asked_for) if asked_for else None,
         **card_context(host),

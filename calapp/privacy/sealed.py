@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Text, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from calapp.accounts.models import FORGOTTEN, User
+from calapp.accounts.models import FORGOTTEN, LinkKey, User
 from calapp.calendars.models import CalendarAccount, ExternalCalendar
 from calapp.config import BadSetting
 from calapp.db import database_now, db, is_sqlite
@@ -44,6 +44,7 @@ TEXTS: dict[Any, tuple[str, ...]] = {
     ExternalCalendar: ("sealed_address", "sealed_credentials"),
     InspectorRequest: (),
     CalendarAccount: ("sealed_password",),
+    LinkKey: ("sealed_secret",),
 }
 LISTS: dict[Any, tuple[str, ...]] = {  # of [name, value]
     User: (),
@@ -51,6 +52,7 @@ LISTS: dict[Any, tuple[str, ...]] = {  # of [name, value]
     ExternalCalendar: (),
     InspectorRequest: ("sealed_headers",),
     CalendarAccount: (),
+    LinkKey: (),
 }
 WRONG_KEY = (
     "The secrets in the database were encrypted with another SECRET_KEY. Please set that one, or add it to "
@@ -153,6 +155,7 @@ def forget_unreadable(session: Session) -> list[str]:
             name = user.username
             lines.append(f"Calendar feed of {name}: still works, but its address can no longer be shown")
     lines += _forget_of_calendars(session)
+    lines += _forget_link_keys(session)
     for request in session.scalars(select(InspectorRequest)):
         if not all(_opens(value) for _, value in request.sealed_headers):
             request.sealed_headers = [pair for pair in request.sealed_headers if _opens(pair[1])]
@@ -169,6 +172,14 @@ def _forget_of_calendars(session: Session) -> Iterator[str]:
         if not (_opens(calendar.sealed_address) and _opens(calendar.sealed_credentials or "")):
             calendar.sealed_address, calendar.sealed_credentials = "", None  # its host is told by reading it
             yield f"Calendar {calendar.id} at {calendar.place}: its address has to be entered again"
+
+
+def _forget_link_keys(session: Session) -> Iterator[str]:
+    """Remove link keys that cannot be read, so that there is room for others."""
+    for key, username in session.execute(select(LinkKey, User.username).join(User)).all():
+        if not _opens(key.sealed_secret):
+            session.delete(key)
+            yield f"Link key {key.hint}… of {username}: links signed with it are no longer verified"
 
 
 def _forget_of_webhooks(session: Session) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from calapp.accounts.models import ApiKey, User, UserSession
+from calapp.accounts.models import ApiKey, LinkKey, User, UserSession
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.bookings.copies import touch_chains
 from calapp.bookings.models import Attendee, Booking, VisitorAct
@@ -67,7 +67,7 @@ EMAIL = "erased@example.invalid"  # RFC 2606: a name that never is
 REASON = "Its visitor was erased."
 STEP = 100  # bookings that one step of the worker forgets
 REASONS = ("rescheduling_reason", "cancellation_reason", "rejection_reason")
-WORDS = ("title", "notes", "location", *REASONS, "answers", "link_metadata", "metadata_left_out")
+WORDS = ("title", "notes", "location", *REASONS, "answers", "link_metadata", "metadata_left_out", "tracking")
 DOERS = ("rescheduled_by", "cancelled_by")
 
 Counts = Counter[str]
@@ -174,6 +174,7 @@ def _erase_words(booking: Booking) -> None:
     booking.time_zone = "UTC"
     booking.notes = ""
     booking.answers, booking.link_metadata, booking.metadata_left_out = {}, {}, []
+    booking.metadata_verified, booking.tracking = False, {}
     booking.idempotency_key = booking.address_key = booking.email_key = None
     if booking.event_type.location_kind == LocationKind.PHONE:
         booking.location = ""
@@ -184,8 +185,10 @@ def _erase_words(booking: Booking) -> None:
 
 def _redact(booking: Booking, email: str) -> None:
     """Take an address out of what others said."""
+    signed = booking.link_metadata
     for field in WORDS:
         setattr(booking, field, redacted(getattr(booking, field), pattern_of(email), EMAIL))
+    booking.metadata_verified = booking.metadata_verified and booking.link_metadata == signed
     booking.search = searchable(booking)
 
 
@@ -336,6 +339,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         Event,
         ApiKey,
         ExternalCalendar,
+        LinkKey,
         UserSession,
         Notice,
         Email,

@@ -379,6 +379,7 @@ LARGEST: dict[str, Any] = {
         "iCalUID": f"{UID}@calapp",
         "iCalSequence": 100,
         "metadata": {f"{number:02}{'k' * 38}": LETTER * 500 for number in range(ENTRIES)},
+        "metadataVerified": False,
         "bookerUrl": LINK,
         "cancelUrl": f"{LINK}/booking/{UID}/cancel",
         "rescheduleUrl": f"{LINK}/booking/{UID}/reschedule",

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings import service
+from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
 from calapp.db import transaction
 from calapp.deliveries.models import Event
@@ -35,8 +36,9 @@ def book(quick_chat: EventType) -> Callable[..., Booking]:
         left_out: Sequence[str] = (),
         **more: object,
     ) -> Booking:
+        link = Metadata(left_out=tuple(left_out))
         with transaction() as session:
-            return service.book(session, event_type, booking_request(start, **more), left_out=left_out)
+            return service.book(session, event_type, booking_request(start, **more), link=link)
 
     return make
 

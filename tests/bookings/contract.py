@@ -84,6 +84,7 @@ class Payload(Strict):
     iCalUID: str
     iCalSequence: int
     metadata: dict[str, str]
+    metadataVerified: bool
     bookerUrl: Link
     cancelUrl: Link
     rescheduleUrl: Link

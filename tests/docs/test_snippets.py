@@ -7,14 +7,13 @@ import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from types import ModuleType
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import standardwebhooks
 import time_machine
 
 from calapp.accounts.models import User
-from calapp.bookings import metadata, service
+from calapp.bookings import service
 from calapp.bookings.models import Booking
 from calapp.clock import now
 from calapp.db import transaction
@@ -90,19 +89,3 @@ def test_doubles_and_crossings_leave_the_last_word(
     rows = database.execute("SELECT sequence, trigger, user_id FROM meeting").fetchall()
     database.close()
     assert rows == [(3, "BOOKING_CANCELLED", "123")]
-
-
-def test_signed_metadata_names_the_user(module: Load, book: Callable, sent: Send, receiver: Receiver) -> None:
-    signed = module("signed_metadata.py")
-    link = signed.booking_link("https://cal.example.com/rick/quick-chat", "cust.42")
-    taken = metadata.of_pairs(parse_qsl(urlsplit(link).query))
-    event = json.loads(sent().body)
-    event["payload"]["metadata"] = dict(taken.values)
-    assert not taken.left_out
-    assert signed.user_of(event) == "cust.42"
-
-
-@pytest.mark.parametrize("value", ["cust.43.0000", "cust.43", "", None])
-def test_forged_metadata_names_nobody(module: Load, value: str | None) -> None:
-    forged = {} if value is None else {"user": value}
-    assert module("signed_metadata.py").user_of({"payload": {"metadata": forged}}) is None

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.bookings import service
+from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
 from calapp.config import Settings
 from calapp.db import transaction
@@ -45,7 +46,9 @@ def story(
     url = "https://hooks.example/in"
     saved(Webhook(user_id=rick.id, subscriber_url=url, triggers=triggers, payload_template=template))
     with transaction() as session:
-        booking = service.book(session, quick_chat, request(10), left_out=["ada[]: not a key"])
+        booking = service.book(
+            session, quick_chat, request(10), link=Metadata(left_out=("ada[]: not a key",))
+        )
         start = datetime(2027, 1, 5, 12, tzinfo=UTC)
         moved = service.reschedule(session, booking, move_request(start, "reason-why I"), by=ADA)
         service.cancel(session, moved, by=ADA, reason="reason-why II")
