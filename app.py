@@ -27,7 +27,7 @@ from calapp.error_pages import register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
 from calapp.incoming import CleanRequest, prepare_hosts
-from calapp.integrations import calendar_accounts, guide, inspector, links, ping, webhook_form
+from calapp.integrations import calendar_accounts, first_steps, guide, inspector, links, ping, webhook_form
 from calapp.integrations import embed as embed_card
 from calapp.integrations import views as integrations
 from calapp.monitoring import views as monitoring
@@ -152,7 +152,8 @@ def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
     for views in (
         accounts, availability, event_types, deliveries, calendars, calendar_accounts, integrations,
-        embed_card, webhook_form, guide, links, inspector, monitoring, embed, host_views, visitor_views,
+        embed_card, webhook_form, guide, first_steps, links, inspector, monitoring, embed, host_views,
+        visitor_views,
     ):  # fmt: skip
         app.register_blueprint(views.blueprint)
     app.register_blueprint(inspector.hooks)

@@ -11,6 +11,7 @@ from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_user, find_user, password_fits
 from calapp.deliveries.signing import new_secret
 from calapp.event_types.models import EventType
+from calapp.event_types.service import of_user
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
 from calapp.webhooks.models import Webhook
@@ -41,7 +42,9 @@ def seed_demo(session: Session) -> User:
         email="rick@example.com",
         time_zone=server_zone(),
     )
-    session.add_all(_event_types(host))
+    (half_hour,) = of_user(session, host.id)  # what every newcomer begins with
+    half_hour.title, half_hour.position, half_hour.requires_confirmation = "30 minutes", 1, True
+    session.add(EventType(user_id=host.id, title="Quick chat", slug="quick-chat", length=15, position=0))
     inspector = Inspector(user_id=host.id)
     session.add(inspector)
     session.flush()  # gives the inspector its token, which the webhook's address carries
@@ -54,20 +57,6 @@ def seed_demo(session: Session) -> User:
         )
     )
     return host
-
-
-def _event_types(host: User) -> list[EventType]:
-    return [
-        EventType(user_id=host.id, title="Quick chat", slug="quick-chat", length=15, position=0),
-        EventType(
-            user_id=host.id,
-            title="30 minutes",
-            slug="30min",
-            length=30,
-            position=1,
-            requires_confirmation=True,
-        ),
-    ]
 
 
 def move_inspectors(session: Session) -> None:

@@ -43,6 +43,10 @@ FAILED_GUESSES_PER_ADDRESS = (
 )
 LONGEST_GUESS_DELAY = 60  # seconds; a delay, not a lock: who knows the password gets in within a minute
 
+# Links that set a password or confirm an address: one arrives or is in the spam folder.
+LINKS_PER_HOUR = 3  # sent to a host
+LINK_REQUESTS_PER_HOUR = 20  # from an address, over all names
+
 # Secrets and header values that a process keeps decrypted, about 10 MB: to decrypt one costs 24 µs.
 OPENED_SECRETS = 16_384
 

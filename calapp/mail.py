@@ -7,7 +7,7 @@ are.
 
 import smtplib
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,21 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import ForeignKey, Index, String, Text, delete, false, func, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    case,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from calapp import limits
@@ -35,12 +49,18 @@ PARKED_STEP = 200  # emails that one transaction releases or discards
 DISCARDED = "Discarded manually."
 SUPERSEDED = "Replaced by a later email about this booking."
 EXPIRED = "Not sent in time: the meeting had started."
+NO_LINK = "The link in this email is not kept."
 LEASE = timedelta(minutes=10)  # an email claimed by a worker that was killed is due again after it
 # After each failed attempt; an email that fails once more after the last is given up.
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
 FAILING = timedelta(minutes=10)  # of failures after which all of outgoing email counts as failing
 LATEST = 50  # emails that are looked at for one that was sent
 PORTS = {"smtp": 25, "smtps": 465}
+
+
+# Whether a host's emails wait, since nobody has shown that the host's own address is theirs: packages above
+# this one know users.
+holds: list[Callable[[Session, int], bool]] = []
 
 
 class Email(db.Model):
@@ -88,6 +108,7 @@ class ClaimedEmail:
 
     id: int
     attempts: int
+    has_link: bool
     recipient: str
     reply_to: str | None
     subject: str
@@ -122,11 +143,14 @@ def prune_emails(session: Session) -> int:
 def post(session: Session, emails: Sequence[Email]) -> None:
     """Write emails in the open transaction; with SMTP_URL they go out soon after it has committed.
 
-    Those with `parked_at` wait until their host releases or discards them.
+    Those with `parked_at` wait until their host releases or discards them, and all but links until the host's
+    own address is confirmed.
     """
     due_at = database_now(session) if settings().smtp_url else None
     for email in emails:
-        email.due_at = None if email.parked_at else due_at
+        held = due_at and not email.has_link and any(hold(session, email.user_id) for hold in holds)
+        email.held_at = due_at if held else None
+        email.due_at = None if email.parked_at or email.held_at else due_at
     session.add_all(emails)
     if due_at is not None:
         after_commit(session, "wake maintenance", wake_maintenance)
@@ -175,10 +199,23 @@ def parked_about(session: Session, uids: Sequence[str]) -> set[str | None]:
     )
 
 
+def release_held(session: Session, user_id: int) -> None:
+    """Let a host's emails go out that waited for the host's address to be confirmed."""
+    held = update(Email).where(Email.user_id == user_id, Email.held_at.is_not(None))
+    due_at = case((Email.parked_at.is_(None), database_now(session)))
+    session.execute(held.values(held_at=None, due_at=due_at).execution_options(synchronize_session=False))
+    after_commit(session, "wake maintenance", wake_maintenance)
+
+
+def waits() -> ColumnElement[bool]:
+    """Match emails that wait for their host."""
+    return or_(Email.parked_at.is_not(None), Email.held_at.is_not(None))
+
+
 def supersede_parked(session: Session, uids: Sequence[str]) -> None:
-    """Discard what is parked about bookings of which newer emails go out: it is true no more."""
-    parked = (Email.about.in_(uids), Email.parked_at.is_not(None))
-    superseded = update(Email).where(*parked).values(parked_at=None, error=SUPERSEDED)
+    """Discard what waits about bookings of which newer emails go out: it is true no more."""
+    parked = (Email.about.in_(uids), waits())
+    superseded = update(Email).where(*parked).values(parked_at=None, held_at=None, error=SUPERSEDED)
     session.execute(superseded.execution_options(synchronize_session=False))
 
 
@@ -199,7 +236,7 @@ def take_parked(session: Session, user_id: int, about: Sequence[str] = (), *, se
         parked = parked.where(Email.about.in_(about))
     emails = session.scalars(parked.order_by(Email.id).limit(PARKED_STEP)).all()
     for one in emails:
-        one.parked_at = None
+        one.parked_at = one.held_at = None
         one.error = None if send else DISCARDED
     if send:
         post(session, emails)
@@ -353,6 +390,8 @@ def record(session: Session, emails: Sequence[ClaimedEmail], outcomes: Sequence[
     for outcome in outcomes:
         attempts = outcome.email.attempts + 1
         values: dict[str, object] = {"due_at": None, "attempts": attempts, "error": outcome.error}
+        if outcome.email.has_link and (outcome.error is None or outcome.final):
+            values["body"] = NO_LINK
         if outcome.error is None:
             values["sent_at"] = at
         elif not outcome.final and attempts <= len(DELAYS):

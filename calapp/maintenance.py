@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp import broker, clock, mail
-from calapp.accounts import sessions
+from calapp.accounts import links, sessions
 from calapp.availability.service import give_missing_schedules
 from calapp.bookings import copies, visitors
 from calapp.bookings.maintenance import record_meetings
@@ -53,6 +53,7 @@ CLEANUP: tuple[Step, ...] = (
     mail.prune_emails,
     maintenance.prune,
     sessions.remove_expired,
+    links.remove_expired,
     give_missing_schedules,
     visitors.forget_addresses,
 )
@@ -81,6 +82,11 @@ def continue_parked() -> None:
                 break
             with transaction() as session:
                 resend.continue_decision(session, webhook_id)
+
+
+def answer_link_requests() -> None:
+    """Send links to who has forgotten a password; the emails go out in the next task."""
+    repeat(links.answer_requests, links.STEP)
 
 
 def send_emails() -> None:
@@ -180,6 +186,7 @@ def tasks() -> list[Task]:
         Task("calendars", CalendarReaders().read_due, 1.0, "calendars"),
         Task("failing webhooks", watch_webhooks, 3.0, "failing webhooks"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
+        Task("links", answer_link_requests, 10.0, "emails"),
         Task("emails", send_emails, 10.0, "emails"),
         Task("calendar copies", send_copies, 10.0, "calendar copies"),
     ]

@@ -142,6 +142,21 @@
     if (copier) copy(copier.dataset.copy ?? document.getElementById(copier.dataset.copyFrom).value);
   });
 
+  // An address follows its title while nobody has typed it; the server makes the same of an empty one.
+
+  function slugOf(title) {
+    const plain = title.toLowerCase().replaceAll("ß", "ss").normalize("NFKD").replace(/\p{M}/gu, "");
+    return plain.replace(/[^a-z0-9]+/g, "-").slice(0, 60).replace(/^-+|-+$/g, "");
+  }
+
+  document.addEventListener("input", (event) => {
+    if (event.target.matches("[data-follows]")) event.target.dataset.typed = "";
+    for (const slug of document.querySelectorAll("[data-follows]")) {
+      if (slug.dataset.follows !== event.target.id || "typed" in slug.dataset) continue;
+      if (slug.value === (slug.dataset.made ?? "")) slug.value = slug.dataset.made = slugOf(event.target.value);
+    }
+  });
+
   function insert(area, text) {
     area.focus();
     area.setRangeText(text, area.selectionStart, area.selectionEnd, "end");

@@ -91,6 +91,8 @@ POST    /event-types/<int:event_type_id>/link                                own
 POST    /event-types/<int:event_type_id>/move                                own
 GET     /event-types/new                                                     host
 POST    /event-types/new                                                     host
+GET     /forgot-password                                                     all
+POST    /forgot-password                                                     all
 GET     /healthz                                                             all
 POST    /hooks/in/<token>                                                    link
 GET     /integrations                                                        host
@@ -117,6 +119,7 @@ GET     /integrations/calendars/accounts/new                                 hos
 POST    /integrations/calendars/accounts/new                                 host
 GET     /integrations/calendars/new                                          host
 POST    /integrations/calendars/new                                          host
+GET     /integrations/first-steps                                            host
 POST    /integrations/checklist                                              host
 GET     /integrations/embed                                                  host
 GET     /integrations/guide                                                  host
@@ -157,8 +160,14 @@ GET     /login                                                               all
 POST    /login                                                               all
 POST    /logout                                                              all
 GET     /metrics                                                             all
+GET     /reset-password/<token>                                              all
+POST    /reset-password/<token>                                              all
 GET     /settings                                                            host
 POST    /settings                                                            host
+POST    /settings/email/keep                                                 host
+POST    /settings/email/send                                                 host
+GET     /settings/email/<token>                                              all
+POST    /settings/email/<token>                                              all
 POST    /settings/password                                                   host
 POST    /settings/sessions/<int:session_id>/end                              host
 POST    /settings/sign-out-everywhere                                        host

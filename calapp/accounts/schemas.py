@@ -169,6 +169,24 @@ class SignUp(Profile):
     code: str = ""
 
 
+class ForgottenPassword(BaseModel):
+    """Whose password was forgotten: a username or an email address."""
+
+    username: Annotated[
+        str,
+        Field(min_length=1, max_length=254),
+        cleaned(line),
+        said("Please enter your username or email address.", "string_too_short"),
+        said("Please use up to 254 characters.", "string_too_long"),
+    ]
+
+
+class PasswordReset(BaseModel):
+    """A new password, with a link as proof."""
+
+    new_password: NewPassword
+
+
 class PasswordChange(BaseModel):
     """A new password, with the current one as proof."""
 

@@ -128,9 +128,9 @@ def set_password(session: Session, user: User, password: str) -> None:
 
 
 def update_profile(session: Session, user_id: int, profile: Profile) -> User:
-    """Set the name, the email address and the time zone."""
+    """Set the name and the time zone; the email address may have to be confirmed (links.py)."""
     user = lock_user(session, user_id)
-    user.name, user.email, user.time_zone = profile.name, profile.email, profile.time_zone
+    user.name, user.time_zone = profile.name, profile.time_zone
     return user
 
 

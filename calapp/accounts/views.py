@@ -8,13 +8,22 @@ from flask_login import current_user, login_user, logout_user
 from pydantic import BaseModel
 from werkzeug.wrappers import Response as AnyResponse
 
-from calapp.accounts import guesses, service, sessions
+from calapp import limits
+from calapp.accounts import guesses, links, service, sessions
 from calapp.accounts.guards import current_host, local_path, login_id
-from calapp.accounts.models import User
-from calapp.accounts.schemas import Login, PasswordChange, Profile, SignUp, grouped
+from calapp.accounts.models import LinkPurpose, User
+from calapp.accounts.schemas import (
+    ForgottenPassword,
+    Login,
+    PasswordChange,
+    PasswordReset,
+    Profile,
+    SignUp,
+    grouped,
+)
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
-from calapp.errors import Invalid, NotAllowed, TooMany
+from calapp.errors import Gone, Invalid, NotAllowed, TooMany
 from calapp.htmx import redirect_to
 from calapp.local_time import zone_note
 from calapp.rate_limits import limiter
@@ -23,6 +32,7 @@ from calapp.rest.validation import from_form
 blueprint = Blueprint("accounts", __name__)
 
 HOME = "/bookings/upcoming"
+FIRST_STEPS = "/integrations/first-steps"  # where a newcomer goes on, a page of integrations
 SIGN_INS = "10/minute"
 Page = AnyResponse | str | tuple[str, int]
 
@@ -68,9 +78,10 @@ def signup() -> Page:
         wanted = from_form(SignUp, _typed(SignUp))
         with guesses.guess("sign-up code", "", field="code"), transaction() as session:
             user = service.sign_up(session, wanted)
+            links.begin(session, user)
     except Invalid as error:
         return _signup_page(error.details), 422
-    return _signed_in(user)
+    return _signed_in(user, FIRST_STEPS)
 
 
 @blueprint.post("/logout")
@@ -110,8 +121,88 @@ def settings() -> Page:
     except Invalid as error:
         return _settings_page(typed, error.details), 422
     with transaction() as session:
-        service.update_profile(session, host.id, wanted)
-    return redirect_to(url_for("accounts.settings"), "Saved.")
+        user = service.update_profile(session, host.id, wanted)
+        asked = links.change_email(session, user, wanted.email)
+    sent = f"Saved. Please open the link that we sent to {wanted.email}."
+    return redirect_to(url_for("accounts.settings"), sent if asked else "Saved.")
+
+
+@blueprint.post("/settings/email/send")
+def send_email_link() -> Response:
+    """Send the link that confirms the host's email address once more."""
+    with transaction() as session:
+        sent = links.send_again(session, current_host().id)
+    if sent:
+        return redirect_to(url_for("accounts.settings"), "The link was sent again.")
+    words = "Not sent: there were several links in the last hour. Please look into your spam folder."
+    return redirect_to(url_for("accounts.settings"), words, "bad")
+
+
+@blueprint.post("/settings/email/keep")
+def keep_email() -> Response:
+    """Keep the current email address; the one that waits for its confirmation is forgotten."""
+    with transaction() as session:
+        links.keep_email(session, current_host().id)
+    return redirect_to(url_for("accounts.settings"), "Your email address stays as it is.")
+
+
+@blueprint.route("/settings/email/<token>", methods=["GET", "POST"])
+def confirm_email(token: str) -> Page:
+    """Confirm an email address by the link that was sent there; no sign-in is needed."""
+    link, user = links.find_link(db.session(), LinkPurpose.EMAIL, token)
+    shown = {"email": link.email, "username": user.username}
+    if request.method == "POST":  # not before: mail scanners follow links
+        with transaction() as session:
+            links.use_email_link(session, token)
+    return render_template("accounts/confirm_email.html", done=request.method == "POST", **shown)
+
+
+@blueprint.route("/forgot-password", methods=["GET", "POST"])
+@limiter.limit(f"{limits.LINK_REQUESTS_PER_HOUR}/hour", methods=["POST"])
+def forgot_password() -> Page:
+    """Ask for a link to a new password; the answer does not say whether there is such a user."""
+    if request.method != "POST" or not app_settings().smtp_url:
+        return _forgot_page()
+    try:
+        wanted = from_form(ForgottenPassword, _typed(ForgottenPassword))
+    except Invalid as error:
+        return _forgot_page(error.details), 422
+    with transaction() as session:
+        links.ask_for_password(session, wanted.username)
+    return _forgot_page(asked=True)
+
+
+def _forgot_page(
+    problems: Mapping[str, object] | None = None, *, wrong: str = "", asked: bool = False
+) -> str:
+    return render_template(
+        "accounts/forgot_password.html",
+        username=request.form.get("username", ""),
+        problems=problems or {},
+        wrong=wrong,
+        asked=asked,
+    )
+
+
+@blueprint.route("/reset-password/<token>", methods=["GET", "POST"])
+def reset_password(token: str) -> Page:
+    """Set a new password by the link that was sent by email, and sign in."""
+    problems: Mapping[str, object] = {}
+    try:
+        _, user = links.find_link(db.session(), LinkPurpose.PASSWORD, token)
+        if request.method == "POST":
+            wanted = from_form(PasswordReset, _typed(PasswordReset))
+            with transaction() as session:
+                user = links.use_password_link(session, token, wanted.new_password)
+            return _signed_in(user)
+    except Gone as error:
+        return _forgot_page(wrong=error.message), 410
+    except Invalid as error:
+        problems = error.details
+    page = render_template(
+        "accounts/reset_password.html", token=token, username=user.username, problems=problems
+    )
+    return (page, 422) if problems else page
 
 
 @blueprint.post("/settings/password")
@@ -132,9 +223,9 @@ def password() -> Page:
     return response
 
 
-def _signed_in(user: User) -> Response:
+def _signed_in(user: User, otherwise: str = HOME) -> Response:
     """Begin a fresh session, so that nothing in an earlier one counts, and lead on."""
-    address = _next_page()
+    address = local_path(request.values.get("next"), otherwise)
     with transaction() as session:
         sessions.end(session, login_id())
         sessions.begin(session, user, request.user_agent.string)
@@ -203,3 +294,9 @@ def _settings_page(
         zone_note=zone_note(host.time_zone),
         password_problems=password_problems or {},
     )
+
+
+@blueprint.app_context_processor
+def known_to_templates() -> dict[str, object]:
+    """Say in every template whether this server sends emails."""
+    return {"sends_email": bool(app_settings().smtp_url)}

@@ -22,7 +22,7 @@ from calapp.clock import now
 from calapp.config import is_loopback, settings
 from calapp.db import one_at_a_time
 from calapp.errors import TooMany
-from calapp.mail import Email
+from calapp.mail import Email, waits
 
 # ruff: noqa: RUF001 (letters that look like others are what this is about)
 
@@ -275,9 +275,11 @@ def forget_addresses(session: Session) -> int:
     _change(session, update(Booking).where(Booking.id.in_(bookings)).values(address_key=None, email_key=None))
     acts = session.scalars(select(VisitorAct.id).where(VisitorAct.at < now() - DAY).limit(STEP)).all()
     _change(session, delete(VisitorAct).where(VisitorAct.id.in_(acts)))
-    late = (Email.parked_at.is_not(None), Email.about == Booking.uid, Booking.ends_at <= now())
+    late = (waits(), Email.about == Booking.uid, Booking.ends_at <= now())
     emails = session.scalars(select(Email.id).where(*late).limit(STEP)).all()
-    _change(session, update(Email).where(Email.id.in_(emails)).values(parked_at=None, error=OVER))
+    _change(
+        session, update(Email).where(Email.id.in_(emails)).values(parked_at=None, held_at=None, error=OVER)
+    )
     return max(len(bookings), len(acts), len(emails))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
-from calapp.accounts.service import lock_user
+from calapp.accounts.service import lock_user, newcomer_gifts
 from calapp.availability.models import Schedule
 from calapp.availability.service import before_delete, users_of
 from calapp.availability.slots import Rules
@@ -187,3 +187,11 @@ def move(session: Session, event_type: EventType, *, up: bool) -> None:
         row[at], row[to] = row[to], row[at]
     for position, one in enumerate(row):
         one.position = position
+
+
+def give_first_event_type(session: Session, user: User) -> None:
+    """Give a newcomer something that can be booked immediately."""
+    session.add(EventType(user_id=user.id, title="30 min", slug="30min", length=30, position=1))
+
+
+newcomer_gifts.append(give_first_event_type)

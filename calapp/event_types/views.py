@@ -1,6 +1,7 @@
 """The pages of event types: the list, and the form with the rows of its questions."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,13 @@ def _question(row: Row) -> Row:
     }
 
 
+def slug_of(title: str) -> str:
+    """Return the address that a title suggests: `Café at 3` gives `cafe-at-3`; nothing for other scripts."""
+    plain = unicodedata.normalize("NFKD", title.lower().replace("ß", "ss"))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-")
+
+
 blueprint = Blueprint("event_types", __name__)
 blueprint.before_request(require_host)
 
@@ -157,6 +165,8 @@ def create() -> ResponseReturnValue:
     shown = of_form(request.form)
     if shown.only_rows:
         return _form(shown)
+    if not request.form.get("slug", "").strip():  # what the script does while the title is typed
+        shown.values = {**request.form, "slug": slug_of(request.form.get("title", ""))}
     try:
         wanted = checked(shown)
         with transaction() as session:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from calapp.accounts.models import ApiKey, LinkKey, User, UserSession
+from calapp.accounts.models import AccountLink, ApiKey, LinkKey, User, UserSession
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.bookings.copies import touch_chains
 from calapp.bookings.models import Attendee, Booking, VisitorAct
@@ -252,6 +252,10 @@ def _erase_mentions(session: Session, email: str) -> Counts:
     counts["attempts"] += _erase_attempts(session, Attempt.id.in_(attempts))
     emails = _naming(session, email, Email, ("recipient", "reply_to", "subject", "body", "calendar"))
     counts["emails"] += _changed(session, delete(Email).where(Email.id.in_(emails)))
+    links = _naming(session, email, AccountLink, ("typed", "email"))
+    _changed(session, delete(AccountLink).where(AccountLink.id.in_(links)))
+    pending = _naming(session, email, User, ("pending_email",))
+    _changed(session, update(User).where(User.id.in_(pending)).values(pending_email=None))
     requests = _requests_naming(session, email)
     forgotten = delete(InspectorRequest).where(InspectorRequest.id.in_(requests))
     counts["inspector requests"] += _changed(session, forgotten)
@@ -341,6 +345,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         ExternalCalendar,
         LinkKey,
         UserSession,
+        AccountLink,
         Notice,
         Email,
         InspectorRequest,
@@ -367,6 +372,8 @@ def _plain(row: Any) -> dict[str, Any]:
         value = getattr(row, mapper.get_property_by_column(column).key)
         if column.name not in LEFT_OUT:
             shown[column.name] = value.isoformat() if isinstance(value, date | datetime) else value
+    if isinstance(row, Email) and row.has_link:
+        shown["body"] = HIDDEN
     if isinstance(row, Webhook):
         shown["headers"] = [[name, HIDDEN] for name in row.header_names]
     if isinstance(row, InspectorRequest):

@@ -37,7 +37,7 @@ def users(session: Session) -> int:
 
 def test_the_first_person_signs_up_and_is_signed_in(client: FlaskClient, session: Session) -> None:
     answer = sign_up(client)
-    assert (answer.status_code, answer.location) == (303, "/bookings/upcoming")
+    assert (answer.status_code, answer.location) == (303, "/integrations/first-steps")
     assert client.get("/settings").status_code == 200
     assert session.scalars(select(User)).one().time_zone == "Europe/London"
 
@@ -144,3 +144,15 @@ def test_a_newcomer_can_be_booked_in_office_hours_at_once(client: FlaskClient, s
     rows = session.scalars(select(WeeklyHours)).all()
     assert [row.weekday for row in rows] == [0, 1, 2, 3, 4]
     assert {(row.start_minute, row.end_minute) for row in rows} == {(540, 1020)}
+
+
+def test_a_newcomer_finds_a_link_to_share_and_what_to_do_next(client: FlaskClient) -> None:
+    page = client.get(sign_up(client).location).text
+    assert "http://127.0.0.1:5000/ada/30min" in page
+    assert ("#calendars" in page, "#webhooks" in page) == (True, True)
+    assert client.get("/ada/30min").status_code == 200
+    assert "Europe/London" in page
+
+
+def test_a_newcomer_who_came_from_a_page_goes_back_there(client: FlaskClient) -> None:
+    assert sign_up(client, next="/event-types").location == "/event-types"

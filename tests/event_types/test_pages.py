@@ -364,3 +364,17 @@ def test_an_event_type_that_has_such_an_address_keeps_it(
     assert rick_client.post(f"/event-types/{quick_chat.id}", data=edited).status_code == 303
     session.refresh(quick_chat)
     assert (quick_chat.slug, quick_chat.title) == ("embed", "New title")
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"), [("Café at 3, Straße!", "cafe-at-3-strasse"), ("  Deep -- dive ", "deep-dive")]
+)
+def test_an_empty_address_is_made_from_the_title(rick_client, session, title: str, slug: str) -> None:
+    answer = rick_client.post("/event-types/new", data={"title": title, "slug": " ", "length": "30"})
+    assert answer.status_code == 303
+    assert [one.slug for one in session.scalars(select(EventType))] == [slug]
+
+
+def test_a_title_in_another_script_needs_an_address(rick_client) -> None:
+    answer = rick_client.post("/event-types/new", data={"title": "会議", "slug": "", "length": "30"})
+    assert answer.status_code == 422
