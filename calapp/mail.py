@@ -221,8 +221,9 @@ def supersede_parked(session: Session, uids: Sequence[str]) -> None:
 
 def supersede_expiring(session: Session, uids: Sequence[str]) -> None:
     """Discard reminders about bookings that are still to be sent: something has happened since."""
-    waiting = (Email.about.in_(uids), Email.expires_at.is_not(None), Email.due_at.is_not(None))
-    superseded = update(Email).where(*waiting).values(due_at=None, error=SUPERSEDED)
+    to_come = or_(Email.due_at.is_not(None), Email.held_at.is_not(None))
+    waiting = (Email.about.in_(uids), Email.expires_at.is_not(None), to_come)
+    superseded = update(Email).where(*waiting).values(due_at=None, held_at=None, error=SUPERSEDED)
     session.execute(superseded.execution_options(synchronize_session=False))
 
 

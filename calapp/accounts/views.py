@@ -160,7 +160,7 @@ def confirm_email(token: str) -> Page:
 @blueprint.route("/forgot-password", methods=["GET", "POST"])
 @limiter.limit(f"{limits.LINK_REQUESTS_PER_HOUR}/hour", methods=["POST"])
 def forgot_password() -> Page:
-    """Ask for a link to a new password; the answer does not say whether there is such a user."""
+    """Ask for a link to a new password; the answer is the same for a user that there is not."""
     if request.method != "POST" or not app_settings().smtp_url:
         return _forgot_page()
     try:
