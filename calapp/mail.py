@@ -108,7 +108,6 @@ class ClaimedEmail:
 
     id: int
     attempts: int
-    has_link: bool
     recipient: str
     reply_to: str | None
     subject: str
@@ -116,6 +115,7 @@ class ClaimedEmail:
     calendar: str | None
     calendar_method: str | None
     created_at: datetime
+    has_link: bool = False
 
 
 @dataclass(frozen=True)
