@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +15,13 @@ from calapp.clock import now
 from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.models import State
-from calapp.deliveries.policy import FAILURES_TO_ONE, Ready
+from calapp.deliveries.policy import FAILURES_TO_ONE, Ready, limit_begins, requests_allowed
 from calapp.webhooks.models import opened, opened_headers
 
 ON = "webhook.active AND webhook.deleted_at IS NULL"
 RESTED = """(webhook.hold_until IS NULL OR webhook.hold_until <= :now)
-  AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)"""
+  AND (webhook.asked_until IS NULL OR webhook.asked_until <= :now)
+  AND (webhook.limited_until IS NULL OR webhook.limited_until <= :now)"""
 WILLING = f"{ON} AND {RESTED}"
 
 # What its host has sent by Send now, whatever its webhook waits for. SQLite would rather walk what is due.
@@ -43,7 +45,7 @@ WITH RECURSIVE endpoint(id) AS (
   FROM endpoint WHERE endpoint.id IS NOT NULL
 ), waiting AS MATERIALIZED (
   SELECT webhook.id, webhook.failures, coalesce(released_at, '') AS released, max(
-    coalesce(hold_until, ''), coalesce(asked_until, ''),
+    coalesce(hold_until, ''), coalesce(asked_until, ''), coalesce(limited_until, ''),
     (SELECT min(due_at) FROM delivery
      WHERE webhook_id = webhook.id AND state = 'waiting' AND due_at IS NOT NULL)) AS first_due
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {ON}
@@ -65,7 +67,7 @@ WITH RECURSIVE clock(now) AS MATERIALIZED (
   ) AS later
 ), waiting AS MATERIALIZED (
   SELECT webhook.id, webhook.failures, released_at,
-    greatest(endpoint.first_due, hold_until, asked_until) AS first_due
+    greatest(endpoint.first_due, hold_until, asked_until, limited_until) AS first_due
   FROM endpoint JOIN webhook ON webhook.id = endpoint.id WHERE {ON}
 )
 SELECT id, failures, greatest(first_due, released_at), CAST(NULL AS integer), NULL
@@ -121,7 +123,7 @@ LAST_ATTEMPTS = ByIds("""SELECT id, (
 ) AS success FROM webhook WHERE id {among}""")
 
 WEBHOOKS = ByIds(f"""SELECT id, subscriber_url, headers, secret, old_secret, old_secret_until, failures,
-  revision, CASE WHEN {RESTED} THEN 1 ELSE 0 END FROM webhook WHERE id {{among}} AND {ON}""")
+  revision, max_per_second, CASE WHEN {RESTED} THEN 1 ELSE 0 END FROM webhook WHERE id {{among}} AND {ON}""")
 
 LEASE = ByIds("""UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1, after_id = NULL
 WHERE id {among}""")
@@ -134,6 +136,12 @@ TO_PROBE = ByIds(
 
 # Keeps others from a webhook that is being probed; the response sets its backoff again.
 PROBED = ByIds("UPDATE webhook SET hold_until = :until, probes = probes + 1 WHERE id {among}")
+
+# Who claims from a webhook with a limit counts what it claims on the row: the limit is that of all processes.
+LIMITED = ByIds(
+    "SELECT id, limited_until FROM webhook WHERE id {among} ORDER BY id", "FOR NO KEY UPDATE SKIP LOCKED"
+)
+COUNTED = Plain("UPDATE webhook SET limited_until = :until WHERE id = :id")
 
 
 class Due(NamedTuple):
@@ -166,7 +174,8 @@ class Target(NamedTuple):
     old_secret_until: datetime | None
     failures: int
     revision: int
-    rested: int  # 1: neither its backoff nor its Retry-After keeps it from being tried
+    max_per_second: int | None
+    rested: int  # 1: neither its backoff, its Retry-After nor its limit keeps it from being tried
 
     @property
     def secret(self) -> str | None:
@@ -262,6 +271,8 @@ def claim(
     claimed = [row for row in rows if row.id not in pointless] if pointless else rows
     for reason in set(pointless.values()):
         _expire(session, [key for key, why in pointless.items() if why == reason], reason, at)
+    if any(webhooks[row.webhook_id].max_per_second for row in claimed):
+        claimed = _within_limits(session, claimed, webhooks, at)
     if claimed:
         LEASE.run(session, [row.id for row in claimed], token=token, until=at + lease)
     return Claim(token, at, claimed, webhooks)
@@ -284,6 +295,35 @@ def _probes(
         kept.append(_due(newest) if newest else candidates[webhook_id])
     if turns:
         PROBED.run(session, [row[0] for row in turns], until=until)
+    return kept
+
+
+def _within_limits(
+    session: Session, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime
+) -> list[Due]:
+    """Leave of each webhook as many rows as its limit allows now, and count them.
+
+    What was pressed always goes. A webhook that another process is claiming from is left to the next look.
+    """
+    limited = {row.webhook_id for row in rows if webhooks[row.webhook_id].max_per_second}
+    left: dict[int, int] = dict.fromkeys(limited, 0)
+    begun: dict[int, datetime] = {}
+    for webhook_id, until in LIMITED.run(session, limited).all():
+        limit = webhooks[webhook_id].max_per_second or 0
+        begun[webhook_id] = limit_begins(instant(until) if until else None, at)
+        left[webhook_id] = requests_allowed(begun[webhook_id], limit, at)
+    kept: list[Due] = []
+    counts: Counter[int] = Counter()
+    for row in rows:
+        key = row.webhook_id
+        if key in limited and row.pressed_at is None and counts[key] >= left[key]:
+            continue
+        kept.append(row)
+        counts[key] += 1
+    for key, begins in begun.items():
+        if counts[key]:
+            seconds = counts[key] / (webhooks[key].max_per_second or 1)
+            COUNTED.run(session, id=key, until=begins + timedelta(seconds=seconds))
     return kept
 
 

@@ -68,6 +68,7 @@ NEXT = {
     Because.SCHEDULE: "next attempt at {at}",
     Because.BACKOFF: "next attempt at {at} at the earliest, because the endpoint keeps failing (backoff)",
     Because.RETRY_AFTER: "next attempt at {at} at the earliest: the receiver asked us to wait (Retry-After)",
+    Because.LIMIT: "limited to {limit} per second",
     Because.WEBHOOK_OFF: "not sent, because the webhook is off",
 }
 
@@ -81,7 +82,9 @@ def next_step(row: Any, webhook: Webhook, zone: str) -> str:
     if found.because is Because.EARLIER_EVENT:
         latest = f", until {at} at the latest" if at else ""
         return f"waiting for an earlier event of this booking{latest}"
-    return NEXT[found.because].format(at=at)
+    count = webhook.max_per_second or 0
+    limit = "1 request" if count == 1 else f"{count:,} requests"
+    return NEXT[found.because].format(at=at, limit=limit)
 
 
 def sent_now(delivery: Delivery) -> str:

@@ -69,6 +69,7 @@ def bring_forward(session: Session, by: timedelta) -> None:
         (Delivery.due_at, Delivery.state == State.WAITING),
         (Webhook.backoff_until, Webhook.deleted_at.is_(None)),
         (Webhook.retry_after_until, Webhook.deleted_at.is_(None)),
+        (Webhook.limited_until, Webhook.deleted_at.is_(None)),
     ):
         table, name = column.class_, column.key
         rows = session.execute(select(table.id, column).where(where, column > at)).all()

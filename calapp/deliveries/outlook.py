@@ -1,6 +1,6 @@
 """When a delivery is attempted next and what it waits for: by its own row and by its webhook together."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ class Because(StrEnum):
     SCHEDULE = "schedule"
     BACKOFF = "backoff"  # of its webhook, which keeps failing
     RETRY_AFTER = "retry_after"  # its receiver asked us to wait
+    LIMIT = "limit"  # of its webhook's requests per second
     EARLIER_EVENT = "earlier_event"  # of its booking
     WEBHOOK_OFF = "webhook_off"  # it will be parked
 
@@ -40,8 +41,16 @@ def outlook(row: Any, webhook: Webhook, at: datetime) -> Outlook | None:
     own = Outlook(row.due_at, Because.SCHEDULE if row.due_at > at else Because.DUE)
     if row.pressed_at is not None:
         return own
+    if own.because is Because.DUE and _is_limiting(webhook, at):
+        own = Outlook(max(row.due_at, webhook.limited_until or at), Because.LIMIT)
     held = held_until(webhook, at)
     return held if held is not None and (own.at is None or (held.at or at) > own.at) else own
+
+
+def _is_limiting(webhook: Webhook, at: datetime) -> bool:
+    """Return whether a webhook's limit was used in the last second, so that what is due waits for it."""
+    used = webhook.limited_until
+    return webhook.max_per_second is not None and used is not None and used > at - timedelta(seconds=1)
 
 
 def held_until(webhook: Webhook, at: datetime) -> Outlook | None:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
@@ -76,6 +76,20 @@ def retry_after(value: str, at: datetime) -> int | None:
         moment = moment.replace(tzinfo=UTC)
     seconds = (moment - at).total_seconds()
     return min(round(seconds), MAX_RETRY_AFTER) if seconds > 0 else None
+
+
+UNUSED = timedelta(seconds=0.1)  # of a webhook's limit may be made up for; more would be a burst
+
+
+def limit_begins(limited_until: datetime | None, at: datetime) -> datetime:
+    """Return since when a webhook's limit of requests per second is unused, or when it will be."""
+    earliest = at - UNUSED
+    return earliest if limited_until is None else max(limited_until, earliest)
+
+
+def requests_allowed(begins: datetime, limit: int, at: datetime) -> int:
+    """Return how many requests a limit allows at an instant; each moves its beginning on by 1/limit s."""
+    return 0 if begins > at else int((at - begins).total_seconds() * limit) + 1
 
 
 FIRST_LIMIT = 4

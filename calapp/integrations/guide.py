@@ -135,6 +135,7 @@ NUMBERS: dict[str, Any] = {
     "max_variables": limits.TEMPLATE_VARIABLES,
     "max_depth": limits.TEMPLATE_DEPTH,
     "min_secret": webhook_schemas.MIN_SECRET,
+    "most_per_second": webhook_schemas.MOST_PER_SECOND,
     "secret_bytes": (webhook_schemas.SECRET_BYTES[0], webhook_schemas.SECRET_BYTES[-1]),
     "max_headers": limits.HEADERS_PER_WEBHOOK,
     "reserved_headers": sorted(

@@ -155,6 +155,14 @@ Name = Annotated[
 ]
 
 
+MOST_PER_SECOND = 1000
+MaxPerSecond = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_PER_SECOND), WHOLE] | None,
+    Field(description="At most this many requests per second, by all workers together; null: no limit."),
+    said(f"Please give a whole number from 1 to {MOST_PER_SECOND:,}."),
+]
+
+
 class HeaderBody(RequestSchema):
     """A custom header."""
 
@@ -201,6 +209,7 @@ class WebhookBody(RequestSchema):
     triggers: Triggers
     active: Active = True
     payload_template: Template = None
+    max_per_second: MaxPerSecond = None
     secret: Annotated[Annotated[SecretText, checked_by(check_secret)] | None, SECRET_FIELD] = None
     headers: Headers = []
     version: Annotated[Literal["2021-10-20"] | None, Field(description="Whether a secret is saved.")] = None
@@ -270,6 +279,7 @@ class SavedWebhook(ResponseSchema):
     ]
     failing_since: Annotated[Instant | None, Field(description="When the first of those attempts failed.")]
     payload_template: str | None
+    max_per_second: Annotated[int | None, Field(description="null: no limit.")]
     secret: Annotated[
         str | None,
         Field(description="Only for the write key that created the webhook, and for keys with read secrets."),
