@@ -159,7 +159,7 @@ MOST_PER_SECOND = 1000
 MaxPerSecond = Annotated[
     Annotated[int, Field(ge=1, le=MOST_PER_SECOND), WHOLE] | None,
     Field(description="At most this many requests per second, by all workers together; null: no limit."),
-    said(f"Please give a whole number from 1 to {MOST_PER_SECOND:,}."),
+    said(f"Must be a whole number from 1 to {MOST_PER_SECOND:,}."),
 ]
 
 

@@ -121,6 +121,7 @@ def test_the_largest_event_has_every_field_that_events_have() -> None:
         contract.Cancelled,
         contract.Rejected,
         contract.NoShow,
+        contract.Reminder,
         contract.AboutWebhook,
     )
     payload = LARGEST["payload"]
