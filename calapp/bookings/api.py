@@ -96,7 +96,9 @@ def create(body: BookingRequest) -> BookingResponse:
         body.booking_fields_responses, event_type.questions, prefix="bookingFieldsResponses."
     )
     address, key = _visitors_address(event_type.user_id), _idempotency_key(event_type)
-    link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "")
+    given = body.tracking.model_dump() if body.tracking else {}
+    tracking = {name: value for name, value in given.items() if value}
+    link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "", tracking=tracking)
     by_host = _is_host(event_type.user_id)
     with times.taking_time(), transaction() as session:
         booking = service.book(

@@ -1,8 +1,8 @@
-"""Metadata: what a booking link has as `metadata[key]=value`, kept within limits."""
+"""What a booking link carries: metadata, as `metadata[key]=value`, and the campaign it is from."""
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -21,8 +21,9 @@ MAX_REASON = 160  # characters
 LEFT_OUT = "left_out"  # the field in which the pages of the booker pass on what an earlier one left out
 PROOF = ("exp", "sig")  # of a signed link: until when it is valid, and its signature (signed_links.py)
 MAX_PROOF = 100  # characters
+TRACKING = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
-Pairs = Iterable[tuple[str, str]]
+Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class Metadata:
     left_out: tuple[str, ...] = ()
     exp: str = ""
     sig: str = ""
+    tracking: Mapping[str, str] = field(default_factory=dict)  # the fields of TRACKING that are not empty
 
 
 def is_of_link(name: str) -> bool:
     """Return whether a field is one that `of_pairs` reads."""
-    return name.startswith("metadata") or name in {LEFT_OUT, *PROOF}
+    return name.startswith("metadata") or name in {LEFT_OUT, *PROOF, *TRACKING}
 
 
 def of_pairs(pairs: Pairs) -> Metadata:
@@ -58,7 +60,16 @@ def of_pairs(pairs: Pairs) -> Metadata:
             left_out.append(f"{line(name)[:80]}: {problem}")
         elif match:
             values[match[1]] = value
-    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]), **proof)
+    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]), **proof, tracking=_tracking(pairs))
+
+
+def _tracking(pairs: Pairs) -> dict[str, str]:
+    """Return the first value of each field of a campaign that has one, cut where it is too long."""
+    found: dict[str, str] = {}
+    for name, given in pairs:
+        if name in TRACKING and (value := line(given)[:MAX_VALUE]):
+            found.setdefault(name, value)
+    return found
 
 
 def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | None:
@@ -79,6 +90,7 @@ def carried(metadata: Metadata) -> list[tuple[str, str]]:
     """Return the fields that carry metadata to the next page: what was taken, and why the rest was not."""
     taken = [(f"metadata[{key}]", value) for key, value in metadata.values.items()]
     taken += [(name, value) for name in PROOF if (value := getattr(metadata, name))]
+    taken += metadata.tracking.items()
     return [*taken, *((LEFT_OUT, reason) for reason in metadata.left_out[: limits.LEFT_OUT_ENTRIES])]
 
 

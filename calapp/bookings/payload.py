@@ -58,6 +58,7 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "iCalSequence": booking.ical_sequence,
         "metadata": dict(booking.link_metadata),
         "metadataVerified": booking.metadata_verified,
+        "tracking": dict(booking.tracking),
         "bookerUrl": base_url,
         "cancelUrl": f"{base_url}/booking/{booking.uid}/cancel",
         "rescheduleUrl": f"{base_url}/booking/{booking.uid}/reschedule",

@@ -69,6 +69,7 @@ class BookingResponse(ResponseSchema):
     metadata_verified: Annotated[
         bool, Field(description="Whether it came from a signed link, so that nobody has changed it.")
     ]
+    tracking: Annotated[dict[str, str], Field(description="The link's utm_… parameters, by name.")]
     booking_fields_responses: dict[str, Any]
     cancellation_reason: str | None
     cancelled_by_email: str | None
@@ -117,6 +118,7 @@ def shown(booking: Booking) -> BookingResponse:
         location=booking.location or None,
         metadata=booking.link_metadata,
         metadata_verified=booking.metadata_verified,
+        tracking=booking.tracking,
         booking_fields_responses=_responses(booking),
         cancellation_reason=booking.cancellation_reason,
         cancelled_by_email=booking.cancelled_by,

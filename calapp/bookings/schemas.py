@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.schemas import is_zone
-from calapp.bookings.metadata import MAX_PROOF, JsonMetadata
+from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
 from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid
 from calapp.rest.schemas import (
@@ -127,6 +127,19 @@ class AttendeeRequest(RequestSchema):
     language: Annotated[str, Field(description="Accepted but ignored; all texts are in English.")] = "en"
 
 
+Utm = Annotated[str, Field(max_length=MAX_VALUE), cleaned(line)]
+
+
+class TrackingRequest(RequestSchema):
+    """The campaign that a booking comes from."""
+
+    utm_source: Annotated[Utm, Field(alias="utm_source", examples=["newsletter"])] = ""
+    utm_medium: Annotated[Utm, Field(alias="utm_medium")] = ""
+    utm_campaign: Annotated[Utm, Field(alias="utm_campaign")] = ""
+    utm_term: Annotated[Utm, Field(alias="utm_term")] = ""
+    utm_content: Annotated[Utm, Field(alias="utm_content")] = ""
+
+
 class BookingRequest(RequestSchema):
     """A new booking of an event type, given by its id or by username and slug."""
 
@@ -148,6 +161,7 @@ class BookingRequest(RequestSchema):
         said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
     ] = []
     metadata: JsonMetadata = {}
+    tracking: TrackingRequest | None = None
     exp: Annotated[
         int | None, Field(description="`exp` of the signed link that the metadata is from.", ge=1), WHOLE
     ] = None

@@ -116,6 +116,7 @@ def book(
         raise
     booking = _new_booking(host, event_type, request, minutes)
     booking.metadata_verified = proof is Proof.VERIFIED
+    booking.tracking = dict(link.tracking)
     in_vain = [signed_links.LEFT_OUT[proof]] if proof in signed_links.LEFT_OUT else []
     booking.metadata_left_out = [*in_vain, *link.left_out]
     booking.idempotency_key = key
@@ -411,6 +412,7 @@ def _check_movable(booking: Booking, start: datetime) -> None:
 def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) -> Booking:
     """Make the booking that takes another's place; metadata that is verified stays as it was signed."""
     left_out = [*booking.metadata_left_out, *metadata.left_out]
+    tracking = {**metadata.tracking, **booking.tracking}
     if booking.metadata_verified:
         new = (key for key in metadata.values if key not in booking.link_metadata)
         left_out += [f"metadata[{key}]: {SEALED}" for key in new]
@@ -432,6 +434,7 @@ def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata)
         link_metadata=merged(booking.link_metadata, metadata.values),
         metadata_left_out=left_out[:MAX_LEFT_OUT],
         metadata_verified=booking.metadata_verified,
+        tracking=tracking,
         rescheduled_from=booking,
         address_key=booking.address_key,
         email_key=booking.email_key,

@@ -50,6 +50,7 @@ def _booking(host: User, at: datetime) -> Booking:
         answers={},
         link_metadata={"user_id": "123"},
         metadata_verified=False,
+        tracking={},
         host=copy_of(host),
         event_type=_event_type(0, "Sample meeting", "sample-meeting", 15, location_kind=LocationKind.LINK),
         attendees=[
@@ -153,6 +154,7 @@ class Life:
             "answers": {},
             "link_metadata": {"user_id": "123"},
             "metadata_verified": False,
+            "tracking": {"utm_source": "newsletter"},
             "host": self.host,
             "event_type": event_type,
             "attendees": [

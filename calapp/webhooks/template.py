@@ -380,6 +380,9 @@ LARGEST: dict[str, Any] = {
         "iCalSequence": 100,
         "metadata": {f"{number:02}{'k' * 38}": LETTER * 500 for number in range(ENTRIES)},
         "metadataVerified": False,
+        "tracking": {
+            f"utm_{name}": LETTER * 500 for name in ("source", "medium", "campaign", "term", "content")
+        },
         "bookerUrl": LINK,
         "cancelUrl": f"{LINK}/booking/{UID}/cancel",
         "rescheduleUrl": f"{LINK}/booking/{UID}/reschedule",

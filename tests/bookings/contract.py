@@ -85,6 +85,9 @@ class Payload(Strict):
     iCalSequence: int
     metadata: dict[str, str]
     metadataVerified: bool
+    tracking: Annotated[
+        dict[Literal["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"], str], Field()
+    ]
     bookerUrl: Link
     cancelUrl: Link
     rescheduleUrl: Link
