@@ -24,12 +24,14 @@ from calapp.errors import AppError, NotFound
 from calapp.listen import listen
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import (
+    delete_user,
     encrypt_secrets,
     erase_visitor,
     export_user,
     forget_secrets,
     needs_key,
     rotate_secret_key,
+    suspend_user,
 )
 from calapp.startup_checks import check_start
 from calapp.text import line
@@ -53,7 +55,7 @@ def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
         send_test_email,
     )
     keys = (encrypt_secrets, rotate_secret_key, forget_secrets)
-    for command in (*own, *keys, erase_visitor, export_user):
+    for command in (*own, *keys, erase_visitor, export_user, suspend_user, delete_user):
         app.cli.add_command(command)
 
 

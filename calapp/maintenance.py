@@ -31,6 +31,7 @@ from calapp.deliveries import health, maintenance, resend
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
 from calapp.errors import Busy
 from calapp.monitoring.counting import counting
+from calapp.privacy import removal
 from calapp.privacy import service as privacy
 from calapp.processes import RecurringError, follow_forker
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
@@ -129,6 +130,7 @@ def clean_up() -> None:
     for step in CLEANUP:
         repeat(step)
     repeat(privacy.forget_old, privacy.STEP)
+    repeat(removal.remove_accounts, removal.STEP)
 
 
 def wake_for_deliveries() -> None:

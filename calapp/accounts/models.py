@@ -23,6 +23,13 @@ class Scope(StrEnum):
     READ_SECRETS = "read_secrets"
 
 
+class Removal(StrEnum):
+    """What becomes of the upcoming bookings of an account that is removed."""
+
+    CANCEL = "cancel"
+    KEEP = "keep"  # visitors are told nothing
+
+
 class User(UserMixin, db.Model):
     """A host."""
 
@@ -52,6 +59,9 @@ class User(UserMixin, db.Model):
     summarized_on: Mapped[date | None] = mapped_column(Date)
     checklist_done_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    # Since when nobody can sign in or book: suspended by the operator, or to be removed.
+    closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    removal: Mapped[Removal | None] = mapped_column(String(10))
 
     login_id = ""  # what the cookie of the session that was just begun holds
 

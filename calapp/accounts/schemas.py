@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
+from calapp.accounts.models import Removal
 from calapp.rest.validation import cleaned, said
 from calapp.text import line
 
@@ -185,6 +186,13 @@ class PasswordReset(BaseModel):
     """A new password, with a link as proof."""
 
     new_password: NewPassword
+
+
+class AccountDeletion(BaseModel):
+    """The form that deletes an account."""
+
+    password: Annotated[Password, said("Please enter your password.", "string_too_short")]
+    bookings: Removal = Removal.CANCEL
 
 
 class PasswordChange(BaseModel):

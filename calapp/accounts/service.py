@@ -11,7 +11,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from calapp import limits
 from calapp.accounts import sessions
-from calapp.accounts.models import ApiKey, LinkKey, Scope, User
+from calapp.accounts.models import ApiKey, LinkKey, Removal, Scope, User
 from calapp.accounts.schemas import Profile, SignUp, complaint, normal
 from calapp.clock import now
 from calapp.config import settings
@@ -104,6 +104,10 @@ def authenticate(session: Session, username: str, password: str) -> User:
     password_hash = user.password_hash if user else _nobodys_hash()
     if not password_fits(password_hash, password) or user is None:
         raise Invalid("Wrong username or password.")
+    if user.closed_at is not None:
+        raise Invalid(
+            "This account is suspended." if user.removal is None else "This account is being deleted."
+        )
     return user
 
 
@@ -119,6 +123,34 @@ def change_password(session: Session, user_id: int, current: str, new: str) -> U
         raise Invalid(current_password="The current password is wrong.")  # noqa: S106 (a sentence)
     set_password(session, user, new)
     return user
+
+
+def find_open(session: Session, username: str) -> User | None:
+    """Return the host with this username whose account is neither suspended nor being deleted."""
+    user = find_user(session, username)
+    return user if user is not None and user.closed_at is None else None
+
+
+def close_account(session: Session, user: User, removal: Removal | None = None) -> None:
+    """Let nobody sign in, book or use a key; with `removal` for good: the worker then removes everything."""
+    user.closed_at = user.closed_at or now()
+    user.removal = user.removal or removal
+    sessions.end_all(session, user)
+
+
+def delete_account(session: Session, user_id: int, password: str, removal: Removal) -> None:
+    """Close an account for good; raise Invalid when the password is wrong."""
+    user = lock_user(session, user_id)
+    if not password_fits(user.password_hash, password):
+        raise Invalid(password="The password is wrong.")  # noqa: S106 (a sentence)
+    close_account(session, user, removal)
+
+
+def reopen_account(user: User) -> None:
+    """Take a suspension back; raise Conflict when the account is being deleted."""
+    if user.removal is not None:
+        raise Conflict("This account is being deleted.")
+    user.closed_at = None
 
 
 def set_password(session: Session, user: User, password: str) -> None:
@@ -168,7 +200,8 @@ def api_keys(session: Session, user_id: int) -> list[ApiKey]:
 def find_api_key(session: Session, plain: str) -> ApiKey | None:
     """Return the key with this text, unless it is revoked."""
     wanted = hashed(plain)
-    query = select(ApiKey).where(ApiKey.key_hash == wanted, ApiKey.revoked_at.is_(None))
+    query = select(ApiKey).join(User, User.id == ApiKey.user_id)
+    query = query.where(ApiKey.key_hash == wanted, ApiKey.revoked_at.is_(None), User.closed_at.is_(None))
     found = session.scalar(query)
     return found if found and is_same(found.key_hash, wanted) else None
 

@@ -68,9 +68,12 @@ def find(session: Session, login_id: str) -> tuple[User, UserSession | None] | N
     user_id, session_id, token = given.groups()
     if session_id is None:
         user = session.get(User, int(user_id))
-        return (user, None) if user is not None and is_same(user.session_token, token) else None
+        good = user is not None and user.closed_at is None and is_same(user.session_token, token)
+        return (user, None) if user is not None and good else None
     query = select(User, UserSession).join(UserSession, UserSession.user_id == User.id)
-    row = session.execute(query.where(UserSession.id == int(session_id), User.id == int(user_id))).first()
+    row = session.execute(
+        query.where(UserSession.id == int(session_id), User.id == int(user_id), User.closed_at.is_(None))
+    ).first()
     if row is None or not is_same(row[1].token_hash, hashed(token)) or row[1].last_seen_at < now() - LIFETIME:
         return None
     return row[0], row[1]

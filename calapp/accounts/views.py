@@ -13,6 +13,7 @@ from calapp.accounts import guesses, links, service, sessions
 from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import LinkPurpose, User
 from calapp.accounts.schemas import (
+    AccountDeletion,
     ForgottenPassword,
     Login,
     PasswordChange,
@@ -205,6 +206,21 @@ def reset_password(token: str) -> Page:
     return (page, 422) if problems else page
 
 
+@blueprint.post("/settings/delete")
+def delete_account() -> Page:
+    """Delete the account: nobody can sign in or book from now on, and the worker removes everything."""
+    number = current_host().id
+    try:
+        wanted = from_form(AccountDeletion, _typed(AccountDeletion))
+        guessing = guesses.guess("current password", str(number), known="signed in", host=number)
+        with guessing, transaction() as session:
+            service.delete_account(session, number, wanted.password, wanted.bookings)
+    except Invalid as error:
+        return _settings_page(deletion_problems=error.details), 422
+    logout_user()
+    return redirect_to(url_for("accounts.login"), "Your account is being deleted.")
+
+
 @blueprint.post("/settings/password")
 def password() -> Page:
     """Change the password; every other browser is signed out."""
@@ -280,6 +296,7 @@ def _settings_page(
     typed: Mapping[str, str] | None = None,
     problems: Mapping[str, object] | None = None,
     password_problems: Mapping[str, object] | None = None,
+    deletion_problems: Mapping[str, object] | None = None,
 ) -> str:
     host = current_host()
     values = typed or {name: getattr(host, name) for name in Profile.model_fields}
@@ -293,6 +310,7 @@ def _settings_page(
         zones=grouped(values["time_zone"]),
         zone_note=zone_note(host.time_zone),
         password_problems=password_problems or {},
+        deletion_problems=deletion_problems or {},
     )
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp.accounts.schemas import is_zone, zone_names
-from calapp.accounts.service import find_user
+from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.metadata import is_of_link, of_pairs
@@ -61,7 +61,7 @@ ROBOT = "Please press Confirm again (spam check)."
 @blueprint.get("/<user>")
 def host(user: str) -> Response:
     """List what a host offers."""
-    found = find_user(db.session(), user)
+    found = find_open(db.session(), user)
     if found is None:
         raise NotFound()
     g.frameable = True

@@ -59,7 +59,7 @@ def find_public(session: Session, username: str, slug: str) -> EventType | None:
         select(EventType)
         .join(User, User.id == EventType.user_id)
         .where(User.username == username.lower(), EventType.slug == slug.lower())
-        .where(EventType.deleted_at.is_(None))
+        .where(EventType.deleted_at.is_(None), User.closed_at.is_(None))
     )
 
 
@@ -67,6 +67,8 @@ def find_offered(session: Session, event_type_id: int, user_id: int | None) -> E
     """Return what anybody may book by its id; a hidden one only for its host, since ids can be guessed."""
     found = session.get(EventType, event_type_id)
     if found is None or found.deleted_at is not None:
+        return None
+    if session.get_one(User, found.user_id).closed_at is not None:
         return None
     return found if not found.hidden or found.user_id == user_id else None
 

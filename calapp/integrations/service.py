@@ -253,7 +253,7 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
     )
     query = select(User).where(or_(User.sealed_calendar_token == token, hashed_one))
     user = None if token.startswith(MARK) else session.scalar(query)
-    if user is None:
+    if user is None or user.closed_at is not None:
         raise NotFound
     bookings = session.scalars(
         select(Booking)

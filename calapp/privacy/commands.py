@@ -14,14 +14,19 @@ from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from calapp import config
-from calapp.accounts.service import find_user
+from calapp.accounts.models import Removal
+from calapp.accounts.service import close_account, find_user, reopen_account
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.encryption import keyring
-from calapp.errors import KeyDoesNotFit
-from calapp.privacy import sealed, service
+from calapp.errors import Conflict, KeyDoesNotFit
+from calapp.privacy import removal, sealed, service
 from calapp.privacy.sealed import sweep_pages
 
+DELETING = (
+    "The account {name} is closed. Everything in it is removed once its last emails and deliveries are sent, "
+    "within 24 hours while a worker is running."
+)
 STEP = 50  # rows of one transaction, so that nobody waits long for it
 PATIENCE = 30.0  # seconds for rows that others hold
 BUSY = (
@@ -176,3 +181,42 @@ def export_user(name: str, to: TextIO, dry_run: bool) -> None:  # noqa: FBT001 (
         click.echo(f"Would export for {user.username}: {listed}.")
         return
     to.writelines(service.export(session, user))
+
+
+@click.command("suspend-user")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Let the user sign in and be booked again.")
+@with_appcontext
+@needs_key
+def suspend_user(name: str, undo: bool) -> None:  # noqa: FBT001 (click gives it by name)
+    """Let a user no longer sign in, be booked or use API keys, and switch their webhooks off."""
+    with transaction() as session:
+        if (user := find_user(session, name)) is None:
+            raise click.ClickException(f"There is no user {name}.")
+        if not undo:
+            count = removal.suspend(session, user)
+            click.echo(f"Suspended {user.username}; {count} webhooks were switched off.")
+            return
+        try:
+            reopen_account(user)
+        except Conflict as error:
+            raise click.ClickException(error.message) from None
+        click.echo(f"{user.username} can sign in again. Their webhooks stay off until they switch them on.")
+
+
+@click.command("delete-user")
+@click.argument("name")
+@click.option("--keep-bookings", is_flag=True, help="Do not cancel upcoming bookings; visitors are not told.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+@needs_key
+def delete_user(name: str, keep_bookings: bool, yes: bool) -> None:  # noqa: FBT001 (click gives them by name)
+    """Delete a user and everything in the account; upcoming bookings are cancelled, and visitors emailed."""
+    if find_user(db.session(), name) is None:
+        raise click.ClickException(f"There is no user {name}.")
+    if not yes:
+        click.confirm(f"Delete {name} and everything in the account?", abort=True)
+    with transaction() as session:
+        if (user := find_user(session, name)) is not None:
+            close_account(session, user, Removal.KEEP if keep_bookings else Removal.CANCEL)
+            click.echo(DELETING.format(name=user.username))

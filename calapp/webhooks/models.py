@@ -22,6 +22,7 @@ class OffReason(StrEnum):
 
     HOST = "host"  # switched off manually
     GONE = "gone"  # the receiver responded 410
+    SUSPENDED = "suspended"  # by the operator, together with the account
     FAILING = "failing"  # every attempt failed for five days
 
 
