@@ -10,7 +10,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench faults fuzz house
+.PHONY: help run test lint bench faults simulate mutants soak fuzz house
 
 help:
 	@echo "make run      start Calapp on http://127.0.0.1:5000 (PORT and CALAPP_DATA_DIR change where)"
@@ -18,6 +18,9 @@ help:
 	@echo "make lint     check format, style, import order and types"
 	@echo "make bench    measure deliveries against a plain queue (ARGS=--quick for two minutes)"
 	@echo "make faults   kill, stop and starve every part and count what is lost"
+	@echo "make simulate walk SEEDS=1000 seeds through deaths, failures and edits; SEED=7 prints one"
+	@echo "make mutants  put known faults into the engine and count how many the simulation catches"
+	@echo "make soak     run real processes for HOURS=24, kill them at random, and count (ARGS=--postgresql)"
 	@echo "make house    print figures of the source: lines, modules, what one booking runs through"
 	@echo "make fuzz     let a generator send the API what it can think of"
 
@@ -39,6 +42,15 @@ bench: .venv/test.stamp
 
 faults: .venv/test.stamp
 	$(BIN)/python -m tools.faults $(ARGS)
+
+simulate: .venv/test.stamp
+	$(BIN)/python -m tools.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(ARGS)
+
+mutants: .venv/test.stamp
+	$(BIN)/python -m tools.mutants $(ARGS)
+
+soak: .venv/test.stamp
+	$(BIN)/python -m tools.soak --hours $(or $(HOURS),24) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 house: .venv/run.stamp
 	$(BIN)/python -m tools.house $(ARGS)

@@ -150,10 +150,11 @@ PARKED_HOLD = timedelta(hours=1)
 
 
 # A host's webhooks, on or off, for an event type and for all, and the last deliveries of a chain at each that
-# hold a later one up; one probe of an index for each.
+# hold a later one up; one probe of an index for each. What Send now has sent goes ahead of its line: its end
+# must not free what comes after the line.
 SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, payload_template, on_at,
-  (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
-    AND tries < :block),
+  (SELECT id FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
+    AND tries < :block ORDER BY pressed_at IS NOT NULL, id DESC LIMIT 1),
   (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'parked')
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL
   AND (CAST(:about AS integer) IS NULL AND (event_type_id IS NULL OR event_type_id = :event_type)

@@ -1,0 +1,51 @@
+"""Seeds of the simulation, as `make simulate` walks them, and what it has found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.mutants.faults import FAULTS, Fault
+from tools.simulate.checks import Broken
+from tools.simulate.runs import Ground, failure, ground
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def here(migrated: Path) -> Iterator[Ground]:
+    with ground(migrated) as made:
+        yield made
+
+
+@pytest.mark.parametrize("first", range(1, 201, 20))
+def test_every_invariant_holds_on_twenty_short_walks(here: Ground, first: int) -> None:
+    failed = [str(found) for seed in range(first, first + 20) if (found := failure(here, seed, 5))]
+    assert not failed, failed[0]
+
+
+def test_a_seed_replays_the_same_walk(here: Ground) -> None:
+    assert here.walk(7, 12).trace == here.walk(7, 12).trace
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        11,  # an event waited only for a resent copy, not for the earlier event of its booking behind it
+    ],
+)
+def test_what_it_has_found_stays_mended(here: Ground, seed: int) -> None:
+    here.walk(seed)
+
+
+def test_a_broken_invariant_is_reported_with_its_trace(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calapp.deliveries.outbox.wake_workers", lambda: None)
+    failed = next(found for seed in range(1, 9) if (found := failure(here, seed, 12)))
+    assert failed.words.startswith(Broken.__name__)
+    assert "BOOKING_" in str(failed)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_seeded_fault_still_fits_its_module(fault: Fault) -> None:
+    source = (ROOT / fault.path).read_text()
+    assert fault.applied(source) != source

@@ -1,0 +1,1 @@
+"""Seeded faults in the delivery engine, and whether the simulation catches them."""

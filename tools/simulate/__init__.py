@@ -1,0 +1,1 @@
+"""A seeded walk through what can happen to deliveries, with simulated time and receivers."""

@@ -1,0 +1,107 @@
+"""Runs of many seeds: a database for each, one app for all."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy import text
+
+from calapp.db import db
+from tools.simulate.walk import STEPS, Walk
+from tools.simulate.world import copy_database, make_app
+
+MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A seed that broke an invariant, with its trace."""
+
+    seed: int
+    words: str
+    trace: Sequence[str]
+
+    def __str__(self) -> str:
+        lines = "\n".join(self.trace)
+        return f"{lines}\n\nseed {self.seed}: {self.words}"
+
+
+@cache
+def migrated_database() -> Path:
+    """Return an empty SQLite database with every migration applied, to be copied."""
+    folder = new_folder()
+    app = make_app(folder)
+    with app.app_context():
+        upgrade()
+        db.session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        db.session.remove()
+        db.engine.dispose()
+    return folder / "calapp.sqlite3"
+
+
+def new_folder() -> Path:
+    """Make a folder in memory, where there is room."""
+    parent = MEMORY if MEMORY.is_dir() else None
+    return Path(tempfile.mkdtemp(prefix="calapp-s", dir=parent))
+
+
+class Ground:
+    """The app and the folder in which one seed after the other is walked."""
+
+    def __init__(self, migrated: Path | None = None) -> None:
+        self.migrated = migrated or migrated_database()
+        self.folder = new_folder()
+        copy_database(self.migrated, self.folder)
+        self.app: Flask = make_app(self.folder)
+
+    def walk(self, seed: int, steps: int = STEPS) -> Walk:
+        """Walk a seed on an empty database; raise what it raises, with the trace as a note."""
+        copy_database(self.migrated, self.folder)
+        walk = Walk(self.app, seed)
+        try:
+            walk.run(steps)
+        except BaseException as error:
+            error.trace = walk.trace  # type: ignore[attr-defined]
+            raise
+        return walk
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def ground(migrated: Path | None = None) -> Iterator[Ground]:
+    made = Ground(migrated)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def failure(here: Ground, seed: int, steps: int = STEPS) -> Failed | None:
+    """Walk a seed; return how it failed."""
+    try:
+        here.walk(seed, steps)
+    except Exception as error:  # noqa: BLE001 (an error of the product is a finding, too)
+        return Failed(seed, f"{type(error).__name__}: {error}", getattr(error, "trace", ()))
+    return None
+
+
+def until_failure(seeds: Sequence[int], steps: int, seconds: float) -> tuple[int, Failed | None]:
+    """Walk seeds until one fails or the time is over; return how many were walked, and the failure."""
+    until, done = time.monotonic() + seconds, 0
+    with ground() as here:
+        for seed in seeds:
+            if time.monotonic() > until:
+                break
+            done += 1
+            if found := failure(here, seed, steps):
+                return done, found
+    return done, None
