@@ -391,12 +391,12 @@ def record(session: Session, emails: Sequence[ClaimedEmail], outcomes: Sequence[
     for outcome in outcomes:
         attempts = outcome.email.attempts + 1
         values: dict[str, object] = {"due_at": None, "attempts": attempts, "error": outcome.error}
-        if outcome.email.has_link and (outcome.error is None or outcome.final):
-            values["body"] = NO_LINK
         if outcome.error is None:
             values["sent_at"] = at
         elif not outcome.final and attempts <= len(DELAYS):
             values["due_at"] = at + DELAYS[attempts - 1]
+        if outcome.email.has_link and values["due_at"] is None:
+            values["body"] = NO_LINK
         _change(session, outcome.email, values)
     for email in emails[len(outcomes) :]:
         _change(session, email, {"due_at": at})

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from app import create_app
 from calapp import config
 from calapp.accounts.models import ApiKey, User
-from calapp.availability.models import DateOverride, WeeklyHours
+from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
+from calapp.availability.service import default_schedule
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.calendars import service as calendars
 from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalBusy, ExternalCalendar
@@ -131,6 +132,10 @@ def build_ada(session: Session, user: User, stage: Stage) -> None:
         WeeklyHours(user_id=user.id, weekday=day, start_minute=540, end_minute=1020) for day in range(5)
     )
     session.add(DateOverride(user_id=user.id, date=(now() + timedelta(days=9)).date()))
+    default_schedule(session, user)
+    session.add(Schedule(user_id=user.id, name="Evenings in another zone", own_time_zone="America/New_York"))
+    day = (now() + timedelta(days=12)).date()
+    session.add(TimeOff(user_id=user.id, first_day=day, last_day=day + timedelta(days=2), note="Skiing"))
     chat = add_event_types(session, user)
     stage.pages["event type"] = f"/event-types/{chat.id}"
     add_keys(session, user)

@@ -44,6 +44,8 @@ ADA = (
     "/event-types",
     "event type",
     "/availability",
+    "/availability/new",
+    "/integrations/first-steps",
     "/settings",
 )
 ZOE = (
@@ -60,6 +62,8 @@ ZOE = (
 MAX = ("/integrations?page=2",)
 VISITOR = (
     "/login",
+    "/forgot-password",
+    "/reset-password/over",
     "/signup",
     "/ada",
     "/ada/30min?tz=America/New_York",
@@ -153,6 +157,8 @@ def test_the_document_of_the_api_is_accessible_and_fits(open_window: Callable[..
         ("/integrations", "New API key"),
         ("log", "Replay"),
         ("/event-types", "Delete Interview"),
+        ("/availability", "New schedule"),
+        ("/availability", "Delete Evenings"),
         ("/bookings/unconfirmed", "Reject"),
     ],
 )
