@@ -13,12 +13,15 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, MetaData, String, Text, event, func, select
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from calapp.clock import now
 from calapp.config import Settings
 from calapp.errors import Busy
+from calapp.text import ACCENTS, PLAIN_LETTERS, unaccented
 
 AfterCommit = Callable[[], None]
 
@@ -168,6 +171,24 @@ def database_now(session: Session) -> datetime:
     return session.scalar(select(func.clock_timestamp(type_=UTCDateTime))) or now()
 
 
+class Unaccented(GenericFunction[str]):
+    """`text.unaccented` of a column, worked out by the database."""
+
+    type = Text()
+    name = "calapp_unaccented"  # as SQLite's connections know it
+    inherit_cache = True
+
+
+@compiles(Unaccented, "postgresql")
+def _unaccented_by_postgresql(element: Unaccented, compiler: Any, **options: Any) -> str:
+    text = compiler.process(element.clauses, **options)
+    bare = f"regexp_replace(normalize(lower({text}), NFD), '{ACCENTS}', '', 'g')"
+    for letter, plain in PLAIN_LETTERS.items():
+        bare = f"replace({bare}, '{letter}', '{plain}')"
+    # Only a database in UTF-8 takes letters apart.
+    return f"CASE WHEN getdatabaseencoding() = 'UTF8' THEN {bare} ELSE lower({text}) END"
+
+
 def connection_options(settings: Settings) -> dict[str, int | str]:
     """Return how libpq connects: limits for a server that has gone silent, and the system's certificates.
 
@@ -225,6 +246,7 @@ def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int) -> N
         connection.isolation_level = None  # sqlite3 must not begin transactions behind our back
         for pragma in pragmas:
             connection.execute(pragma)
+        connection.create_function(Unaccented.name, 1, unaccented, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -7,6 +7,7 @@ cleaned where it goes out. Passwords, secrets and templates stay as they are, bu
 """
 
 import re
+import unicodedata
 from typing import Any
 
 # Control characters but tab and newline (C0, DEL, C1), lone surrogates, and Unicode's noncharacters.
@@ -19,6 +20,22 @@ _LINE_END = re.compile("\r\n|[\u2028\u2029]")  # the latter two end a line for P
 # The marks that single letters need (LRM, RLM, ALM) stay.
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+ACCENTS = r"[\u0300-\u036f]"  # the marks that NFD takes off letters; PostgreSQL reads this pattern, too
+_ACCENTS = re.compile(ACCENTS)
+# Letters that Unicode does not take apart, as they are typed on other keyboards.
+PLAIN_LETTERS = {
+    "đ": "d",
+    "ð": "d",
+    "ħ": "h",
+    "\u0131": "i",
+    "ł": "l",
+    "ø": "o",
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+}
+_PLAIN = str.maketrans(PLAIN_LETTERS)
 
 
 def clean(text: str) -> str:
@@ -42,6 +59,13 @@ def line(text: str) -> str:
 def storable(text: str) -> str:
     """Return a text without what no database can hold (NUL, lone surrogates), else as it is."""
     return _UNSTORABLE.sub("", text)
+
+
+def unaccented(text: str) -> str:
+    """Return a text as searches compare it, in lower case and without accents: Nguyễn becomes nguyen."""
+    if text.isascii():
+        return text.lower()
+    return _ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())).translate(_PLAIN)
 
 
 def is_storable(text: str) -> bool:

@@ -74,11 +74,15 @@ POST    /bookings/<uid>/no-show                                              own
 GET     /bookings/<uid>/reject                                               own
 POST    /bookings/<uid>/reject                                               own
 GET     /bookings/cancelled                                                  host
+GET     /bookings/cancelled.csv                                              host
 POST    /bookings/emails/discard                                             host
 POST    /bookings/emails/send                                                host
 GET     /bookings/past                                                       host
+GET     /bookings/past.csv                                                   host
 GET     /bookings/unconfirmed                                                host
+GET     /bookings/unconfirmed.csv                                            host
 GET     /bookings/upcoming                                                   host
+GET     /bookings/upcoming.csv                                               host
 GET     /calendar/<token>.ics                                                link
 GET     /embed/embed.js                                                      all
 GET     /event-types                                                         host

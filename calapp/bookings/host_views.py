@@ -7,12 +7,12 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from calapp import limits, mail
+from calapp import mail
 from calapp.accounts.guards import current_host
-from calapp.bookings import lists, service
+from calapp.bookings import lists, service, spreadsheet
 from calapp.bookings.conflicts import conflicts_of
 from calapp.bookings.copies import copies_of
-from calapp.bookings.lists import Tab
+from calapp.bookings.lists import Tab, read_booking_filter
 from calapp.bookings.models import Booking
 from calapp.bookings.notifications import of_chain
 from calapp.bookings.schemas import reason_of
@@ -21,6 +21,7 @@ from calapp.bookings.visitors import count_of_visitor, upcoming_of_visitor
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
+from calapp.event_types.service import of_user
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.mail import count_parked, parked_about
 from calapp.text import whole_number
@@ -87,16 +88,17 @@ def no_show(uid: str) -> ResponseReturnValue:
 def _list(tab: Tab) -> Response:
     """List the bookings of a tab."""
     host = current_host()
-    search = request.args.get("q", "")[: limits.SEARCH_CHARACTERS]
+    wanted = read_booking_filter(request.args)
     page = min(whole_number(request.args.get("page", ""), digits=5) or 1, 10_000)
-    found = lists.listing(db.session(), host.id, tab, search=search, page=page)
+    found = lists.listing(db.session(), host, tab, wanted, page)
     return page_or_fragment(
         "bookings/host/list.html",
         "bookings/host/_list.html",
         listing=found,
         tab=tab,
         tabs=Tab,
-        search=search,
+        wanted=wanted,
+        event_types=of_user(db.session(), host.id),
         host=host,
         present=now(),
         parked=count_parked(db.session(), host.id),
@@ -105,19 +107,43 @@ def _list(tab: Tab) -> Response:
     )
 
 
+def _download(tab: Tab) -> Response:
+    """Give all bookings of a tab that its filter lets through as a CSV file."""
+    host, wanted = current_host(), read_booking_filter(request.args)
+    query = lists.in_tab(host, tab, wanted).limit(spreadsheet.MOST + 1)
+    found = db.session().scalars(query).all()
+    if len(found) > spreadsheet.MOST:
+        words = (
+            f"A file has up to {spreadsheet.MOST:,} bookings. Choose dates, and download one file for each."
+        )
+        return redirect_to(wanted.address(f"/bookings/{tab}"), words, "bad")
+    response = make_response(spreadsheet.csv_of(found, host.time_zone))
+    response.headers["Content-Type"] = "text/csv; charset=utf-8"
+    response.headers["Content-Disposition"] = f'attachment; filename="bookings-{tab}.csv"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 for tab in Tab:
     # Named like the function, since Flask-WTF asks each view for its name.
     blueprint.add_url_rule(f"/bookings/{tab}", tab.value, update_wrapper(partial(_list, tab), _list))
+    blueprint.add_url_rule(
+        f"/bookings/{tab}.csv", f"{tab}_csv", update_wrapper(partial(_download, tab), _download)
+    )
 
 
 def _detail(booking: Booking, problem: str = "") -> Response:
     emails = of_chain(db.session(), booking)
+    history = lists.history(db.session(), booking)
+    summary, bad_webhooks = lists.sum_of([one for _, deliveries in history for one in deliveries])
     page = render_template(
         "bookings/host/detail.html",
         booking=booking,
         host=current_host(),
         of_visitor=count_of_visitor(db.session(), booking),
-        history=lists.history(db.session(), booking),
+        history=history,
+        summary=summary,
+        bad_webhooks=bad_webhooks,
         emails=emails,
         copies=copies_of(db.session(), booking),
         parked=sum(one.parked_at is not None for one in emails),

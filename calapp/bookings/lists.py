@@ -1,20 +1,29 @@
-"""The host's lists of bookings: four tabs, a search, pages."""
+"""The host's lists of bookings: four tabs, a search and filters, pages."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
+from calapp import limits
+from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.bookings.schemas import BookingsQuery
 from calapp.clock import now
-from calapp.deliveries.models import Delivery, Event
+from calapp.db import Unaccented
+from calapp.deliveries.models import Delivery, Event, State
+from calapp.local_time import instant_of
+from calapp.text import unaccented, whole_number
 from calapp.webhooks.models import Webhook
 
 PAGE = 50
+FILTERS = ("q", "event_type", "person", "from", "to")  # as they are in an address
+LAST_YEAR = 9000  # of a filter; a day later must be a date, too
 
 
 class Tab(StrEnum):
@@ -24,6 +33,76 @@ class Tab(StrEnum):
     UNCONFIRMED = "unconfirmed"
     PAST = "past"
     CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingFilter:
+    """What a host looks for in all tabs; fields left empty let everything through."""
+
+    words: str = ""
+    event_type: int | None = None
+    person: str = ""
+    first: date | None = None  # days in the host's zone; both count
+    last: date | None = None
+    typed: Mapping[str, str] = field(default_factory=dict)  # for the form and the links
+    errors: Mapping[str, str] = field(default_factory=dict)  # of dates that were not understood
+
+    def address(self, path: str, **more: int) -> str:
+        """Return a path with this filter, and more, as its query."""
+        query = urlencode({**self.typed, **more})
+        return f"{path}?{query}" if query else path
+
+    def conditions(self, zone: str) -> Iterator[ColumnElement[bool]]:
+        """Yield what a booking must be; days are those of `zone`."""
+        if self.words:
+            yield Unaccented(Booking.search).contains(unaccented(self.words), autoescape=True)
+        if self.event_type is not None:
+            yield Booking.event_type_id == self.event_type
+        if self.person:
+            person = unaccented(self.person)
+            yield Booking.attendees.any(
+                or_(
+                    Unaccented(Attendee.name).contains(person, autoescape=True),
+                    Unaccented(Attendee.email).contains(person, autoescape=True),
+                )
+            )
+        if self.first:
+            yield Booking.starts_at >= instant_of(datetime.combine(self.first, time.min), zone, last=False)
+        if self.last:
+            after = datetime.combine(self.last + timedelta(days=1), time.min)
+            yield Booking.starts_at < instant_of(after, zone, last=False)
+
+
+def read_booking_filter(given: Mapping[str, str]) -> BookingFilter:
+    """Read a filter from an address; a date that cannot be read filters nothing and has an error."""
+    typed = {name: given.get(name, "").replace("\0", "").strip() for name in FILTERS}
+    typed = {name: text[: limits.SEARCH_CHARACTERS] for name, text in typed.items() if text}
+    days: dict[str, date] = {}
+    errors: dict[str, str] = {}
+    for name in ("from", "to"):
+        if name not in typed:
+            continue
+        try:
+            day = date.fromisoformat(typed[name])
+        except ValueError:
+            errors[name] = "Must be a date."
+            continue
+        if 1970 <= day.year <= LAST_YEAR:
+            days[name] = day
+        else:
+            errors[name] = f"Must be between 1970 and {LAST_YEAR}."
+    first, last = days.get("from"), days.get("to")
+    if first and last and last < first:
+        errors["to"], last = "Must not be before the first date.", None
+    return BookingFilter(
+        words=typed.get("q", ""),
+        event_type=whole_number(typed.get("event_type", ""), digits=9),
+        person=typed.get("person", ""),
+        first=first,
+        last=last,
+        typed=typed,
+        errors=errors,
+    )
 
 
 @dataclass(frozen=True)
@@ -36,22 +115,27 @@ class Listing:
     more: bool
 
 
-def listing(session: Session, host_id: int, tab: Tab, *, search: str = "", page: int = 1) -> Listing:
-    """Return a page of a tab; the search looks in names, email addresses, titles and metadata."""
-    words = search.replace("\0", "").strip().lower()
-    found = Booking.search.contains(words, autoescape=True) if words else true()
-    wanted = {one: and_(Booking.host_id == host_id, _of(one), found) for one in Tab}
+def listing(session: Session, host: User, tab: Tab, wanted: BookingFilter, page: int = 1) -> Listing:
+    """Return a page of a tab, the last one for a number behind it."""
+    common = (Booking.host_id == host.id, *wanted.conditions(host.time_zone))
+    counts = {
+        one: session.scalar(select(func.count(Booking.id)).where(*common, _of(one))) or 0 for one in Tab
+    }
+    page = max(1, min(page, -(-counts[tab] // PAGE)))
+    query = in_tab(host, tab, wanted).offset((page - 1) * PAGE).limit(PAGE)
+    rows = session.scalars(query).all()
+    return Listing(rows, counts, page, more=counts[tab] > page * PAGE)
+
+
+def in_tab(host: User, tab: Tab, wanted: BookingFilter) -> Select[Booking]:
+    """Select the bookings of a tab, those that are over newest first."""
     newest_first = tab in {Tab.PAST, Tab.CANCELLED}
-    rows = session.scalars(
+    return (
         select(Booking)
-        .where(wanted[tab])
+        .where(Booking.host_id == host.id, _of(tab), *wanted.conditions(host.time_zone))
         .options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
         .order_by(Booking.starts_at.desc() if newest_first else Booking.starts_at, Booking.id)
-        .offset((page - 1) * PAGE)
-        .limit(PAGE + 1)
-    ).all()
-    counts = {one: session.scalar(select(func.count(Booking.id)).where(wanted[one])) or 0 for one in Tab}
-    return Listing(rows[:PAGE], counts, page, more=len(rows) > PAGE)
+    )
 
 
 def matching(session: Session, host_id: int, query: BookingsQuery) -> tuple[Sequence[Booking], int]:
@@ -119,3 +203,21 @@ def history(session: Session, booking: Booking) -> list[tuple[Event, list[tuple[
     return [
         (event, [(one, webhook) for one, webhook in rows if one.event_id == event.id]) for event in events
     ]
+
+
+def sum_of(deliveries: Sequence[tuple[Delivery, Webhook]]) -> tuple[str, list[Webhook]]:
+    """Sum deliveries up, "7 delivered, 1 failing", and return the webhooks that fail or have failed.
+
+    Failing is what waits for its next attempt after a failed one.
+    """
+    counts: dict[str, int] = {}
+    bad: dict[int, Webhook] = {}
+    for one, webhook in deliveries:
+        failing = one.state == State.WAITING and one.attempts_on_schedule > 0
+        name = "failing" if failing else str(one.state)
+        counts[name] = counts.get(name, 0) + 1
+        if failing or one.state == State.FAILED:
+            bad[webhook.id] = webhook
+    order = ("delivered", "failing", "failed", *(str(state) for state in State))
+    names = sorted(counts, key=order.index)
+    return ", ".join(f"{counts[name]:,} {name}" for name in names), list(bad.values())

@@ -1,16 +1,21 @@
 """The host's pages of bookings: tabs, search, pages, history, and what can be done."""
 
+import csv
+import io
 import re
 from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from calapp.bookings import service
 from calapp.bookings.maintenance import record_meetings
 from calapp.db import transaction
+from calapp.deliveries.models import Delivery, State
 from calapp.webhooks.models import Webhook
 from tests.bookings.conftest import TUESDAY_TEN
+from tests.conftest import on_both_databases
 
 NOON = TUESDAY_TEN + timedelta(hours=2)
 HTMX = {"HX-Request": "true"}
@@ -59,6 +64,7 @@ def test_a_moved_booking_is_listed_once(rick_client: FlaskClient, client, book) 
         ("UNA UPC", 1),
         ("u-77", 1),
         ("zürich", 1),
+        ("zurich", 1),
         ("example.com", 1),
         ("carl", 0),
         ("%", 0),
@@ -97,7 +103,110 @@ def test_fifty_bookings_are_a_page(rick_client: FlaskClient, book, quick_chat, c
     assert (len(first), len(second)) == (50, 3)
     assert first[0].endswith("Visitor 00")
     assert second[-1].endswith("Visitor 52")
-    assert 'href="/bookings/upcoming?q=&amp;page=2"' in rick_client.get("/bookings/upcoming").text
+    assert 'href="/bookings/upcoming?page=2"' in rick_client.get("/bookings/upcoming").text
+
+
+def test_p10_a_page_behind_the_last_is_the_last(rick_client: FlaskClient, four) -> None:
+    assert titles(rick_client, "upcoming", "?page=99") == ["Quick chat between Rick and Una Upcoming"]
+
+
+@on_both_databases
+@pytest.mark.parametrize("words", ["nguyen", "NGUYEN VAN", "nguyễn", "duc", "soren", "Søren"])
+def test_p10_a_search_needs_no_accents(rick_client: FlaskClient, book, words: str) -> None:
+    book(name="Nguyễn Văn Đức Søren", email="n@example.com")
+    found = [titles(rick_client, "upcoming", f"?{name}={words}") for name in ("q", "person")]
+    assert [len(one) for one in found] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("person=una", ["Una"]),
+        ("person=quick", []),  # of the title
+        ("person=UNA UPCOMING&q=u-77", ["Una"]),
+        ("from=2027-01-05&to=2027-01-05", ["Una", "Late"]),
+        ("from=2027-01-06", ["Next"]),
+        ("to=2027-01-04", []),
+        ("event_type=1", ["Una", "Late", "Next"]),
+        ("event_type=999", []),
+        ("from=2027-01-06&to=2027-01-05", ["Next"]),  # the second has an error
+        ("from=x&to=9999-12-31", ["Una", "Late", "Next"]),
+    ],
+)
+def test_bookings_are_filtered_by_event_type_person_and_days(
+    rick_client: FlaskClient, book, query: str, found: list[str]
+) -> None:
+    book(name="Una Upcoming", email="una@example.com", metadata={"user_id": "u-77"})
+    book(NOON, name="Late")
+    book(NOON + timedelta(days=1), name="Next")
+    shown = [title.split(" and ")[1].split()[0] for title in titles(rick_client, "upcoming", f"?{query}")]
+    assert shown == found
+
+
+def test_a_date_that_is_none_is_named_and_kept(rick_client: FlaskClient, four) -> None:
+    page = rick_client.get("/bookings/upcoming?from=2027-02-30&to=0001-01-01&person=una").text
+    assert "Must be a date." in page
+    assert "Must be between 1970 and 9000." in page
+    assert 'value="2027-02-30"' in page
+    assert 'href="/bookings/past?person=una&amp;from=2027-02-30&amp;to=0001-01-01"' in page
+
+
+def test_bookings_are_listed_below_their_day(rick_client: FlaskClient, book, monday) -> None:
+    book(name="One")
+    book(NOON, name="Two")
+    book(NOON + timedelta(days=1), name="Three")
+    monday.move_to(TUESDAY_TEN - timedelta(hours=3))
+    page = rick_client.get("/bookings/upcoming").text
+    days = re.findall(r'<h2 class="day-heading">([^<]+)</h2>', page)
+    assert days == ["Today, Tuesday, 5 January 2027", "Wednesday, 6 January 2027"]
+
+
+def test_a_list_is_downloaded_as_csv_as_it_is_filtered(rick_client: FlaskClient, book) -> None:
+    book(name="Nguyễn", notes='a,\n"b"', metadata={"user_id": "7"})
+    book(NOON, name="Other")
+    answer = rick_client.get("/bookings/upcoming.csv?q=nguyen")
+    rows = list(csv.DictReader(io.StringIO(answer.get_data().decode("utf-8-sig"), newline="")))
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="bookings-upcoming.csv"'
+    assert [(row["Start"], row["Time zone"], row["Name"], row["Notes"], row["Metadata"]) for row in rows] == [
+        ("2027-01-05 11:00", "Europe/Berlin", "Nguyễn", 'a,\n"b"', '{"user_id": "7"}')
+    ]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\uff1d"])
+def test_no_cell_of_the_csv_is_a_formula(rick_client: FlaskClient, book, first: str) -> None:
+    formula = f"{first}HYPERLINK(1)"
+    book(name=formula, notes=formula)
+    row = next(csv.DictReader(io.StringIO(rick_client.get("/bookings/upcoming.csv").text)))
+    assert (row["Name"], row["Notes"]) == (f"'{formula}", f"'{formula}")
+
+
+def test_a_file_that_would_be_too_large_is_refused_by_name(rick_client, four, monkeypatch) -> None:
+    monkeypatch.setattr("calapp.bookings.spreadsheet.MOST", 0)
+    answer = rick_client.get("/bookings/upcoming.csv?person=una", follow_redirects=True)
+    assert "A file has up to 0 bookings." in answer.text
+    assert answer.request.full_path == "/bookings/upcoming?person=una"
+
+
+def test_a_booking_sums_its_deliveries_up_and_names_those_that_fail(
+    rick_client, book, rick, saved, session
+) -> None:
+    for name in ("Good", "Bad"):
+        saved(
+            Webhook(
+                user_id=rick.id,
+                name=name,
+                subscriber_url=f"https://hooks.example.com/{name}",
+                triggers=["BOOKING_CREATED"],
+            )
+        )
+    booking = book()
+    good, bad = session.scalars(select(Delivery).order_by(Delivery.id))
+    with transaction() as changing:
+        changing.get(Delivery, good.id).state = State.DELIVERED
+        changing.get(Delivery, bad.id).attempts_on_schedule = 2
+    page = rick_client.get(f"/bookings/{booking.uid}").text
+    assert "1 delivered, 1 failing" in page
+    assert re.search(r'<p class="bad">Failing: <a href="[^"]+">Bad</a></p>', page)
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999", "2147483648", "9999"])
