@@ -371,8 +371,13 @@ def add_failing(session: Session, user: User, stage: Stage) -> None:
         session,
         user,
         "https://down.example.com/hook",
+        name="Warehouse",
+        max_per_second=5,
         failures=9,
         failing_since=at - timedelta(hours=60),
+        first_failed_at=at - timedelta(hours=60),
+        unhealthy_since=at - timedelta(hours=60),
+        failing_announced=True,
         backoff_until=at + timedelta(minutes=20),
     )
     for number in range(200):

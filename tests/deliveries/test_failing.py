@@ -1,6 +1,7 @@
 """A webhook that keeps failing: noticed early, told once, by email and to the others, over by itself."""
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -100,6 +101,44 @@ def test_it_is_told_once_however_many_look(webhook, watcher, fail, told, session
         assert told() == ["WEBHOOK_FAILING"]
     assert len(emails(session)) == 1
     assert not health.anything_to_tell(session)
+
+
+def test_two_workers_that_look_at_once_tell_it_once(webhook, watcher, fail, app, session) -> None:
+    fail()
+    together = threading.Barrier(2)
+
+    def look() -> None:
+        with app.app_context():
+            together.wait()
+            for _ in range(3):
+                maintenance.watch_webhooks()
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events = session.scalars(select(Event.trigger).where(Event.trigger.in_(NAMES))).all()
+    assert (events, len(emails(session))) == (["WEBHOOK_FAILING"], 1)
+
+
+def test_the_email_says_what_how_long_and_where_to_look(
+    webhook, change, fail, told, session, settings
+) -> None:
+    change(webhook, name="CRM")
+    fail()
+    told()
+    subject, body = session.execute(select(Email.subject, Email.body)).one()
+    assert subject == "Webhook failing: CRM"
+    for words in (
+        f"“CRM”, {webhook.subscriber_url}",
+        "5 attempts have failed since",
+        "500 Internal Server Error",
+        "5 events wait to be sent.",
+        f"{settings.base_url}/integrations/webhooks/{webhook.id}/deliveries",
+        "No event is lost",
+    ):
+        assert words in body, body
 
 
 def test_the_payload_is_the_contract(webhook, watcher, change, fail, told, session, settings) -> None:
