@@ -87,6 +87,14 @@ def test_the_api_key_still_works(visitor: FlaskClient) -> None:
     assert [one["subscriberUrl"].rpartition("/")[2] for one in found] == ["hook", "off"]  # of all event types
 
 
+def test_the_hours_that_there_were_are_the_default_schedule(visitor: FlaskClient) -> None:
+    key = {"Authorization": f"Bearer {API_KEY}"}
+    (schedule,) = visitor.get("/v2/schedules", headers=key).get_json()["data"]
+    assert schedule == visitor.get("/v2/schedules/default", headers=key).get_json()["data"]
+    assert visitor.get("/v2/me", headers=key).get_json()["data"]["defaultScheduleId"] == schedule["id"]
+    assert [len(one["days"]) for one in schedule["availability"]] == [5]
+
+
 def test_the_calendar_feed_has_its_address_still(host: FlaskClient, visitor: FlaskClient) -> None:
     path = re.search(r"/calendar/[\w-]+\.ics", host.get("/integrations").text)[0]
     assert b"Ada Byron" in visitor.get(path).data
