@@ -14,12 +14,15 @@ def booking_request(
     time_zone: str = "Europe/London",
     notes: str = "",
     guests: Sequence[str] = (),
-    answers: Mapping[str, str | bool] | None = None,
+    answers: Mapping[str, object] | None = None,
+    phone: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> BookingRequest:
     return BookingRequest.model_construct(
         start=start,
-        attendee=AttendeeRequest.model_construct(name=name, email=email, time_zone=time_zone),
+        attendee=AttendeeRequest.model_construct(
+            name=name, email=email, time_zone=time_zone, phone_number=phone
+        ),
         guests=list(guests),
         metadata={"user_id": "123"} if metadata is None else dict(metadata),
         booking_fields_responses={"notes": notes, **(answers or {})},

@@ -11,6 +11,7 @@ from flask_limiter.util import get_remote_address
 from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
 from calapp.bookings import counters, lists, service, times
+from calapp.bookings.answers import answered, check_guests, phone_of
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
 from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, shown, slots_by_date
@@ -22,13 +23,13 @@ from calapp.bookings.schemas import (
     DeclineRequest,
     RescheduleRequest,
     SlotsQuery,
-    answered,
 )
 from calapp.bookings.service import booking_at, own_booking
 from calapp.calendars.asking import freshen_after
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
 from calapp.event_types.models import EventType
+from calapp.event_types.schemas import shown_location
 from calapp.event_types.service import check_length, find_offered, find_public
 from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token
@@ -92,9 +93,7 @@ def create(body: BookingRequest) -> BookingResponse:
     created. Without a write key of the host, visitor limits apply; a 429 says which one was reached.
     """
     event_type = _event_type(body)
-    body.booking_fields_responses = answered(
-        body.booking_fields_responses, event_type.questions, prefix="bookingFieldsResponses."
-    )
+    _read_answers(event_type, body)
     address, key = _visitors_address(event_type.user_id), _idempotency_key(event_type)
     given = body.tracking.model_dump() if body.tracking else {}
     tracking = {name: value for name, value in given.items() if value}
@@ -207,6 +206,26 @@ def mark_absent(uid: str, body: AbsentRequest) -> BookingResponse:
         for one in body.attendee:
             service.mark_no_show(session, booking, one.email, absent=one.absent)
     return shown(booking)
+
+
+def _read_answers(event_type: EventType, body: BookingRequest) -> None:
+    """Put answers and phone number in a request as they are kept; raise Invalid naming what is wrong."""
+    kinds = {shown_location(event_type), None}
+    if body.location and body.location.type not in kinds:
+        problem = "This event type does not take place there."
+        raise Invalid(problem, **{"location.type": problem})
+    zone, responses = body.attendee.time_zone, body.booking_fields_responses
+    places = {
+        "attendee.phoneNumber": body.attendee.phone_number,
+        "location.phone": body.location.phone if body.location else None,
+        "bookingFieldsResponses.attendeePhoneNumber": responses.get("attendeePhoneNumber"),
+    }
+    field, number = next(
+        ((name, text) for name, text in places.items() if text), ("attendee.phoneNumber", "")
+    )
+    body.attendee.phone_number = phone_of(event_type, str(number), zone, field)
+    check_guests(event_type, body.guests)
+    body.booking_fields_responses = answered(responses, event_type, zone, prefix="bookingFieldsResponses.")
 
 
 def _event_type(asked: BookingRequest | SlotsQuery) -> EventType:

@@ -24,7 +24,7 @@ from calapp.local_time import clock as clock_at
 from calapp.local_time import known_zone
 from calapp.text import clean, whole_number
 
-PREFILL = ("name", "email", "notes", "guests", "reason")
+PREFILL = ("name", "email", "phone", "notes", "guests", "reason")
 RESPONSE = re.compile(r"responses\[[A-Za-z0-9_-]{1,60}\]")
 
 Pairs = Sequence[tuple[str, str]]
@@ -66,6 +66,10 @@ class BookerState:
         """Return what the link or the previous form has for a field, or nothing."""
         values = [value for key, value in self.filled if key == name]
         return ", ".join(values) if name == "guests" else next(iter(values), "")
+
+    def choices(self, name: str) -> list[str]:
+        """Return all that the link or the previous form has for a field with several answers."""
+        return [value for key, value in self.filled if key == name]
 
 
 def _within(pairs: Iterable[tuple[str, str]], most: int, *, escaped: bool = False) -> list[tuple[str, str]]:

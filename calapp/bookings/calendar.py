@@ -12,7 +12,6 @@ from icalendar import Calendar, Event, vCalAddress, vText
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Booking, Status
-from calapp.event_types.models import LocationKind
 from calapp.text import clean, line
 
 # A parameter has no way to write a quotation mark that all readers know (RFC 6868 has one), and some take a
@@ -92,8 +91,8 @@ def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event
     event.add("summary", line(public_title(booking) if for_guest else booking.title))
     event.add("description", clean(text))
     event.add("status", STATUSES[booking.current_status])
-    if booking.location and not (for_guest and booking.event_type.location_kind == LocationKind.PHONE):
-        event.add("location", line(booking.location))
+    if booking.location:
+        event.add("location", line(booking.public_location if for_guest else booking.location))
     event.add("organizer", _person(booking.host.email, booking.host.name))
     for person in booking.attendees:
         event.add("attendee", _person(person.email, person.name))

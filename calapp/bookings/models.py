@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.db import UTCDateTime, db
-from calapp.event_types.models import EventType
+from calapp.event_types.models import BY_PHONE, EventType
 
 UNANSWERED = "Not answered in time."  # the reason of a rejection by the clock
 
@@ -152,6 +152,11 @@ class Booking(db.Model):
     def visitor(self) -> "Attendee":
         """The attendee who booked; the others are guests."""
         return self.attendees[0]
+
+    @property
+    def public_location(self) -> str:
+        """Where it takes place, without the visitor's phone number."""
+        return BY_PHONE if self.location and self.location == self.visitor.phone else self.location
 
     @property
     def unanswered(self) -> bool:

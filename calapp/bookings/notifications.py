@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation, public_title
 from calapp.bookings.models import Booking, Status
 from calapp.clock import now
 from calapp.config import settings
-from calapp.event_types.models import LocationKind
 from calapp.local_time import spoken_time
 from calapp.mail import DISCARDED, Email, post, supersede_expiring, supersede_parked
 from calapp.text import clean, line
@@ -136,14 +136,13 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
         lines.append(f"Previously: {spoken_time(previous.starts_at, previous.ends_at, zone)}")
         if not reader.guest or previous.rescheduled_by == booking.host.email:
             lines.extend(_line("Reason for rescheduling", previous.rescheduling_reason))
-    by_phone = booking.event_type.location_kind == LocationKind.PHONE  # at the visitor's number, maybe
-    lines.extend(_line("Where", booking.event_type.place if reader.guest and by_phone else booking.location))
+    lines.extend(_line("Where", booking.public_location if reader.guest else booking.location))
     if not reader.guest:
+        if booking.visitor.phone != booking.location:
+            lines.extend(_line("Phone", booking.visitor.phone))
         lines.extend(_line("Notes", booking.notes))
         for answer in booking.answers.values():
-            value = answer["value"]
-            text = ("Yes" if value else "No") if isinstance(value, bool) else str(value)
-            lines.extend(_line(answer["label"], text))
+            lines.extend(_line(answer["label"], spoken_answer(answer["value"])))
     if not reader.guest or booking.cancelled_by == booking.host.email:
         lines.extend(_line("Reason for cancelling", booking.cancellation_reason))
     if booking.unanswered:

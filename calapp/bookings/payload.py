@@ -22,6 +22,8 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "notes": _response("additional_notes", booking.notes),
         "guests": _response("additional_guests", [person.email for person in booking.attendees[1:]]),
     }
+    if visitor.phone:
+        responses["attendeePhoneNumber"] = _response("phone_number", visitor.phone)
     payload = {
         "type": event_type.slug,
         "title": booking.title,
@@ -107,6 +109,7 @@ def _attendee(person: Attendee, start: datetime) -> dict[str, Any]:
         "email": person.email,
         "firstName": first,
         "lastName": last,
+        "phoneNumber": person.phone or None,
         "timeZone": known_zone(person.time_zone),
         "language": LANGUAGE,
         "utcOffset": utc_offset(person.time_zone, start),

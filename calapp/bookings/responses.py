@@ -35,6 +35,7 @@ class Person(ResponseSchema):
 
     name: str
     email: str
+    phone_number: str | None
     time_zone: str
     language: Literal["en"] = "en"
     absent: bool
@@ -134,13 +135,15 @@ def shown(booking: Booking) -> BookingResponse:
 
 
 def _attendee(one: Attendee) -> Person:
-    return Person(name=one.name, email=one.email, time_zone=known_zone(one.time_zone), absent=one.no_show)
+    zone, phone = known_zone(one.time_zone), one.phone or None
+    return Person(name=one.name, email=one.email, phone_number=phone, time_zone=zone, absent=one.no_show)
 
 
 def _responses(booking: Booking) -> dict[str, Any]:
     own = {name: answer["value"] for name, answer in booking.answers.items()}
     visitor = booking.visitor
-    return {"name": visitor.name, "email": visitor.email, "notes": booking.notes} | own
+    phone = {"attendeePhoneNumber": visitor.phone} if visitor.phone else {}
+    return {"name": visitor.name, "email": visitor.email, **phone, "notes": booking.notes} | own
 
 
 def slots_by_date(slots: Iterable[datetime], query: SlotsQuery, minutes: int) -> dict[str, list[Slot]]:

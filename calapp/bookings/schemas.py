@@ -1,18 +1,19 @@
 """Bookings as forms and the API bring them, checked."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.schemas import is_zone
+from calapp.bookings.answers import MAX_TEXT, Answer, answered, check_guests, phone_of, read_email
 from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
 from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid
+from calapp.event_types.models import SEVERAL, EventType
 from calapp.rest.schemas import (
     MOST,
     Id,
@@ -25,8 +26,6 @@ from calapp.rest.validation import WHOLE, cleaned, from_form, said
 from calapp.text import clean, line, spaced
 
 MAX_NAME = 200  # characters
-MAX_TEXT = 5000  # characters of notes, reasons and long answers
-MAX_LINE = 500  # characters of an answer in one line
 MAX_GUESTS = 20
 MAX_DAYS = 92  # of one question for slots
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.0+)?Z")
@@ -35,9 +34,6 @@ RESPONSE = re.compile(r"responses\[([A-Za-z0-9_-]{1,60})\]")
 CHOOSE_TIME = "Please choose a time."
 # What a page says of fields that its own links and scripts fill in.
 PAGE_WORDS = {"start": CHOOSE_TIME, "time_zone": "Please choose a time zone from the list."}
-NOTES = {"name": "notes", "type": "textarea", "required": False}  # the question that every form asks
-
-QuestionAnswer = str | bool
 
 
 def read_instant(text: str) -> datetime | None:
@@ -70,13 +66,6 @@ def _person(name: str) -> str:
     return name
 
 
-def _email(text: str) -> str:
-    try:
-        return validate_email(clean(text).strip(), check_deliverability=False).normalized
-    except EmailNotValidError:
-        raise ValueError("Please enter an email address such as name@example.com.") from None
-
-
 def _separate(given: Any) -> Any:
     """Split texts of several addresses: a form has all guests in one field."""
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
@@ -89,7 +78,7 @@ def _guests(addresses: list[str]) -> list[str]:
     found: dict[str, str] = {}
     for one in addresses:
         try:
-            address = _email(one)
+            address = read_email(one)
         except ValueError:
             raise ValueError(f"“{one[:60]}” is not an email address.") from None
         found.setdefault(mailbox_of(address), address)
@@ -121,8 +110,16 @@ class AttendeeRequest(RequestSchema):
     email: Annotated[
         str,
         Field(examples=["ada@example.com"], json_schema_extra={"format": "email"}),
-        AfterValidator(_email),
+        AfterValidator(read_email),
     ]
+    phone_number: Annotated[
+        str | None,
+        Field(
+            description="With its country code, or as people write it in the country of timeZone. Required "
+            "where the host calls the visitor.",
+            examples=["+4930901820"],
+        ),
+    ] = None
     time_zone: Zone
     language: Annotated[str, Field(description="Accepted but ignored; all texts are in English.")] = "en"
 
@@ -138,6 +135,13 @@ class TrackingRequest(RequestSchema):
     utm_campaign: Annotated[Utm, Field(alias="utm_campaign")] = ""
     utm_term: Annotated[Utm, Field(alias="utm_term")] = ""
     utm_content: Annotated[Utm, Field(alias="utm_content")] = ""
+
+
+class BookingLocation(RequestSchema):
+    """Where the meeting takes place: what the event type says, and the number to call."""
+
+    type: Literal["attendeePhone", "link", "address", "phone"]
+    phone: Annotated[str | None, Field(description="The visitor's number, for attendeePhone.")] = None
 
 
 class BookingRequest(RequestSchema):
@@ -168,9 +172,15 @@ class BookingRequest(RequestSchema):
     sig: Annotated[
         str | None, Field(max_length=MAX_PROOF, description="`sig` of that link; without it, unverified.")
     ] = None
+    location: Annotated[
+        BookingLocation | None, Field(description="If given, must be that of the event type.")
+    ] = None
     booking_fields_responses: Annotated[
         dict[str, Any],
-        Field(description="Answers by the slug of the question; `notes` are additional notes."),
+        Field(
+            description="Answers by the slug of the question; `notes` are additional notes, and "
+            "`attendeePhoneNumber` is another place for the visitor's phone number."
+        ),
     ] = {}
 
     @property
@@ -179,76 +189,44 @@ class BookingRequest(RequestSchema):
         return str(self.booking_fields_responses.get("notes", ""))
 
 
-def answered(
-    given: Mapping[str, Any], questions: Sequence[Mapping[str, Any]], *, prefix: str = ""
-) -> dict[str, QuestionAnswer]:
-    """Return the answers to an event type's questions, by name, and the notes.
-
-    Raises Invalid whose details name each bad one, a question's after `prefix`.
-    """
-    found: dict[str, QuestionAnswer] = {}
-    problems: dict[str, str] = {}
-    for question in (NOTES, *questions):
-        name = question["name"]
-        try:
-            found[name] = _answer(question, given.get(name))
-        except ValueError as error:
-            problems[name if question is NOTES else prefix + name] = str(error)
-    if problems:
-        raise Invalid("Please fix the marked fields.", **problems)
-    return found
-
-
-def _answer(question: Mapping[str, Any], given: object) -> QuestionAnswer:
-    """Read an answer: a form brings text, JSON also numbers, lists, true and false."""
-    if isinstance(given, list):
-        given = ", ".join(str(one) for one in given)
-    text = str(given) if isinstance(given, str | int | float) and not isinstance(given, bool) else ""
-    if question["type"] == "checkbox":
-        ticked = given is True or text in {"on", "true", "yes", "1"}
-        if question["required"] and not ticked:
-            raise ValueError("Please check this box.")
-        return ticked
-    text = clean(text).strip()
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"Must be at most {MAX_TEXT:,} characters.")
-    if question["required"] and not text:
-        raise ValueError("Please answer this question.")
-    if question["type"] == "select" and text and text not in question["options"]:
-        raise ValueError("Please choose one of the options.")
-    if question["type"] == "text" and ("\n" in text or len(text) > MAX_LINE):
-        raise ValueError(f"Please answer in one line of at most {MAX_LINE} characters.")
-    return line(text) if question["type"] == "text" else text
-
-
 def booking_of_form(
     form: MultiDict[str, str],
     link: Mapping[str, str],
-    questions: Sequence[Mapping[str, Any]],
+    event_type: EventType,
     minutes: int | None = None,
 ) -> BookingRequest:
     """Read the booking form, with the metadata of its link; raise Invalid that names each bad field.
 
     `minutes` is how long the meeting is.
     """
-    responses = {match[1]: value for name, value in form.items() if (match := RESPONSE.fullmatch(name))}
-    answers: dict[str, QuestionAnswer] = {}
+    several = {question["name"] for question in event_type.questions if question["type"] in SEVERAL}
+    responses: dict[str, object] = {"notes": form.get("notes", "")}
+    for name, values in form.lists():
+        if match := RESPONSE.fullmatch(name):
+            responses[match[1]] = values if match[1] in several else values[0]
+    answers: dict[str, Answer] = {}
     problems: dict[str, object] = {}
+    zone = form.get("time_zone", "")
     try:
-        answers = answered(responses | {"notes": form.get("notes", "")}, questions)
+        answers = answered(responses, event_type, zone)
     except Invalid as error:
         problems = error.details
-    attendee = {name: form.get(name, "") for name in ("name", "email", "time_zone")}
+    try:
+        phone = phone_of(event_type, form.get("phone"), zone, "phone")
+    except Invalid as error:
+        phone, problems = None, problems | error.details
+    attendee: dict[str, Any] = {name: form.get(name, "") for name in ("name", "email", "time_zone")}
     given = {
         "start": read_instant(form.get("start", "")),
         "length_in_minutes": minutes,
-        "attendee": attendee,
+        "attendee": attendee | {"phone_number": phone},
         "guests": form.getlist("guests"),
         "metadata": link,
         "booking_fields_responses": answers,
     }
     try:
         request = from_form(BookingRequest, given, fields=attendee, instead=PAGE_WORDS)
+        check_guests(event_type, request.guests)
     except Invalid as error:
         raise Invalid(error.message, **problems | error.details) from None
     if problems:

@@ -195,7 +195,7 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest, min
         starts_at=request.start,
         ends_at=request.start + timedelta(minutes=minutes),
         time_zone=visitor.time_zone,
-        location=event_type.place,
+        location=visitor.phone_number if event_type.asks_phone and visitor.phone_number else event_type.place,
         notes=request.notes,
         # With the question's words of today: tomorrow's edit must not change what was asked.
         answers={name: {"label": labels[name], "value": value} for name, value in answers.items()},
@@ -207,6 +207,7 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest, min
         _attendee(position, name, email, visitor.time_zone)
         for position, (name, email) in enumerate([(visitor.name, visitor.email), *guests])
     ]
+    booking.visitor.phone = visitor.phone_number or ""
     booking.search = searchable(booking)
     return booking
 
@@ -216,12 +217,17 @@ def searchable(booking: Booking) -> str:
 
     Lower-cased here, since SQLite's own lower() knows ASCII alone and its JSON is escaped text.
     """
-    people = [text for person in booking.attendees for text in (person.name, person.email)]
+    people = [
+        text
+        for person in booking.attendees
+        for text in (person.name, person.email, *filter(None, (person.phone,)))
+    ]
     return "\n".join((*people, booking.title, booking.uid, *booking.link_metadata.values())).lower()
 
 
-def _attendee(position: int, name: str, email: str, zone: str) -> Attendee:
-    return Attendee(position=position, name=name[:200], email=email, time_zone=zone, no_show=False)
+def _attendee(position: int, name: str, email: str, zone: str, phone: str = "") -> Attendee:
+    values = {"name": name[:200], "email": email, "time_zone": zone, "phone": phone}
+    return Attendee(position=position, no_show=False, **values)
 
 
 def _hold_time(session: Session, booking: Booking) -> None:
@@ -440,7 +446,8 @@ def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata)
         email_key=booking.email_key,
     )
     moved.attendees = [
-        _attendee(person.position, person.name, person.email, zone) for person in booking.attendees
+        _attendee(person.position, person.name, person.email, zone, person.phone)
+        for person in booking.attendees
     ]
     moved.search = searchable(moved)
     return moved

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
+from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking
@@ -29,6 +30,7 @@ from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken, TooMany
 from calapp.event_types.models import EventType
+from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
 from calapp.htmx import page_or_fragment
 from calapp.local_time import (
@@ -111,7 +113,7 @@ def create(user: str, slug: str) -> ResponseReturnValue:
     g.frameable = True
     try:
         link = of_pairs(link_pairs())
-        wanted = booking_of_form(request.form, link.values, event_type.questions, state.duration)
+        wanted = booking_of_form(request.form, link.values, event_type, state.duration)
         refuse_robots()
         act = _act(event_type.user_id)
         with times.taking_time(), transaction() as session:
@@ -213,7 +215,8 @@ def booker_page(
         g.form_action_origin = f"{parts.scheme}://{parts.netloc}"
     leave_out = booking.id if booking else None
     # These have no field that could show what is wrong with them.
-    unseen = [str(errors[name]) for name in UNSEEN if errors and name in errors]
+    left_out = [name for name in DEFAULT_FIELDS if not getattr(event_type, f"asks_{name}")]
+    unseen = [str(errors[name]) for name in (*UNSEEN, *left_out) if errors and name in errors]
     problem, chosen = " ".join(unseen) or problem, state.slot
     try:
         length = booking.minutes if booking else check_length(event_type, state.duration, "duration")
@@ -424,6 +427,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "clock_span": clock_span,
     "zone_label": zone_label,
     "line": line,
+    "spoken_answer": spoken_answer,
     "minutes": spoken_minutes,
     "instant": iso_seconds,
 }

@@ -11,6 +11,8 @@ from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.db import UTCDateTime, db
 
+BY_PHONE = "By phone"
+
 
 class LocationKind(StrEnum):
     """Where a meeting takes place."""
@@ -19,6 +21,11 @@ class LocationKind(StrEnum):
     LINK = "link"
     PHONE = "phone"
     IN_PERSON = "in_person"
+
+
+# Types of questions with options, and those of them that may have several answers.
+SEVERAL = ("checkboxes", "multiselect")
+WITH_OPTIONS = ("select", "radio", *SEVERAL)
 
 
 class EventType(db.Model):
@@ -55,7 +62,8 @@ class EventType(db.Model):
     redirect_url: Mapped[str | None] = mapped_column(String(2000))
     location_kind: Mapped[LocationKind] = mapped_column(String(20), default=LocationKind.NONE)
     location: Mapped[str] = mapped_column(String(500), default="")
-    # In the form's order: [{"name", "label", "type": text|textarea|select|checkbox, "required", "options"}]
+    # In the form's order: [{"name", "label", "type", "required", "options"}]; the types are those of
+    # schemas.QUESTION_TYPES, where Cal.com's boolean is a checkbox and its checkbox is checkboxes.
     questions: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     schedule_id: Mapped[int | None] = mapped_column(
         ForeignKey("schedule.id"), index=True
@@ -78,6 +86,11 @@ class EventType(db.Model):
         return self.lengths or [self.length]
 
     @property
+    def asks_phone(self) -> bool:
+        """Whether the host calls the visitor, whose number is then needed."""
+        return self.location_kind == LocationKind.PHONE and not self.location
+
+    @property
     def place(self) -> str:
         """Where a booking of it takes place, as people read it; nothing when the host has not said."""
-        return self.location or ("By phone" if self.location_kind == LocationKind.PHONE else "")
+        return self.location or (BY_PHONE if self.location_kind == LocationKind.PHONE else "")

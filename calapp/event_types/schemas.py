@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from calapp.event_types.models import EventType, LocationKind
+from calapp.event_types.models import WITH_OPTIONS, EventType, LocationKind
 from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, said
 from calapp.text import line
@@ -18,11 +18,30 @@ CELL = 5  # minutes; starts, lengths, steps and buffers are multiples of it
 DAY = 1440  # minutes
 MAX_DAYS = 60  # how far ahead can be booked, unless the host says so
 MAX_QUESTIONS = 20
+TOO_MANY_QUESTIONS = f"You can ask up to {MAX_QUESTIONS} questions."
 MAX_OPTIONS = 50
 MAX_REMINDERS = 3
 MAX_LENGTHS = 10
+QUESTION_TYPES = (
+    "text", "textarea", "phone", "email", "number", "select", "radio", "multiselect", "checkbox", "boolean",
+)  # fmt: skip
+# What Cal.com's API calls a stored type when not alike: one box is a boolean, a group of them a checkbox.
+API_TYPES = {"checkbox": "boolean", "checkboxes": "checkbox"}
+API_TYPES_STORED = {shown: stored for stored, shown in API_TYPES.items()}
+# The questions of every form that can be switched off, with Cal.com's types and labels.
+DEFAULT_FIELDS = {"notes": ("textarea", "Additional notes"), "guests": ("multiemail", "Guests")}
 # Names of the payload's own responses, which a question must not take.
-TAKEN_NAMES = ("name", "email", "notes", "guests", "start", "time_zone", "reason")
+TAKEN_NAMES = (
+    "name",
+    "email",
+    "notes",
+    "guests",
+    "start",
+    "time_zone",
+    "reason",
+    "phone",
+    "attendeePhoneNumber",
+)
 LOCATIONS = {
     "link": LocationKind.LINK,
     "address": LocationKind.IN_PERSON,
@@ -168,24 +187,35 @@ class BookingField(RequestSchema):
     """A question of the booking form."""
 
     type: Annotated[
-        Literal["text", "textarea", "select", "boolean"],
-        said("Please choose a type: text, textarea, select or boolean."),
+        Literal[*QUESTION_TYPES, "multiemail"],  # type: ignore[valid-type]
+        said(f"Please choose a type: {', '.join(QUESTION_TYPES)}."),
     ] = "text"
-    label: Annotated[str, cleaned(line)]
+    label: Annotated[str, cleaned(line)] = ""
     name: Annotated[
         str,
         Field(alias="slug", description="Its key in bookingFieldsResponses. Default: made from the label."),
     ] = ""
     required: bool = False
-    options: Annotated[list[str], Field(description="The options of a select.")] = []
+    options: Annotated[
+        list[str], Field(description="The options of a select, multiselect, checkbox or radio.")
+    ] = []
+    hidden: Annotated[
+        bool, Field(description="For the slugs `notes` and `guests` alone: not to ask for them.")
+    ] = False
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.name in DEFAULT_FIELDS:
+            return self
+        if self.type == "multiemail":
+            raise ValueError(f"Please choose a type: {', '.join(QUESTION_TYPES)}.")
+        if self.hidden:
+            raise ValueError("Only notes and guests can be hidden. Please leave this question out.")
         if not self.label:
             raise ValueError("Please enter the question.")
         if len(self.label) > 200:
             raise ValueError("Must be at most 200 characters.")
-        if self.type != "select":
+        if API_TYPES_STORED.get(self.type, self.type) not in WITH_OPTIONS:
             self.options = []
             return self
         self.options = list(dict.fromkeys(one for row in self.options if (one := line(row)[:200].strip())))
@@ -194,14 +224,20 @@ class BookingField(RequestSchema):
         return self
 
     def stored(self) -> dict[str, Any]:
-        """Return the question as the database keeps it: Cal.com calls one that is ticked a boolean."""
-        return self.model_dump(by_alias=False) | {"type": "checkbox" if self.type == "boolean" else self.type}
+        """Return the question as the database keeps it."""
+        names = {"type", "label", "name", "required", "options"}
+        kept = self.model_dump(by_alias=False, include=names)
+        return kept | {"type": API_TYPES_STORED.get(self.type, self.type)}
 
 
 def _named(questions: list[BookingField]) -> list[BookingField]:
     """Give each question a unique key: the one that it has, or one made from its words."""
+    if sum(question.name not in DEFAULT_FIELDS for question in questions) > MAX_QUESTIONS:
+        raise ValueError(TOO_MANY_QUESTIONS)
     taken = set(TAKEN_NAMES)
     for question in questions:
+        if question.name in DEFAULT_FIELDS:
+            continue
         own = question.name if re.fullmatch(r"[a-z0-9_-]{1,60}", question.name) else ""
         base = own or re.sub(r"[^a-z0-9]+", "-", question.label.lower()).strip("-")[:40] or "question"
         name, count = base, 2
@@ -236,15 +272,18 @@ class EventTypeBody(RequestSchema):
     require_signed_metadata: Annotated[
         bool, Field(description="Only bookable with a signed link that was not changed and has not expired.")
     ] = False
+    disable_guests: Annotated[
+        bool | None, Field(description="Not to ask for guests, whatever bookingFields has.")
+    ] = None
     redirect_url: Annotated[RedirectUrl, Field(alias="successRedirectUrl")] = None
     lengths: Annotated[Lengths, Field(alias="lengthInMinutesOptions")] = []
     reminders: Reminders = []
     location: Annotated[list[Location], Field(alias="locations", max_length=1)] = []
     questions: Annotated[
         list[BookingField],
-        Field(alias="bookingFields", max_length=MAX_QUESTIONS),
+        Field(alias="bookingFields", max_length=MAX_QUESTIONS + len(DEFAULT_FIELDS)),
         AfterValidator(_named),
-        said(f"You can ask up to {MAX_QUESTIONS} questions.", "too_long"),
+        said(TOO_MANY_QUESTIONS, "too_long"),
     ] = []
 
     @field_validator("location")
@@ -276,7 +315,12 @@ class EventTypeBody(RequestSchema):
             found["location_kind"] = LOCATIONS[place.location_kind] if place else LocationKind.NONE
             found["location"] = place.text if place else ""
         if "questions" in found:
-            found["questions"] = [question.stored() for question in self.questions]
+            own = [one for one in self.questions if one.name not in DEFAULT_FIELDS]
+            found["questions"] = [question.stored() for question in own]
+            hidden = {one.name for one in self.questions if one.hidden}
+            found["asks_notes"], found["asks_guests"] = "notes" not in hidden, "guests" not in hidden
+        if (disabled := found.pop("disable_guests", None)) is not None:
+            found["asks_guests"] = not disabled
         return found
 
 
@@ -319,11 +363,13 @@ class Place(ResponseSchema):
 class QuestionSchema(ResponseSchema):
     """A question of the booking form."""
 
-    type: Literal["text", "textarea", "select", "boolean"]
+    type: Literal[*QUESTION_TYPES, "multiemail"]  # type: ignore[valid-type]
     slug: str
     label: str
     required: bool
     options: list[str]
+    hidden: Annotated[bool, Field(description="Whether notes or guests are not asked for.")] = False
+    is_default: Annotated[bool, Field(description="Whether every event type has it.")] = False
 
 
 class EventTypeResponse(ResponseSchema):
@@ -346,6 +392,7 @@ class EventTypeResponse(ResponseSchema):
     confirmation: Annotated[Confirmation | None, Field(alias="confirmationPolicy")]
     hidden: bool
     require_signed_metadata: bool
+    disable_guests: bool
     redirect_url: Annotated[str | None, Field(alias="successRedirectUrl")]
     lengths: Annotated[
         list[int],
@@ -370,17 +417,21 @@ class EventTypeGone(ResponseSchema):
 PLACES = {LocationKind.LINK: "link", LocationKind.IN_PERSON: "address", LocationKind.PHONE: "phone"}
 
 
+def shown_location(event_type: EventType) -> str | None:
+    """Return the type that Cal.com's API has for where it takes place."""
+    return "attendeePhone" if event_type.asks_phone else PLACES.get(event_type.location_kind)
+
+
 def shown(event_type: EventType, base_url: str) -> EventTypeResponse:
     """Return an event type as the API shows it."""
     columns = {name: getattr(event_type, name, None) for name in EventTypeResponse.model_fields}
-    places = []
-    if event_type.location_kind == LocationKind.PHONE and not event_type.location:
-        places = [{"type": "attendeePhone"}]
-    elif known := PLACES.get(event_type.location_kind):
-        places = [{"type": known, known: event_type.location}]
-    questions = [
+    place = shown_location(event_type)
+    places = [{"type": place, place: event_type.location}] if place else []
+    if place == "attendeePhone":
+        places = [{"type": place}]
+    questions: list[dict[str, Any]] = [
         {
-            "type": "boolean" if stored["type"] == "checkbox" else stored["type"],
+            "type": API_TYPES.get(stored["type"], stored["type"]),
             "slug": stored["name"],
             "label": stored["label"],
             "required": stored["required"],
@@ -388,8 +439,13 @@ def shown(event_type: EventType, base_url: str) -> EventTypeResponse:
         }
         for stored in event_type.questions
     ]
+    for slug, (kind, label) in DEFAULT_FIELDS.items():
+        if not getattr(event_type, f"asks_{slug}"):
+            hidden = {"type": kind, "slug": slug, "label": label, "hidden": True, "is_default": True}
+            questions.append(hidden | {"required": False, "options": []})
     objects = {
         "owner_id": event_type.user_id,
+        "disable_guests": not event_type.asks_guests,
         "booking_url": f"{base_url}/{event_type.user.username}/{event_type.slug}",
         "window": Window(value=event_type.max_days),
         "limits": Limits(day=event_type.max_per_day) if event_type.max_per_day else None,

@@ -17,7 +17,7 @@ from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.event_types import service
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import MAX_QUESTIONS, EventTypeBody
+from calapp.event_types.schemas import API_TYPES, DEFAULT_FIELDS, MAX_QUESTIONS, EventTypeBody
 from calapp.event_types.service import own_event_type
 from calapp.htmx import page_or_fragment, redirect_to
 from calapp.local_time import spoken_minutes
@@ -52,6 +52,7 @@ def of_event_type(event_type: EventType) -> Editor:
     """Return the form filled with a saved event type."""
     names = event_type.__table__.columns.keys()
     values = {name: getattr(event_type, name) for name in names if name != "questions"}
+    values |= {f"hide_{name}": not getattr(event_type, f"asks_{name}") for name in DEFAULT_FIELDS}
     others = (spoken_minutes(length) for length in event_type.lengths if length != event_type.length)
     values["lengths"] = ", ".join(others)
     values["reminders"] = ", ".join(spoken_minutes(before) for before in event_type.reminders)
@@ -89,13 +90,17 @@ def checked(form: Editor) -> EventTypeBody:
     days = values.get("max_days", "").strip()
     data = {
         **{name: values.get(name, "") for name in EventTypeBody.model_fields},
+        "disable_guests": None,
         "lengths": _lengths(values.get("length", ""), values.get("lengths", "")),
         "reminders": _minutes(values.get("reminders", "")),
         "window": {"max_days": days} if days else None,
         "limits": {"max_per_day": values.get("max_per_day", "").strip() or None},
         "confirmation": {"disabled": values.get("requires_confirmation", "") in {"", "0"}},
         "location": [] if kind == "none" else [{"location_kind": place_type, place_type: place}],
-        "questions": [_question(row) for row in form.questions],
+        "questions": [
+            *(_question(row) for row in form.questions),
+            *({"name": name, "hidden": True} for name in DEFAULT_FIELDS if values.get(f"hide_{name}")),
+        ],
     }
     data["schedule_id"] = data["schedule_id"].strip() or None
     columns = EventType.__table__.columns.keys()
@@ -121,9 +126,9 @@ def _lengths(length: str, others: str) -> list[int | str]:
 def _question(row: Row) -> Row:
     kind = row["type"] or "text"
     return {
-        "name": row["name"],
+        "name": row["name"] if row["name"] not in DEFAULT_FIELDS else "",
         "label": row["label"],
-        "type": "boolean" if kind == "checkbox" else kind,
+        "type": API_TYPES.get(kind, kind),
         "required": row["required"] not in {"", "0"},
         "options": row["options"].splitlines(),
     }

@@ -157,7 +157,7 @@ def _erase_person(booking: Booking, email: str) -> None:
 
 
 def _erase_attendee(person: Attendee) -> None:
-    person.name, person.email, person.time_zone = NAME, EMAIL, "UTC"
+    person.name, person.email, person.phone, person.time_zone = NAME, EMAIL, "", "UTC"
 
 
 def _erase_doers(booking: Booking, people: Sequence[str | None]) -> None:
@@ -176,7 +176,7 @@ def _erase_words(booking: Booking) -> None:
     booking.answers, booking.link_metadata, booking.metadata_left_out = {}, {}, []
     booking.metadata_verified, booking.tracking = False, {}
     booking.idempotency_key = booking.address_key = booking.email_key = None
-    if booking.event_type.location_kind == LocationKind.PHONE:
+    if booking.event_type.location_kind == LocationKind.PHONE or booking.location == booking.visitor.phone:
         booking.location = ""
     for field in REASONS:
         if getattr(booking, field) is not None:

@@ -320,6 +320,7 @@ def _attendee(name: str, email: str) -> dict[str, Any]:
         "email": email,
         "firstName": name,
         "lastName": "",
+        "phoneNumber": "+123456789012345",
         "timeZone": "America/Argentina/Buenos_Aires",
         "language": LANGUAGE,
         "utcOffset": -180,

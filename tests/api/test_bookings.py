@@ -413,3 +413,58 @@ def test_bookings_without_a_key_are_limited_as_on_the_page(
     assert [anyone.post("/v2/bookings", body).status_code for _ in range(21)] == [409] * 20 + [429]
     assert rick_api.post("/v2/bookings", body).status_code == 409
     assert session.scalar(select(Booking.id)) is None
+
+
+PLACES_OF_NUMBER = [
+    {"attendee": ADA | {"phoneNumber": "+49 30 901820"}},
+    {"location": {"type": "attendeePhone", "phone": "+49 30 901820"}},
+    {"bookingFieldsResponses": {"attendeePhoneNumber": "+49 30 901820"}},
+]
+
+
+@pytest.mark.parametrize("given", PLACES_OF_NUMBER)
+def test_v5_the_number_to_call_is_taken_wherever_cal_com_has_it(
+    anyone: Client, quick_chat: EventType, change: Callable[..., None], given: dict[str, object]
+) -> None:
+    change(quick_chat, location_kind="phone", location="")
+    booking = booked(anyone, quick_chat, **given)
+    assert booking["attendees"][0]["phoneNumber"] == "+4930901820"
+    assert booking["bookingFieldsResponses"]["attendeePhoneNumber"] == "+4930901820"
+    assert booking["location"] == "+4930901820"
+
+
+def test_v5_a_meeting_by_phone_needs_a_number(
+    anyone: Client, quick_chat: EventType, change: Callable[..., None]
+) -> None:
+    change(quick_chat, location_kind="phone", location="")
+    answer = anyone.post("/v2/bookings", wish(quick_chat))
+    assert (answer.status_code, list(details(answer))) == (400, ["attendee.phoneNumber"])
+    wrong = {"location": {"type": "attendeePhone", "phone": "12"}}
+    answer = anyone.post("/v2/bookings", wish(quick_chat, **wrong))
+    assert (answer.status_code, list(details(answer))) == (400, ["location.phone"])
+
+
+def test_a_place_that_the_event_type_does_not_have_is_refused(anyone: Client, quick_chat: EventType) -> None:
+    answer = anyone.post("/v2/bookings", wish(quick_chat, location={"type": "attendeePhone"}))
+    assert (answer.status_code, list(details(answer))) == (400, ["location.type"])
+
+
+def test_notes_and_guests_are_refused_where_they_are_not_asked_for(
+    anyone: Client, quick_chat: EventType, change: Callable[..., None]
+) -> None:
+    change(quick_chat, asks_notes=False, asks_guests=False)
+    answer = anyone.post("/v2/bookings", wish(quick_chat, guests=["bob@example.com"]))
+    assert (answer.status_code, list(details(answer))) == (400, ["guests"])
+    answer = anyone.post("/v2/bookings", wish(quick_chat, bookingFieldsResponses={"notes": "Hi"}))
+    assert (answer.status_code, list(details(answer))) == (400, ["notes"])
+
+
+def test_several_choices_are_a_list(
+    anyone: Client, quick_chat: EventType, change: Callable[..., None]
+) -> None:
+    days = {"name": "days", "label": "Days?", "type": "checkboxes", "required": True, "options": ["Mo", "Tu"]}
+    change(quick_chat, questions=[days])
+    booking = booked(anyone, quick_chat, bookingFieldsResponses={"days": ["Tu", "Mo"]})
+    assert booking["bookingFieldsResponses"]["days"] == ["Mo", "Tu"]
+    answer = anyone.post("/v2/bookings", wish(quick_chat, bookingFieldsResponses={"days": ["Su"]}))
+    assert (answer.status_code, list(details(answer))) == (400, ["bookingFieldsResponses.days"])

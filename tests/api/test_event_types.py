@@ -28,6 +28,8 @@ WHOLE = {
     "bookingFields": [
         {"type": "select", "label": "Branch", "slug": "branch", "required": True, "options": ["A", "B"]},
         {"type": "boolean", "label": "Agree?", "slug": "agree", "required": False, "options": []},
+        {"type": "checkbox", "label": "Days?", "slug": "days", "required": False, "options": ["Mo", "Tu"]},
+        {"type": "phone", "label": "Mobile?", "slug": "mobile", "required": False, "options": []},
     ],
 }
 SMALL = {"title": "Talk", "slug": "talk", "lengthInMinutes": 30}
@@ -42,7 +44,9 @@ def made(client: Client, **more: object) -> dict[str, object]:
 def test_all_that_is_said_of_an_event_type_comes_back(rick_api: Client) -> None:
     event_type = made(rick_api, **WHOLE)
     location = {"type": "link", "link": "https://meet.example/rick", "address": None, "phone": None}
-    assert {name: event_type[name] for name in WHOLE} == WHOLE | {"locations": [location]}
+    asked = [field | {"hidden": False, "isDefault": False} for field in WHOLE["bookingFields"]]
+    whole = WHOLE | {"locations": [location], "bookingFields": asked}
+    assert {name: event_type[name] for name in WHOLE} == whole
     assert event_type["bookingUrl"] == "http://127.0.0.1:5000/rick/long-talk"
     assert rick_api.data(f"/v2/event-types/{event_type['id']}") == event_type
 
@@ -161,3 +165,18 @@ def test_the_lengths_to_choose_from_include_the_usual_one(rick_api: Client) -> N
     answer = rick_api.patch(f"/v2/event-types/{event_type['id']}", {"lengthInMinutes": 45})
     assert (answer.status_code, list(details(answer))) == (400, ["lengthInMinutesOptions"])
     assert made(rick_api, slug="one", lengthInMinutesOptions=[30])["lengthInMinutesOptions"] == []
+
+
+def test_notes_and_guests_can_be_left_out_in_cal_coms_words(rick_api: Client) -> None:
+    fields = [{"slug": "notes", "hidden": True}, {"type": "multiemail", "slug": "guests", "hidden": True}]
+    event_type = made(rick_api, bookingFields=fields)
+    shown = [(one["slug"], one["hidden"], one["isDefault"]) for one in event_type["bookingFields"]]
+    assert shown == [("notes", True, True), ("guests", True, True)]
+    assert event_type["disableGuests"] is True
+    path = f"/v2/event-types/{event_type['id']}"
+    again = rick_api.patch(path, {"bookingFields": event_type["bookingFields"]}).get_json()["data"]
+    assert again == event_type
+    changed = rick_api.patch(path, {"disableGuests": False}).get_json()["data"]
+    assert [one["slug"] for one in changed["bookingFields"]] == ["notes"]
+    answer = rick_api.patch(path, {"bookingFields": [{"label": "Age?", "slug": "age", "hidden": True}]})
+    assert (answer.status_code, "Only notes and guests" in message(answer)) == (400, True)

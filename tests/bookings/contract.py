@@ -41,6 +41,7 @@ class Attendee(Strict):
     email: EmailStr
     firstName: str
     lastName: str
+    phoneNumber: str | None
     timeZone: str
     language: Language
     utcOffset: Offset
@@ -52,7 +53,7 @@ class AttendeeOfNoShow(Attendee):
 
 class Response(Strict):
     label: str
-    value: str | bool | list[str]
+    value: str | bool | int | float | list[str]
     isHidden: bool
 
 
