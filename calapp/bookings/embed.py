@@ -111,8 +111,7 @@ def tell(booking: Booking) -> None:
 
 def _short(booking: Booking) -> dict[str, object]:
     """Return a booking as the events whose names end with V2 have it."""
-    place = booking.location or ""
-    video = {"videoCallUrl": place} if place.startswith(("https://", "http://")) else {}
+    video = {"videoCallUrl": booking.meeting_url} if booking.meeting_url else {}
     return {
         "uid": booking.uid,
         "title": booking.title,

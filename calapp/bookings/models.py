@@ -154,6 +154,11 @@ class Booking(db.Model):
         return self.attendees[0]
 
     @property
+    def meeting_url(self) -> str | None:
+        """The link to the meeting, where it takes place at one."""
+        return self.location if self.location.startswith(("https://", "http://")) else None
+
+    @property
     def public_location(self) -> str:
         """Where it takes place, without the visitor's phone number."""
         return BY_PHONE if self.location and self.location == self.visitor.phone else self.location

@@ -56,6 +56,8 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "userFieldsResponses": own,
         "customInputs": {},
         "location": booking.location,
+        "meetingUrl": booking.meeting_url,
+        "videoCallUrl": booking.meeting_url,
         "iCalUID": f"{booking.chain}@calapp",
         "iCalSequence": booking.ical_sequence,
         "metadata": dict(booking.link_metadata),

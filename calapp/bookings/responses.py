@@ -65,6 +65,8 @@ class BookingResponse(ResponseSchema):
     attendees: Annotated[list[Person], Field(description="The visitor first, then the guests.")]
     guests: list[str]
     location: str | None
+    meeting_url: Annotated[str | None, Field(description="The location when it is a link.")]
+    video_call_url: Annotated[str | None, Field(description="The same as meetingUrl.")]
     absent_host: Literal[False] = False
     metadata: dict[str, str]
     metadata_verified: Annotated[
@@ -117,6 +119,8 @@ def shown(booking: Booking) -> BookingResponse:
         attendees=[_attendee(one) for one in booking.attendees],
         guests=[one.email for one in booking.attendees[1:]],
         location=booking.location or None,
+        meeting_url=booking.meeting_url,
+        video_call_url=booking.meeting_url,
         metadata=booking.link_metadata,
         metadata_verified=booking.metadata_verified,
         tracking=booking.tracking,

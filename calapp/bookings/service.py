@@ -195,7 +195,7 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest, min
         starts_at=request.start,
         ends_at=request.start + timedelta(minutes=minutes),
         time_zone=visitor.time_zone,
-        location=visitor.phone_number if event_type.asks_phone and visitor.phone_number else event_type.place,
+        location=(visitor.phone_number if event_type.asks_phone else None) or event_type.place_of(uid),
         notes=request.notes,
         # With the question's words of today: tomorrow's edit must not change what was asked.
         answers={name: {"label": labels[name], "value": value} for name, value in answers.items()},
@@ -416,7 +416,11 @@ def _check_movable(booking: Booking, start: datetime) -> None:
 
 
 def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) -> Booking:
-    """Make the booking that takes another's place; metadata that is verified stays as it was signed."""
+    """Make the booking that takes another's place; metadata that is verified stays as it was signed.
+
+    A meeting link of its own has the new uid, too.
+    """
+    uid = secrets.token_urlsafe(16)
     left_out = [*booking.metadata_left_out, *metadata.left_out]
     tracking = {**metadata.tracking, **booking.tracking}
     if booking.metadata_verified:
@@ -424,7 +428,7 @@ def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata)
         left_out += [f"metadata[{key}]: {SEALED}" for key in new]
         metadata = NO_METADATA
     moved = Booking(
-        uid=secrets.token_urlsafe(16),
+        uid=uid,
         chain=booking.chain,
         sequence=booking.sequence,
         ical_sequence=booking.ical_sequence + 1,
@@ -434,7 +438,7 @@ def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata)
         starts_at=start,
         ends_at=start + timedelta(minutes=booking.minutes),
         time_zone=zone,
-        location=booking.location,
+        location=booking.location.replace(booking.uid, uid),
         notes=booking.notes,
         answers=dict(booking.answers),
         link_metadata=merged(booking.link_metadata, metadata.values),

@@ -12,6 +12,7 @@ from calapp.clock import now
 from calapp.db import UTCDateTime, db
 
 BY_PHONE = "By phone"
+UID = "{uid}"  # in a link: the uid of the booking, so that each has a link of its own
 
 
 class LocationKind(StrEnum):
@@ -94,3 +95,12 @@ class EventType(db.Model):
     def place(self) -> str:
         """Where a booking of it takes place, as people read it; nothing when the host has not said."""
         return self.location or (BY_PHONE if self.location_kind == LocationKind.PHONE else "")
+
+    @property
+    def makes_links(self) -> bool:
+        """Whether each booking has a meeting link of its own."""
+        return self.location_kind == LocationKind.LINK and UID in self.location
+
+    def place_of(self, uid: str) -> str:
+        """Return where the booking with this uid takes place."""
+        return self.location.replace(UID, uid) if self.makes_links else self.place

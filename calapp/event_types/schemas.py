@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from calapp.event_types.models import WITH_OPTIONS, EventType, LocationKind
+from calapp.event_types.models import UID, WITH_OPTIONS, EventType, LocationKind
 from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, said
 from calapp.text import line
@@ -173,7 +173,13 @@ class Location(RequestSchema):
         Field(alias="type"),
         said(f"Please choose where the meeting takes place: {', '.join(LOCATIONS)}."),
     ]
-    link: PlaceText = ""
+    link: Annotated[
+        PlaceText,
+        Field(
+            description="A URL. `{uid}` in it is replaced by the uid of each booking.",
+            examples=["https://meet.example.com/{uid}"],
+        ),
+    ] = ""
     address: PlaceText = ""
     phone: PlaceText = ""
 
@@ -292,6 +298,8 @@ class EventTypeBody(RequestSchema):
         for one in locations:
             if one.location_kind == "link" and not one.text.startswith(("https://", "http://")):
                 raise ValueError("Please enter the meeting link, beginning with https://.")
+            if one.location_kind == "link" and re.search("[{}]", one.text.replace(UID, "")):
+                raise ValueError("The only placeholder in a meeting link is {uid}, the uid of the booking.")
             if one.location_kind == "address" and not one.text:
                 raise ValueError("Please enter where you meet.")
         return locations

@@ -377,6 +377,8 @@ LARGEST: dict[str, Any] = {
         "userFieldsResponses": {},
         "customInputs": {},
         "location": LETTER * 500,
+        "meetingUrl": LETTER * 500,
+        "videoCallUrl": LETTER * 500,
         "iCalUID": f"{UID}@calapp",
         "iCalSequence": 100,
         "metadata": {f"{number:02}{'k' * 38}": LETTER * 500 for number in range(ENTRIES)},

@@ -82,6 +82,8 @@ class Payload(Strict):
     userFieldsResponses: dict[str, Response]
     customInputs: dict[str, Any]
     location: str
+    meetingUrl: Link | None
+    videoCallUrl: Link | None
     iCalUID: str
     iCalSequence: int
     metadata: dict[str, str]

@@ -112,6 +112,7 @@ BAD = [
     ("reminders", "0", "up to 3 times"),
     ("location_kind", "moon", "Please choose where"),
     ("location", "javascript:alert(1)", "beginning with https://"),
+    ("location", "https://meet.example/{room}", "The only placeholder"),
     ("redirect_url", "javascript:alert(1)", "begins with https://"),
     ("redirect_url", "https://user:pass@bank.example", "begins with https://"),
     ("redirect_url", "https://bank.example/; script-src *", "begins with https://"),
