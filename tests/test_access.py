@@ -73,6 +73,8 @@ POST    /bookings/<uid>/confirm                                              own
 POST    /bookings/<uid>/no-show                                              own
 GET     /bookings/<uid>/reject                                               own
 POST    /bookings/<uid>/reject                                               own
+GET     /bookings/<uid>/edit                                                 own
+POST    /bookings/<uid>/edit                                                 own
 GET     /bookings/cancelled                                                  host
 GET     /bookings/cancelled.csv                                              host
 POST    /bookings/emails/discard                                             host

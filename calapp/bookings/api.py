@@ -4,6 +4,7 @@ A booking's uid gives the right to look, cancel and move, as its link does.
 """
 
 import hashlib
+from typing import Any
 
 from flask import after_this_request, request
 from flask_limiter.util import get_remote_address
@@ -16,11 +17,15 @@ from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
 from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, shown, slots_by_date
 from calapp.bookings.schemas import (
+    MAX_GUESTS,
     AbsentRequest,
+    BookingPatch,
     BookingRequest,
     BookingsQuery,
     CancelRequest,
     DeclineRequest,
+    GuestsRequest,
+    LocationRequest,
     RescheduleRequest,
     SlotsQuery,
 )
@@ -130,6 +135,48 @@ def show(uid: str) -> BookingResponse:
     For a rescheduled booking, rescheduledToUid is the uid of the new one.
     """
     return shown(booking_at(uid))
+
+
+@blueprint.operation("PATCH", ONE, access=WRITE, response=BookingResponse, body=BookingPatch, errors=(409,))
+def update(uid: str, body: BookingPatch) -> BookingResponse:
+    """Change the location, guests or notes of a booking.
+
+    Everyone is notified, and BOOKING_UPDATED is sent, unless nothing is different.
+    """
+    return _changed(uid, body.changes())
+
+
+@blueprint.operation(
+    "PATCH",
+    f"{ONE}/location",
+    access=WRITE,
+    response=BookingResponse,
+    body=LocationRequest,
+    errors=(409,),
+)
+def update_location(uid: str, body: LocationRequest) -> BookingResponse:
+    """Change the location of a booking."""
+    return _changed(uid, {"location": body.location.text})
+
+
+@blueprint.operation(
+    "POST", f"{ONE}/guests", access=WRITE, response=BookingResponse, body=GuestsRequest, errors=(409,)
+)
+def add_guests(uid: str, body: GuestsRequest) -> BookingResponse:
+    """Add guests to a booking, up to 20 in all. Those who are there already stay."""
+    present = [one.email for one in own_booking(uid).attendees[1:]]
+    guests = list(dict.fromkeys([*present, *(one.email for one in body.guests)]))
+    if len(guests) > MAX_GUESTS:
+        problem = f"You can invite up to {MAX_GUESTS} guests."
+        raise Invalid(problem, guests=problem)
+    return _changed(uid, {"guests": guests})
+
+
+def _changed(uid: str, wanted: dict[str, Any]) -> BookingResponse:
+    booking = own_booking(uid)
+    with transaction() as session:
+        service.change(session, booking, wanted)
+    return shown(booking)
 
 
 @blueprint.operation(

@@ -32,15 +32,22 @@ def public_title(booking: Booking) -> str:
     return f"{booking.event_type.title} with {booking.host.name}"
 
 
-def invitation(booking: Booking, base_url: str, *, for_guest: bool = False) -> tuple[str, str]:
+def invitation(
+    booking: Booking, base_url: str, *, for_guest: bool = False, withdrawn: bool = False
+) -> tuple[str, str]:
     """Return a booking's .ics text and its method: REQUEST, or CANCEL when it takes place no more.
 
-    One `for_guest` has neither the visitor's notes nor a title with the visitor's name.
+    One `for_guest` has neither the visitor's notes nor a title with the visitor's name; one `withdrawn` takes
+    the meeting out of the calendar of somebody who is invited no more.
     """
-    method = "REQUEST" if booking.current_status in {Status.ACCEPTED, Status.PENDING} else "CANCEL"
+    active = booking.current_status in {Status.ACCEPTED, Status.PENDING} and not withdrawn
+    method = "REQUEST" if active else "CANCEL"
     calendar = _calendar()
     calendar.add("method", method)
-    calendar.add_component(_event(booking, base_url, for_guest=for_guest))
+    event = _event(booking, base_url, for_guest=for_guest)
+    if withdrawn:
+        event["status"] = STATUSES[Status.CANCELLED]
+    calendar.add_component(event)
     text: bytes = calendar.to_ical()
     return text.decode(), method
 

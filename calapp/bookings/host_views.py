@@ -1,6 +1,6 @@
 """The host's pages of bookings: lists, one booking with its history, and what can be done to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, update_wrapper
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -15,8 +15,9 @@ from calapp.bookings.copies import copies_of
 from calapp.bookings.lists import Tab, read_booking_filter
 from calapp.bookings.models import Booking
 from calapp.bookings.notifications import of_chain
-from calapp.bookings.schemas import reason_of
+from calapp.bookings.schemas import changes_of_form, reason_of
 from calapp.bookings.service import own_booking
+from calapp.bookings.times import ACTIVE
 from calapp.bookings.visitors import count_of_visitor, upcoming_of_visitor
 from calapp.clock import now
 from calapp.db import db, transaction
@@ -74,6 +75,44 @@ def cancel(uid: str) -> ResponseReturnValue:
         service.cancel(session, booking, by=current_host().email, reason=reason)
 
     return _act_with_reason("cancel", own_booking(uid), act, "Booking cancelled.")
+
+
+@blueprint.get("/bookings/<uid>/edit")
+def edit(uid: str) -> ResponseReturnValue:
+    """Show the form that changes place, guests and notes of a booking."""
+    booking = own_booking(uid)
+    if booking.current_status not in ACTIVE or booking.ends_at <= now():
+        return redirect_to(f"/bookings/{uid}", "This booking can no longer be changed.", "bad")
+    values = {
+        "location": booking.location,
+        "guests": ", ".join(person.email for person in booking.attendees[1:]),
+        "notes": booking.notes,
+    }
+    return _edit(booking, values)
+
+
+@blueprint.post("/bookings/<uid>/edit")
+def change(uid: str) -> ResponseReturnValue:
+    """Change place, guests and notes of a booking."""
+    booking = own_booking(uid)
+    try:
+        wanted = changes_of_form(request.form)
+    except Invalid as error:
+        return _edit(booking, request.form, error.details), 422
+    return _act(booking, lambda session: service.change(session, booking, wanted), "Booking updated.")
+
+
+def _edit(
+    booking: Booking, values: Mapping[str, str], errors: Mapping[str, object] | None = None
+) -> Response:
+    return page_or_fragment(
+        "bookings/host/edit.html",
+        "bookings/host/_edit.html",
+        booking=booking,
+        values=values,
+        errors=errors or {},
+        host=current_host(),
+    )
 
 
 @blueprint.post("/bookings/<uid>/no-show")

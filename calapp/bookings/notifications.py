@@ -1,6 +1,7 @@
 """Emails about a booking to visitor, guests and host, written in the transaction of what they are about."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import or_, select
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation, public_title
-from calapp.bookings.models import Booking, Status
+from calapp.bookings.models import Attendee, Booking, Status
 from calapp.clock import now
 from calapp.config import settings
 from calapp.local_time import spoken_time
@@ -25,6 +26,7 @@ SUBJECTS = {
     "rejected": ("Declined: {title}", "Declined: {title}"),
     "unanswered": ("Not confirmed in time: {title}", "Not confirmed in time: {title}"),
     "rescheduled": ("Moved: {title}", "Moved: {title}"),
+    "updated": ("Updated: {title}", "Updated: {title}"),
     "cancelled": ("Cancelled: {title}", "Cancelled: {title}"),
 }
 
@@ -85,6 +87,29 @@ def remind(session: Session, booking: Booking) -> None:
     for one in written:
         one.calendar = one.calendar_method = None  # everyone has it
         one.expires_at = booking.starts_at
+    post(session, written)
+
+
+def uninvite(session: Session, booking: Booking, people: Sequence[Attendee]) -> None:
+    """Write to guests who were removed from a booking, so that it leaves their calendars."""
+    ics, method = invitation(booking, settings().base_url, for_guest=True, withdrawn=True)
+    when = (booking.starts_at, booking.ends_at)
+    written = [
+        Email(
+            user_id=booking.host_id,
+            about=booking.uid,
+            recipient=one.email,
+            reply_to=booking.host.email,
+            subject=line(f"No longer invited: {public_title(booking)}")[:300],
+            body=clean(
+                f"You are no longer invited to {public_title(booking)}.\n\n"
+                f"When: {spoken_time(*when, one.time_zone)}\n"
+            ),
+            calendar=ics,
+            calendar_method=method,
+        )
+        for one in people
+    ]
     post(session, written)
 
 

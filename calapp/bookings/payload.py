@@ -90,6 +90,11 @@ def rejected(booking: Booking) -> dict[str, Any]:
     return {"rejectionReason": booking.rejection_reason or ""}
 
 
+def updated(changes: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Return what BOOKING_UPDATED adds: each field that changed, from what and to what."""
+    return {"changes": {name: {"from": old, "to": new} for name, (old, new) in changes.items()}}
+
+
 def reminder(before: int) -> dict[str, Any]:
     """Return what BOOKING_REMINDER adds: which of the reminders it is, in minutes before the start."""
     return {"minutesBefore": before}

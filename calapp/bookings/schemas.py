@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.schemas import is_zone
@@ -14,11 +14,13 @@ from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
 from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid
 from calapp.event_types.models import SEVERAL, EventType
+from calapp.event_types.schemas import PlaceText
 from calapp.rest.schemas import (
     MOST,
     Id,
     Instant,
     Paging,
+    PatchSchema,
     QuerySchema,
     RequestSchema,
 )
@@ -96,6 +98,15 @@ Text = Annotated[
 ]
 
 
+Guests = Annotated[
+    list[str],
+    Field(max_length=MAX_GUESTS, description=f"Their email addresses, at most {MAX_GUESTS}."),
+    BeforeValidator(_separate),
+    AfterValidator(_guests),
+    said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
+]
+
+
 class AttendeeRequest(RequestSchema):
     """The person who books."""
 
@@ -157,13 +168,7 @@ class BookingRequest(RequestSchema):
         int | None, WHOLE, Field(description="One of the event type's lengths. Default: its usual one.")
     ] = None
     attendee: AttendeeRequest
-    guests: Annotated[
-        list[str],
-        Field(max_length=MAX_GUESTS, description=f"Their email addresses, at most {MAX_GUESTS}."),
-        BeforeValidator(_separate),
-        AfterValidator(_guests),
-        said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
-    ] = []
+    guests: Guests = []
     metadata: JsonMetadata = {}
     tracking: TrackingRequest | None = None
     exp: Annotated[
@@ -245,6 +250,73 @@ class RescheduleRequest(RequestSchema):
 
     start: Start
     reason: Annotated[Text | None, Field(alias="reschedulingReason")] = None
+
+
+class ChangedLocation(RequestSchema):
+    """A place, in Cal.com's words."""
+
+    type: Literal["link", "address", "phone"]
+    link: Annotated[PlaceText, Field(description="A URL.")] = ""
+    address: PlaceText = ""
+    phone: Annotated[PlaceText, Field(description="The number that visitors call.")] = ""
+
+    @model_validator(mode="after")
+    def _with_text(self) -> Self:
+        if not self.text:
+            raise ValueError(f"Please send {self.type}, the text of the place.")
+        if self.type == "link" and not self.text.startswith(("https://", "http://")):
+            raise ValueError("Please enter the meeting link, beginning with https://.")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The place itself."""
+        return str(getattr(self, self.type))
+
+
+class Guest(RequestSchema):
+    """A guest to add."""
+
+    email: Annotated[str, AfterValidator(read_email), Field(examples=["eve@example.com"])]
+
+
+class LocationRequest(RequestSchema):
+    """A new place for a booking."""
+
+    location: ChangedLocation
+
+
+class GuestsRequest(RequestSchema):
+    """Guests to add to a booking."""
+
+    guests: Annotated[list[Guest], Field(min_length=1, max_length=MAX_GUESTS)]
+
+
+class BookingPatch(PatchSchema):
+    """Changes to a booking. Omitted fields keep their value."""
+
+    location: ChangedLocation | None = None
+    guests: Guests = []
+    notes: Annotated[Text, Field(alias="description")] = ""
+
+    def changes(self) -> dict[str, Any]:
+        """Return the new values by field: those that were given."""
+        found = {name: getattr(self, name) for name in self.model_fields_set}
+        if "location" in found:
+            found["location"] = self.location.text if self.location else ""
+        return found
+
+
+def changes_of_form(form: MultiDict[str, str]) -> dict[str, Any]:
+    """Return the new values that a form gives a booking; raise Invalid that names each bad field."""
+    place = line(form.get("location", "")).strip()
+    kind = "link" if place.startswith(("https://", "http://")) else "address"
+    given = {
+        "location": {"type": kind, kind: place} if place else None,
+        "guests": form.getlist("guests"),
+        "notes": form.get("notes", ""),
+    }
+    return {"notes": "", **from_form(BookingPatch, given).changes()}  # an empty text is a change, too
 
 
 class DeclineRequest(RequestSchema):

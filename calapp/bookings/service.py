@@ -18,7 +18,7 @@ from calapp.accounts.service import lock_user
 from calapp.bookings import copies, notifications, reminders, signed_links, times, visitors
 from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
-from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder
+from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder, updated
 from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.bookings.signed_links import Proof
 from calapp.bookings.times import ACTIVE, CELL
@@ -201,15 +201,24 @@ def _new_booking(host: User, event_type: EventType, request: BookingRequest, min
         answers={name: {"label": labels[name], "value": value} for name, value in answers.items()},
         link_metadata=dict(request.metadata),
     )
-    there = {mailbox_of(visitor.email), mailbox_of(host.email)}  # anyway, and written to as such
-    guests = [(guest, guest) for guest in request.guests if mailbox_of(guest) not in there]
-    booking.attendees = [
-        _attendee(position, name, email, visitor.time_zone)
-        for position, (name, email) in enumerate([(visitor.name, visitor.email), *guests])
-    ]
+    booking.attendees = [_attendee(0, visitor.name, visitor.email, visitor.time_zone)]
+    _invite(booking, request.guests)
     booking.visitor.phone = visitor.phone_number or ""
     booking.search = searchable(booking)
     return booking
+
+
+def _invite(booking: Booking, guests: Sequence[str]) -> None:
+    """Make these addresses the guests; visitor and host are there anyway, and written to as such."""
+    there = {mailbox_of(booking.visitor.email), mailbox_of(booking.host.email)}
+    known = {person.email: person for person in booking.attendees[1:]}
+    people = [booking.visitor]
+    for guest in guests:
+        if mailbox_of(guest) not in there:
+            person = known.get(guest) or _attendee(0, guest, guest, booking.visitor.time_zone)
+            person.position = len(people)
+            people.append(person)
+    booking.attendees = people
 
 
 def searchable(booking: Booking) -> str:
@@ -469,6 +478,42 @@ def cancel_all_of_visitor(
     for one in upcoming[:CANCEL_STEP]:
         cancel(session, one, by=booking.host.email, reason=reason)
     return len(upcoming[:CANCEL_STEP]), len(upcoming[CANCEL_STEP:])
+
+
+def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> None:
+    """Change a booking's `location`, `guests` (email addresses) and `notes` for the host.
+
+    Nothing happens when all is so already. Raises Conflict when the booking is not active or has ended.
+    """
+    host = lock_user(session, booking.host_id)
+    session.refresh(booking)
+    _check_in_time(booking)
+    if booking.status not in ACTIVE:
+        raise Conflict(_too_late(booking))
+    if booking.ends_at <= now():
+        raise Conflict("This meeting is over and can no longer be changed.")
+    before, gone = _changeable(booking), {person.email: person for person in booking.attendees[1:]}
+    if "guests" in wanted:
+        _invite(booking, wanted["guests"])
+    for name in wanted.keys() - {"guests"}:
+        setattr(booking, name, wanted[name])
+    after = _changeable(booking)
+    changes = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+    if not changes:
+        return
+    booking.search = searchable(booking)
+    booking.ical_sequence += 1
+    _record_event(session, host, booking, Trigger.BOOKING_UPDATED, added=updated(changes))
+    notifications.write(session, booking, "updated")
+    for email in after["guests"]:
+        gone.pop(email, None)
+    notifications.uninvite(session, booking, list(gone.values()))
+    copies.touch(session, booking)
+
+
+def _changeable(booking: Booking) -> dict[str, Any]:
+    guests = [person.email for person in booking.attendees[1:]]
+    return {"location": booking.location, "guests": guests, "notes": booking.notes}
 
 
 def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, Status
-from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder
+from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder, updated
 from calapp.clock import now
 from calapp.deliveries import outbox
 from calapp.deliveries.formatting import pretty
@@ -85,6 +85,8 @@ by `BOOKING_CANCELLED`.""",
 response: `rejectionReason` is then `Not answered in time.` Otherwise it is what you wrote, or empty.""",
     Trigger.BOOKING_NO_SHOW_UPDATED: """You have marked an attendee as a no-show, or undone it. `noShow` on
 each attendee is the current state, and `message` describes the change.""",
+    Trigger.BOOKING_UPDATED: """You have changed where a booking takes place, its guests or its notes.
+`changes` has each of `location`, `guests` and `notes` that changed, `from` what and `to` what.""",
     Trigger.BOOKING_REMINDER: """A confirmed booking starts soon. `minutesBefore` is which of the event type's
 reminders it is, in minutes before the start. It is not sent for a cancelled booking, and not after the start;
 a rescheduled booking has reminders of its own.""",
@@ -195,6 +197,9 @@ def sample_life(host: User, base_url: str, at: datetime) -> list[SampleEvent]:
     request.status, request.rejection_reason, request.ical_sequence = Status.REJECTED, "I am on holiday", 1
     life.tell(request, Trigger.BOOKING_REJECTED, at + 190 * MINUTE, **rejected(request))
 
+    moved.location = "https://meet.example.com/rick"
+    moving = updated({"location": ("", moved.location)})
+    life.tell(moved, Trigger.BOOKING_UPDATED, at + 200 * MINUTE, **moving)
     life.tell(moved, Trigger.BOOKING_REMINDER, moved.starts_at - 60 * MINUTE, **reminder(60))
     life.tell(moved, Trigger.MEETING_STARTED, moved.starts_at)
     life.tell(moved, Trigger.MEETING_ENDED, moved.ends_at)

@@ -410,5 +410,10 @@ LARGEST: dict[str, Any] = {
         "reason": LETTER * 300,
         "logUrl": f"{LINK}/integrations/webhooks/{2**31 - 1}/deliveries",
         "minutesBefore": 30 * 1440,
+        "changes": {
+            "location": {"from": LETTER * 500, "to": LETTER * 500},
+            "guests": {"from": GUESTS, "to": GUESTS},
+            "notes": {"from": LONG, "to": LONG},
+        },
     },
 }

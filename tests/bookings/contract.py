@@ -116,6 +116,21 @@ class Rejected(Payload):
     rejectionReason: str
 
 
+class Change(Strict):
+    before: Annotated[str | list[EmailStr], Field(alias="from")]
+    after: Annotated[str | list[EmailStr], Field(alias="to")]
+
+
+class Changes(Strict):
+    location: Change | None = None
+    guests: Change | None = None
+    notes: Change | None = None
+
+
+class Updated(Payload):
+    changes: Changes
+
+
 class Reminder(Payload):
     minutesBefore: Annotated[int, Field(ge=1)]
 
@@ -154,6 +169,7 @@ OWN = {
     "BOOKING_REJECTED": Rejected,
     "BOOKING_NO_SHOW_UPDATED": NoShow,
     "BOOKING_REMINDER": Reminder,
+    "BOOKING_UPDATED": Updated,
 }
 
 

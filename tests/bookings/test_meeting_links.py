@@ -62,9 +62,9 @@ def test_the_booker_shows_no_link_before_there_is_one(client: FlaskClient) -> No
 
 
 def test_a_moved_booking_has_a_link_of_its_new_uid(book, session) -> None:
+    booking, move = book(), move_request(TUESDAY_TEN.replace(hour=12))
     with transaction() as writing:
-        move = move_request(TUESDAY_TEN.replace(hour=12))
-        moved = service.reschedule(writing, book(), move, by="ada@example.com")
+        moved = service.reschedule(writing, booking, move, by="ada@example.com")
     assert moved.location == link_of(moved)
     assert last_payload(session)["meetingUrl"] == link_of(moved)
 

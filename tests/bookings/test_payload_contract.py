@@ -38,6 +38,7 @@ def bodies(
     booking = book(guests=("eve@example.com",), notes="See you", answers={})
     move = move_request(NOON, "Train is late")
     moved = _do(service.reschedule, booking, move, by="ada@example.com")
+    _do(service.change, moved, {"location": "Room 5", "guests": [], "notes": "See you there"})
     change(quick_chat, requires_confirmation=True)
     _do(service.reject, book(), "On holiday")
     _do(service.cancel, book(NOON + timedelta(hours=1)), by="ada@example.com", reason="Ill")
