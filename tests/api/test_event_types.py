@@ -154,7 +154,15 @@ def test_the_document_has_the_limits_that_are_checked(app: Flask) -> None:
     length = properties["lengthInMinutes"]
     assert (length["minimum"], length["maximum"], length["multipleOf"]) == (5, 1440, 5)
     assert (properties["title"]["minLength"], properties["title"]["maxLength"]) == (1, 100)
-    assert properties["bookingFields"]["maxItems"] == 20
+    assert properties["bookingFields"]["maxItems"] == 22  # notes and guests count beside twenty questions
+
+
+def test_twenty_questions_may_be_asked_beside_notes_and_guests(rick_api: Client) -> None:
+    hidden = [{"slug": "notes", "hidden": True}, {"slug": "guests", "hidden": True}]
+    made(rick_api, bookingFields=[{"label": f"Question {number}"} for number in range(20)] + hidden)
+    questions = [{"label": f"Question {number}"} for number in range(21)]
+    answer = rick_api.post("/v2/event-types", SMALL | {"slug": "more", "bookingFields": questions})
+    assert (answer.status_code, list(details(answer))) == (400, ["bookingFields"])
 
 
 def test_the_lengths_to_choose_from_include_the_usual_one(rick_api: Client) -> None:
