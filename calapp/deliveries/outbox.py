@@ -159,7 +159,7 @@ SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, pa
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL
   AND (CAST(:about AS integer) IS NULL AND (event_type_id IS NULL OR event_type_id = :event_type)
     OR id <> :about)
-ORDER BY event_type_id IS NOT NULL, id""")
+ORDER BY event_type_id IS NOT NULL, webhook.id""")
 
 
 class Subscriber(NamedTuple):
