@@ -16,6 +16,7 @@ from typing import Any
 from calapp.clock import iso_milliseconds
 from calapp.config import Settings
 from calapp.text import clean
+from calapp.tracing import CURRENT
 
 SHOWN = 8  # characters of a booking's uid: enough to find it, not enough to open its page
 REQUEST: ContextVar[str] = ContextVar("request", default="")  # the id of the request that is answered
@@ -70,10 +71,15 @@ class Objects(Lines):
 def _fields(record: logging.LogRecord) -> list[list[tuple[str, object]]]:
     """Return what each line of a record carries."""
     each: Sequence[Mapping[str, Any]] = getattr(record, "each", None) or [getattr(record, "said", {})]
-    request = REQUEST.get()
-    if request:
-        each = [{"request": request, **said} for said in each]
+    if REQUEST.get():
+        each = [{**_of_request(), **said} for said in each]
     return [[pair for pair in said.items() if pair[1] is not None and pair[1] != ""] for said in each]
+
+
+def _of_request() -> dict[str, object]:
+    """Return the ids of the request that is answered and of its trace."""
+    trace = CURRENT.get()
+    return {"request": REQUEST.get(), "trace_id": trace.trace_id if trace else None}
 
 
 def _word(value: object) -> str:
@@ -92,7 +98,7 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 def say(log: logging.Logger, what: str, **said: object) -> None:
     """Log what happened, with ids and numbers; a field that is None or empty is left out."""
     if log.isEnabledFor(logging.INFO):
-        log.info(what, extra={"said": {"request": REQUEST.get(), **said}})
+        log.info(what, extra={"said": {**_of_request(), **said}})
 
 
 def say_each(log: logging.Logger, what: str, each: Sequence[Mapping[str, object]]) -> None:

@@ -2,7 +2,7 @@
 
 from calapp.accounts.guards import READ, WRITE, api_key, current_host
 from calapp.db import database_now, db, transaction
-from calapp.deliveries import feed, log, resend, schemas
+from calapp.deliveries import feed, formatting, log, resend, schemas
 from calapp.deliveries.feed import FeedPage
 from calapp.deliveries.models import State
 from calapp.deliveries.resend import TimeRange
@@ -44,6 +44,7 @@ def delivery(delivery_id: int) -> schemas.DeliveryWithAttempts:
         **schemas.delivery_fields(log.row_of(session, found.id), found.webhook, database_now(session)),
         subscriber_url=found.webhook.subscriber_url,
         body=None if found.template_failed else found.event.body if found.body is None else found.body,
+        trace_id=formatting.trace_of(found, 1).trace_id if found.event.trace else None,
         attempts=[schemas.attempt(one) for one in log.attempts_of(session, found.id)],
     )
 

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import String, bindparam, text
 from sqlalchemy.orm import Session
 
+from calapp import tracing
 from calapp.clock import now
 from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.models import State
 from calapp.deliveries.policy import FAILURES_TO_ONE, Ready, limit_begins, requests_allowed
+from calapp.tracing import Trace
 from calapp.webhooks.models import opened, opened_headers
 
 ON = "webhook.active AND webhook.deleted_at IS NULL"
@@ -86,7 +88,8 @@ FRESH = Plain(f"""SELECT webhook.id, webhook.failures, min(fresh.due_at) FROM (
 GROUP BY webhook.id, webhook.failures""")
 
 ROW = """d.id, d.webhook_id, d.attempts, d.tries, d.manual, d.body, d.content_type, d.expires_at,
-  d.event_id, d.pressed_at, event.uid, event.body, event.trigger, event.subject"""
+  d.event_id, d.pressed_at, event.uid, event.body, event.trigger, event.subject,
+  event.trace, event.trace_state"""
 
 # SQLite has no LATERAL, and its LIMIT may not name a column: so once for all endpoints of the same quota.
 PICK_SQLITE = Plain(f"""SELECT {ROW} FROM json_each(:webhooks) AS endpoint
@@ -161,6 +164,14 @@ class Due(NamedTuple):
     event_body: str | None
     trigger: str
     subject: str
+    event_trace: str | None = None
+    event_trace_state: str | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """The trace of the attempt that is next, with a span of its own."""
+        trace = tracing.of_event(self.event_uid, self.event_trace, self.event_trace_state)
+        return trace._replace(span_id=tracing.attempt_span(trace.trace_id, self.id, self.attempts + 1))
 
 
 class Target(NamedTuple):

@@ -277,6 +277,7 @@ class Engine:
                 row.subject,
                 until=until,
                 event_id=row.event_id,
+                trace=row.trace,
                 pressed=pressed,
                 revision=webhook.revision,
             )
@@ -370,6 +371,8 @@ def _logged(outcome: Outcome) -> dict[str, object]:
     """Return an attempt for the log: ids, numbers and the failure code; no address or text of others."""
     response, sent = outcome.response, outcome.sent
     return {
+        "trace_id": sent.trace.trace_id if sent.trace else None,
+        "span_id": sent.trace.span_id if sent.trace else None,
         "delivery": response.request.delivery_id,
         "event": sent.event,
         "trigger": sent.trigger,

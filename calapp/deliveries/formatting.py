@@ -5,11 +5,13 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from calapp import tracing
 from calapp.clock import now
 from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.deliveries.outlook import Because, held_until, outlook
 from calapp.deliveries.signing import JSON_TYPE, request_headers, valid_secrets
 from calapp.local_time import to_the_second as when
+from calapp.tracing import Trace
 from calapp.urls import sent_form
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.schemas import HIDDEN
@@ -119,6 +121,13 @@ def phases(attempt: Attempt) -> list[Phase]:
     return made
 
 
+def trace_of(delivery: Delivery, number: int) -> Trace:
+    """Return the trace of a delivery, with the span of the attempt of this number."""
+    event = delivery.event
+    trace = tracing.of_event(event.uid, event.trace, event.trace_state)
+    return trace._replace(span_id=tracing.attempt_span(trace.trace_id, delivery.id, number))
+
+
 def request_of(delivery: Delivery, webhook: Webhook) -> Request:
     """Return the request that an attempt of this delivery makes now; values of custom headers stay hidden."""
     body = delivery.event.body if delivery.body is None else delivery.body
@@ -131,6 +140,7 @@ def request_of(delivery: Delivery, webhook: Webhook) -> Request:
         own=[(name, HIDDEN) for name in webhook.header_names],
         number=max(1, delivery.attempts),
         content_type=delivery.content_type or JSON_TYPE,
+        trace=trace_of(delivery, max(1, delivery.attempts)),
     )
     return Request("POST", sent_form(webhook.subscriber_url), headers, body)
 

@@ -185,7 +185,7 @@ def prune(session: Session) -> int:
     ).all()
     session.execute(delete(Attempt).where(Attempt.id.in_(old)))
     events = session.scalars(select(Event.id).where(*_unneeded(before)).limit(STEP)).all()
-    session.execute(update(Event).where(Event.id.in_(events)).values(body=None))
+    session.execute(update(Event).where(Event.id.in_(events)).values(body=None, trace_state=None))
     session.execute(
         update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
     )

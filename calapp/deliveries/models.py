@@ -71,6 +71,8 @@ class Event(db.Model):
     subject: Mapped[str] = mapped_column(String(40), index=True)  # the uid that the event names
     search: Mapped[str] = mapped_column(Text, default="")  # lower-case text that the log's filter looks in
     body: Mapped[str | None] = mapped_column(Text)  # None once pruned
+    trace: Mapped[str | None] = mapped_column(String(55))  # the traceparent that it was caused with
+    trace_state: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 

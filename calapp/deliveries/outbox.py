@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from calapp import counters, limits, logs
+from calapp import counters, limits, logs, tracing
 from calapp.accounts.models import User
 from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds
@@ -221,7 +221,7 @@ def record(
     must be locked (accounts.service.lock_user): the event's number is taken from it.
     """
     created_at = database_now(session)
-    event_id = new_event_id()
+    event_id, trace = new_event_id(), tracing.current()
     made = envelope(event_id, trigger, created_at, payload)
     user.last_event_number += 1
     event = Event(
@@ -234,6 +234,8 @@ def record(
         subject=subject,
         search=search.lower(),
         body=encoded(made),
+        trace=trace.traceparent,
+        trace_state=trace.state or None,
         created_at=created_at,
         expires_at=expires_at,
     )
@@ -252,7 +254,8 @@ def record(
         if problems:
             notices.tell_template_failures(session, problems)
     after_commit(session, "wake", wake_workers)
-    fields = {"event": event_id, "host": user.id, "trigger": str(trigger), "booking": logs.shortened(subject)}
+    fields: dict[str, object] = {"trace_id": trace.trace_id, "event": event_id, "host": user.id}
+    fields |= {"trigger": str(trigger), "booking": logs.shortened(subject)}
     after_commit(session, f"log {event_id}", partial(logs.say, log, "event", **fields))
     after_commit(session, f"count {event_id}", partial(counters.count, counters.EVENTS, str(trigger)))
     return event

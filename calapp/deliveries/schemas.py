@@ -109,6 +109,10 @@ class DeliveryWithAttempts(DeliveryResponse):
         str | None,
         Field(description="The exact body; null once it is no longer kept, or when its template failed."),
     ]
+    trace_id: Annotated[
+        str | None,
+        Field(description="The trace in the `traceparent` of every attempt; null if it is not kept."),
+    ]
     attempts: Annotated[list[AttemptResponse], Field(description="Newest first.")]
 
 

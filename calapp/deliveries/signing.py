@@ -15,6 +15,7 @@ from calapp.deliveries.claims import Claim, Due, Target
 from calapp.deliveries.exchange import WebhookRequest
 from calapp.errors import KeyDoesNotFit
 from calapp.text import whole_number
+from calapp.tracing import Trace
 from calapp.urls import sent_form
 from calapp.webhooks.schemas import is_reserved
 
@@ -114,6 +115,7 @@ def _signed_request(row: Due, webhook: Target, claim: Claim) -> WebhookRequest:
         own=webhook.headers,
         number=number,
         content_type=row.content_type or JSON_TYPE,
+        trace=row.trace,
     )
     url = sent_form(webhook.subscriber_url)
     return WebhookRequest(row.id, claim.token, row.webhook_id, url, headers, body, number)
@@ -134,6 +136,7 @@ def request_headers(
     own: Sequence[Sequence[str]],
     number: int,
     content_type: str,
+    trace: Trace | None = None,
 ) -> Headers:
     """Return every header of an attempt; the signatures are over these very bytes and this moment."""
     timestamp = int(at.timestamp())
@@ -146,6 +149,10 @@ def request_headers(
         ("webhook-timestamp", str(timestamp)),
         ("X-Calapp-Attempt", str(number)),
     ]
+    if trace:
+        made.append(("traceparent", trace.traceparent))
+        if trace.state:
+            made.append(("tracestate", trace.state))
     if secrets:
         made.append(("webhook-signature", standard_signature(event_id, timestamp, body, secrets)))
     # An older version let names through that receivers read as one of ours.

@@ -26,6 +26,7 @@ from calapp.deliveries.policy import (
     backoff_delay,
     next_delay,
 )
+from calapp.tracing import Trace
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import OPERATIONAL
 
@@ -96,6 +97,7 @@ class Sent(NamedTuple):
     until: float = 0.0  # when its lease ends, in monotonic seconds
     renewed: str | None = None  # the claim that took the place of its request's
     event_id: int = 0
+    trace: Trace | None = None  # with the span of the attempt
     pressed: bool = False  # sent by Send now: its failure says nothing of the webhook
     revision: int | None = None  # of the webhook with whose URL, headers and secrets it was sent
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from calapp import limits
+from calapp import limits, tracing
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
@@ -35,6 +35,7 @@ HOUR = 3600  # seconds
 UNITS = ((86400, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 # Everybody's, from the examples of Standard Webhooks.
 SAMPLE_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105
+SAMPLE_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # the W3C's own example
 SAMPLE_TEMPLATE = """{
   "text": "{{attendees.0.name}} has booked {{eventTitle}}",
   "customer": "{{metadata.user_id}}",
@@ -155,6 +156,7 @@ def sample_request(event: SampleEvent, at: datetime) -> str:
         own=[],
         number=1,
         content_type=JSON_TYPE,
+        trace=tracing.read(SAMPLE_TRACE),
     )
     lines = ["POST /hook HTTP/1.1", "Host: example.com", *(f"{name}: {value}" for name, value in headers)]
     payload = event.envelope["payload"]

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from calapp import tracing
 from calapp.accounts.guards import WRITE, current_host
 from calapp.addresses import AddressGuard
 from calapp.clock import now
@@ -81,6 +83,7 @@ def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
         own=target.headers,
         number=1,
         content_type=content_type,
+        trace=tracing.current()._replace(span_id=token_hex(8)),
     )
     with places.taken(current_host().id) as free:
         if not free:

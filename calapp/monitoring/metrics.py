@@ -1,4 +1,4 @@
-"""Each request: an id, a line of the log, and the counters of this web process."""
+"""Each request: an id, its trace, a line of the log, and the counters of this web process."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from calapp import __version__, broker, counters, logs, mail
+from calapp import __version__, broker, counters, logs, mail, tracing
 from calapp.config import settings
 from calapp.deliveries.health import count_failing
 from calapp.monitoring import service
@@ -54,6 +54,8 @@ def _begin() -> None:
     given = request.headers.get("X-Request-ID", "") if settings().trusted_proxies else ""
     g.request_id = given if PROXYS_ID.fullmatch(given) else secrets.token_hex(8)
     logs.REQUEST.set(g.request_id)
+    parent, state = request.headers.get("traceparent", ""), request.headers.get("tracestate", "")
+    tracing.CURRENT.set(tracing.read(parent, state) or tracing.new())
 
 
 def _end(response: Response) -> Response:
@@ -71,6 +73,7 @@ def _end(response: Response) -> Response:
 
 def _forget(_error: BaseException | None) -> None:
     logs.REQUEST.set("")
+    tracing.CURRENT.set(None)
 
 
 def _say(response: Response, method: str, seconds: float) -> None:

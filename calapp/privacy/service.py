@@ -218,7 +218,8 @@ def _erase_events(session: Session, events: Collection[int]) -> Counts:
     """Erase the bodies of events and their attempts; discard what was still to be sent."""
     deliveries = session.scalars(select(Delivery.id).where(Delivery.event_id.in_(events))).all()
     mine = Delivery.id.in_(deliveries)
-    _changed(session, update(Event).where(Event.id.in_(events)).values(body=None, search=""))
+    gone = {"body": None, "search": "", "trace": None, "trace_state": None}
+    _changed(session, update(Event).where(Event.id.in_(events)).values(gone))
     _changed(session, update(Delivery).where(mine).values(body=None))
     _changed(session, update(Delivery).where(mine, Delivery.reason.is_not(None)).values(reason=REASON))
     ended = {"state": State.EXPIRED, "reason": REASON, "finished_at": database_now(session)}
@@ -244,7 +245,7 @@ def _erase_mentions(session: Session, email: str) -> Counts:
     ):
         _redact(booking, email)
         counts["bookings"] += 1
-    events = {*_naming(session, email, Event, ("body", "search"))}
+    events = {*_naming(session, email, Event, ("body", "search", "trace_state"))}
     told = _naming(session, email, Delivery, ("body", "reason"))
     events.update(session.scalars(select(Delivery.event_id).where(Delivery.id.in_(told))))
     counts += _erase_events(session, sorted(events))

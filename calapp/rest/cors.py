@@ -12,7 +12,7 @@ HEADERS = {
     "Access-Control-Allow-Methods": "GET, PATCH, DELETE, HEAD, POST, PUT, OPTIONS",
     "Access-Control-Allow-Headers": (
         "x-cal-client-id, x-cal-secret-key, x-cal-platform-embed, cal-api-version, "
-        "Accept, Authorization, Content-Type, Idempotency-Key, Origin"
+        "Accept, Authorization, Content-Type, Idempotency-Key, Origin, traceparent, tracestate"
     ),
     "Access-Control-Max-Age": "86400",  # seconds
 }

@@ -77,6 +77,7 @@ def test_request_event_and_delivery_are_tied_by_their_ids(story: list[dict[str, 
     assert event["request"] == post["request"]
     assert (delivery["event"], delivery["booking"]) == (event["event"], event["booking"])
     assert page["booking"] == event["booking"]
+    assert post["trace_id"] == event["trace_id"] == delivery["trace_id"] != page["trace_id"]
 
 
 def test_a_delivery_is_one_line_with_what_came_of_it(story: list[dict[str, object]]) -> None:
