@@ -29,6 +29,7 @@ from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import health, maintenance, resend
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
+from calapp.deliveries.summary import write_summaries
 from calapp.errors import Busy
 from calapp.monitoring.counting import counting
 from calapp.privacy import removal
@@ -187,6 +188,7 @@ def tasks() -> list[Task]:
         Task("left behind", free_left_behind, 3.0, "sending again"),
         Task("calendars", CalendarReaders().read_due, 1.0, "calendars"),
         Task("failing webhooks", watch_webhooks, 3.0, "failing webhooks"),
+        Task("summaries", write_summaries, 10.0, "cleanup"),
         Task("cleanup", clean_up, 10.0, "cleanup"),
         Task("links", answer_link_requests, 10.0, "emails"),
         Task("emails", send_emails, 10.0, "emails"),

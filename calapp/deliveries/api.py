@@ -6,6 +6,7 @@ from calapp.deliveries import feed, formatting, log, resend, schemas
 from calapp.deliveries.feed import FeedPage
 from calapp.deliveries.models import State
 from calapp.deliveries.resend import TimeRange
+from calapp.deliveries.summary import summary_of
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
 from calapp.webhooks.models import Settling, Webhook
@@ -171,7 +172,7 @@ def _parked(webhook: Webhook) -> schemas.Parked:
     "/v2/events",
     access=READ,
     query=schemas.EventQuery,
-    response=list[schemas.FeedEvent],
+    response=list[schemas.FeedEvent] | schemas.DaySummary,
     pagination=schemas.FeedInfo,
     errors=(410,),
 )
@@ -181,8 +182,15 @@ def events(query: schemas.EventQuery) -> Page:
     Lets a receiver make sure that it missed nothing: follow `pagination.next`, and no event is skipped or
     returned twice. Events are kept for 30 days, or for the server's RETENTION_DAYS; an older cursor returns
     410 `cursor_expired`, and `details.oldest` is the cursor to continue from.
+
+    With `summary`, it returns what a day's DAILY_SUMMARY says, and `pagination.next` is where the day's
+    events begin.
     """
     host_id = current_host().id
+    if query.summary:
+        made = summary_of(db.session(), current_host(), query.summary)
+        shown = schemas.DaySummary.model_validate(made, by_alias=True, by_name=False)
+        return Page(shown, schemas.FeedInfo(next=made["after"], has_more=bool(made["events"])))
     found = feed.page(db.session(), host_id, query.after, query.take)
     if query.wait and not found.events:
         found = _when_there_is_news(host_id, found, query)

@@ -55,9 +55,9 @@ def page(session: Session, user_id: int, after: str | None, take: int) -> FeedPa
     rows = found[:take]
     if rows and rows[0].created_at < kept_since(session):
         oldest = _oldest_kept(session, user_id, last) - 1
-        raise CursorExpired(oldest=_cursor_at(session, user_id, oldest))
+        raise CursorExpired(oldest=cursor_at(session, user_id, oldest))
     number = rows[-1].number if rows else number
-    return FeedPage(rows, _cursor_at(session, user_id, number), number, len(found) > take)
+    return FeedPage(rows, cursor_at(session, user_id, number), number, len(found) > take)
 
 
 def newest(session: Session, user_id: int) -> int:
@@ -88,12 +88,13 @@ def _start(session: Session, user_id: int, after: str | None, last: int) -> int:
     if match is None or int(match[1]) > last:
         raise Invalid(after=UNKNOWN)
     number = int(match[1])
-    if match[2] and after != _cursor_at(session, user_id, number):
+    if match[2] and after != cursor_at(session, user_id, number):
         raise Invalid(after=UNKNOWN)
     return number
 
 
-def _cursor_at(session: Session, user_id: int, number: int) -> str:
+def cursor_at(session: Session, user_id: int, number: int) -> str:
+    """Return the cursor of a host's event with this number; 0 is in front of all."""
     if number == 0:
         return "0"
     uid = session.scalar(select(Event.uid).where(Event.user_id == user_id, Event.number == number))
@@ -101,11 +102,20 @@ def _cursor_at(session: Session, user_id: int, number: int) -> str:
 
 
 def _oldest_kept(session: Session, user_id: int, last: int) -> int:
-    """Return the number of the first event that is kept; found by halving, however many there were."""
+    """Return the number of the first event that is kept."""
+    return first_since(session, user_id, kept_since(session), last)
+
+
+def first_since(session: Session, user_id: int, instant: datetime, last: int | None = None) -> int:
+    """Return the number of a host's first event from an instant on; found by halving, however many there are.
+
+    When there is none, it is the number after `last`, the latest.
+    """
+    last = newest(session, user_id) if last is None else last
     created_at = select(Event.created_at).where(Event.user_id == user_id)
     return 1 + bisect_left(
         range(1, last + 1),
-        kept_since(session),
+        instant,
         key=lambda number: session.execute(created_at.where(Event.number == number)).scalar_one(),
     )
 

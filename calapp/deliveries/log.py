@@ -129,6 +129,7 @@ class Filter:
     state: str = ""
     trigger: str = ""
     booking: str = ""
+    event: str = ""
     text: str = ""
     before: int | None = None
     after: int | None = None
@@ -140,7 +141,7 @@ class Filter:
     @property
     def narrow(self) -> bool:
         """Whether anything is left out but by the page."""
-        return bool(self.state or self.trigger or self.booking or self.text)
+        return bool(self.state or self.trigger or self.booking or self.event or self.text)
 
     @property
     def first_page(self) -> bool:
@@ -216,6 +217,8 @@ def _conditions(webhook_id: int, wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(Event.trigger == wanted.trigger)
     if wanted.booking:
         conditions.append(or_(Event.subject == wanted.booking, Event.chain == wanted.booking))
+    if wanted.event:
+        conditions.append(Event.uid == wanted.event)
     if wanted.text:
         conditions.append(Event.search.contains(wanted.text.lower(), autoescape=True))
     return conditions

@@ -229,6 +229,7 @@ def record(
         user_id=user.id,
         number=user.last_event_number,
         trigger=trigger,
+        event_type_id=event_type_id,
         chain=chain,
         sequence=sequence,
         subject=subject,

@@ -1,10 +1,10 @@
 """Deliveries, replays and the feed as the API writes them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from calapp.db import LARGEST
 from calapp.deliveries.feed import LATEST, FeedPage, cursor
@@ -13,6 +13,7 @@ from calapp.deliveries.models import Attempt, Replay, ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice
 from calapp.deliveries.outlook import Because, outlook
 from calapp.rest.schemas import MOST, Instant, QuerySchema, RequestSchema, ResponseSchema
+from calapp.rest.validation import said
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
@@ -32,6 +33,7 @@ class DeliveryQuery(QuerySchema):
     ] = None
     trigger_event: Trigger | None = None
     booking_uid: Annotated[str | None, Field(max_length=40)] = None
+    event_id: Annotated[str | None, Field(max_length=40, description="The `webhook-id`.")] = None
 
     def filter(self) -> Filter:
         """Return what the log is asked for."""
@@ -39,6 +41,7 @@ class DeliveryQuery(QuerySchema):
             state=self.state or "",
             trigger=self.trigger_event or "",
             booking=self.booking_uid or "",
+            event=self.event_id or "",
             before=self.before,
         )
 
@@ -166,6 +169,20 @@ class Parked(ResponseSchema):
     ]
 
 
+def _sensible(day: date) -> date:
+    if not 2000 <= day.year <= 2200:
+        raise ValueError("Must be a day between 2000 and 2200.")
+    return day
+
+
+Day = Annotated[
+    date,
+    Field(examples=["2027-01-04"]),
+    AfterValidator(_sensible),
+    said("Must be a day such as 2027-01-04."),
+]
+
+
 class EventQuery(QuerySchema):
     """Where to start in the feed, and whether to wait for new events."""
 
@@ -178,6 +195,13 @@ class EventQuery(QuerySchema):
         ),
     ] = None
     take: Take = 100
+    summary: Annotated[
+        Day | None,
+        Field(
+            description="A day of the host's that is over, YYYY-MM-DD: returns counts and hashes of its "
+            "events instead of the events."
+        ),
+    ] = None
     wait: Annotated[
         int,
         Field(
@@ -187,6 +211,30 @@ class EventQuery(QuerySchema):
             "once; others are answered immediately.",
         ),
     ] = 0
+
+
+class SummaryPart(ResponseSchema):
+    """The events of a day with one event type and trigger."""
+
+    event_type_id: Annotated[int | None, Field(description="null: the event was erased.")]
+    trigger_event: str
+    count: int
+    first_id: str
+    last_id: str
+    sha256: Annotated[
+        str, Field(description="SHA-256, in hex, of the ids in the order of the feed, joined by line feeds.")
+    ]
+
+
+class DaySummary(ResponseSchema):
+    """What happened on a day, as in the payload of DAILY_SUMMARY."""
+
+    date: Annotated[str, Field(json_schema_extra={"format": "date"})]
+    time_zone: Annotated[str, Field(description="The host's, in which the day is one.")]
+    from_: Annotated[Instant, Field(alias="from")]
+    to: Annotated[Instant, Field(description="When the day ends: the beginning of the next.")]
+    after: Annotated[str, Field(description="The cursor from which the feed has the day's events.")]
+    events: list[SummaryPart]
 
 
 class FeedEvent(ResponseSchema):

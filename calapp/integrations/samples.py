@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder, updated
-from calapp.clock import now
+from calapp.clock import iso_milliseconds, now
 from calapp.deliveries import outbox
 from calapp.deliveries.formatting import pretty
 from calapp.deliveries.health import about_webhook
@@ -99,6 +99,10 @@ attempts since `failingSince`; `lastStatus` (`null` without a response) and `rea
 `failures` counts the attempts that failed meanwhile.""",
     Trigger.WEBHOOK_DISABLED: """Calapp has switched off another of your webhooks: its receiver responded with
 410, or every attempt has failed for five days. Its events are parked until you switch it on again.""",
+    Trigger.DAILY_SUMMARY: """A day is over, at 00:05 in your time zone, also when nothing has happened. It
+counts the day's events for each event type and trigger, except those about webhooks and summaries, so that a
+receiver can check that it got them all. `sha256` is the hash of their IDs in the order of the feed, joined by
+line feeds.""",
     Trigger.PING: "You have clicked *Ping test*. There is no booking.",
 }
 
@@ -208,6 +212,7 @@ def sample_life(host: User, base_url: str, at: datetime) -> list[SampleEvent]:
     life.tell(moved, Trigger.BOOKING_NO_SHOW_UPDATED, moved.ends_at + 5 * MINUTE, **absent)
 
     life.events += _about_a_webhook(base_url, at)
+    life.events.append(_summary(life.events[:1], at))
     ping = sample_envelope(host, base_url, at=at)
     ping["id"] = f"evt_{_random('ping', 24)}"
     life.events.append(SampleEvent(Trigger.PING, ping))
@@ -239,6 +244,33 @@ def _about_a_webhook(base_url: str, at: datetime) -> list[SampleEvent]:
         event_id = f"evt_{_random(trigger, 24)}"
         told.append(SampleEvent(trigger, outbox.envelope(event_id, trigger, at + minutes * MINUTE, payload)))
     return told
+
+
+def _summary(events: Sequence[SampleEvent], at: datetime) -> SampleEvent:
+    """Return the summary of a day in UTC with these events."""
+    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    payload = {
+        "date": f"{day:%Y-%m-%d}",
+        "timeZone": "UTC",
+        "from": iso_milliseconds(day),
+        "to": iso_milliseconds(day + timedelta(days=1)),
+        "after": "0",
+        "events": [
+            {
+                "eventTypeId": one.envelope["payload"]["eventTypeId"],
+                "triggerEvent": one.trigger,
+                "count": 1,
+                "firstId": one.envelope["id"],
+                "lastId": one.envelope["id"],
+                "sha256": hashlib.sha256(one.envelope["id"].encode()).hexdigest(),
+            }
+            for one in events
+        ],
+        "metadata": {},
+    }
+    trigger, sent_at = Trigger.DAILY_SUMMARY, day + timedelta(days=1, minutes=5)
+    event_id = f"evt_{_random(trigger, 24)}"
+    return SampleEvent(trigger, outbox.envelope(event_id, trigger, sent_at, payload))
 
 
 def _event_type(number: int, title: str, slug: str, length: int, **more: Any) -> EventType:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, wraps
@@ -158,7 +158,7 @@ class Access:
 class Page:
     """A part of a list, and where it stands."""
 
-    items: Sequence[Any]
+    items: Any  # a sequence, or what takes its place
     pagination: ResponseSchema
 
 

@@ -415,5 +415,12 @@ LARGEST: dict[str, Any] = {
             "guests": {"from": GUESTS, "to": GUESTS},
             "notes": {"from": LONG, "to": LONG},
         },
+        # Of the summary of a day.
+        "date": "2027-01-04",
+        "timeZone": "America/Argentina/Buenos_Aires",
+        "from": "2027-01-04T00:00:00.000Z",
+        "to": "2027-01-05T00:00:00.000Z",
+        "after": "1000000-00000000",
+        "events": [],
     },
 }

@@ -19,6 +19,7 @@ class Trigger(StrEnum):
     WEBHOOK_FAILING = "WEBHOOK_FAILING"
     WEBHOOK_RECOVERED = "WEBHOOK_RECOVERED"
     WEBHOOK_DISABLED = "WEBHOOK_DISABLED"
+    DAILY_SUMMARY = "DAILY_SUMMARY"
     PING = "PING"
 
     @property
@@ -29,8 +30,13 @@ class Trigger(StrEnum):
 
 # PING is sent by the Ping test alone; nobody subscribes to it.
 SUBSCRIBABLE = tuple(trigger for trigger in Trigger if trigger is not Trigger.PING)
-# About a webhook, and sent to the others of its host.
-OPERATIONAL = (Trigger.WEBHOOK_FAILING, Trigger.WEBHOOK_RECOVERED, Trigger.WEBHOOK_DISABLED)
+# About a webhook, and sent to the others of its host; or about a day. No summary counts them.
+OPERATIONAL = (
+    Trigger.WEBHOOK_FAILING,
+    Trigger.WEBHOOK_RECOVERED,
+    Trigger.WEBHOOK_DISABLED,
+    Trigger.DAILY_SUMMARY,
+)
 OF_BOOKINGS = tuple(trigger for trigger in SUBSCRIBABLE if trigger not in OPERATIONAL)
 DEFAULT = (Trigger.BOOKING_CREATED, Trigger.BOOKING_RESCHEDULED, Trigger.BOOKING_CANCELLED)
 

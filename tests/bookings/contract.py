@@ -155,6 +155,27 @@ class AboutWebhook(Strict):
     metadata: Annotated[dict[str, str], Field(max_length=0)]
 
 
+class SummaryPart(Strict):
+    eventTypeId: int | None
+    triggerEvent: str
+    count: Annotated[int, Field(ge=1)]
+    firstId: str
+    lastId: str
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Summary(Strict):
+    """What the summary of a day has in place of a booking."""
+
+    date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$")]
+    timeZone: str
+    from_: Annotated[Moment, Field(alias="from")]
+    to: Moment
+    after: str
+    events: list[SummaryPart]
+    metadata: Annotated[dict[str, str], Field(max_length=0)]
+
+
 class Envelope(Strict):
     """The body itself."""
 
@@ -173,9 +194,11 @@ OWN = {
 }
 
 
-def check(body: dict[str, Any]) -> Payload | AboutWebhook:
+def check(body: dict[str, Any]) -> Payload | AboutWebhook | Summary:
     """Hold a body against the contract; raise pydantic.ValidationError where it breaks it."""
     envelope = Envelope.model_validate(body)
+    if envelope.triggerEvent == "DAILY_SUMMARY":
+        return Summary.model_validate(envelope.payload)
     if envelope.triggerEvent in OPERATIONAL:
         return AboutWebhook.model_validate(envelope.payload)
     former = {name: value for name, value in envelope.payload.items() if name in Former.model_fields}

@@ -21,7 +21,7 @@ def only(session: Session) -> Webhook:
 
 def test_a_new_box_has_the_first_three_triggers_on(rick_client: FlaskClient) -> None:
     page = rick_client.get(NEW).text
-    assert page.count('name="triggers"') == 12
+    assert page.count('name="triggers"') == 14
     assert page.count('name="triggers" type="checkbox" value="BOOKING_') >= 6
     for trigger in ("BOOKING_CREATED", "BOOKING_RESCHEDULED", "BOOKING_CANCELLED"):
         assert f'value="{trigger}" checked' in page

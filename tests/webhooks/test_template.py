@@ -123,8 +123,11 @@ def test_the_largest_event_has_every_field_that_events_have() -> None:
         contract.NoShow,
         contract.Reminder,
         contract.AboutWebhook,
+        contract.Summary,
     )
     payload = LARGEST["payload"]
-    assert set(payload) == {name for model in models for name in model.model_fields}
+    assert set(payload) == {
+        field.alias or name for model in models for name, field in model.model_fields.items()
+    }
     assert set(payload["attendees"][0]) == set(contract.AttendeeOfNoShow.model_fields)
     assert set(payload["organizer"]) == set(contract.Organizer.model_fields)
