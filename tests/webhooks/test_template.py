@@ -122,6 +122,7 @@ def test_the_largest_event_has_every_field_that_events_have() -> None:
         contract.Rejected,
         contract.NoShow,
         contract.Reminder,
+        contract.Updated,
         contract.AboutWebhook,
         contract.Summary,
     )
