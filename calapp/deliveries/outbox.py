@@ -154,8 +154,9 @@ PARKED_HOLD = timedelta(hours=1)
 # must not free what comes after the line.
 SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, payload_template, on_at,
   (SELECT id FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
-    AND tries < :block ORDER BY pressed_at IS NOT NULL, id DESC LIMIT 1),
-  (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'parked')
+    AND tries < :block ORDER BY pressed_at IS NOT NULL, id DESC LIMIT 1) AS earlier_id,
+  (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain
+    AND state = 'parked') AS parked_id
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL
   AND (CAST(:about AS integer) IS NULL AND (event_type_id IS NULL OR event_type_id = :event_type)
     OR id <> :about)

@@ -9,6 +9,9 @@ from calapp.db import transaction
 from calapp.deliveries import resend
 from calapp.deliveries.models import Delivery, Event
 from calapp.webhooks.models import Webhook
+from tests.conftest import on_both_databases
+
+pytestmark = on_both_databases
 
 
 def test_an_event_waits_for_the_earlier_one_and_not_for_a_resent_copy(

@@ -6,7 +6,7 @@ import time
 import traceback
 from pathlib import Path
 
-from tools.simulate.runs import failure, ground
+from tools.simulate.runs import failure, ground, on_postgresql
 from tools.simulate.walk import STEPS
 
 
@@ -19,8 +19,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="things that happen in a walk")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--migrated", type=Path, help="an empty, migrated SQLite database to copy")
+    parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL in place of SQLite")
     given = parser.parse_args()
-    with ground(given.migrated) as here:
+    with on_postgresql() if given.postgresql else ground(given.migrated) as here:
         if given.seed is not None:
             try:
                 print("\n".join(here.walk(given.seed, given.steps).trace))

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from flask_migrate import upgrade
 from sqlalchemy import text
 
 from calapp.db import db
+from tests import postgres
 from tools.simulate.walk import STEPS, Walk
 from tools.simulate.world import copy_database, make_app
 
@@ -52,18 +52,34 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="calapp-s", dir=parent))
 
 
-class Ground:
-    """The app and the folder in which one seed after the other is walked."""
+# What tells PostgreSQL the time of the simulation: found before the real one, by the search path.
+DATABASE_CLOCK = (
+    "CREATE TABLE moved.at (moment timestamptz)",
+    "INSERT INTO moved.at VALUES (pg_catalog.clock_timestamp())",
+    """CREATE OR REPLACE FUNCTION moved.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+    'SELECT moment FROM moved.at'""",
+)
 
-    def __init__(self, migrated: Path | None = None) -> None:
-        self.migrated = migrated or migrated_database()
+
+class Ground:
+    """The app and the folder in which seed after seed is walked; on SQLite unless a database is given."""
+
+    def __init__(self, migrated: Path | None = None, database: postgres.Database | None = None) -> None:
+        self.migrated = migrated
+        self.database = database
         self.folder = new_folder()
-        copy_database(self.migrated, self.folder)
-        self.app: Flask = make_app(self.folder)
+        self._empty()
+        self.app: Flask = make_app(self.folder, database.address if database else "")
+
+    def _empty(self) -> None:
+        if self.database:
+            self.database.empty()
+        else:
+            copy_database(self.migrated or migrated_database(), self.folder)
 
     def walk(self, seed: int, steps: int = STEPS) -> Walk:
         """Walk a seed on an empty database; raise what it raises, with the trace as a note."""
-        copy_database(self.migrated, self.folder)
+        self._empty()
         walk = Walk(self.app, seed)
         try:
             walk.run(steps)
@@ -85,6 +101,23 @@ def ground(migrated: Path | None = None) -> Iterator[Ground]:
         made.close()
 
 
+@contextmanager
+def on_postgresql() -> Iterator[Ground]:
+    """Make a ground on a PostgreSQL server of its own."""
+    folder = new_folder()
+    with postgres.server(folder) as address:
+        database = postgres.Database(address)
+        postgres.run_sql(database.address, *DATABASE_CLOCK)
+        database.shape = database._read_shape()
+        made = Ground(database=database)
+        try:
+            yield made
+        finally:
+            made.close()
+            database.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def failure(here: Ground, seed: int, steps: int = STEPS) -> Failed | None:
     """Walk a seed; return how it failed."""
     try:
@@ -92,16 +125,3 @@ def failure(here: Ground, seed: int, steps: int = STEPS) -> Failed | None:
     except Exception as error:  # noqa: BLE001 (an error of the product is a finding, too)
         return Failed(seed, f"{type(error).__name__}: {error}", getattr(error, "trace", ()))
     return None
-
-
-def until_failure(seeds: Sequence[int], steps: int, seconds: float) -> tuple[int, Failed | None]:
-    """Walk seeds until one fails or the time is over; return how many were walked, and the failure."""
-    until, done = time.monotonic() + seconds, 0
-    with ground() as here:
-        for seed in seeds:
-            if time.monotonic() > until:
-                break
-            done += 1
-            if found := failure(here, seed, steps):
-                return done, found
-    return done, None

@@ -16,6 +16,7 @@ class SimulatedClock(SystemClock):
         self.passed = 0.0  # monotonic seconds
         self.set_by = 0.0  # seconds by which the wall clock was set
         self.pause = pause
+        self.moved: Callable[[], None] = lambda: None
         self.passing: Callable[[float], None] = lambda _seconds: None
 
     def now(self) -> datetime:
@@ -31,7 +32,9 @@ class SimulatedClock(SystemClock):
         """Let time pass."""
         self.passing(seconds)
         self.passed += max(seconds, LEAST)
+        self.moved()
 
     def set_wall(self, by: float) -> None:
         """Set the wall clock, forward or back."""
         self.set_by += by
+        self.moved()

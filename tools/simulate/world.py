@@ -177,6 +177,10 @@ class World:
                 event.listen(target, name, call)
                 stack.callback(event.remove, target, name, call)
             stack.callback(self._end)
+            if not self.sqlite:
+                self.reader = self._connect()
+                self.clock.moved = self._move_database
+                self._move_database()
             self._seed()
             yield self
 
@@ -289,6 +293,10 @@ class World:
         if self.sqlite:
             return sqlite3.connect(config.settings().data_dir / "calapp.sqlite3", isolation_level=None)
         return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+
+    def _move_database(self) -> None:
+        """Set PostgreSQL's clock, which `runs.on_postgresql` has put before the real one."""
+        self.reader.execute("UPDATE moved.at SET moment = %s", [self.clock.now()])
 
     def changed(self) -> bool:
         """Return whether anything was committed since this was last asked; on PostgreSQL always."""
