@@ -185,6 +185,9 @@ GET     /static/<path:filename>                                              all
 GET     /v2/bookings                                                         key
 POST    /v2/bookings                                                         all
 GET     /v2/bookings/<uid>                                                   link
+PATCH   /v2/bookings/<uid>                                                   own-key
+PATCH   /v2/bookings/<uid>/location                                          own-key
+POST    /v2/bookings/<uid>/guests                                            own-key
 POST    /v2/bookings/<uid>/cancel                                            link
 POST    /v2/bookings/<uid>/confirm                                           own-key
 POST    /v2/bookings/<uid>/decline                                           own-key
@@ -245,6 +248,8 @@ JSON_BODIES = {
     ("PATCH", "/v2/webhooks/<webhook_id>"): {"active": False},
     ("POST", "/v2/links"): {"eventTypeId": 1},
     ("POST", "/v2/bookings/<uid>/reschedule"): {"start": "2027-01-05T11:00:00Z"},
+    ("PATCH", "/v2/bookings/<uid>/location"): {"location": {"type": "address", "address": "Room 5"}},
+    ("POST", "/v2/bookings/<uid>/guests"): {"guests": [{"email": "eve@example.com"}]},
     ("POST", "/v2/bookings/<uid>/mark-absent"): {"attendees": [{"email": "ada@example.com", "absent": True}]},
     ("POST", "/v2/webhooks/<webhook_id>/replay"): {
         "from": "2027-01-01T00:00:00Z",
