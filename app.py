@@ -15,7 +15,7 @@ from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
 from calapp.availability import api as schedules_api
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
-from calapp.bookings import embed, host_views, visitor_views
+from calapp.bookings import embed, host_views, people_api, reservations_api, visitor_views
 from calapp.calendars import api as calendars_api
 from calapp.calendars import views as calendars
 from calapp.cli import register_commands
@@ -138,6 +138,8 @@ def register_api(app: Flask) -> None:
         webhooks_api.blueprint,
         webhooks_api.of_event_type,
         bookings_api.slots,
+        reservations_api.blueprint,
+        people_api.blueprint,
         bookings_api.blueprint,
         calendars_api.blueprint,
         deliveries_api.blueprint,

@@ -16,6 +16,7 @@ from werkzeug.routing import IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import errors, limits
+from calapp.clock import iso_milliseconds, now
 from calapp.db import LARGEST
 from calapp.htmx import is_htmx, named_by, redirect_to, toast
 from calapp.rate_limits import log_breach
@@ -145,14 +146,16 @@ def _app_error(error: errors.AppError) -> AnyResponse:
     status = next(number for kind, number in STATUSES.items() if isinstance(error, kind))
     if isinstance(error, errors.Invalid) and is_api():
         status = 400
-    headers = {}
+    headers, message = {}, error.message
+    if isinstance(error, errors.SlotTaken) and is_api():
+        message = f"{message} ({error.theirs})"
     if isinstance(error, errors.TooMany | errors.Busy):
         headers["Retry-After"] = str(getattr(error, "retry_after", 2))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     details = {name: value for name, value in error.details.items() if value is not None}
     return respond(
-        ErrorResponse(status=status, code=error.code, message=error.message, details=details, headers=headers)
+        ErrorResponse(status=status, code=error.code, message=message, details=details, headers=headers)
     )
 
 
@@ -178,7 +181,8 @@ def respond(error: ErrorResponse) -> AnyResponse:
     message = " ".join([error.message, *(text for text in error.details.values() if isinstance(text, str))])
     if is_api():
         body = {"code": error.code, "message": error.message, "details": error.details}
-        response = jsonify(status="error", error=body)
+        asked = request.full_path.removesuffix("?")
+        response = jsonify(status="error", timestamp=iso_milliseconds(now()), path=asked, error=body)
     elif is_htmx():
         # The page stays as it is, so that nothing typed is lost; a toast says what happened.
         response = toast(make_response(render_template("_error.html", message=message)), message, "bad")

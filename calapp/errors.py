@@ -46,6 +46,12 @@ class LinkRefused(AppError):
     code = "link_refused"
 
 
+class NotSupported(Invalid):
+    """Something was asked for that this server does not do; `details` names each such field."""
+
+    code = "not_supported"
+
+
 class Conflict(AppError):
     """This exists already, or has changed in the meantime."""
 
@@ -59,9 +65,33 @@ class LimitReached(Conflict):
 
 
 class SlotTaken(Conflict):
-    """Somebody else has just taken this time. Please choose another."""
+    """This time is no longer available. Please choose another."""
 
     code = "slot_taken"
+    # Contained in the API's message, since clients of Cal.com look for its words.
+    theirs = "User either already has booking at this time or is not available"
+
+
+class OutsideHours(SlotTaken):
+    """This time is outside the hours that can be booked. Please choose another."""
+
+
+class TooSoon(SlotTaken):
+    """This time is too soon to be booked. Please choose a later one."""
+
+    theirs = "Event type can't be booked at the \"start\" time provided: it's too soon"
+
+
+class InThePast(TooSoon):
+    """This time has passed. Please choose another."""
+
+    theirs = "Attempting to book a meeting in the past."
+
+
+class TooFarAhead(SlotTaken):
+    """This time is too far ahead to be booked. Please choose an earlier one."""
+
+    theirs = "Event type can't be booked at the \"start\" time provided: it's too far in the future"
 
 
 class AlreadyBooked(SlotTaken):

@@ -370,9 +370,10 @@ def written(email: ClaimedEmail) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(clean(email.body))
     if email.calendar is not None:
-        message.add_attachment(email.calendar, subtype="calendar", filename="invite.ics")
-        part = list(message.iter_attachments())[-1]
-        part.set_param("method", email.calendar_method or "REQUEST")
+        # As an alternative for programs that offer to answer it, and as a file for those that open it.
+        method = {"method": email.calendar_method or "REQUEST"}
+        message.add_alternative(email.calendar, subtype="calendar", params=method)
+        message.add_attachment(email.calendar, subtype="calendar", filename="invite.ics", params=method)
     return message
 
 

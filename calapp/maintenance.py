@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from calapp import broker, clock, mail
 from calapp.accounts import links, sessions
 from calapp.availability.service import give_missing_schedules
-from calapp.bookings import copies, visitors
+from calapp.bookings import copies, reservations, visitors
 from calapp.bookings.maintenance import record_meetings
 from calapp.calendars.maintenance import CalendarReaders
 from calapp.config import settings
@@ -58,6 +58,7 @@ CLEANUP: tuple[Step, ...] = (
     links.remove_expired,
     give_missing_schedules,
     visitors.forget_addresses,
+    reservations.forget_expired,
 )
 
 

@@ -182,16 +182,24 @@ POST    /settings/sign-out-everywhere                                        hos
 GET     /signup                                                              all
 POST    /signup                                                              all
 GET     /static/<path:filename>                                              all
+DELETE  /v1/<path:_rest>                                                     all
+GET     /v1/<path:_rest>                                                     all
+PATCH   /v1/<path:_rest>                                                     all
+POST    /v1/<path:_rest>                                                     all
 GET     /v2/bookings                                                         key
 POST    /v2/bookings                                                         all
 GET     /v2/bookings/<uid>                                                   link
 PATCH   /v2/bookings/<uid>                                                   own-key
 PATCH   /v2/bookings/<uid>/location                                          own-key
 POST    /v2/bookings/<uid>/guests                                            own-key
+GET     /v2/bookings/<uid>/attendees                                         own-key
+GET     /v2/bookings/<uid>/attendees/<int:attendee_id>                       own-key
+GET     /v2/bookings/<uid>/calendar-links                                    link
 POST    /v2/bookings/<uid>/cancel                                            link
 POST    /v2/bookings/<uid>/confirm                                           own-key
 POST    /v2/bookings/<uid>/decline                                           own-key
 POST    /v2/bookings/<uid>/mark-absent                                       own-key
+POST    /v2/bookings/<uid>/request-reschedule                                own-key
 POST    /v2/bookings/<uid>/reschedule                                        link
 GET     /v2/calendars                                                        key
 DELETE  /v2/calendars/<int:calendar_id>                                      own-key
@@ -208,12 +216,14 @@ PATCH   /v2/event-types/<int:event_type_id>                                  own
 DELETE  /v2/event-types/<int:event_type_id>                                  own-key
 GET     /v2/event-types/<int:event_type_id>/webhooks                         own-key
 POST    /v2/event-types/<int:event_type_id>/webhooks                         own-key
+DELETE  /v2/event-types/<int:event_type_id>/webhooks                         own-key
 GET     /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own-key
 PATCH   /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own-key
 DELETE  /v2/event-types/<int:event_type_id>/webhooks/<webhook_id>            own-key
 GET     /v2/events                                                           key
 POST    /v2/links                                                            own-key
 GET     /v2/me                                                               key
+PATCH   /v2/me                                                               key
 GET     /v2/openapi.json                                                     all
 GET     /v2/schedules                                                        key
 POST    /v2/schedules                                                        key
@@ -222,6 +232,12 @@ PATCH   /v2/schedules/<int:schedule_id>                                      own
 DELETE  /v2/schedules/<int:schedule_id>                                      own-key
 GET     /v2/schedules/default                                                key
 GET     /v2/slots                                                            all
+GET     /v2/slots/available                                                  all
+POST    /v2/slots/reservations                                               all
+GET     /v2/slots/reservations/<uid>                                         link
+PATCH   /v2/slots/reservations/<uid>                                         link
+DELETE  /v2/slots/reservations/<uid>                                         link
+GET     /v2/timezones                                                        all
 GET     /v2/webhooks                                                         key
 POST    /v2/webhooks                                                         key
 GET     /v2/webhooks/<webhook_id>                                            own-key
@@ -359,6 +375,7 @@ def world(
         "token": "unknown",
         "event_type_id": quick_chat.id,
         "webhook_id": hook.id,
+        "attendee_id": booking.visitor.id,
         "webhook_uid": hook.uid,
         "delivery_id": delivery_id,
         "key_id": key.id,
@@ -371,6 +388,7 @@ def world(
         "schedule_id": schedule.id,
         "time_off_id": off.id,
         "filename": "app.css",
+        "_rest": "bookings",
     }
     return World(app, rick, bob, values)
 

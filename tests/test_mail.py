@@ -98,6 +98,9 @@ def test_a_mail_goes_out_with_its_calendar_file(server: str, box: Box, written) 
     assert message.get_body().get_content().splitlines() == ["Zeile 1", "Zeile 2 ß"]
     assert (part.get_content_type(), part.get_param("method")) == ("text/calendar", "CANCEL")
     assert part.get_content().splitlines() == calendar.splitlines()
+    assert part.get_filename() == "invite.ics"
+    (inline, _) = [one for one in message.walk() if one.get_content_type() == "text/calendar"]
+    assert (inline.get_param("method"), inline.get_content()) == ("CANCEL", part.get_content())
 
 
 def test_v3_a_long_subject_in_any_script_keeps_every_space(server: str, box: Box, written) -> None:

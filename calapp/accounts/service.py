@@ -24,6 +24,8 @@ LINK_KEYS = 2  # that are valid at a time: the current one, and during a change 
 # Called with the session and each new user, in the transaction that makes it. Packages above this one add
 # what a newcomer starts with (the weekly hours, say), since this one may not know them.
 newcomer_gifts: list[Callable[[Session, User], None]] = []
+# Called with the session, a user and the id of a schedule that is to be the default one. For the same reason.
+schedule_choosers: list[Callable[[Session, User, int], None]] = []
 
 
 def lock_user(session: Session, user_id: int) -> User:

@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
-from calapp.accounts.service import lock_user, newcomer_gifts
+from calapp.accounts.service import lock_user, newcomer_gifts, schedule_choosers
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.availability.schemas import ScheduleBody, SchedulePatch, TimeOffInput
 from calapp.availability.slots import BusyTime, Hours, Range, whole_days
 from calapp.clock import now
 from calapp.db import db
-from calapp.errors import Conflict, NotFound
+from calapp.errors import Conflict, Invalid, NotFound
 from calapp.local_time import zone_of
 
 DAY = dt.timedelta(days=1)
@@ -289,3 +289,15 @@ def give_office_hours(session: Session, user: User) -> None:
 
 
 newcomer_gifts.append(give_office_hours)
+
+
+def choose_default(session: Session, user: User, schedule_id: int) -> None:
+    """Make a schedule of this user the default one; raise Invalid for any other."""
+    found = session.get(Schedule, schedule_id)
+    if found is None or found.user_id != user.id:
+        words = "Please choose one of your schedules."
+        raise Invalid(words, default_schedule_id=words)
+    make_default(session, found)
+
+
+schedule_choosers.append(choose_default)

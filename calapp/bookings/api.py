@@ -9,13 +9,13 @@ from typing import Any
 from flask import after_this_request, request
 from flask_limiter.util import get_remote_address
 
-from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host, has_scope
+from calapp.accounts.guards import OPEN, READ, WRITE, api_key, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
-from calapp.bookings import counters, lists, service, times
+from calapp.bookings import counters, lists, reservations, service, times, visitors
 from calapp.bookings.answers import answered, check_guests, phone_of
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
-from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, shown, slots_by_date
+from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, SlotStart, shown, slots_by_date
 from calapp.bookings.schemas import (
     MAX_GUESTS,
     AbsentRequest,
@@ -27,9 +27,11 @@ from calapp.bookings.schemas import (
     GuestsRequest,
     LocationRequest,
     RescheduleRequest,
+    ReservationRequest,
     SlotsQuery,
 )
 from calapp.bookings.service import booking_at, own_booking
+from calapp.bookings.unasked import refuse_unknown_answers
 from calapp.calendars.asking import freshen_after
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound
@@ -44,6 +46,7 @@ blueprint = Api("bookings_api", tag="Bookings")
 slots = Api("slots_api", tag="Slots")
 
 ONE = "/v2/bookings/<uid>"
+Slots = dict[str, list[Slot | SlotStart]]
 WHICH = "Send eventTypeId, or username and eventTypeSlug."
 
 
@@ -52,12 +55,10 @@ keyless_limit = limiter.limit(
 )
 
 
-@slots.operation(
-    "GET", "/v2/slots", access=OPEN, response=dict[str, list[Slot]], query=SlotsQuery, errors=(409,)
-)
-def index_slots(query: SlotsQuery) -> dict[str, list[Slot]]:
+@slots.operation("GET", "/v2/slots", access=OPEN, response=Slots, query=SlotsQuery, errors=(409,))
+def index_slots(query: SlotsQuery) -> Slots:
     """List the available times of an event type by date."""
-    event_type = _event_type(query)
+    event_type = event_type_of(query)
     host_id = event_type.user_id
     after_this_request(lambda response: freshen_after(response, host_id))
     uid = query.booking_uid_to_reschedule
@@ -97,14 +98,16 @@ def create(body: BookingRequest) -> BookingResponse:
     When a request is repeated with the same Idempotency-Key header, it returns the booking that the first one
     created. Without a write key of the host, visitor limits apply; a 429 says which one was reached.
     """
-    event_type = _event_type(body)
+    event_type = event_type_of(body)
+    refuse_unknown_answers(body, event_type)
     _read_answers(event_type, body)
-    address, key = _visitors_address(event_type.user_id), _idempotency_key(event_type)
+    address, key = visitors_address(event_type.user_id), _idempotency_key(event_type)
     given = body.tracking.model_dump() if body.tracking else {}
     tracking = {name: value for name, value in given.items() if value}
     link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "", tracking=tracking)
-    by_host = _is_host(event_type.user_id)
+    by_host, holder = is_host(event_type.user_id), holder_of()
     with times.taking_time(), transaction() as session:
+        reservations.release(session, event_type.user_id, body.start, holder=holder, uid=body.reservation_uid)
         booking = service.book(
             session, event_type, body, address=address, idempotency_key=key, link=link, by_host=by_host
         )
@@ -194,7 +197,7 @@ def cancel(uid: str, body: CancelRequest) -> BookingResponse:
     The uid of a rescheduled booking refers to the new booking.
     """
     booking = service.newest(db.session(), booking_at(uid))
-    by, address = _by(booking), _visitors_address(booking.host_id)
+    by, address = _by(booking), visitors_address(booking.host_id)
     with transaction() as session:
         service.cancel(session, booking, by=by, reason=body.reason or "", address=address)
     return shown(booking)
@@ -217,8 +220,10 @@ def reschedule(uid: str, body: RescheduleRequest) -> BookingResponse:
     booking.
     """
     booking = service.newest(db.session(), booking_at(uid))
-    by_host, address = _is_host(booking.host_id), _visitors_address(booking.host_id)
+    by_host, address = is_host(booking.host_id), visitors_address(booking.host_id)
+    holder = holder_of()
     with times.taking_time(), transaction() as session:
+        reservations.release(session, booking.host_id, body.start, holder=holder)
         moved = service.reschedule(session, booking, body, by=_by(booking), by_host=by_host, address=address)
     return shown(moved)
 
@@ -275,7 +280,7 @@ def _read_answers(event_type: EventType, body: BookingRequest) -> None:
     body.booking_fields_responses = answered(responses, event_type, zone, prefix="bookingFieldsResponses.")
 
 
-def _event_type(asked: BookingRequest | SlotsQuery) -> EventType:
+def event_type_of(asked: BookingRequest | SlotsQuery | ReservationRequest) -> EventType:
     """Return the event type that is asked for; raise NotFound, or Invalid when none is named."""
     if asked.event_type_id is not None:
         found = find_offered(db.session(), asked.event_type_id, api_user_id())
@@ -297,15 +302,22 @@ def _idempotency_key(event_type: EventType) -> str | None:
     return hashlib.sha256(said).hexdigest()
 
 
-def _is_host(host_id: int) -> bool:
+def is_host(host_id: int) -> bool:
+    """Return whether the host's program asks, with a key that may write."""
     return api_user_id() == host_id and has_scope(Scope.WRITE)
 
 
-def _visitors_address(host_id: int) -> str | None:
+def visitors_address(host_id: int) -> str | None:
     """Return from where a visitor acts; None for the host's program, which has a key that may write."""
-    return None if _is_host(host_id) else get_remote_address()
+    return None if is_host(host_id) else get_remote_address()
+
+
+def holder_of() -> str:
+    """Return as whom this client holds times: the key that it uses, or the address that it comes from."""
+    key = api_key()
+    return f"key {key.id}" if key else visitors.address_key(get_remote_address())
 
 
 def _by(booking: Booking) -> str:
     """Return the email address of who acts."""
-    return booking.host.email if _is_host(booking.host_id) else booking.visitor.email
+    return booking.host.email if is_host(booking.host_id) else booking.visitor.email

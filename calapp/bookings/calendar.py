@@ -5,8 +5,8 @@ feed unreadable for strict readers.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
-from urllib.parse import urlencode
+from datetime import datetime, timedelta
+from urllib.parse import quote, urlencode
 
 from icalendar import Calendar, Event, vCalAddress, vText
 
@@ -18,6 +18,8 @@ from calapp.text import clean, line
 # backslash for the beginning of an escape, as in a property's text.
 NOT_IN_PARAMETERS = str.maketrans({'"': "'", "\\": "/"})
 UID_END = "@calapp"
+OUTLOOK, OFFICE = "outlook.live.com", "outlook.office.com"
+FEED_EVERY = timedelta(hours=1)  # how often a calendar should look at the feed
 PRODUCT = "-//Calapp//Calapp//EN"
 STATUSES = {
     Status.ACCEPTED: "CONFIRMED",
@@ -72,7 +74,11 @@ def copy_text(booking: Booking, base_url: str) -> str:
 def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
     """Return a host's calendar feed."""
     calendar = _calendar()
-    calendar.add("x-wr-calname", line(f"Bookings of {host.name}"))
+    name = line(f"Bookings of {host.name}")
+    calendar.add("x-wr-calname", name)
+    calendar.add("name", name)  # RFC 7986
+    calendar.add("refresh-interval", FEED_EVERY, parameters={"VALUE": "DURATION"})
+    calendar.add("x-published-ttl", "PT1H")
     for booking in bookings:
         calendar.add_component(_event(booking, base_url))
     text: bytes = calendar.to_ical()
@@ -92,6 +98,8 @@ def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event
     event.add("uid", f"{booking.chain}{UID_END}")
     event.add("sequence", booking.ical_sequence)
     event.add("dtstamp", booking.updated_at)
+    event.add("created", booking.created_at)
+    event.add("last-modified", booking.updated_at)
     event.add("dtstart", booking.starts_at)
     event.add("dtend", booking.ends_at)
     text = link_text(booking, base_url) if for_guest else description(booking, base_url)
@@ -102,7 +110,11 @@ def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event
         event.add("location", line(booking.public_location if for_guest else booking.location))
     event.add("organizer", _person(booking.host.email, booking.host.name))
     for person in booking.attendees:
-        event.add("attendee", _person(person.email, person.name))
+        attendee = _person(person.email, person.name)
+        attendee.params |= {"ROLE": "REQ-PARTICIPANT" if person.position == 0 else "OPT-PARTICIPANT"}
+        attendee.params |= {"PARTSTAT": "ACCEPTED" if person.position == 0 else "NEEDS-ACTION"}
+        attendee.params |= {"RSVP": "FALSE" if person.position == 0 else "TRUE"}
+        event.add("attendee", attendee)
     return event
 
 
@@ -135,18 +147,18 @@ def google_link(booking: Booking, base_url: str) -> str:
     return "https://calendar.google.com/calendar/render?" + urlencode(query)
 
 
-def outlook_link(booking: Booking, base_url: str) -> str:
-    """Return the address that puts a booking into Outlook on the web."""
+def outlook_link(booking: Booking, base_url: str, host: str = OUTLOOK) -> str:
+    """Return the address that puts a booking into Outlook on the web; it reads neither +00:00 nor +."""
     query = {
         "path": "/calendar/action/compose",
         "rru": "addevent",
         "subject": booking.title,
-        "startdt": booking.starts_at.isoformat(),
-        "enddt": booking.ends_at.isoformat(),
+        "startdt": f"{booking.starts_at:%Y-%m-%dT%H:%M:%SZ}",
+        "enddt": f"{booking.ends_at:%Y-%m-%dT%H:%M:%SZ}",
         "body": description(booking, base_url),
         "location": booking.location,
     }
-    return "https://outlook.live.com/calendar/0/deeplink/compose?" + urlencode(query)
+    return f"https://{host}/calendar/0/deeplink/compose?" + urlencode(query, quote_via=quote)
 
 
 def _compact(moment: datetime) -> str:

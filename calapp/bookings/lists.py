@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from calapp import limits
@@ -141,14 +141,19 @@ def in_tab(host: User, tab: Tab, wanted: BookingFilter) -> Select[Booking]:
 def matching(session: Session, host_id: int, query: BookingsQuery) -> tuple[Sequence[Booking], int]:
     """Return a part of a host's bookings, and how many there are in all."""
     conditions = [Booking.host_id == host_id, *_conditions(query)]
-    columns: tuple[InstrumentedAttribute[Any], ...] = (Booking.starts_at, Booking.id)
-    columns = (Booking.id,) if query.sort_created else columns
-    newest_first = (query.sort_created or query.sort_start) == "desc"
+    sorts: list[tuple[InstrumentedAttribute[Any], str | None]] = [
+        (Booking.starts_at, query.sort_start),
+        (Booking.ends_at, query.sort_end),
+        (Booking.id, query.sort_created),
+        (Booking.updated_at, query.sort_updated_at),
+    ]
+    wanted = [(column, order) for column, order in sorts if order] or [(Booking.starts_at, "asc")]
+    wanted.append((Booking.id, wanted[-1][1]))
     found = session.scalars(
         select(Booking)
         .where(*conditions)
         .options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
-        .order_by(*(column.desc() if newest_first else column for column in columns))
+        .order_by(*(column.desc() if order == "desc" else column for column, order in wanted))
         .offset(query.part.skip)
         .limit(query.part.take)
     ).all()
@@ -163,12 +168,19 @@ def _conditions(query: BookingsQuery) -> Iterator[ColumnElement[bool]]:
         yield Booking.attendees.any(func.lower(Attendee.email) == email)
     if query.attendee_name is not None:
         yield Booking.attendees.any(Attendee.name.icontains(query.attendee_name, autoescape=True))
-    if query.event_type_id is not None:
-        yield Booking.event_type_id == query.event_type_id
-    if query.after_start is not None:
-        yield Booking.starts_at >= query.after_start
-    if query.before_end is not None:
-        yield Booking.ends_at <= query.before_end
+    for same, wanted in ((Booking.uid, query.booking_uid), (Booking.event_type_id, query.event_type_id)):
+        if wanted is not None:
+            yield same == wanted
+    if query.event_type_ids:
+        yield Booking.event_type_id.in_(query.event_type_ids)
+    bounds = (
+        (Booking.starts_at, query.after_start, None),
+        (Booking.ends_at, None, query.before_end),
+        (Booking.created_at, query.after_created_at, query.before_created_at),
+        (Booking.updated_at, query.after_updated_at, query.before_updated_at),
+    )
+    for column, least, most in bounds:
+        yield and_(true(), *([column >= least] if least else ()), *([column <= most] if most else ()))
 
 
 def _of(tab: Tab) -> ColumnElement[bool]:

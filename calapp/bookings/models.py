@@ -218,3 +218,33 @@ class BusySlot(db.Model):
     host_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
     at: Mapped[datetime] = mapped_column(UTCDateTime, primary_key=True)
     booking_id: Mapped[int] = mapped_column(ForeignKey("booking.id", ondelete="CASCADE"), index=True)
+
+
+class SlotReservation(db.Model):
+    """A time that a client of the API holds for a few minutes before it books."""
+
+    __tablename__ = "slot_reservation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True)  # a UUID; whoever knows it may change it
+    host_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    event_type_id: Mapped[int] = mapped_column(ForeignKey("event_type.id", ondelete="CASCADE"), index=True)
+    holder: Mapped[str] = mapped_column(String(40))  # the id of an API key, or a keyed hash of an address
+    starts_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ends_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    minutes: Mapped[int]  # for how long it is held
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+    event_type: Mapped[EventType] = relationship()
+
+
+class ReservedSlot(db.Model):
+    """A five-minute cell of a host's time that is held; as with bookings, the key forbids two of it."""
+
+    __tablename__ = "reserved_slot"
+
+    host_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, primary_key=True)
+    reservation_id: Mapped[int] = mapped_column(
+        ForeignKey("slot_reservation.id", ondelete="CASCADE"), index=True
+    )

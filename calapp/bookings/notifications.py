@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,7 @@ SUBJECTS = {
     "rescheduled": ("Moved: {title}", "Moved: {title}"),
     "updated": ("Updated: {title}", "Updated: {title}"),
     "cancelled": ("Cancelled: {title}", "Cancelled: {title}"),
+    "to_reschedule": ("Please choose another time: {title}", "You asked for another time: {title}"),
 }
 
 PARKED = (
@@ -62,7 +64,8 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     for_visitor, for_host = SUBJECTS[kind]
     host = booking.host
     subject = for_visitor.format(title=public_title(booking))
-    written = _to_people(booking, subject)
+    again = f"\nChoose another time: {_rebooking_link(booking)}\n" if kind == "to_reschedule" else ""
+    written = _to_people(booking, subject, again)
     for one in written:
         one.parked_at = now() if parked else None
     subject, note = for_host.format(title=booking.title), PARKED if parked else ""
@@ -113,13 +116,23 @@ def uninvite(session: Session, booking: Booking, people: Sequence[Attendee]) -> 
     post(session, written)
 
 
-def _to_people(booking: Booking, subject: str) -> list[Email]:
-    """Compose the emails to visitor and guests."""
+def _rebooking_link(booking: Booking) -> str:
+    """Return the link by which the visitor books again, with what the first link said."""
+    visitor, event_type = booking.visitor, booking.event_type
+    query = [("name", visitor.name), ("email", visitor.email)]
+    query += [(f"metadata[{key}]", value) for key, value in booking.link_metadata.items()]
+    page = f"{settings().base_url}/{booking.host.username}/{event_type.slug}"
+    return f"{page}?{urlencode(query)}"
+
+
+def _to_people(booking: Booking, subject: str, for_visitor: str = "") -> list[Email]:
+    """Compose the emails to visitor and guests; `for_visitor` is a note that guests do not get."""
     readers = [
         Reader(one.email, one.time_zone, subject, booking.host.email, "booking", guest=one.position > 0)
         for one in booking.attendees
     ]
-    return [email for reader in readers if (email := _composed(booking, reader))]
+    composed = (_composed(booking, reader, "" if reader.guest else for_visitor) for reader in readers)
+    return [email for email in composed if email]
 
 
 def _composed(booking: Booking, reader: Reader, note: str = "") -> Email | None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from calapp.bookings.models import UNANSWERED, Attendee, Booking, Status
+from calapp.bookings.models import UNANSWERED, Attendee, Booking, SlotReservation, Status
 from calapp.bookings.schemas import SlotsQuery
 from calapp.local_time import known_zone
 from calapp.rest.schemas import Instant, PageInfo, ResponseSchema
@@ -39,6 +39,20 @@ class Person(ResponseSchema):
     time_zone: str
     language: Literal["en"] = "en"
     absent: bool
+
+
+class AttendeeResponse(Person):
+    """An attendee of a booking."""
+
+    id: int
+    booking_id: int
+
+
+class CalendarLink(ResponseSchema):
+    """An address that puts a booking into a calendar."""
+
+    label: Annotated[str, Field(examples=["Google Calendar"])]
+    link: str
 
 
 class EventTypeName(ResponseSchema):
@@ -86,11 +100,16 @@ class BookingResponse(ResponseSchema):
     updated_at: Instant
 
 
-class Slot(ResponseSchema):
+class SlotStart(ResponseSchema):
     """An available time in the requested time zone."""
 
     start: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    end: Annotated[str | None, Field(description="Only with format=range.")] = None
+
+
+class Slot(SlotStart):
+    """An available time with its end: with format=range."""
+
+    end: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 def shown(booking: Booking) -> BookingResponse:
@@ -143,6 +162,11 @@ def _attendee(one: Attendee) -> Person:
     return Person(name=one.name, email=one.email, phone_number=phone, time_zone=zone, absent=one.no_show)
 
 
+def attendee_shown(one: Attendee) -> AttendeeResponse:
+    """Return an attendee as the API shows it by itself."""
+    return AttendeeResponse(id=one.id, booking_id=one.booking_id, **_attendee(one).model_dump())
+
+
 def _responses(booking: Booking) -> dict[str, Any]:
     own = {name: answer["value"] for name, answer in booking.answers.items()}
     visitor = booking.visitor
@@ -150,14 +174,63 @@ def _responses(booking: Booking) -> dict[str, Any]:
     return {"name": visitor.name, "email": visitor.email, **phone, "notes": booking.notes} | own
 
 
-def slots_by_date(slots: Iterable[datetime], query: SlotsQuery, minutes: int) -> dict[str, list[Slot]]:
+class OldSlot(ResponseSchema):
+    """An available time in the shape of Cal.com's version 2024-04-15."""
+
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class OldRange(ResponseSchema):
+    """An available time with its end in the shape of Cal.com's version 2024-04-15."""
+
+    start_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    end_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class OldSlots(ResponseSchema):
+    """Available times by date in the shape of Cal.com's version 2024-04-15."""
+
+    slots: dict[str, list[OldRange | OldSlot]]
+
+
+class ReservationResponse(ResponseSchema):
+    """A held time."""
+
+    reservation_uid: Annotated[
+        str, Field(description="Anyone who knows it can view, change and delete the reservation.")
+    ]
+    event_type_id: int
+    slot_start: Instant
+    slot_end: Instant
+    slot_duration: Annotated[int, Field(description="Minutes.")]
+    reservation_duration: Annotated[int, Field(description="Minutes.")]
+    reservation_until: Instant
+
+
+def reserved(reservation: SlotReservation) -> ReservationResponse:
+    """Return a reservation as the API shows it."""
+    return ReservationResponse(
+        reservation_uid=reservation.uid,
+        event_type_id=reservation.event_type_id,
+        slot_start=reservation.starts_at,
+        slot_end=reservation.ends_at,
+        slot_duration=int((reservation.ends_at - reservation.starts_at).total_seconds() // 60),
+        reservation_duration=reservation.minutes,
+        reservation_until=reservation.expires_at,
+    )
+
+
+def slots_by_date(
+    slots: Iterable[datetime], query: SlotsQuery, minutes: int
+) -> dict[str, list[Slot | SlotStart]]:
     """Return free times by their date in the zone that was asked for."""
     zone, length = ZoneInfo(query.time_zone), timedelta(minutes=minutes)
-    days: dict[str, list[Slot]] = {}
+    days: dict[str, list[Slot | SlotStart]] = {}
     for start in slots:
-        end = _in_zone(start + length, zone) if query.format == "range" else None
-        local = start.astimezone(zone)
-        days.setdefault(f"{local:%Y-%m-%d}", []).append(Slot(start=_in_zone(start, zone), end=end))
+        shown = _in_zone(start, zone)
+        ranged = query.format == "range"
+        slot = Slot(start=shown, end=_in_zone(start + length, zone)) if ranged else SlotStart(start=shown)
+        days.setdefault(f"{start.astimezone(zone):%Y-%m-%d}", []).append(slot)
     return days
 
 

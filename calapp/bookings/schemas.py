@@ -5,14 +5,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.schemas import is_zone
+from calapp.bookings import unsupported
 from calapp.bookings.answers import MAX_TEXT, Answer, answered, check_guests, phone_of, read_email
 from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
 from calapp.bookings.visitors import has_web_address, mailbox_of
-from calapp.errors import Invalid
+from calapp.errors import Invalid, NotSupported
 from calapp.event_types.models import SEVERAL, EventType
 from calapp.event_types.schemas import PlaceText
 from calapp.rest.schemas import (
@@ -24,7 +33,7 @@ from calapp.rest.schemas import (
     QuerySchema,
     RequestSchema,
 )
-from calapp.rest.validation import WHOLE, cleaned, from_form, said
+from calapp.rest.validation import WHOLE, cleaned, from_form, invalid, said
 from calapp.text import clean, line, spaced
 
 MAX_NAME = 200  # characters
@@ -36,6 +45,8 @@ RESPONSE = re.compile(r"responses\[([A-Za-z0-9_-]{1,60})\]")
 CHOOSE_TIME = "Please choose a time."
 # What a page says of fields that its own links and scripts fill in.
 PAGE_WORDS = {"start": CHOOSE_TIME, "time_zone": "Please choose a time zone from the list."}
+
+Order = Literal["asc", "desc"]
 
 
 def read_instant(text: str) -> datetime | None:
@@ -65,6 +76,12 @@ def _person(name: str) -> str:
         raise ValueError("Please enter your name.")
     if has_web_address(name):
         raise ValueError("Please enter your name without a web address.")
+    return name
+
+
+def _language(name: str) -> str:
+    if name and name.lower().partition("-")[0] != "en":
+        raise NotSupported("All texts are in English.", **{"attendee.language": "All texts are in English."})
     return name
 
 
@@ -132,7 +149,9 @@ class AttendeeRequest(RequestSchema):
         ),
     ] = None
     time_zone: Zone
-    language: Annotated[str, Field(description="Accepted but ignored; all texts are in English.")] = "en"
+    language: Annotated[
+        str, AfterValidator(_language), Field(description="All texts are in English.", examples=["en"])
+    ] = "en"
 
 
 Utm = Annotated[str, Field(max_length=MAX_VALUE), cleaned(line)]
@@ -158,6 +177,8 @@ class BookingLocation(RequestSchema):
 class BookingRequest(RequestSchema):
     """A new booking of an event type, given by its id or by username and slug."""
 
+    unsupported = unsupported.BOOKING
+
     start: Start
     event_type_id: Annotated[
         Id | None, Field(description="Either this, or username and eventTypeSlug.", examples=[1])
@@ -169,6 +190,12 @@ class BookingRequest(RequestSchema):
     ] = None
     attendee: AttendeeRequest
     guests: Guests = []
+    reservation_uid: Annotated[
+        str | None,
+        Field(
+            max_length=36, description="A time that was held by POST /v2/slots/reservations from elsewhere."
+        ),
+    ] = None
     metadata: JsonMetadata = {}
     tracking: TrackingRequest | None = None
     exp: Annotated[
@@ -242,11 +269,15 @@ def booking_of_form(
 class CancelRequest(RequestSchema):
     """Why a booking is cancelled."""
 
+    unsupported = unsupported.CANCEL
+
     reason: Annotated[Text | None, Field(alias="cancellationReason")] = None
 
 
 class RescheduleRequest(RequestSchema):
     """The new time of a booking."""
+
+    unsupported = unsupported.RESCHEDULE
 
     start: Start
     reason: Annotated[Text | None, Field(alias="reschedulingReason")] = None
@@ -336,6 +367,12 @@ def reason_of(form: Mapping[str, str]) -> str:
     return from_form(DeclineRequest, {"reason": form.get("reason", "")}).reason or ""
 
 
+class AskToReschedule(RequestSchema):
+    """Why another time is asked for."""
+
+    reason: Annotated[Text | None, Field(alias="rescheduleReason")] = None
+
+
 class AbsentAttendee(RequestSchema):
     """An attendee and whether they were absent."""
 
@@ -346,7 +383,9 @@ class AbsentAttendee(RequestSchema):
 class AbsentRequest(RequestSchema):
     """Which attendees were absent."""
 
-    attendee: Annotated[list[AbsentAttendee], Field(alias="attendees", min_length=1, max_length=30)]
+    unsupported = unsupported.ABSENT
+
+    attendee: Annotated[list[AbsentAttendee], Field(alias="attendees", max_length=30)] = []
 
 
 def _moment(value: object) -> object:
@@ -361,6 +400,8 @@ def _last_moment(value: object) -> object:
 
 class SlotsQuery(QuerySchema):
     """The event type, given by its id or by username and slug, and the dates."""
+
+    unsupported = unsupported.SLOTS
 
     event_type_id: Annotated[Id | None, Field(description="Either this, or username and eventTypeSlug.")] = (
         None
@@ -394,8 +435,83 @@ class SlotsQuery(QuerySchema):
         return end
 
 
+class ReservationRequest(RequestSchema):
+    """A time to hold."""
+
+    event_type_id: Annotated[
+        Id | None, Field(description="Either this, or username and eventTypeSlug.", examples=[1])
+    ] = None
+    username: Annotated[str | None, Field(description="The first part of the booking link.")] = None
+    event_type_slug: Annotated[str | None, Field(description="The second part of the booking link.")] = None
+    start: Annotated[Start, Field(alias="slotStart")]
+    length: Annotated[
+        int | None,
+        WHOLE,
+        Field(alias="slotDuration", description="Minutes: one of the event type's lengths."),
+    ] = None
+    minutes: Annotated[
+        int | None,
+        Field(
+            alias="reservationDuration",
+            ge=1,
+            le=60,
+            description="For how many minutes: 5, unless a write key of the host asks for another number.",
+        ),
+        WHOLE,
+    ] = None
+
+
+class ReservationPatch(ReservationRequest):
+    """Another time, or more minutes from now on."""
+
+    start: Annotated[Start | None, Field(alias="slotStart")] = None  # type: ignore[assignment]
+
+
+class OldSlotsQuery(QuerySchema):
+    """The event type and the dates, by the names of Cal.com's version 2024-04-15."""
+
+    unsupported = unsupported.OLD_SLOTS
+
+    event_type_id: Annotated[Id | None, Field(description="Either this, or the host and the slug.")] = None
+    event_type_slug: str | None = None
+    usernames: Annotated[list[str], Field(alias="usernameList", description="The one host.")] = []
+    start: Annotated[Instant, BeforeValidator(_moment, str), Field(alias="startTime")]
+    end: Annotated[Instant, BeforeValidator(_last_moment, str), Field(alias="endTime")]
+    time_zone: Zone = "UTC"
+    duration: int | None = None
+    slot_format: Literal["time", "range"] = "time"
+    reschedule_uid: Annotated[str | None, Field(description="A booking whose time counts as available.")] = (
+        None
+    )
+
+    def today(self) -> SlotsQuery:
+        """Return the same question by the names of today; raise Invalid for what it cannot be."""
+        if len(self.usernames) > 1:
+            words = "Times of several hosts together are not supported."
+            raise NotSupported(f"usernameList: {words}", usernameList=words)
+        asked = {
+            "eventTypeId": self.event_type_id,
+            "username": next(iter(self.usernames), None),
+            "eventTypeSlug": self.event_type_slug,
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "timeZone": self.time_zone,
+            "duration": self.duration,
+            "format": self.slot_format,
+            "bookingUidToReschedule": self.reschedule_uid,
+        }
+        try:
+            return SlotsQuery.model_validate(
+                {name: value for name, value in asked.items() if value is not None}
+            )
+        except ValidationError as error:
+            raise invalid(error) from None
+
+
 class BookingsQuery(Paging):
     """Filters for bookings; `limit` and `cursor` are aliases of `take` and `skip`."""
+
+    unsupported = unsupported.LIST
 
     status: Annotated[
         list[Literal["upcoming", "recurring", "past", "cancelled", "unconfirmed"]],
@@ -403,7 +519,9 @@ class BookingsQuery(Paging):
     ] = []
     attendee_email: str | None = None
     attendee_name: Annotated[str | None, Field(description="A part of it.")] = None
+    booking_uid: str | None = None
     event_type_id: Id | None = None
+    event_type_ids: Annotated[list[Id], Field(description="One or more, comma-separated.")] = []
     after_start: Annotated[
         Instant | None,
         BeforeValidator(_moment),
@@ -414,8 +532,18 @@ class BookingsQuery(Paging):
         BeforeValidator(_last_moment),
         Field(description="Only bookings that end at this time or earlier."),
     ] = None
-    sort_start: Literal["asc", "desc"] | None = None
-    sort_created: Literal["asc", "desc"] | None = None
+    after_created_at: Annotated[Instant | None, BeforeValidator(_moment)] = None
+    before_created_at: Annotated[Instant | None, BeforeValidator(_last_moment)] = None
+    after_updated_at: Annotated[
+        Instant | None,
+        BeforeValidator(_moment),
+        Field(description="Only bookings that changed at this time or later."),
+    ] = None
+    before_updated_at: Annotated[Instant | None, BeforeValidator(_last_moment)] = None
+    sort_start: Order | None = None
+    sort_end: Order | None = None
+    sort_created: Order | None = None
+    sort_updated_at: Order | None = None
     take: Annotated[int, Field(ge=1, le=MOST, description="Maximum number of results.")] = 100
     limit: Annotated[int | None, Field(ge=1, le=MOST)] = None
     cursor: Annotated[

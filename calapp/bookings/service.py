@@ -345,10 +345,19 @@ def _write_rejection(session: Session, host: User, booking: Booking, reason: str
     _record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
 
 
-def cancel(session: Session, booking: Booking, *, by: str, reason: str, address: str | None = None) -> None:
+def cancel(
+    session: Session,
+    booking: Booking,
+    *,
+    by: str,
+    reason: str,
+    address: str | None = None,
+    kind: str = "cancelled",
+) -> None:
     """Cancel a booking for one side; raise Conflict when it is not active or has ended.
 
-    `address` is a visitor's. Whoever has caused too many emails may cancel all the same; these then wait.
+    `kind` is what the emails are about; `address` is a visitor's. Whoever has caused too many emails may
+    cancel all the same; these then wait.
     """
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
@@ -362,7 +371,7 @@ def cancel(session: Session, booking: Booking, *, by: str, reason: str, address:
     _free_time(session, booking)
     _record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
-    notifications.write(session, booking, "cancelled", parked=parked)
+    notifications.write(session, booking, kind, parked=parked)
     copies.touch(session, booking)
 
 

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from calapp.availability.service import away_times, hours_of, zone_name
 from calapp.availability.slots import BusyTime, is_open, open_slots
-from calapp.bookings.models import Booking, BusySlot, Status
+from calapp.bookings.models import Booking, BusySlot, ReservedSlot, SlotReservation, Status
 from calapp.calendars.service import blocked_times
 from calapp.clock import now
-from calapp.errors import SlotTaken
+from calapp.errors import InThePast, OutsideHours, SlotTaken, TooFarAhead, TooSoon
 from calapp.event_types.models import EventType
 from calapp.event_types.service import rules_of
 from calapp.local_time import zone_of
@@ -65,6 +65,13 @@ def busy_times(
             found[-1] = BusyTime(found[-1].start, at + CELL)
             continue
         found.append(BusyTime(at, at + CELL))
+    held = (
+        select(ReservedSlot.at)
+        .join(SlotReservation, SlotReservation.id == ReservedSlot.reservation_id)
+        .where(ReservedSlot.host_id == host_id, ReservedSlot.at >= first - timedelta(days=1))
+        .where(ReservedSlot.at < last + timedelta(days=2), SlotReservation.expires_at > now())
+    )
+    found += [BusyTime(at, at + CELL) for at in session.scalars(held)]
     away = away_times(session, host_id, first, last)
     return [*found, *away, *blocked_times(session, host_id, first, last)]
 
@@ -99,9 +106,24 @@ def check_open(
     leave_out: int | None = None,
     minutes: int | None = None,
 ) -> None:
-    """Raise SlotTaken unless this time is free, for as long as `offered` says."""
+    """Raise SlotTaken, or what of it says more, unless this time is free, for as long as `offered` says."""
     if not is_free(session, event_type, start, leave_out, minutes):
-        raise SlotTaken()
+        raise refusal(session, event_type, start, minutes)
+
+
+def refusal(
+    session: Session, event_type: EventType, start: datetime, minutes: int | None = None
+) -> SlotTaken:
+    """Return why a time that is not free is not: it has passed, is too soon or too far, was never offered."""
+    hours = hours_of(session, event_type.user, event_type.schedule_id)
+    rules, zone = rules_of(event_type, minutes), zone_of(hours.zone)
+    if start <= now():
+        return InThePast()
+    if start < now() + timedelta(minutes=rules.notice):
+        return TooSoon()
+    if start.astimezone(zone).date() > now().astimezone(zone).date() + timedelta(days=rules.max_days):
+        return TooFarAhead()
+    return SlotTaken() if is_open(hours, rules, [], start=start, now=now()) else OutsideHours()
 
 
 @contextmanager
@@ -110,7 +132,7 @@ def taking_time() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        if BusySlot.__tablename__ not in str(error.orig):
+        if not any(one.__tablename__ in str(error.orig) for one in (BusySlot, ReservedSlot)):
             raise
         raise SlotTaken() from None
 

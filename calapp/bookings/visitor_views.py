@@ -53,7 +53,7 @@ ALREADY = Markup(
     "You have already booked this time with this form, and nothing was changed. "
     '<a href="{0}">See your booking</a> to move or cancel it, or choose another time.'
 )
-TAKEN = "This time is no longer available. Please choose another; your entries are kept."
+KEPT = "Your entries are kept."
 TOO_MANY = "Too many bookings from your network. Please wait a minute, then press Confirm again."
 # Fields of the booking form that are hidden.
 UNSEEN = ("start", "time_zone", "lengthInMinutes")
@@ -127,8 +127,8 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         return booker_page(
             event_type, state, problem=ALREADY.format(embed.url_of(f"/booking/{error.uid}"))
         ), 409
-    except SlotTaken:
-        return booker_page(event_type, state, problem=TAKEN), 409
+    except SlotTaken as error:
+        return booker_page(event_type, state, problem=f"{error.message} {KEPT}"), 409
     return remembering(redirect(after_booking(booking), 303), booking.time_zone)
 
 
@@ -225,7 +225,8 @@ def booker_page(
         problem, chosen = problem or error.message, None
     free = not times_too or (chosen and times.is_free(db.session(), event_type, chosen, leave_out, length))
     if chosen and (not free or (booking and booking.starts_at == chosen)):
-        chosen, problem = None, problem or TAKEN
+        refusal = times.refusal(db.session(), event_type, chosen, length)
+        chosen, problem = None, problem or f"{refusal.message} {KEPT}"
     response = page_or_fragment(
         "bookings/booker.html",
         "bookings/_booker.html",
@@ -293,6 +294,9 @@ def file(uid: str) -> Response:
     response = make_response(text)
     response.headers["Content-Type"] = f"text/calendar; charset=utf-8; method={method}"
     response.headers["Content-Disposition"] = 'attachment; filename="booking.ics"'
+    response.last_modified = booking.updated_at
+    response.add_etag()
+    response.make_conditional(request)
     return response
 
 
@@ -382,8 +386,8 @@ def move(uid: str) -> ResponseReturnValue:
     except TooMany as error:
         page = shown(problem=error.message, times_too=False)
         return refused(page, error.retry_after)
-    except SlotTaken:
-        return shown(problem=TAKEN), 409
+    except SlotTaken as error:
+        return shown(problem=f"{error.message} {KEPT}"), 409
     except Conflict as error:
         newest = service.newest(db.session(), booking)
         return _page("bookings/booked.html", newest, problem=error.message), 409

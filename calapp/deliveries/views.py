@@ -17,7 +17,7 @@ from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import instant_of, zone_label, zone_of
 from calapp.text import whole_number
 from calapp.webhooks.service import own_webhook
-from calapp.webhooks.triggers import Trigger, label_of
+from calapp.webhooks.triggers import Trigger, label_of, never_sent
 
 blueprint = Blueprint("deliveries", __name__)
 blueprint.before_request(require_host)
@@ -77,6 +77,7 @@ def _common() -> dict[str, object]:
         "pause": PAUSES[min(look, len(PAUSES) - 1)],
         "Trigger": Trigger,
         "label_of": label_of,
+        "never_sent": never_sent,
     }
 
 

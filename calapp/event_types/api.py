@@ -1,6 +1,6 @@
 """The API of event types."""
 
-from calapp.accounts.guards import READ, WRITE, current_host
+from calapp.accounts.guards import OPEN, READ, WRITE, api_user_id, current_host
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.event_types import service
@@ -10,6 +10,7 @@ from calapp.event_types.schemas import (
     EventTypeGone,
     EventTypePatch,
     EventTypeResponse,
+    EventTypesQuery,
     shown,
 )
 from calapp.event_types.service import own_event_type
@@ -20,10 +21,25 @@ blueprint = Api("event_types_api", tag="Event types")
 ONE = "/v2/event-types/<int:event_type_id>"
 
 
-@blueprint.operation("GET", "/v2/event-types", access=READ, response=list[EventTypeResponse])
-def index() -> list[EventTypeResponse]:
-    """List your event types in order, including hidden ones."""
-    return [_shown(one) for one in service.of_user(db.session(), current_host().id)]
+@blueprint.operation(
+    "GET", "/v2/event-types", access=OPEN, response=list[EventTypeResponse], query=EventTypesQuery
+)
+def index(query: EventTypesQuery) -> list[EventTypeResponse]:
+    """List your event types in order, including hidden ones; or those that a host shows to everybody.
+
+    Yours need a key with read; those of the host with a username need none.
+    """
+    session, slug = db.session(), query.event_slug
+    if query.username is not None:
+        found = service.public(session, query.username, slug)
+    else:
+        READ.check()
+        mine = service.of_user(session, current_host().id)
+        found = [one for one in mine if slug is None or one.slug == slug.lower()]
+    if query.sort_created_at:
+        found.sort(key=lambda one: one.id, reverse=query.sort_created_at == "desc")
+    host_id = api_user_id()
+    return [shown(one, settings().base_url, to_host=one.user_id == host_id) for one in found]
 
 
 @blueprint.operation(

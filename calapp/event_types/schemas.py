@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from calapp.event_types import unsupported
 from calapp.event_types.models import UID, WITH_OPTIONS, EventType, LocationKind
-from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
+from calapp.rest.schemas import Id, Instant, PatchSchema, QuerySchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, said
 from calapp.text import line
 
@@ -257,6 +258,8 @@ def _named(questions: list[BookingField]) -> list[BookingField]:
 class EventTypeBody(RequestSchema):
     """A new event type."""
 
+    unsupported = unsupported.BODY
+
     title: Title
     slug: Slug
     length: Annotated[Minutes, Field(alias="lengthInMinutes")]
@@ -412,6 +415,21 @@ class EventTypeResponse(ResponseSchema):
     created_at: Instant
 
 
+class EventTypesQuery(QuerySchema):
+    """Whose event types, and which."""
+
+    unsupported = unsupported.LIST
+
+    username: Annotated[
+        str | None,
+        Field(description="A host, whose event types on the page are listed. Default: yours, all."),
+    ] = None
+    event_slug: Annotated[
+        str | None, Field(description="Only the one with this slug, with a username a hidden one, too.")
+    ] = None
+    sort_created_at: Literal["asc", "desc"] | None = None
+
+
 class EventTypeGone(ResponseSchema):
     """A deleted event type."""
 
@@ -430,12 +448,12 @@ def shown_location(event_type: EventType) -> str | None:
     return "attendeePhone" if event_type.asks_phone else PLACES.get(event_type.location_kind)
 
 
-def shown(event_type: EventType, base_url: str) -> EventTypeResponse:
-    """Return an event type as the API shows it."""
+def shown(event_type: EventType, base_url: str, *, to_host: bool = True) -> EventTypeResponse:
+    """Return an event type as the API shows it; to others without the place, as Cal.com's does."""
     columns = {name: getattr(event_type, name, None) for name in EventTypeResponse.model_fields}
     place = shown_location(event_type)
     places = [{"type": place, place: event_type.location}] if place else []
-    if place == "attendeePhone":
+    if place == "attendeePhone" or (place and not to_host):
         places = [{"type": place}]
     questions: list[dict[str, Any]] = [
         {

@@ -84,6 +84,17 @@ def visible(session: Session, user_id: int) -> list[EventType]:
     return [event_type for event_type in of_user(session, user_id) if not event_type.hidden]
 
 
+def public(session: Session, username: str, slug: str | None = None) -> list[EventType]:
+    """Return what a host shows to everybody, or by its slug what has a link; raise NotFound for no host."""
+    if slug is not None:
+        found = find_public(session, username, slug)
+        return [found] if found else []
+    user = session.scalar(select(User).where(User.username == username.lower(), User.closed_at.is_(None)))
+    if user is None:
+        raise NotFound("There is no such host.")
+    return visible(session, user.id)
+
+
 def own_event_type(event_type_id: int) -> EventType:
     """Return the event type of the host who asks, by session or key; raise NotFound for any other."""
     found = db.session().get(EventType, event_type_id)

@@ -48,11 +48,12 @@ def receive(token: str) -> Response:
 @hooks.get("/calendar/<token>.ics")
 def calendar(token: str) -> Response:
     """Serve a host's bookings to calendar programs."""
-    user, bookings = service.feed_of(db.session(), token)
+    user, bookings, changed = service.feed_of(db.session(), token)
     response = make_response(feed(user, bookings, settings().base_url))
     response.headers["Content-Type"] = "text/calendar; charset=utf-8"
     response.headers["Content-Disposition"] = 'inline; filename="bookings.ics"'
     response.headers["Cache-Control"] = "private, no-cache"
+    response.last_modified = changed
     response.add_etag()
     response.make_conditional(request)
     return response

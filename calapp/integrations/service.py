@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import LargeBinary, Text, and_, cast, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
@@ -244,8 +244,11 @@ def finish_checklist(session: Session, user_id: int) -> None:
     )
 
 
-def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
-    """Return whose feed this is and its bookings, from 90 days ago on; raise NotFound for an unknown one."""
+def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking], datetime]:
+    """Return whose feed this is, its bookings from 90 days ago on, and when one of the host's last changed.
+
+    Raises NotFound for an unknown one.
+    """
     # By its hash, or as it is where it is still stored plain. A plain one counts alone: an earlier version
     # may have renewed it, and left the previous one's hash.
     hashed_one = (User.calendar_token_hash == hashed(token)) & User.sealed_calendar_token.startswith(
@@ -269,7 +272,9 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking]]:
         .order_by(Booking.starts_at)
         .limit(5000)
     )
-    return user, bookings.all()
+    # Of all bookings: one that was cancelled is not in the feed any more.
+    changed = session.scalar(select(func.max(Booking.updated_at)).where(Booking.host_id == user.id))
+    return user, bookings.all(), changed or user.created_at
 
 
 def _trigger_in(body: bytes) -> str | None:

@@ -30,6 +30,18 @@ MEANINGS = {
     500: "An error in the server, which was logged.",
     503: "The server is busy; `Retry-After` gives the seconds to wait.",
 }
+TAGS = {
+    "Bookings": "Meetings that were booked or asked for.",
+    "Calendars": "Calendars elsewhere whose events block times.",
+    "Deliveries and events": "What happened, in order; what webhooks were sent, and how receivers responded.",
+    "Event types": "What can be booked.",
+    "Links": "Booking links that prove their metadata.",
+    "Me": "The host whose key is used.",
+    "Schedules": "When a host can be booked.",
+    "Slots": "Times that can be booked.",
+    "Webhooks": "Who receives the events of a host.",
+    "Webhooks of an event type": "Who receives the events of one event type.",
+}
 INTRODUCTION = """\
 The names, shapes and status codes are those of Cal.com's API v2, so clients of Cal.com work here
 when their host is set to this server. Create keys on the integrations page and send them as
@@ -59,6 +71,10 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
         for one in found
         if one.query
     }
+    for one in found:  # their fields are listed as parameters, and no component may be unused
+        named.pop(
+            schemas[f"{one.name}.query", "validation"]["$ref"].rpartition("/")[2] if one.query else "", None
+        )
     paths: dict[str, Schema] = {}
     for one in found:
         made = {
@@ -76,8 +92,14 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
         paths.setdefault(path, {})[one.method.lower()] = made
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Calapp API", "version": __version__, "description": INTRODUCTION},
+        "info": {
+            "title": "Calapp API",
+            "version": __version__,
+            "description": INTRODUCTION,
+            "contact": {"name": "Calapp", "url": server},
+        },
         "servers": [{"url": server}],
+        "tags": [{"name": tag, "description": TAGS[tag]} for tag in dict.fromkeys(one.tag for one in found)],
         "paths": paths,
         "components": {
             "schemas": named,
@@ -142,8 +164,13 @@ def _responses(one: Operation, schemas: Schemas) -> Schema:
         properties["pagination"] = schemas[f"{one.name}.pagination", "serialization"]
     success = {"type": "object", "properties": properties, "required": list(properties)}
     responses = {str(one.status): {"description": "Done.", **_json(success)}}
-    properties = {"status": {"const": "error"}, "error": schemas["fault", "serialization"]}
-    error = {"type": "object", "properties": properties, "required": ["status", "error"]}
+    properties = {
+        "status": {"const": "error"},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "path": {"type": "string", "description": "The address that was asked for."},
+        "error": schemas["fault", "serialization"],
+    }
+    error = {"type": "object", "properties": properties, "required": list(properties)}
     for status in sorted({*COMMON, *one.errors, *WITH_KEY}):
         responses[str(status)] = {"description": MEANINGS[status], **_json(error)}
     return responses

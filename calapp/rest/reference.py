@@ -13,9 +13,11 @@ from werkzeug.routing import Rule
 
 from calapp.config import settings
 from calapp.error_pages import API, is_api
+from calapp.rate_limits import csrf
 from calapp.rest.document import Schema, document
 from calapp.rest.routes import Api, Operation
 
+GONE = "There is no version 1 of the API here. Please use /v2, which is described at /v2/docs."
 MOST_LEVELS = 4  # of fields inside fields
 TYPES = {
     "string": "text",
@@ -255,6 +257,16 @@ def made_document() -> Schema:
     if kept is None:
         kept = current_app.extensions["api-document"] = document(operations(), settings().base_url)
     return kept
+
+
+@blueprint.route("/v1/<path:_rest>", methods=METHODS)
+def former(_rest: str) -> tuple[Response, int]:
+    """Say to clients of Cal.com's first version where the API is."""
+    error = {"code": "gone", "message": GONE, "details": {}}
+    return jsonify(status="error", message=GONE, error=error), 410
+
+
+csrf.exempt(former)
 
 
 @blueprint.get("/v2/openapi.json")

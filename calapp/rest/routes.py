@@ -19,6 +19,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from calapp.errors import Conflict, Invalid
 from calapp.rate_limits import client_network, csrf, limiter
 from calapp.rest.schemas import QuerySchema, RequestSchema, ResponseSchema
+from calapp.rest.unsupported import refuse_unsupported
 from calapp.rest.validation import invalid, joined
 from calapp.text import clean, clean_tree, is_storable
 
@@ -42,6 +43,7 @@ def read_body(model: type[AnyBody]) -> AnyBody:
         problem = "The text contains a character that cannot be stored."
         raise Invalid(problem, **{path: problem})
     tree = {clean(name): value if name in kept else clean_tree(value) for name, value in tree.items()}
+    refuse_unsupported(model, model.unsupported, tree)
     try:
         return model.model_validate_json(to_json(_without_nulls(model, tree)))
     except ValidationError as error:
@@ -53,6 +55,7 @@ def read_query(model: type[AnyQuery]) -> AnyQuery:
 
     Of a repeated field the first counts; a list's values may be repeated or separated by commas.
     """
+    refuse_unsupported(model, model.unsupported, request.args)
     given: dict[str, Any] = {}
     for field in model.model_fields.values():
         name = field.alias or ""

@@ -1,5 +1,6 @@
 """What all schemas of the API share: their names, instants, paging."""
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
@@ -16,6 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from calapp.clock import iso_milliseconds
 from calapp.db import LARGEST
+from calapp.rest.unsupported import Table
 from calapp.rest.validation import WHOLE
 
 MOST = 250  # rows of one page
@@ -43,15 +45,25 @@ class ApiSchema(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class RequestSchema(ApiSchema):
-    """What a request's body holds: no other types than those named; fields that nobody knows are ignored.
+def _defaults_in_words(schema: dict[str, Any]) -> None:
+    """Say defaults in the descriptions: generators of clients make fields with a default required."""
+    for one in schema.get("properties", {}).values():
+        default = one.pop("default", None)
+        if default not in (None, "", [], {}):
+            one["description"] = f"{one.get('description', '')} Default: {json.dumps(default)}.".strip()
 
-    Its texts come clean (`calapp/text.py`), but for the fields of `verbatim`, by their names on the wire.
+
+class RequestSchema(ApiSchema):
+    """What a request's body holds: no other types than those named.
+
+    Fields that nobody knows are ignored, those of `unsupported` are refused. Its texts come clean
+    (`calapp/text.py`), but for the fields of `verbatim`, by their names on the wire.
     """
 
     verbatim: ClassVar[frozenset[str]] = frozenset()
+    unsupported: ClassVar[Table] = {}
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, json_schema_extra=_defaults_in_words)
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -67,6 +79,8 @@ class PatchSchema(RequestSchema):
 
 class QuerySchema(ApiSchema):
     """What a request's query holds: all text, read into the types that are named."""
+
+    unsupported: ClassVar[Table] = {}
 
 
 class ResponseSchema(ApiSchema):

@@ -10,7 +10,14 @@ from calapp.rest.schemas import PageInfo, Paging, page_info
 from calapp.urls import same_origin
 from calapp.webhooks import service
 from calapp.webhooks.models import Webhook, is_saved_secret
-from calapp.webhooks.schemas import SavedWebhook, WebhookBody, WebhookPatch, check_secret, shown
+from calapp.webhooks.schemas import (
+    SavedWebhook,
+    WebhookBody,
+    WebhookPatch,
+    check_secret,
+    known_triggers,
+    shown,
+)
 from calapp.webhooks.service import own_webhook
 
 blueprint = Api("webhooks_api", tag="Webhooks")
@@ -80,6 +87,16 @@ def create_for_event_type(event_type_id: int, body: WebhookBody) -> SavedWebhook
     return _create(body, own_event_type(event_type_id).id)
 
 
+@of_event_type.operation("DELETE", EVENT_TYPE, access=WRITE, response=str)
+def delete_all_of_event_type(event_type_id: int) -> str:
+    """Delete all webhooks of an event type. Nothing more is sent to them."""
+    with transaction() as session:
+        found = service.of_user(session, current_host().id, own_scope(event_type_id))
+        for webhook in found:
+            service.delete(webhook)
+    return f"{len(found)} {'webhook' if len(found) == 1 else 'webhooks'} deleted"
+
+
 @of_event_type.operation("GET", f"{EVENT_TYPE}/<webhook_id>", access=READ, response=SavedWebhook)
 def show_of_event_type(event_type_id: int, webhook_id: str) -> SavedWebhook:
     """Show a webhook of an event type."""
@@ -146,6 +163,11 @@ def _update(body: WebhookPatch, uid: str, event_type_id: int | None = None) -> S
     with transaction() as session:
         webhook = own_webhook(uid, event_type_id)
         _check_secrets(body, webhook)
+        if "triggers" in body.given():
+            try:
+                body.triggers = known_triggers(body.triggers, webhook.triggers)
+            except ValueError as error:
+                raise Invalid("Please fix the marked fields.", triggers=str(error)) from None
         service.update(session, webhook, body, webhook.event_type_id)
     return _shown(webhook, warning)
 

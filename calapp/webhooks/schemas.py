@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from calapp.text import line
 from calapp.urls import parsed, trimmed
 from calapp.webhooks import template
 from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, overlap_until
-from calapp.webhooks.triggers import SUBSCRIBABLE, Trigger
+from calapp.webhooks.triggers import NEVER_SENT, SUBSCRIBABLE, Trigger, never_sent
 
 HIDDEN = "••••"  # shown in place of a value that is saved
 MIN_SECRET, MAX_SECRET = 16, 500  # characters
@@ -85,12 +85,17 @@ VERBATIM = frozenset(("subscriberUrl", "secret", "payloadTemplate", "headers"))
 
 
 def _known_triggers(triggers: list[str], info: ValidationInfo) -> list[str]:
-    """Return triggers in our order, each once; behind them those that are saved and no longer offered.
+    """Check triggers; the box says by `saved_triggers` of the context which ones a webhook has."""
+    return known_triggers(triggers, (info.context or {}).get("saved_triggers", ()))
 
-    The box says by `saved_triggers` of the context which triggers a webhook has.
+
+def known_triggers(triggers: Sequence[str], saved: Container[str]) -> list[str]:
+    """Return triggers in our order, each once; behind them those that are never sent or no longer offered.
+
+    Raises ValueError for one that is neither Cal.com's nor ours nor `saved`.
     """
-    saved = (info.context or {}).get("saved_triggers", ())
-    kept = [name for name in dict.fromkeys(triggers) if name in saved and name not in SUBSCRIBABLE]
+    others = [name for name in dict.fromkeys(triggers) if name not in SUBSCRIBABLE]
+    kept = [name for name in others if name in NEVER_SENT or name in saved]
     if unknown := sorted(set(triggers) - set(SUBSCRIBABLE) - set(kept)):
         names = ", ".join(name[:60] for name in unknown[:3])
         hint = " PING is only sent by the ping test." if Trigger.PING in unknown else ""
@@ -100,7 +105,8 @@ def _known_triggers(triggers: list[str], info: ValidationInfo) -> list[str]:
 
 # Checked with the other fields, in words; the document has the names.
 TriggerName = Annotated[
-    str, WithJsonSchema({"type": "string", "enum": [trigger.value for trigger in SUBSCRIBABLE]})
+    str,
+    WithJsonSchema({"type": "string", "enum": [*(trigger.value for trigger in SUBSCRIBABLE), *NEVER_SENT]}),
 ]
 Url = Annotated[
     str,
@@ -116,10 +122,11 @@ Url = Annotated[
 Triggers = Annotated[
     list[TriggerName],
     Field(
-        min_length=1, description="The events to send.", examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]]
+        min_length=1,
+        description="The events to send. Those that cannot happen here are listed as `neverSent`.",
+        examples=[["BOOKING_CREATED", "BOOKING_CANCELLED"]],
     ),
     said("Please choose at least one trigger.", "too_short"),
-    AfterValidator(_known_triggers),
 ]
 Active = Annotated[bool, Field(description="While a webhook is off, its events are parked.")]
 Template = Annotated[
@@ -206,7 +213,7 @@ class WebhookBody(RequestSchema):
 
     name: Name = None
     subscriber_url: Url
-    triggers: Triggers
+    triggers: Annotated[Triggers, AfterValidator(_known_triggers)]
     active: Active = True
     payload_template: Template = None
     max_per_second: MaxPerSecond = None
@@ -223,7 +230,7 @@ class WebhookPatch(WebhookBody, PatchSchema):
     """Changes to a webhook. Omitted fields keep their value."""
 
     subscriber_url: Url = ""
-    triggers: Triggers = []
+    triggers: Triggers = []  # checked where it is known which ones are saved
     # Not checked here: a key that may read the saved one may send it back, however short it is.
     secret: Annotated[SecretText | None, SECRET_FIELD] = None
     secret_overlap_seconds: Overlap = None
@@ -262,7 +269,11 @@ class SavedWebhook(ResponseSchema):
     event_type_id: Annotated[int | None, Field(description="null: all event types.")]
     name: str | None
     subscriber_url: str
-    triggers: list[TriggerName]
+    triggers: list[str]
+    never_sent: Annotated[
+        list[str],
+        Field(description="Those of `triggers` that bring nothing, since what they stand for cannot happen."),
+    ]
     active: bool
     off_reason: Annotated[
         OffReason | None,
@@ -301,6 +312,7 @@ def shown(webhook: Webhook, *, with_secret: bool, warning: str | None = None) ->
     """Return a webhook as the API shows it, with a warning about its address when it was just saved."""
     shaped = {
         "id": webhook.uid,
+        "never_sent": never_sent(webhook.triggers),
         "secret": webhook.secret if with_secret else None,
         "secret_overlap_until": overlap_until(webhook),
         "headers": [SavedHeader(name=name) for name in webhook.header_names],

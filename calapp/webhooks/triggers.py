@@ -1,5 +1,6 @@
 """The events that a webhook can ask for: those of bookings, with Cal.com's names, and those of webhooks."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -39,9 +40,40 @@ OPERATIONAL = (
 )
 OF_BOOKINGS = tuple(trigger for trigger in SUBSCRIBABLE if trigger not in OPERATIONAL)
 DEFAULT = (Trigger.BOOKING_CREATED, Trigger.BOOKING_RESCHEDULED, Trigger.BOOKING_CANCELLED)
+# Cal.com's triggers of what does not happen here. A subscription may name them, so that a client that asks
+# for all gets those that there are.
+NEVER_SENT = (
+    "BOOKING_PAID",
+    "BOOKING_PAYMENT_INITIATED",
+    "BOOKING_REOPENED",
+    "PAYMENT_INITIATED",
+    "FORM_SUBMITTED",
+    "FORM_SUBMITTED_NO_EVENT",
+    "ROUTING_FORM_FALLBACK_HIT",
+    "RECORDING_READY",
+    "RECORDING_TRANSCRIPTION_GENERATED",
+    "INSTANT_MEETING",
+    "INSTANT_MEETING_ACCEPTED",
+    "OOO_CREATED",
+    "AFTER_HOSTS_CAL_VIDEO_NO_SHOW",
+    "AFTER_GUESTS_CAL_VIDEO_NO_SHOW",
+    "CALENDAR_ENTRY_REJECTED",
+    "WRONG_ASSIGNMENT_REPORT",
+    "DELEGATION_CREDENTIAL_ERROR",
+    "DELEGATION_CREDENTIAL_SECRET_ROTATED",
+    "DELEGATION_CREDENTIAL_SECRET_ROTATION_FAILED",
+    "DELEGATION_CREDENTIAL_ROTATION_REQUIRED",
+)
 
 
 def label_of(name: str) -> str:
-    """Return a trigger's label, also of one that another version stored and this one does not offer."""
-    found = name in Trigger.__members__
-    return Trigger(name).label if found else f"{name.replace('_', ' ').title()} (no longer available)"
+    """Return a trigger's label, also of one that is never sent, or that only another version offers."""
+    if name in Trigger.__members__:
+        return Trigger(name).label
+    why = "never sent by this server" if name in NEVER_SENT else "no longer available"
+    return f"{name.replace('_', ' ').title()} ({why})"
+
+
+def never_sent(names: Iterable[str]) -> list[str]:
+    """Return those triggers of a subscription that bring nothing."""
+    return [name for name in names if name not in SUBSCRIBABLE]

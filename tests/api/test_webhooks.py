@@ -210,7 +210,7 @@ WRONG = [
     ({"subscriberUrl": "https://u:p@example.com"}, "subscriberUrl"),
     ({"triggers": "BOOKING_CREATED"}, "triggers"),
     ({"triggers": []}, "triggers"),
-    ({"triggers": ["BOOKING_CREATED", "FORM_SUBMITTED"]}, "triggers"),
+    ({"triggers": ["BOOKING_CREATED", "FORM_MOVED"]}, "triggers"),
     ({"triggers": ["PING"]}, "triggers"),
     ({"triggers": [1]}, "triggers.0"),
     ({"active": "yes"}, "active"),
@@ -233,8 +233,8 @@ def test_what_is_wrong_is_named(rick_api: Client, wrong: dict[str, object], fiel
 
 
 def test_an_unknown_trigger_is_named(rick_api: Client) -> None:
-    answer = rick_api.post("/v2/webhooks", WEBHOOK | {"triggers": ["FORM_SUBMITTED"]})
-    assert "Unknown trigger: FORM_SUBMITTED." in message(answer)
+    answer = rick_api.post("/v2/webhooks", WEBHOOK | {"triggers": ["FORM_MOVED"]})
+    assert "Unknown trigger: FORM_MOVED." in message(answer)
 
 
 PRIVATE = ["http://10.0.0.1/", "http://[::ffff:10.0.0.1]/", "http://0x0a000001/", "http://169.254.169.254/"]
@@ -358,3 +358,39 @@ def test_the_box_and_the_api_refuse_in_the_same_words(rick_client: FlaskClient, 
     words = answer.get_json()["error"]["details"]["subscriberUrl"]
     assert words == "Must be at most 2,000 characters."
     assert words in page
+
+
+def test_triggers_of_what_cannot_happen_are_accepted_and_named(rick_api: Client) -> None:
+    body = WEBHOOK | {"triggers": ["RECORDING_READY", "BOOKING_CREATED", "OOO_CREATED"]}
+    webhook = rick_api.post("/v2/webhooks", body).get_json()["data"]
+    assert webhook["triggers"] == ["BOOKING_CREATED", "RECORDING_READY", "OOO_CREATED"]
+    assert webhook["neverSent"] == ["RECORDING_READY", "OOO_CREATED"]
+
+
+def test_a_change_may_name_a_saved_trigger_that_is_no_longer_offered(
+    rick_api: Client, change: Callable[..., None], session: Session
+) -> None:
+    webhook = rick_api.post("/v2/webhooks", WEBHOOK).get_json()["data"]
+    saved = session.scalars(select(Webhook)).one()
+    change(saved, triggers=["BOOKING_CREATED", "BOOKING_MOVED"])
+    path = f"/v2/webhooks/{webhook['id']}"
+    changed = rick_api.patch(path, {"triggers": ["BOOKING_MOVED", "BOOKING_CREATED"]}).get_json()["data"]
+    assert (changed["triggers"], changed["neverSent"]) == (
+        ["BOOKING_CREATED", "BOOKING_MOVED"],
+        ["BOOKING_MOVED"],
+    )
+    answer = rick_api.patch(path, {"triggers": ["BOOKING_GONE"]})
+    assert (answer.status_code, list(details(answer))) == (400, ["triggers"])
+
+
+def test_all_webhooks_of_an_event_type_are_deleted_at_once(
+    rick_api: Client, bob_api: Client, quick_chat: EventType
+) -> None:
+    path = f"/v2/event-types/{quick_chat.id}/webhooks"
+    for number in range(2):
+        made(rick_api, path, subscriberUrl=f"http://127.0.0.1:9/{number}")
+    kept = made(rick_api, "/v2/webhooks")
+    assert bob_api.delete(path).status_code == 404
+    assert rick_api.delete(path).get_json()["data"] == "2 webhooks deleted"
+    assert rick_api.data(path) == []
+    assert [one["id"] for one in rick_api.data("/v2/webhooks")] == [kept["id"]]

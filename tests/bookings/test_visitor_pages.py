@@ -61,7 +61,7 @@ def test_google_and_outlook_get_the_same_times(client: FlaskClient, book) -> Non
     page = text_of(client, f"/booking/{book().uid}").replace("&amp;", "&")
     google, outlook = (parse_qs(urlsplit(link).query) for link in LINK.findall(page))
     assert google["dates"] == ["20270105T100000Z/20270105T101500Z"]
-    assert outlook["startdt"] == ["2027-01-05T10:00:00+00:00"]
+    assert outlook["startdt"] == ["2027-01-05T10:00:00Z"]
     assert google["text"] == outlook["subject"] == ["Quick chat between Rick and Ada Byron"]
 
 
@@ -72,6 +72,17 @@ def test_the_calendar_file_names_everybody(client: FlaskClient, book) -> None:
     assert str(event["ORGANIZER"]) == "mailto:rick@example.com"
     assert [str(one) for one in event["ATTENDEE"]] == ["mailto:ada@example.com", "mailto:eve@example.com"]
     assert event.decoded("DTSTART") == TUESDAY_TEN
+    visitor, guest = (one.params for one in event["ATTENDEE"])
+    assert (visitor["PARTSTAT"], visitor["ROLE"], visitor["RSVP"]) == ("ACCEPTED", "REQ-PARTICIPANT", "FALSE")
+    assert (guest["PARTSTAT"], guest["ROLE"], guest["RSVP"]) == ("NEEDS-ACTION", "OPT-PARTICIPANT", "TRUE")
+    assert event.decoded("LAST-MODIFIED") == booking.updated_at
+
+
+def test_the_calendar_file_is_not_sent_again_while_it_is_the_same(client: FlaskClient, book) -> None:
+    path = f"/booking/{book().uid}"
+    first = client.get(f"{path}.ics")
+    for name, value in (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified")):
+        assert client.get(f"{path}.ics", headers={name: first.headers[value]}).status_code == 304
 
 
 def test_a_chain_keeps_its_calendar_uid_and_counts_up(client: FlaskClient, book) -> None:

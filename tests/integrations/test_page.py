@@ -97,6 +97,10 @@ def test_the_calendar_feed_has_upcoming_bookings_and_a_new_address(
     feed = client.get(old)
     assert feed.mimetype == "text/calendar"
     assert "SUMMARY:Quick chat between Rick and Bob" in feed.text
+    for text in ("REFRESH-INTERVAL;VALUE=DURATION:PT1H", "X-PUBLISHED-TTL:PT1H", "\nNAME:Bookings of Rick"):
+        assert text in feed.text
+    for name, value in (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified")):
+        assert client.get(old, headers={name: feed.headers[value]}).status_code == 304
     rick_client.post("/integrations/calendar/renew")
     assert client.get(old).status_code == 404
 

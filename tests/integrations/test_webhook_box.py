@@ -281,14 +281,28 @@ def test_an_address_from_a_stranger_is_never_markup(rick_client: FlaskClient) ->
 def test_u9_a_saved_trigger_that_is_no_longer_offered_stays(
     rick_client: FlaskClient, webhook: Webhook, change, session: Session
 ) -> None:
-    change(webhook, triggers=["BOOKING_CREATED", "BOOKING_PAID"])
+    change(webhook, triggers=["BOOKING_CREATED", "BOOKING_MOVED"])
     edit = f"/integrations/webhooks/{webhook.id}/edit"
     page = rick_client.get(edit).text
-    assert 'value="BOOKING_PAID" checked' in page
-    assert "Booking Paid (no longer available)" in rick_client.get("/integrations").text
-    form = filled(webhook.subscriber_url, triggers=["BOOKING_CREATED", "BOOKING_PAID"])
-    for chosen in (form["triggers"], ["BOOKING_PAID"], ["BOOKING_CREATED"]):
+    assert 'value="BOOKING_MOVED" checked' in page
+    assert "Booking Moved (no longer available)" in rick_client.get("/integrations").text
+    form = filled(webhook.subscriber_url, triggers=["BOOKING_CREATED", "BOOKING_MOVED"])
+    for chosen in (form["triggers"], ["BOOKING_MOVED"], ["BOOKING_CREATED"]):
         assert rick_client.post(edit, data=form | {"triggers": chosen}).status_code < 400
         session.rollback()
         assert only(session).triggers == chosen
     assert rick_client.post(edit, data=form).status_code == 422  # it was taken away
+
+
+def test_a_trigger_that_is_never_sent_says_so_and_stays(
+    rick_client: FlaskClient, webhook: Webhook, change, session: Session
+) -> None:
+    change(webhook, triggers=["BOOKING_CREATED", "RECORDING_READY"])
+    edit = f"/integrations/webhooks/{webhook.id}/edit"
+    assert "Recording Ready (never sent by this server)" in rick_client.get(edit).text
+    log = rick_client.get(f"/integrations/webhooks/{webhook.id}/deliveries").text
+    assert "Recording Ready (never sent by this server)" in log
+    form = filled(webhook.subscriber_url, triggers=["BOOKING_CREATED", "RECORDING_READY"])
+    assert rick_client.post(edit, data=form).status_code < 400
+    session.rollback()
+    assert only(session).triggers == ["BOOKING_CREATED", "RECORDING_READY"]

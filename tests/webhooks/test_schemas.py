@@ -22,7 +22,7 @@ def test_what_can_be_set_is_shown() -> None:
 def test_the_box_names_every_bad_field_together(rick_client: FlaskClient) -> None:
     wrong = filled(
         "ftp://example.com",
-        triggers=["BOOKING_PAID"],
+        triggers=["BOOKING_MOVED"],
         secret="short",
         payload="custom",
         payload_template='{"a": }',
@@ -34,7 +34,7 @@ def test_the_box_names_every_bad_field_together(rick_client: FlaskClient) -> Non
     assert page.status_code == 422
     for words in (
         "begins with https:// or http://",
-        "Unknown trigger: BOOKING_PAID.",
+        "Unknown trigger: BOOKING_MOVED.",
         "Must be at least 16 characters.",
         "This is not valid JSON",
         "The header Host is set by Calapp",
