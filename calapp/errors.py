@@ -22,6 +22,10 @@ class NotFound(AppError):
     code = "not_found"
 
 
+class WebhookDeleted(NotFound):
+    """This webhook was deleted."""
+
+
 class NotAllowed(AppError):
     """This is not yours to do."""
 

@@ -2,19 +2,22 @@
 // What HTML and htmx do not do by themselves: the dialog, toasts, copying, and the visitor's zone.
 (() => {
   const LOST = "Not saved: the server did not respond";
+  const NOT_LOADED = "The page could not be loaded.";
   const dialog = document.getElementById("dialog");
   const toasts = document.getElementById("toasts");
   let opener = ""; // id of what opened the dialog
+  let sent = false; // whether the form that was sent last had something typed in it
   let pressed = ""; // name of what was pressed last
 
-  function toast(text, tone) {
+  function toast(text, tone, again) {
     const line = document.createElement("p");
     line.className = tone === "bad" ? "toast bad" : "toast";
     line.textContent = text;
+    if (again) line.append(" ", again);
     // What lies behind an open dialog is inert and not read aloud.
     (dialog && dialog.open ? dialog : document.body).append(toasts);
     toasts.replaceChildren(line);
-    fade(line);
+    if (!again) fade(line); // what has to be pressed stays until it is, or until another click works
   }
 
   function fade(line) {
@@ -38,6 +41,25 @@
     for (const button of root.querySelectorAll("[data-copy][hidden], [data-copy-from][hidden]")) button.hidden = false;
   }
 
+  // What was typed into forms that were not sent yet. A form that is gone takes it along.
+
+  const typed = new Set();
+
+  function hasTyped(root) {
+    for (const form of typed) if (!form.isConnected) typed.delete(form);
+    return [...typed].some((form) => root.contains(form));
+  }
+
+  if (document.body.matches(".host")) {
+    document.addEventListener("input", ({ target }) => {
+      const form = target.form;
+      if (form && form.method === "post" && target.type !== "password") typed.add(form);
+    });
+    window.addEventListener("beforeunload", (event) => {
+      if (hasTyped(document)) event.preventDefault();
+    });
+  }
+
   // The dialog
 
   function close() {
@@ -45,6 +67,10 @@
   }
 
   if (dialog) {
+    // Esc. The second in a row closes in any case: the browser sees to that.
+    dialog.addEventListener("cancel", (event) => {
+      if (hasTyped(dialog) && !window.confirm("Discard what you have typed?")) event.preventDefault();
+    });
     dialog.addEventListener("close", () => {
       document.body.append(toasts);
       dialog.replaceChildren();
@@ -55,6 +81,10 @@
   document.addEventListener("htmx:before:request", (event) => {
     const { ctx } = event.detail;
     if (ctx.target === dialog && dialog && !dialog.open) opener = ctx.sourceElement.id;
+    if (ctx.request.method !== "GET") {
+      sent = typed.has(ctx.sourceElement);
+      typed.delete(ctx.sourceElement);
+    }
     const active = document.activeElement;
     pressed = ctx.sourceElement.contains(active) || active.form === ctx.sourceElement ? nameOf(active) : "";
   });
@@ -80,6 +110,8 @@
     const { ctx } = event.detail;
     if (ctx.swap === "none") return;
     if (dialog && !dialog.open && ctx.target === dialog && dialog.firstElementChild) dialog.showModal();
+    for (const line of toasts.querySelectorAll(".toast:has(button)")) line.remove();
+    if (sent && [409, 422, 429].includes(ctx.response.status)) remember(ctx);
     ready(document);
     focusFirst();
     if (document.activeElement === document.body) focusSame();
@@ -109,10 +141,41 @@
   document.addEventListener("htmx:response:error", (event) => {
     const { ctx } = event.detail;
     const told = ctx.hx.redirect || (ctx.hx.trigger || "").includes('"toast"');
-    const swapped = ctx.hx.reswap !== "none" && [409, 422].includes(ctx.response.status);
-    if (!told && !swapped) toast(LOST, "bad");
+    const swapped = ctx.hx.reswap !== "none" && [409, 422, 429].includes(ctx.response.status);
+    if (!told && !swapped) lost(ctx);
+    if (!swapped) remember(ctx);
   });
-  document.addEventListener("htmx:error", () => toast(LOST, "bad"));
+  document.addEventListener("htmx:error", (event) => {
+    lost(event.detail.ctx);
+    remember(event.detail.ctx);
+  });
+
+  function lost(ctx) {
+    if (ctx?.request?.method !== "GET") return toast(LOST, "bad");
+    const again = document.createElement("button");
+    again.type = "button";
+    again.className = "link";
+    again.textContent = "Try again";
+    again.addEventListener("click", () => {
+      again.parentElement.remove();
+      repeat(ctx.sourceElement, ctx.request.submitter);
+    });
+    toast(NOT_LOADED, "bad", again);
+  }
+
+  function repeat(element, submitter) {
+    if (!element.isConnected) location.reload();
+    else if (element.matches("form")) element.requestSubmit(submitter?.isConnected ? submitter : null);
+    else if (element.matches("a, button")) element.click();
+    else location.reload();
+  }
+
+  // A form that came back, or was not taken, still has what was typed.
+  function remember(ctx) {
+    if (!sent || !ctx) return;
+    const form = ctx.sourceElement.isConnected ? ctx.sourceElement : dialog?.querySelector("form");
+    if (form) typed.add(form);
+  }
 
   // A plain form is sent once
 
@@ -121,6 +184,7 @@
     if (form.matches("[hx-post], [hx-get]") || form.method !== "post") return;
     if (form.classList.contains("sending")) event.preventDefault();
     form.classList.add("sending");
+    typed.delete(form);
   });
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form.sending")) form.classList.remove("sending");

@@ -35,6 +35,8 @@ def normal(username: str) -> str:
 
 def complaint(username: str) -> str | None:
     """Return what is wrong with a (normal) username, or None."""
+    if not username:
+        return "Please choose a username."
     if not _USERNAME.fullmatch(username):
         return "Please use 2 to 40 letters (a to z), digits, - and _, with a letter or digit at both ends."
     if username in RESERVED_NAMES:

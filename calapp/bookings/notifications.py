@@ -195,6 +195,13 @@ def _line(label: str, text: str | None) -> list[str]:
     return [f"{line(label)}: {text}"] if text else []
 
 
+def was_sent_to_visitor(session: Session, booking: Booking) -> bool:
+    """Return whether the mail server has taken the newest email to the visitor about this very booking."""
+    to_visitor = (Email.about == booking.uid, Email.recipient == booking.visitor.email)
+    query = select(Email.sent_at).where(*to_visitor).order_by(Email.id.desc()).limit(1)
+    return session.scalar(query) is not None
+
+
 def of_chain(session: Session, booking: Booking) -> list[Email]:
     """Return the emails about a booking and those it was moved from or to, newest first, sent or kept."""
     about = Email.about.in_(booking.chain_uids)

@@ -22,6 +22,7 @@ from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking
+from calapp.bookings.notifications import was_sent_to_visitor
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
 from calapp.bookings.service import booking_at
 from calapp.calendars.asking import freshen_after
@@ -32,7 +33,7 @@ from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken,
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
-from calapp.htmx import page_or_fragment
+from calapp.htmx import page_or_fragment, redirect_to
 from calapp.local_time import (
     clock,
     clock_span,
@@ -129,7 +130,7 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         ), 409
     except SlotTaken as error:
         return booker_page(event_type, state, problem=f"{error.message} {KEPT}"), 409
-    return remembering(redirect(after_booking(booking), 303), booking.time_zone)
+    return remembering(redirect_to(after_booking(booking)), booking.time_zone)
 
 
 def refused(page: Response, seconds: int) -> Response:
@@ -392,7 +393,7 @@ def move(uid: str) -> ResponseReturnValue:
         newest = service.newest(db.session(), booking)
         return _page("bookings/booked.html", newest, problem=error.message), 409
     after = f"/bookings/{moved.uid}" if by_host else embed.url_of(f"/booking/{moved.uid}", "moved")
-    return redirect(after, 303)
+    return redirect_to(after)
 
 
 def movable(booking: Booking) -> bool:
@@ -418,6 +419,7 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
         movable=movable(booking),
         begun=booking.starts_at <= now(),
         over=booking.ends_at <= now(),
+        email_sent=was_sent_to_visitor(db.session(), booking),
         **{"problem": "", "errors": {}, "onward": "", **context},
     )
     return make_response(page)

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.guards import current_host, require_host
@@ -17,7 +17,8 @@ from calapp.deliveries import resend, signing
 from calapp.deliveries.formatting import pretty
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import encoded
-from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound
+from calapp.error_pages import ErrorResponse, respond
+from calapp.errors import AppError, Busy, Conflict, Invalid, NotFound, WebhookDeleted
 from calapp.event_types.service import of_user as event_types_of
 from calapp.htmx import is_htmx, named_by, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
@@ -237,6 +238,14 @@ def create_inspector_webhook() -> Response:
         service.add_inspector_webhook(session, current_host().id)
     words = "The inspector is listening. Book a meeting and watch the event arrive."
     return redirect_to(url_for("inspector.inspector"), words)
+
+
+@blueprint.errorhandler(WebhookDeleted)
+def show_fresh_list(error: WebhookDeleted) -> Response:
+    """Say that a webhook is gone, deleted in another window, say, and show those that there are."""
+    if is_htmx():
+        return list_response(error.message)
+    return make_response(respond(ErrorResponse(status=404, code=error.code, message=error.message)))
 
 
 @blueprint.get(f"{WEBHOOK}/edit")

@@ -15,7 +15,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db
 from calapp.encryption import open_sealed
-from calapp.errors import Conflict, Invalid, NotFound
+from calapp.errors import Conflict, Invalid, NotFound, WebhookDeleted
 from calapp.event_types.models import EventType
 from calapp.urls import key_of, same_origin
 from calapp.webhooks.models import (
@@ -74,13 +74,15 @@ def _listed(user_id: int, event_type_id: int | None) -> tuple[ColumnElement[bool
 def own_webhook(webhook_id: int | str, event_type_id: int | None = None) -> Webhook:
     """Return the webhook with this id of the pages, or UUID of the API, of the host who asks.
 
-    Raises NotFound for a stranger's or a deleted one, and for one of another event type than is named.
+    Raises NotFound for a stranger's, WebhookDeleted for a deleted one, and NotFound for one of another event
+    type than is named.
     """
     known_by = Webhook.id if isinstance(webhook_id, int) else Webhook.uid
-    query = select(Webhook).where(known_by == webhook_id, Webhook.deleted_at.is_(None))
-    webhook: Webhook | None = db.session().scalar(query)
+    webhook: Webhook | None = db.session().scalar(select(Webhook).where(known_by == webhook_id))
     if webhook is None or webhook.user_id != current_host().id:
         raise NotFound
+    if webhook.deleted_at is not None:
+        raise WebhookDeleted
     if event_type_id not in {None, webhook.event_type_id}:
         raise NotFound
     return webhook

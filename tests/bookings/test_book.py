@@ -13,6 +13,7 @@ from calapp.bookings.models import Attendee, Booking, BusySlot, Status
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
+from calapp.mail import Email
 from tests.conftest import on_both_databases
 
 pytestmark = on_both_databases
@@ -239,3 +240,38 @@ def test_the_api_says_of_a_time_that_is_refused_at_the_last_moment_that_it_is_ta
     body = {"start": START, "eventTypeId": quick_chat.id, "attendee": attendee}
     answer = client.post("/v2/bookings", json=body)
     assert answer.status_code == 409
+
+
+def test_v14_a_booking_by_htmx_leads_to_its_page(client: FlaskClient, form) -> None:
+    bad = client.post("/rick/quick-chat", data=form | {"name": ""}, headers={"HX-Request": "true"})
+    good = client.post("/rick/quick-chat", data=form, headers={"HX-Request": "true"})
+    assert (bad.status_code, bad.text[:18]) == (422, '<div id="booker">\n')
+    assert good.status_code == 204
+    assert good.headers["HX-Redirect"].startswith("/booking/")
+
+
+def test_p5_a_page_says_that_an_email_was_sent_when_it_was(client: FlaskClient, form, session) -> None:
+    place = client.post("/rick/quick-chat", data=form).location
+    before = client.get(place).text
+    with transaction() as changing:
+        for email in changing.scalars(select(Email)):
+            email.sent_at, email.due_at = email.created_at, None
+    assert "We have sent" not in before
+    assert "We have sent an email to ada@example.com." in client.get(place).text
+
+
+def test_p5_a_request_is_not_for_calendars_yet(client: FlaskClient, form, quick_chat, change) -> None:
+    change(quick_chat, requires_confirmation=True)
+    page = client.get(client.post("/rick/quick-chat", data=form).location).text
+    assert "Waiting for confirmation" in page
+    assert "Add to" not in page
+
+
+def test_p5_a_page_shows_what_was_answered(client: FlaskClient, form, session) -> None:
+    place = client.post("/rick/quick-chat", data=form).location
+    answers = {"a": {"label": "Company", "value": "Engines Ltd"}, "b": {"label": "New", "value": False}}
+    with transaction() as changing:
+        changing.scalars(select(Booking)).one().answers = answers
+    page = client.get(place).text
+    assert '<dt>Company</dt><dd class="description">Engines Ltd</dd>' in page
+    assert '<dt>New</dt><dd class="description">No</dd>' in page

@@ -209,3 +209,28 @@ def test_a_second_click_books_once(
     visitor.button("Confirm").dblclick()
     expect(visitor.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
     assert len(bookings()) == 1
+
+
+def test_p3_a_month_that_cannot_be_loaded_is_asked_for_again(visitor: Window, host: Host) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    visitor.page.route("**/quick-chat?**", lambda route: route.abort("connectionrefused"))
+    visitor.button("Next month").click()
+    expect(visitor.toast).to_contain_text("The page could not be loaded. Try again")
+    visitor.page.unroute("**/quick-chat?**")
+    visitor.button("Try again").click()
+    expect(visitor.button("Previous month")).to_be_visible()
+    expect(visitor.toast).to_have_count(0)
+
+
+def test_v14_back_after_a_booking_asks_nothing(visitor: Window, host: Host) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    choose_time(visitor)
+    visitor.page.wait_for_timeout(HUMAN)
+    visitor.button("Confirm").click()
+    expect(visitor.text("Your name")).to_have_attribute("aria-invalid", "true")
+    fill_in(visitor, wait=0)
+    visitor.button("Confirm").click()
+    expect(visitor.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    visitor.page.go_back()
+    assert visitor.path == f"/{host.username}/quick-chat"
+    expect(visitor.page.get_by_role("alert")).to_contain_text("no longer available")

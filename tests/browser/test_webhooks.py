@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from calapp.deliveries.models import State
 from tests.browser.stage import Host, Stage
@@ -364,3 +364,54 @@ def test_the_inspector_is_offered_where_there_is_no_webhook(window: Window) -> N
     window.go(PAGE)
     window.button("Add the inspector").click()
     expect(window.page.get_by_role("heading", name="Inspector")).to_be_visible()
+
+
+def test_p4_esc_asks_once_when_something_was_typed(window: Window) -> None:
+    asked: list[str] = []
+
+    def keep(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss() if len(asked) == 1 else dialog.accept()
+
+    window.page.on("dialog", keep)
+    window.go(PAGE)
+    window.link("New Webhook").click()
+    window.press("Escape")
+    expect(window.dialog).to_be_hidden()
+    window.link("New Webhook").click()
+    window.field("Subscriber URL").fill(URL)
+    window.press("Escape")
+    expect(window.field("Subscriber URL")).to_have_value(URL)
+    window.field("Subscriber URL").click()
+    window.press("Escape")
+    expect(window.dialog).to_be_hidden()
+    assert asked == ["Discard what you have typed?"] * 2
+
+
+def test_p4_a_link_asks_when_something_was_typed(window: Window) -> None:
+    asked: list[str] = []
+    window.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    window.go("/settings")
+    window.field("Your name").fill("Typed")
+    window.link("Bookings").click()
+    expect(window.field("Your name")).to_have_value("Typed")
+    assert asked == ["beforeunload"]
+    window.button("Save").first.click()
+    window.link("Bookings").click()
+    expect(window.page.get_by_role("heading", name="Bookings")).to_be_visible()
+    assert asked == ["beforeunload"]
+
+
+def test_p6_a_webhook_that_was_deleted_in_another_tab_is_named_and_the_list_is_fresh(
+    open_window: Callable[..., Window], host: Host, webhook: Callable[..., int]
+) -> None:
+    number = webhook(URL)
+    one, other = open_window(host.cookie), open_window(host.cookie)
+    for window in (one, other):
+        window.go(PAGE)
+    other.page.locator(f"#delete-{number}").click()
+    other.dialog.get_by_role("button", name="Delete").click()
+    expect(other.toast).to_contain_text("Webhook deleted")
+    one.page.locator(f"#edit-{number}").click()
+    expect(one.toast).to_contain_text("This webhook was deleted.")
+    expect(one.page.get_by_text("No webhooks yet")).to_be_visible()
