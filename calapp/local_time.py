@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from calapp.clock import now
+
 FALLBACK = "UTC"
 
 
@@ -31,6 +33,17 @@ def known_zone(name: str) -> str:
 def zone_label(name: str) -> str:
     """Return a zone's name for people, with a note when times are in UTC because it is no longer known."""
     return name if _found(name) else f"{FALLBACK}; the time zone {name} is no longer known"
+
+
+def zone_with_offset(name: str) -> str:
+    """Return a zone as a list shows it, with its present offset: America/New York (UTC-05:00)."""
+    return _with_offset(name, now().replace(minute=0, second=0, microsecond=0))
+
+
+@lru_cache(maxsize=2048)
+def _with_offset(name: str, hour: datetime) -> str:
+    offset = f"{hour.astimezone(zone_of(name)):%z}"
+    return f"{name.replace('_', ' ')} (UTC{offset[:3]}:{offset[3:5]})"
 
 
 def zone_note(name: str) -> str:
@@ -93,9 +106,9 @@ def clock_span(start: datetime, end: datetime, zone: str, twelve: bool = False) 
     return f"{first} – {last}"
 
 
-def spoken_time(start: datetime, end: datetime, zone: str) -> str:
+def spoken_time(start: datetime, end: datetime, zone: str, twelve: bool = False) -> str:  # noqa: FBT001, FBT002
     """Return a meeting's time: Monday, 4 January 2027, 10:00 – 10:15 (Europe/Berlin)."""
-    return f"{spoken_day(start, zone)}, {clock_span(start, end, zone)} ({zone_label(zone)})"
+    return f"{spoken_day(start, zone)}, {clock_span(start, end, zone, twelve)} ({zone_label(zone)})"
 
 
 def spoken_minutes(minutes: int) -> str:

@@ -86,6 +86,7 @@
       typed.delete(ctx.sourceElement);
     }
     const active = document.activeElement;
+    dayPressed = ctx.request.submitter?.name === "date" && Boolean(ctx.request.submitter.closest(".month"));
     pressed = ctx.sourceElement.contains(active) || active.form === ctx.sourceElement ? nameOf(active) : "";
   });
 
@@ -106,6 +107,23 @@
     }
   });
 
+  // Where the times are below the month, they come into view once a day is chosen.
+  const narrow = window.matchMedia("(max-width: 899px)");
+  let dayPressed = false;
+
+  // What is swapped is not read aloud by itself; this region stays, and gets the name of a month that is new.
+  const said = document.getElementById("said");
+  let month = monthShown();
+
+  function monthShown() {
+    return document.querySelector(".month caption")?.textContent || "";
+  }
+
+  function sayMonth() {
+    if (said && monthShown() && monthShown() !== month) said.textContent = monthShown();
+    month = monthShown() || month;
+  }
+
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
     if (ctx.swap === "none") return;
@@ -113,6 +131,8 @@
     for (const line of toasts.querySelectorAll(".toast:has(button)")) line.remove();
     if (sent && [409, 422, 429].includes(ctx.response.status)) remember(ctx);
     ready(document);
+    sayMonth();
+    if (dayPressed && narrow.matches) document.getElementById("times")?.scrollIntoView({ block: "start" });
     focusFirst();
     if (document.activeElement === document.body) focusSame();
   });

@@ -15,6 +15,7 @@ from calapp.accounts.schemas import is_zone
 from calapp.availability.service import away_times
 from calapp.availability.slots import Span, by_local_date
 from calapp.bookings import times
+from calapp.bookings.habits import Habits
 from calapp.bookings.metadata import Metadata, carried, of_pairs
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import read_instant
@@ -43,11 +44,12 @@ class BookerState:
     duration: int | None  # minutes; 0 for what is no number
     filled: Pairs  # what the form's fields hold
     metadata: Metadata
+    habits: Habits = Habits()
 
     @property
     def twelve(self) -> bool:
-        """Whether times are shown on a twelve-hour clock."""
-        return self.clock == "12"
+        """Whether times are shown on a twelve-hour clock: as chosen, else as the visitor is used to."""
+        return self.clock == "12" if self.clock else self.habits.twelve
 
     @property
     def kept(self) -> Pairs:
@@ -178,7 +180,14 @@ def month_view(
     day = state.day if state.day and state.day.replace(day=1) == first else next(iter(sorted(by_day)), None)
     return Month(
         first=first,
-        weeks=_weeks(first, by_day, day, today, _days_within(away, first, zone)),
+        weeks=_weeks(
+            first,
+            by_day,
+            day,
+            today,
+            _days_within(away, first, zone),
+            first_weekday=state.habits.first_weekday,
+        ),
         before=None if first <= today.replace(day=1) else (first - timedelta(days=1)).replace(day=1),
         after=after if _midnight(after, zone) < last else None,
         day=day,
@@ -196,8 +205,10 @@ def _weeks(
     chosen: date | None,
     today: date,
     away: Container[date],
+    *,
+    first_weekday: int,
 ) -> list[list[Day | None]]:
-    weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
+    weeks = calendar.Calendar(first_weekday).monthdatescalendar(first.year, first.month)
     return [
         [
             Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today, away=at in away)

@@ -20,6 +20,7 @@ from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
+from calapp.bookings.habits import Habits, habits_of
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking
 from calapp.bookings.notifications import was_sent_to_visitor
@@ -43,6 +44,7 @@ from calapp.local_time import (
     spoken_minutes,
     spoken_time,
     zone_label,
+    zone_with_offset,
 )
 from calapp.rate_limits import csrf, limiter
 from calapp.text import line
@@ -130,7 +132,7 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         ), 409
     except SlotTaken as error:
         return booker_page(event_type, state, problem=f"{error.message} {KEPT}"), 409
-    return remembering(redirect_to(after_booking(booking)), booking.time_zone)
+    return remembering(redirect_to(after_booking(booking)), booking.time_zone, state.clock)
 
 
 def refused(page: Response, seconds: int) -> Response:
@@ -162,13 +164,20 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
         remembered = request.cookies.get("tz", "")
         zone = remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
     link = list(request.args.items(multi=True))
+    habits = visitors_habits()
     if not typed:
-        return read_state(path, link, zone)
+        return replace(read_state(path, link, zone), habits=habits)
     form = list(request.form.items(multi=True))
     pairs = [(name, value) for name, value in form if name in PREFILL or RESPONSE.fullmatch(name)]
     pairs += [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
     pairs += [(name, value) for name, value in link_pairs() if name in {"tf", "duration"} or is_of_link(name)]
-    return read_state(path, pairs, zone, typed=True)
+    return replace(read_state(path, pairs, zone, typed=True), habits=habits)
+
+
+def visitors_habits() -> Habits:
+    """Return how the visitor reads clocks and weeks: as chosen on a page before, else as the browser says."""
+    habits, chosen = habits_of(request.accept_languages), request.cookies.get("tf", "")
+    return replace(habits, twelve=chosen == "12") if chosen in {"12", "24"} else habits
 
 
 def refuse_robots() -> None:
@@ -243,17 +252,19 @@ def booker_page(
         problem=problem,
         errors=errors or {},
         attempt=visitors.known_token(request.form.get("attempt", "")) or visitors.new_token(),
-        zones=zone_names(),
+        zones=[(name, zone_with_offset(name)) for name in zone_names()],
     )
     if "tz" in request.args:
-        remembering(response, state.zone)
+        remembering(response, state.zone, state.clock)
     return response
 
 
-def remembering(response: AnyResponse, zone: str) -> AnyResponse:
-    """Keep the visitor's zone for the next visit; the query always wins over it. A frame keeps nothing."""
-    if not embed.current():
-        response.set_cookie("tz", zone, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
+def remembering(response: AnyResponse, zone: str, chosen_clock: str | None) -> AnyResponse:
+    """Keep the visitor's zone and clock for other pages; the query always wins. A frame keeps nothing."""
+    kept = {"tz": zone, "tf": chosen_clock} if not embed.current() else {}
+    for name, value in kept.items():
+        if value:
+            response.set_cookie(name, value, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
     return response
 
 
@@ -419,6 +430,7 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
         movable=movable(booking),
         begun=booking.starts_at <= now(),
         over=booking.ends_at <= now(),
+        twelve=visitors_habits().twelve,
         email_sent=was_sent_to_visitor(db.session(), booking),
         **{"problem": "", "errors": {}, "onward": "", **context},
     )

@@ -126,7 +126,7 @@ def test_the_zone_of_the_last_visit_is_remembered(client: FlaskClient) -> None:
 
 
 def test_a_newcomer_without_a_script_sees_the_hosts_zone(client: FlaskClient) -> None:
-    assert "<option selected>Europe/Berlin</option>" in client.get(BOOKER).text
+    assert '<option value="Europe/Berlin" selected>' in client.get(BOOKER).text
 
 
 def test_other_sites_may_frame_the_booker(client: FlaskClient) -> None:
@@ -232,3 +232,40 @@ def test_v2_the_host_is_still_told_what_a_link_brought_in_vain(client: FlaskClie
     assert client.post(BOOKER, data=fields).status_code == 303
     [booking] = session.scalars(select(Booking))
     assert [text.partition(":")[0] for text in booking.metadata_left_out] == ["metadata[a b]", "metadata[c]"]
+
+
+@pytest.mark.parametrize(
+    ("languages", "first_day", "time"),
+    [
+        ("", "Monday", "11:00"),
+        ("en-GB", "Monday", "11:00"),
+        ("en-US,en;q=0.9", "Sunday", "11:00am"),
+        ("de", "Monday", "11:00"),
+        ("fr-CA", "Sunday", "11:00"),
+        ("ar", "Saturday", "11:00am"),
+        ("zh-Hant-TW", "Sunday", "11:00am"),
+        ("\x85,;;q=x", "Monday", "11:00"),
+    ],
+)
+def test_clock_and_week_are_as_the_browsers_language_has_them(
+    client: FlaskClient, quick_chat, languages: str, first_day: str, time: str
+) -> None:
+    page = client.get(
+        f"{BOOKER}?date=2027-01-05&tz=Europe/Berlin", headers={"Accept-Language": languages}
+    ).text
+    assert re.search(r'abbr="(\w+)"', page)[1] == first_day
+    assert f'value="2027-01-05T10:00:00Z">{time}<' in page
+
+
+def test_the_clock_that_was_chosen_wins_and_is_kept(client: FlaskClient, quick_chat, book) -> None:
+    american = {"Accept-Language": "en-US"}
+    client.get(f"{BOOKER}?tf=24&tz=Europe/Berlin", headers=american)
+    page = client.get(f"{BOOKER}?date=2027-01-05&tz=Europe/Berlin", headers=american).text
+    assert ">11:00<" in page
+    booking = book()
+    assert "10:00 – 10:15" in client.get(f"/booking/{booking.uid}", headers=american).text
+
+
+def test_zones_are_listed_with_their_present_offset(client: FlaskClient, quick_chat) -> None:
+    page = client.get(f"{BOOKER}?tz=America/New_York").text
+    assert '<option value="America/New_York" selected>America/New York (UTC-05:00)</option>' in page
