@@ -392,9 +392,9 @@ def test_p4_a_link_asks_when_something_was_typed(window: Window) -> None:
     asked: list[str] = []
     window.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
     window.go("/settings")
-    window.field("Your name").fill("Typed")
+    window.text("Name").fill("Typed")
     window.link("Bookings").click()
-    expect(window.field("Your name")).to_have_value("Typed")
+    expect(window.text("Name")).to_have_value("Typed")
     assert asked == ["beforeunload"]
     window.button("Save").first.click()
     window.link("Bookings").click()
