@@ -34,7 +34,7 @@ from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken,
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
-from calapp.htmx import page_or_fragment, redirect_to
+from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import (
     clock,
     clock_span,
@@ -402,6 +402,8 @@ def move(uid: str) -> ResponseReturnValue:
         return shown(problem=f"{error.message} {KEPT}"), 409
     except Conflict as error:
         newest = service.newest(db.session(), booking)
+        if is_htmx():  # the booker has no room for the page, which says how it is
+            return redirect_to(f"/booking/{newest.uid}")
         return _page("bookings/booked.html", newest, problem=error.message), 409
     after = f"/bookings/{moved.uid}" if by_host else embed.url_of(f"/booking/{moved.uid}", "moved")
     return redirect_to(after)
