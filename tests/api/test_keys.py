@@ -59,7 +59,7 @@ def test_a_revoked_key_is_told_so(rick_api: Client, rick: User, session: Session
 def test_a_key_without_the_scope_is_told_which_it_lacks(with_key: KeyMaker, rick: User) -> None:
     answer = with_key(rick, "write").get("/v2/me")
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "forbidden")
-    assert "lacks the scope read" in message(answer)
+    assert "missing the scope read" in message(answer)
 
 
 def test_who_is_signed_in_still_needs_a_key(app: Flask, rick: User) -> None:

@@ -60,7 +60,7 @@ def test_an_export_goes_into_a_file(app: Flask, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("told")
 def test_a_dry_run_counts_and_writes_nothing(app: Flask, tmp_path: Path) -> None:
     said = flask(app, "export-user", "rick", "--dry-run").output
-    assert said.startswith("Would write of rick: user 1, event_type 1")
+    assert said.startswith("Would export for rick: user 1, event_type 1")
 
 
 def test_an_unknown_user_is_named(app: Flask) -> None:

@@ -84,5 +84,5 @@ def test_a_task_that_fails_is_logged_once_and_holds_up_no_other(
     tasks = [Task("a", fail, 0.0, "x"), Task("b", lambda: ran.append("other"), 0.0, "x")]
     Lane(app, "x", tasks).run()
     assert ran == ["failing", "other"] * 3
-    assert caplog.text.count("The maintenance of a fails, trying again: ValueError: odd") == 1
+    assert caplog.text.count("The maintenance of a fails, retrying: ValueError: odd") == 1
     db.session.remove()
