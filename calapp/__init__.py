@@ -19,4 +19,4 @@ Read the packages in the order in which they may import each other, lowest first
 * `maintenance`, `worker`, `listen`, `cli`, `serving`, `launcher`: the processes and the commands, on top
 """
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
