@@ -22,8 +22,8 @@ from calapp.config import KEY_IS_KEPT, Settings
 from calapp.db import db, transaction
 from calapp.privacy.commands import encrypt_all
 from calapp.privacy.sealed import sweep_pages
-from calapp.processes import LONGEST_PAUSE, PAUSING, Spawned, between_looks, stop
-from calapp.shutdown import rest, stop_on, stop_requested, watch_children
+from calapp.processes import LONGEST_PAUSE, Spawned, stop
+from calapp.shutdown import rest, stop_on, stop_requested
 from calapp.startup_checks import open_folder, refuse_demo, refuse_nameless, refuse_wrong_key
 from calapp.worker import GRACE
 
@@ -90,7 +90,6 @@ class Launcher:
         """Start, watch until asked to stop, and stop."""
         check_port(self.settings)
         stop_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, force=self.kill)
-        watch_children()
         try:
             if self.valkey is not None:
                 self.valkey.start()
@@ -119,8 +118,7 @@ class Launcher:
                 if kept is not None:
                     kept.keep_alive()
             self.keep_valkey_alive()
-            waiting = self.valkey is not None and not self.valkey.running()
-            rest(PAUSING if waiting else between_looks([self.web, self.worker]))
+            rest(0.1)
 
     def keep_valkey_alive(self) -> None:
         """Start the embedded Valkey again when it died; what was due is in the database.

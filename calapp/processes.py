@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent  # where app.py is
 FOLLOW = "CALAPP_STDIN_IS_STARTER"
 FAST_DEATH = 10.0  # seconds; a process that lived shorter is started again after a growing pause
 LONGEST_PAUSE = 5.0  # seconds
-PAUSING = 0.1  # seconds between looks while one waits to be started again
-LOOKS = 1.0  # seconds between looks else: that a child has ended is heard of sooner
 REAPED_WITHIN = 5.0  # seconds for a killed process to go; one that hangs in the kernel is not waited for
 
 log = logging.getLogger(__name__)
@@ -217,11 +215,6 @@ class Forked(Kept):
         while self.alive() and time.monotonic() < until:
             time.sleep(0.01)
         self.pid = None
-
-
-def between_looks(processes: Sequence[Kept | None]) -> float:
-    """Return for how many seconds whoever keeps processes may rest; the end of a child ends the rest."""
-    return PAUSING if any(kept is not None and kept.again_at is not None for kept in processes) else LOOKS
 
 
 def stop(processes: Sequence[Kept], patience: float) -> None:

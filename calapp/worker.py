@@ -26,8 +26,8 @@ from calapp.deliveries.client import raise_file_limit
 from calapp.errors import Busy
 from calapp.maintenance import maintain
 from calapp.monitoring.counting import counting
-from calapp.processes import Forked, Kept, RecurringError, between_looks, follow_forker, follow_starter, stop
-from calapp.shutdown import request_stop, rest, stop_on, stop_requested, watch_children
+from calapp.processes import Forked, Kept, RecurringError, follow_forker, follow_starter, stop
+from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
 LOOK_AGAIN = 1.0  # seconds after which Valkey is looked for again
@@ -221,7 +221,6 @@ def supervise(make_app: Callable[..., Flask]) -> None:
     patience = chosen.webhook_timeout + GRACE
     children: list[Kept] = []
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
-    watch_children()
     signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
     try:
         count = delivery_processes(chosen)
@@ -231,7 +230,7 @@ def supervise(make_app: Callable[..., Flask]) -> None:
         while not stop_requested():
             for child in children:
                 child.keep_alive()
-            rest(between_looks(children))
+            rest(0.1)
     except Exception as error:
         log.critical("The worker cannot continue and ends (%s: %s)", type(error).__name__, error)
         raise
