@@ -310,7 +310,7 @@ def _too_late(booking: Booking) -> str:
         return "This booking has already been rescheduled."
     if booking.unanswered:
         return "This booking was not confirmed in time; its start has passed."
-    return f"This booking is {STATES[Status(booking.status)]} already."
+    return f"This booking is already {STATES[Status(booking.status)]}."
 
 
 def confirm(session: Session, booking: Booking) -> None:

@@ -20,7 +20,7 @@ import pycurl
 
 from calapp import clock
 from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
-from calapp.deliveries.exchange import Timings, Wakes, WebhookRequest, WebhookResponse
+from calapp.deliveries.exchange import Timings, WakeSource, WebhookRequest, WebhookResponse
 from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
 from calapp.deliveries.policy import retry_after
 from calapp.deliveries.resolver import Found, Names, Waiting, name_of
@@ -335,7 +335,7 @@ class Sender:
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.epoll.register(self.bell, select.EPOLLIN)
         self.woken = False
-        self.wakes: Wakes | None = None
+        self.wakes: WakeSource | None = None
         self.wakes_fd = -1
         self.timer: float | None = None
         self.multi = pycurl.CurlMulti()
@@ -434,7 +434,7 @@ class Sender:
         done, self.done = self.done, []
         return done
 
-    def listen(self, wakes: Wakes | None) -> None:
+    def listen(self, wakes: WakeSource | None) -> None:
         """Have what these hear wake this sender, in its own poll; None: nothing any more."""
         if self.wakes is not None:
             with suppress(OSError):  # closed when it failed

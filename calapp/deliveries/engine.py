@@ -19,7 +19,7 @@ from calapp.db import database_now, db, is_sqlite, transaction
 from calapp.deliveries import maintenance, resend, store
 from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, look
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import Transport, Wakes, WebhookRequest, WebhookResponse
+from calapp.deliveries.exchange import Transport, WakeSource, WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
 from calapp.deliveries.signing import signed_requests
 from calapp.deliveries.store import Outcome, Sent, judge
@@ -130,7 +130,7 @@ class Engine:
         self.looked = 0.0
         self.look_at = 0.0  # when something comes due that was not at the last look, in monotonic seconds
 
-    def deliver(self, wakes: Wakes | None = None) -> None:
+    def deliver(self, wakes: WakeSource | None = None) -> None:
         """Store what came back, claim what there is room for, send and wait, again and again.
 
         With wakes it rests while nothing is due, until this process is asked to stop; without, it ends then.
@@ -174,7 +174,7 @@ class Engine:
             if came and not self.sender.expects(GATHER):
                 break
 
-    def rest(self, wakes: Wakes) -> None:
+    def rest(self, wakes: WakeSource) -> None:
         """Wait for a wake, or until something comes due by the last look; nothing is in flight."""
         until = min(self.look_at, monotonic() + LONGEST_REST)
         while not self.sender.was_woken() and (left := until - monotonic()) > 0:

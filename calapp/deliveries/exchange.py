@@ -42,7 +42,7 @@ class WebhookResponse(NamedTuple):
     retry_after: int | None
 
 
-class Wakes(Protocol):
+class WakeSource(Protocol):
     """What wakes who waits in a poll: a socket, and who reads it."""
 
     def fileno(self) -> int:
@@ -76,7 +76,7 @@ class Transport(Protocol):
     def responses(self, wait: float) -> list[WebhookResponse]:
         """Return the responses that have come, at most `wait` seconds later; a wake ends the wait."""
 
-    def listen(self, wakes: Wakes | None) -> None:
+    def listen(self, wakes: WakeSource | None) -> None:
         """Have what these hear end a wait; None: nothing any more."""
 
     def wake(self) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 import pycurl
 
 from calapp import clock
-from calapp.deliveries.exchange import Timings, Wakes, WebhookRequest, WebhookResponse
+from calapp.deliveries.exchange import Timings, WakeSource, WebhookRequest, WebhookResponse
 from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
 
 TIMEOUT = 8.0  # seconds: WEBHOOK_TIMEOUT
@@ -150,7 +150,7 @@ class SimulatedSender:
     def _done(self) -> list[Flight]:
         return [flight for flight in self.out if flight.ends <= clock.monotonic()]
 
-    def listen(self, wakes: Wakes | None) -> None:
+    def listen(self, wakes: WakeSource | None) -> None:
         """Nothing: the walk wakes by `wake`."""
 
     def wake(self) -> None:
