@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import datetime
 
 import pytest
 from flask import Flask, request
@@ -9,9 +10,15 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from calapp import errors
+from calapp.clock import now
 from calapp.event_types.models import EventType
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://localhost/event-types?page=2"}
+
+
+# With the words that clients of Cal.com's API look for.
+CALS = "User either already has booking at this time or is not available"
+MESSAGES = {"slot_taken": f"{errors.SlotTaken().message} ({CALS})"}
 
 
 def raising(app: Flask, error: Exception) -> FlaskClient:
@@ -62,9 +69,11 @@ def test_htmx_keeps_the_form_and_shows_a_toast(
 @pytest.mark.parametrize(("error", "_status", "api", "code"), KINDS)
 def test_a_program_gets_json(app: Flask, error: errors.AppError, _status: int, api: int, code: str) -> None:
     answer = raising(app, error).get("/v2/fails")
-    told = {"code": code, "message": error.message, "details": error.details}
+    told = {"code": code, "message": MESSAGES.get(code, error.message), "details": error.details}
     assert answer.status_code == api
-    assert answer.get_json() == {"status": "error", "error": told}
+    body = answer.get_json()
+    assert datetime.fromisoformat(body.pop("timestamp")) <= now()
+    assert body == {"status": "error", "path": "/v2/fails", "error": told}
 
 
 def test_the_details_of_invalid_fields_are_said_to_people_too(app: Flask) -> None:
