@@ -375,10 +375,10 @@ def test_the_card_never_has_the_password(chosen: Callable, rick_client: FlaskCli
 
 
 def test_digest_works_by_the_page(
-    digest_server: tuple[DavServer, Digest], rick_client: FlaskClient, session: Session
+    digest_server: tuple[DavServer, Digest], rick_client: FlaskClient, session: Session, database: str
 ) -> None:
     server, _ = digest_server
-    url = server.make_calendar("page")
+    url = server.make_calendar("page of PostgreSQL" if database else "page of SQLite")
     html = sign_in(rick_client, server.url).text
     assert name_of(url) in keys_of(html)
 
