@@ -29,7 +29,13 @@ def test_a_key_says_whose_it_is(rick_api: Client, rick: User) -> None:
         "email": "rick@example.com",
         "name": "Rick",
         "timeZone": "Europe/Berlin",
+        "timeFormat": 24,
+        "weekStart": "Monday",
         "defaultScheduleId": rick.default_schedule_id,
+        "locale": "en",
+        "avatarUrl": None,
+        "bio": None,
+        "organizationId": None,
     }
 
 
