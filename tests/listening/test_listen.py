@@ -164,16 +164,16 @@ def test_events_wait_while_the_receiver_cannot_be_reached(listen: Listen, server
     result = listen(to=f"localhost:{late.port}/hook")
     late.__exit__()
     assert [request.headers["webhook-id"] for request in late.requests] == ["evt_1", "evt_2"]
-    assert result.output.count("The receiver is away: Connection refused.") == 1
-    assert result.output.count("The receiver is back.") == 1
+    assert result.output.count("The receiver is not available: Connection refused.") == 1
+    assert result.output.count("The receiver is available again.") == 1
 
 
 def test_a_server_that_is_away_is_waited_for(listen: Listen, server: Receiver, receiver: Receiver) -> None:
     away = [answer("503 Busy"), answer("200 OK", b"<html>"), answer("200 OK", b'{"data": [1]}'), b"", b"HTTP"]
     server.behave = saying(page(after=1), *away, page((2, "{}")), END)
     result = listen()
-    assert result.output.count("The server is away: it responds with 503.") == 1
-    assert result.output.count("The server is back.") == 1
+    assert result.output.count("The server is not available: it responded with 503.") == 1
+    assert result.output.count("The server is available again.") == 1
     assert asked(server)[1:7] == ["take=100&wait=20&after=1"] * 6
     assert len(receiver.requests) == 1
 
