@@ -1,5 +1,6 @@
 """Runs of many seeds: a database for each, one app for all."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,9 @@ class Ground:
         self.database = database
         self.folder = new_folder()
         self._empty()
+        self._log = logging.getLogger("calapp")
+        self._level = self._log.level
+        self._log.setLevel(logging.CRITICAL)  # a walk's failures are what it is for
         self.app: Flask = make_app(self.folder, database.address if database else "")
 
     def _empty(self) -> None:
@@ -89,6 +93,7 @@ class Ground:
         return walk
 
     def close(self) -> None:
+        self._log.setLevel(self._level)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -70,7 +70,6 @@ def make_app(folder: Path, database_url: str = "") -> Flask:
         **more,
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("calapp").setLevel(logging.CRITICAL)
     return create_app(settings)
 
 
