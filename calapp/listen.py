@@ -96,7 +96,7 @@ REFUSALS = {
 
 
 class Away(Exception):
-    """The other side could not be reached, or cannot response now; the message says why in a few words."""
+    """The other side could not be reached, or cannot respond now; the message says why in a few words."""
 
     def __init__(self, why: str, retry_after: float = 0) -> None:
         super().__init__(why)

@@ -25,7 +25,9 @@ def sweep_pages() -> bool:
     """
     if not is_sqlite(db.session()):
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM"))
+            connection.execute(text("SET statement_timeout = 0"))  # a large table takes its time
+            connection.execute(text("VACUUM (TRUNCATE false)"))  # which would wait for every reader
+            connection.invalidate()
         return True
     db.session.rollback()
     raw = db.engine.raw_connection()  # SQLAlchemy begins transactions, in which there is no VACUUM

@@ -158,7 +158,7 @@ def test_an_event_type_is_made_hidden_and_deleted(
     expect(window.text("Title")).to_be_focused()
     window.text("Title").fill("Deep dive")
     window.text("Address").fill("quick-chat")
-    window.text("Length").fill("45")
+    window.text("Length", exact=True).fill("45")
     window.button("Add question").click()
     window.text("Question", exact=True).fill("Which one?")
     window.press("Enter")

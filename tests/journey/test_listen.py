@@ -135,7 +135,7 @@ def test_every_event_arrives_once_though_the_server_and_the_listener_restart(
             server.book()
         wait_until(lambda: len(receiver.requests) == 2)
         server.stop()
-        listener.wait_for("The server is away")
+        listener.wait_for("The server is not available")
         server.start()
         server.book()
         wait_until(lambda: len(receiver.requests) == 3)

@@ -1,6 +1,7 @@
 """What the story tells about Ada, and how it is looked for."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 from click.testing import Result
@@ -46,4 +47,5 @@ def dump(session: Session) -> str:
 
 def traces(session: Session) -> list[str]:
     found = dump(session)
-    return [word for word in TRACES if word in found]
+    # Whole words: three letters of a name also come by chance in what is random or encrypted.
+    return [word for word in TRACES if re.search(rf"\b{word}\b", found)]

@@ -167,7 +167,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 def test_an_unreadable_setting_is_named(tmp_path: Path) -> None:
     said = refused(tmp_path, free_port(), WEBHOOK_RETRY_SCHEDULE="5,soon")
-    assert said.startswith("The setting WEBHOOK_RETRY_SCHEDULE cannot be read: '5,soon'. It takes at most 50")
+    assert said.startswith("The setting WEBHOOK_RETRY_SCHEDULE cannot be read: '5,soon'. Allowed: at most 50")
 
 
 def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
