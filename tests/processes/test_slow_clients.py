@@ -29,6 +29,9 @@ WHOLE = HEAD + b"Connection: keep-alive\r\n\r\n"
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with World() as world:
+        requests.get(
+            f"{world.address}/rick/chat", timeout=30
+        )  # the first page of a process compiles its template
         yield world
 
 
