@@ -55,6 +55,8 @@ def tried(fault: Fault, seeds: int, migrated: Path) -> Result:
             "tools.simulate",
             "--seeds",
             str(seeds),
+            "--processes",
+            "1",
             "--migrated",
             str(migrated),
         ]

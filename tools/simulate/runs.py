@@ -1,10 +1,12 @@
 """Runs of many seeds: a database for each, one app for all."""
 
 import logging
+import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,7 @@ from tools.simulate.walk import STEPS, Walk
 from tools.simulate.world import copy_database, make_app
 
 MEMORY = Path("/dev/shm")
+AT_ONCE = 25  # seeds that a process walks before it takes the next
 
 
 @dataclass(frozen=True)
@@ -130,3 +133,42 @@ def failure(here: Ground, seed: int, steps: int = STEPS) -> Failed | None:
     except Exception as error:  # noqa: BLE001 (an error of the product is a finding, too)
         return Failed(seed, f"{type(error).__name__}: {error}", getattr(error, "trace", ()))
     return None
+
+
+def prepared(migrated: Path | None = None, *, postgresql: bool = False) -> AbstractContextManager[Ground]:
+    """Make a ground on the database that is asked for."""
+    return on_postgresql() if postgresql else ground(migrated)
+
+
+def walk_some(
+    seeds: Sequence[int],
+    *,
+    steps: int = STEPS,
+    migrated: Path | None = None,
+    postgresql: bool = False,
+    keep_going: bool = False,
+) -> list[Failed]:
+    """Walk seeds in this process; return those that failed, or the first of them."""
+    failed = []
+    with prepared(migrated, postgresql=postgresql) as here:
+        for seed in seeds:
+            if found := failure(here, seed, steps):
+                failed.append(found)
+                if not keep_going:
+                    break
+    return failed
+
+
+def walk_all(
+    walk: Callable[[Sequence[int]], list[Failed]], seeds: range, processes: int
+) -> Iterator[list[Failed]]:
+    """Have processes walk seeds in parts; give the failures of each part, in the order of the seeds."""
+    parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
+    if processes == 1:
+        yield from map(walk, parts)
+        return
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(walk, parts)
+        finally:
+            pool.shutdown(cancel_futures=True)
