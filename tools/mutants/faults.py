@@ -34,6 +34,12 @@ FAULTS = (
         'ON = "webhook.active AND webhook.deleted_at IS NULL"',
         'ON = "webhook.deleted_at IS NULL"',
     ),
+    Fault(
+        "requests are not counted against the limit of a webhook",
+        "claims",
+        "COUNTED.run(session, id=key, until=begins + timedelta(seconds=seconds))",
+        "COUNTED.run(session, id=key, until=begins)",
+    ),
     Fault("lease ends at once", "claims", "token=token, until=at + lease)", "token=token, until=at)"),
     Fault("attempts are not counted", "claims", "attempts = attempts + 1", "attempts = attempts"),
     Fault("claim is not written", "claims", "claim = :token, attempts", "claim = claim, attempts"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from calapp.deliveries.exchange import WebhookRequest
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, PARKED_HOLD
+from calapp.deliveries.policy import UNUSED
 from calapp.deliveries.signing import verify
 from tools.simulate.receivers import Flight
 from tools.simulate.world import LEASE, PER_ENDPOINT, SCHEDULE, SLOTS, Hook, World
@@ -81,6 +82,7 @@ class Checks:
         self.waited: dict[int, float] = {}  # for how long what is due at healthy endpoints was not begun
         self.leases_hold = True  # False once the clock was set: leases have other ends then
         self.probing: dict[int, Flight] = {}
+        self.limits: dict[int, tuple[int, list[float]]] = {}  # by webhook: how many a second, and when
 
     # At each request
 
@@ -126,7 +128,31 @@ class Checks:
             leased = hooks[webhook_id].hold_until == at + timedelta(seconds=LEASE)
             expect(leased, f"webhook {webhook_id} is probed, and others may probe it meanwhile")
             self._one_probe(worker, webhook_id, count)
+        self._within_rates([one for one in requests if rows[one.delivery_id].pressed_at is None])
         self._within_limits(worker, requests)
+
+    def limit(self, webhook_id: int, limit: int | None) -> None:
+        """Take note of a webhook's limit of requests a second."""
+        self.limits.pop(webhook_id, None)
+        if limit is not None:
+            self.limits[webhook_id] = limit, []
+
+    def _within_rates(self, requests: Sequence[WebhookRequest]) -> None:
+        """Expect that, counted from any request on, no more came to a webhook than its limit allows."""
+        for request in requests:
+            if request.webhook_id in self.limits:
+                self.limits[request.webhook_id][1].append(self.world.clock.monotonic())
+        for webhook_id, (limit, moments) in self.limits.items():
+            for place, began in enumerate(moments):
+                count, seconds = len(moments) - place, moments[-1] - began
+                most = limit * (seconds + UNUSED.total_seconds()) + 1.001
+                words = f"webhook {webhook_id} got {count} requests in {seconds} s, its limit is {limit}"
+                expect(count <= most, words)
+
+    def rendered_again(self, delivery: Any, choice: str | None) -> None:
+        """Take note that a delivery may have another body from now on, that of the current template."""
+        if choice == "current":
+            self.bytes.pop((delivery.event_id, delivery.webhook_id), None)
 
     def _released(self, row: Any) -> bool:
         """Return whether what was stored with the claim made it due: a success, or its outdated failure."""

@@ -12,6 +12,7 @@ from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.db import db, transaction
 from calapp.deliveries import maintenance, resend
 from calapp.deliveries.models import Delivery
+from calapp.deliveries.outbox import TemplateChoice
 from calapp.errors import AppError
 from calapp.event_types.models import EventType
 from calapp.privacy.service import erase_visitor
@@ -22,6 +23,7 @@ from tools.simulate.checks import Broken, Checks
 from tools.simulate.receivers import BEHAVIOURS
 from tools.simulate.world import SECRETS, Hook, Killed, Worker, World
 
+TEMPLATES = ('{"event": {{triggerEvent}}}', '{"at": {{createdAt}}, "who": {{payload.attendees}}}')
 VISITORS = ("ada@example.com", "bea@example.com", "cyd@example.com")
 LEFT_OUT = {"calendars", "emails", "calendar copies"}  # tasks that have nothing to do with deliveries
 SETTLES = 400  # steps within which everything must calm down
@@ -133,6 +135,7 @@ class Walk:
         self.task("clock")
         self.world.clock.set_wall(seconds)
         self.checks.leases_hold = False
+        self.checks.limits.clear()
         self.task("clock")
 
     def start_worker(self) -> None:
@@ -422,6 +425,23 @@ class Walk:
 
         self._with_webhook("has another secret", act)
 
+    def edit_template(self) -> None:
+        text = self.rng.choice((None, *TEMPLATES))
+
+        def act(row: Webhook, _: Hook) -> None:
+            row.payload_template = text
+
+        self._with_webhook(f"has the payload template {text}", act)
+
+    def limit_rate(self) -> None:
+        limit = self.rng.choice((None, 1, 3, 10))
+
+        def act(row: Webhook, _: Hook) -> None:
+            row.max_per_second = limit
+            self.checks.limit(row.id, limit)
+
+        self._with_webhook(f"takes {limit or 'any number of'} requests a second", act)
+
     def delete_webhook(self) -> None:
         def act(row: Webhook, hook: Hook) -> None:
             webhooks.delete(row)
@@ -443,10 +463,11 @@ class Walk:
         ids = [row.id for row in self.world.read("SELECT id FROM delivery ORDER BY id")]
         if not ids:
             return
-        chosen = self.rng.choice(ids)
+        chosen, choice = self.rng.choice(ids), self.rng.choice((None, *TemplateChoice))
         try:
             with transaction() as session:
-                resend.resend(session, session.get_one(Delivery, chosen))
+                resent = resend.resend(session, session.get_one(Delivery, chosen), choice)
+                self.checks.rendered_again(resent, choice)
         except AppError as error:
             self.say(f"delivery {chosen} cannot be resent ({type(error).__name__})")
         else:
@@ -559,6 +580,8 @@ WEIGHTS = {
     "switch_on": 5,
     "edit_url": 1,
     "change_secret": 1,
+    "edit_template": 1.5,
+    "limit_rate": 1,
     "delete_webhook": 1,
     "decide_parked": 4,
     "send_now": 6,
