@@ -124,8 +124,12 @@ def prepare_database(app: Flask, *, worker: bool) -> None:
     db.init_app(app)
     migrate.init_app(app, db)
     with app.app_context():
+        settings = config.settings()
         prepare_engine(
-            db.engine, worker=worker, statement_seconds=statement_seconds(config.settings(), worker=worker)
+            db.engine,
+            worker=worker,
+            statement_seconds=statement_seconds(settings, worker=worker),
+            network_seconds=settings.database_network_timeout,
         )
 
 

@@ -5,8 +5,8 @@ Read the packages in the order in which they may import each other, lowest first
 * `config`, `clock`, `errors`, `limits`, `text`, `urls`, `local_time`: settings, time, what can go wrong, how
   many of each thing there may be, clean texts, URLs as they are sent, times as people read them
 * `addresses`, `encryption`: the address guard, secrets at rest
-* `tracing`, `logs`, `counters`: the trace from a request to a receiver; lines of the log without secrets;
-  what this process counts for /metrics
+* `tracing`, `spans`, `logs`, `counters`: the trace from a request to a receiver, its spans for
+  OpenTelemetry, lines of the log without secrets, what this process counts for /metrics
 * `db`: the database object, the instant type and `transaction()`, the only place that commits
 * `broker`: the Valkey or Redis behind the queue
 * `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how responses

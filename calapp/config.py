@@ -290,6 +290,12 @@ class Settings:
         _choice("info", "warning"),
         "info: a line for each request, event and attempt. warning: problems only. make run uses warning.",
     )
+    otel_exporter_otlp_endpoint: str = _setting(
+        "",
+        _url("http", "https"),
+        "OpenTelemetry collector that gets a span of each request and attempt by OTLP over HTTP, if "
+        "opentelemetry-exporter-otlp-proto-http is installed.",
+    )
     signup: str = _setting(
         "first",
         _choice("open", "first", "closed"),

@@ -4,9 +4,11 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
@@ -212,10 +214,19 @@ def connection_options(settings: Settings) -> dict[str, int | str]:
     return limits
 
 
-def _limit_statements(engine: Engine, seconds: int) -> None:
-    """Set the limit of statements on each new connection: PgBouncer refuses it among the start-up options."""
+def _limit_statements(engine: Engine, seconds: int, silent: int) -> None:
+    """Set the limit of statements on each new connection: PgBouncer refuses it among the start-up options.
+
+    A server that is frozen keeps no limit, and its system goes on to acknowledge packets: so a connection
+    that is silent for that long and `silent` seconds more is given up here, too.
+    """
     if not seconds:
         return
+
+    @event.listens_for(engine, "do_connect")
+    def do_connect(dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
+        driver = dialect.loaded_dbapi
+        return _given_up(driver.Connection, seconds + silent).connect(*arguments, **named)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -223,14 +234,31 @@ def _limit_statements(engine: Engine, seconds: int) -> None:
         connection.commit()
 
 
-def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int) -> None:
+@cache
+def _given_up(connection: Any, seconds: int) -> Any:
+    """Return psycopg's class of connections, of which one is closed when a response takes that long."""
+
+    class GivenUp(connection):  # psycopg is loaded only where PostgreSQL is used
+        def wait(self, *arguments: Any, timeout: float | None = None, **named: Any) -> Any:
+            until = time.monotonic() + seconds
+            try:
+                return super().wait(*arguments, timeout=seconds if timeout is None else timeout, **named)
+            except self.OperationalError:
+                if timeout is None and time.monotonic() >= until:
+                    self.pgconn.finish()
+                raise
+
+    return GivenUp
+
+
+def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int, network_seconds: int) -> None:
     """Set what each connection needs: on PostgreSQL the longest that a statement may take (0: no limit).
 
     On SQLite the web waits 5 s for the other threads of its process and 5 s for the writer, a worker 30 s.
     Commits wait for the disk, since a confirmation and an event's id must outlive a power cut.
     """
     if engine.dialect.name != "sqlite":
-        _limit_statements(engine, statement_seconds)
+        _limit_statements(engine, statement_seconds, network_seconds)
         return
     waits = WORKER_WAITS if worker else WEB_WAITS
     engine.update_execution_options(waits=waits)

@@ -1,7 +1,7 @@
 """The trace that a request, the events it causes and their deliveries belong to.
 
-Source: W3C Trace Context level 1, https://www.w3.org/TR/trace-context-1/. Nothing is exported: the log
-has the ids, and receivers get the two headers.
+Source: W3C Trace Context level 1, https://www.w3.org/TR/trace-context-1/. The log has the ids, and receivers
+get the two headers; `spans` exports spans where that is wanted.
 """
 
 import hashlib
@@ -31,11 +31,16 @@ class Trace(NamedTuple):
     span_id: str  # 16
     sampled: bool
     state: str = ""  # the value of tracestate
+    parent_id: str = ""  # the span above this one, where it is known
 
     @property
     def traceparent(self) -> str:
         """The value of the header of that name."""
         return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+
+    def child(self, span_id: str) -> "Trace":
+        """Return the place of a span below this one."""
+        return self._replace(span_id=span_id, parent_id=self.span_id)
 
 
 CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)  # of the request that is answered

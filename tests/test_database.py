@@ -1,17 +1,21 @@
 """How long a commit takes, and how long a statement and a silent server may."""
 
+import os
+import signal
 from dataclasses import replace
 
 import click
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from app import create_app
 from calapp import config
 from calapp.config import Settings
-from calapp.db import connection_options, db, prepare_to_deliver
+from calapp.db import connection_options, db, prepare_engine, prepare_to_deliver
 from tests.conftest import on_both_databases
+from tests.postgres import Database
 
 on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
@@ -62,6 +66,23 @@ def test_a_page_whose_statement_takes_too_long_says_that_the_database_is_busy(se
     with app.app_context():
         db.engine.dispose()
     assert response.status_code == 503
+
+
+def test_o2_a_connection_whose_server_is_frozen_is_given_up(own_postgresql: Database) -> None:
+    engine = create_engine(own_postgresql.empty())
+    prepare_engine(engine, worker=False, statement_seconds=1, network_seconds=0)
+    with engine.connect() as connection:
+        server = connection.scalar(text("SELECT pg_backend_pid()"))
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with pytest.raises(OperationalError) as raised:
+                connection.execute(text("SELECT 1"))
+        finally:
+            os.kill(server, signal.SIGCONT)
+    assert raised.value.connection_invalidated
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
 
 
 def test_a_database_server_that_has_gone_silent_is_given_up_after_ten_seconds() -> None:

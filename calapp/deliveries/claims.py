@@ -171,7 +171,7 @@ class Due(NamedTuple):
     def trace(self) -> Trace:
         """The trace of the attempt that is next, with a span of its own."""
         trace = tracing.of_event(self.event_uid, self.event_trace, self.event_trace_state)
-        return trace._replace(span_id=tracing.attempt_span(trace.trace_id, self.id, self.attempts + 1))
+        return trace.child(tracing.attempt_span(trace.trace_id, self.id, self.attempts + 1))
 
 
 class Target(NamedTuple):

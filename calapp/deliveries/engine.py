@@ -11,7 +11,7 @@ from functools import lru_cache
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from calapp import broker, logs
+from calapp import broker, logs, spans
 from calapp.addresses import AddressGuard
 from calapp.clock import monotonic, sleep
 from calapp.config import Settings, settings
@@ -345,6 +345,9 @@ class Engine:
             store.record(session, outcomes, self.schedule, at)
             claimed = claim_next(session, at)
         logs.say_each(log, "delivery", [_logged(outcome) for outcome in outcomes])
+        if spans.are_exported():
+            for outcome in outcomes:
+                _export(outcome, at)
         return claimed
 
     def _judged(self, session: Session, responses: Sequence[WebhookResponse], at: datetime) -> list[Outcome]:
@@ -384,3 +387,32 @@ def _logged(outcome: Outcome) -> dict[str, object]:
         "failure": response.failure.code if response.failure else None,
         "ms": round(response.timings.total, 1),
     }
+
+
+def _export(outcome: Outcome, at: datetime) -> None:
+    """Export an attempt's span; like the log without an address or text of others."""
+    response, sent = outcome.response, outcome.sent
+    if sent.trace is None:
+        return
+    attributes: dict[str, str | int] = {
+        "http.request.method": "POST",
+        "calapp.event": sent.event,
+        "calapp.trigger": sent.trigger,
+        "calapp.delivery": response.request.delivery_id,
+        "calapp.webhook": response.request.webhook_id,
+        "calapp.attempt": response.request.number,
+        "calapp.state": outcome.state.value,
+    }
+    if response.status:
+        attributes["http.response.status_code"] = response.status
+    if response.failure:
+        attributes["error.type"] = response.failure.code
+    spans.export(
+        f"deliver {sent.trigger}",
+        sent.trace,
+        at,
+        response.timings.total / 1000,
+        client=True,
+        failed=response.failure is not None,
+        attributes=attributes,
+    )

@@ -125,7 +125,7 @@ def trace_of(delivery: Delivery, number: int) -> Trace:
     """Return the trace of a delivery, with the span of the attempt of this number."""
     event = delivery.event
     trace = tracing.of_event(event.uid, event.trace, event.trace_state)
-    return trace._replace(span_id=tracing.attempt_span(trace.trace_id, delivery.id, number))
+    return trace.child(tracing.attempt_span(trace.trace_id, delivery.id, number))
 
 
 def request_of(delivery: Delivery, webhook: Webhook) -> Request:

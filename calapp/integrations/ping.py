@@ -83,7 +83,7 @@ def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
         own=target.headers,
         number=1,
         content_type=content_type,
-        trace=tracing.current()._replace(span_id=token_hex(8)),
+        trace=tracing.current().child(token_hex(8)),
     )
     with places.taken(current_host().id) as free:
         if not free:

@@ -21,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from calapp import __version__, broker, counters, logs, mail, tracing
+from calapp import __version__, broker, counters, logs, mail, spans, tracing
+from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries.health import count_failing
 from calapp.monitoring import service
@@ -55,7 +56,8 @@ def _begin() -> None:
     g.request_id = given if PROXYS_ID.fullmatch(given) else secrets.token_hex(8)
     logs.REQUEST.set(g.request_id)
     parent, state = request.headers.get("traceparent", ""), request.headers.get("tracestate", "")
-    tracing.CURRENT.set(tracing.read(parent, state) or tracing.new())
+    caller = tracing.read(parent, state)
+    tracing.CURRENT.set(caller.child(secrets.token_hex(8)) if caller else tracing.new())
 
 
 def _end(response: Response) -> Response:
@@ -68,6 +70,18 @@ def _end(response: Response) -> Response:
     SECONDS.labels(method).observe(seconds)
     if request.endpoint not in QUIET:
         _say(response, method, seconds)
+        spans.export(
+            f"{method} {route()}",
+            tracing.current(),
+            now(),
+            seconds,
+            failed=response.status_code >= 500,
+            attributes={
+                "http.request.method": method,
+                "http.route": route(),
+                "http.response.status_code": response.status_code,
+            },
+        )
     return response
 
 

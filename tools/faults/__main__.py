@@ -4,10 +4,10 @@ import argparse
 import logging
 import sys
 
-from tools.faults import booking, deaths, hostile, rolling, states
+from tools.faults import booking, deaths, hostile, operation, proxied, rolling, states
 from tools.faults.report import EXPERIMENTS, Experiment
 
-__all__ = ["booking", "deaths", "hostile", "rolling", "states"]
+__all__ = ["booking", "deaths", "hostile", "operation", "proxied", "rolling", "states"]
 
 
 def main() -> int:

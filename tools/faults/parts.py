@@ -167,11 +167,24 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """End the server and all of its backends with kill -9."""
+        parent = self.send(signal.SIGKILL)
+        psutil.wait_procs([parent], timeout=PATIENCE)
+
+    def send(self, number: signal.Signals) -> psutil.Process:
+        """Send a signal to the server and all of its backends; return the server."""
         parent = psutil.Process(self.server.get_pid())
         for process in (parent, *parent.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs([parent], timeout=PATIENCE)
+                process.send_signal(number)
+        return parent
+
+    def freeze(self) -> None:
+        """Stop the server and its backends where they are; their system goes on, and takes what is sent."""
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have them go on."""
+        self.send(signal.SIGCONT)
 
     def start(self) -> None:
         """Start it again where it was."""

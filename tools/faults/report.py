@@ -24,6 +24,10 @@ class Finding:
         self.lines.append(f"     {words}")
 
 
+class CannotRun(Exception):
+    """Raised by an experiment that needs something which is not here; says what."""
+
+
 Run = Callable[[Finding, bool], None]
 
 
@@ -42,7 +46,11 @@ class Experiment:
         print(f"{self.number:>2}  {self.name}: {self.what}", flush=True)
         finding = Finding()
         began = time.monotonic()
-        self.run(finding, short)
+        try:
+            self.run(finding, short)
+        except CannotRun as error:
+            print(f"      NOT RUN: {error}", flush=True)
+            return True
         print("\n".join(f"      {line}" for line in finding.lines))
         print(
             f"      {'held' if finding.held else 'DID NOT HOLD'}, {time.monotonic() - began:.0f} s",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -43,10 +43,11 @@ STEP = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Posted:
-    """One booking as the visitor saw it: status (0 without an answer) and seconds."""
+    """One booking as the visitor saw it: status (0 without an answer), seconds, and when the answer came."""
 
     status: int
     seconds: float
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class World:
     password = "demo"  # the host's
 
     headers: Mapping[str, str] = {}  # of every visitor's request
+    trusted: str | bool = True  # file of the certificate authority that visitors trust, where it is a test's
 
     def __init__(self, *, postgresql: bool = False, staged: bool = False, **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="calapp-f"))
@@ -180,6 +182,7 @@ class World:
                 headers=self.headers,
                 timeout=timeout,
                 allow_redirects=False,
+                verify=self.trusted,
             )
         except requests.RequestException:
             return Posted(0, time.monotonic() - began)

@@ -1,0 +1,1 @@
+"""The steps of docs/deployment.md on a new Debian, run as they are written."""
