@@ -165,8 +165,8 @@ class PostgreSQL:
 
     def __init__(self, folder: Path, megabytes: int = 0) -> None:
         self.disk = folder / "pg" if megabytes else None
+        (folder / "pg").mkdir()
         if self.disk is not None:
-            self.disk.mkdir()
             words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "calapp-faults", str(self.disk)]
             if os.geteuid() or subprocess.run(words, check=False).returncode:
                 raise CannotRun("needs root and the right to mount a tmpfs, as a small disk")
