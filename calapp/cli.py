@@ -21,6 +21,7 @@ from calapp.copy_database import copy_command
 from calapp.db import db, transaction
 from calapp.deliveries import maintenance as delivery_maintenance
 from calapp.errors import AppError, NotFound
+from calapp.import_calcom import import_calcom
 from calapp.listen import listen
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import (
@@ -47,6 +48,7 @@ def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
         worker_command(make_app),
         copy_command(make_app),
         listen,
+        import_calcom,
         seed_demo,
         add_user,
         change_password,

@@ -20,7 +20,7 @@ from calapp.config import settings
 from calapp.deliveries.feed import LATEST
 from calapp.deliveries.signing import JSON_TYPE, new_secret, request_headers
 from calapp.errors import Invalid
-from calapp.text import whole_number
+from calapp.text import printable, whole_number
 from calapp.webhooks.schemas import SECRET_PREFIX, check_secret
 
 TAKEN = (
@@ -181,11 +181,6 @@ def reason(error: requests.RequestException) -> str:
         words = getattr(deepest, "verify_message", "") or getattr(deepest, "strerror", "") or words
         deepest = deepest.__cause__ or deepest.__context__
     return printable(words) or "the connection broke"
-
-
-def printable(text: str) -> str:
-    """Return a text without what could steer a terminal."""
-    return "".join(letter for letter in text if letter.isprintable())
 
 
 PATIENCE = 30.0  # seconds for a response; people stop in debuggers

@@ -90,3 +90,8 @@ def clean_tree(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {clean(key): clean_tree(value) for key, value in tree.items()}
     return tree
+
+
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return "".join(letter for letter in text if letter.isprintable())

@@ -179,8 +179,39 @@ def _check_own_form(session: Session, host: User, key: str | None, start: dateti
         raise AlreadyBooked(booking.uid)
 
 
-def _new_booking(host: User, event_type: EventType, request: BookingRequest, minutes: int) -> Booking:
-    uid, visitor = secrets.token_urlsafe(16), request.attendee
+def take_over(
+    session: Session,
+    event_type: EventType,
+    request: BookingRequest,
+    *,
+    uid: str,
+    title: str,
+    status: Status,
+    location: str | None,
+) -> Booking:
+    """Store a booking that was made in another program, with its uid; no event is recorded, no email sent.
+
+    Its time has to be free of other bookings, but neither offered nor in steps of five minutes, and may last
+    as long as it likes. `location` replaces that of the event type. Raises SlotTaken, and Conflict when the
+    uid is used already.
+    """
+    host = lock_user(session, event_type.user_id)
+    if find(session, uid) is not None:
+        raise Conflict("There is already a booking with this uid.")
+    booking = _new_booking(host, event_type, request, request.length_in_minutes or event_type.length, uid)
+    booking.status, booking.title = status, line(title)[:300] or booking.title
+    booking.location = booking.location if location is None else location
+    booking.search = searchable(booking)
+    booking.reminder_at = reminders.next_reminder(booking)
+    session.add(booking)
+    _hold_time(session, booking)
+    return booking
+
+
+def _new_booking(
+    host: User, event_type: EventType, request: BookingRequest, minutes: int, uid: str | None = None
+) -> Booking:
+    visitor, uid = request.attendee, uid or secrets.token_urlsafe(16)
     labels = {question["name"]: question["label"] for question in event_type.questions}
     answers = {name: value for name, value in request.booking_fields_responses.items() if name in labels}
     booking = Booking(
@@ -243,6 +274,7 @@ def _hold_time(session: Session, booking: Booking) -> None:
     """Take the cells of a booking with its buffers; raise SlotTaken when another has one of them."""
     event_type = booking.event_type
     at = booking.starts_at - timedelta(minutes=event_type.buffer_before)
+    at -= timedelta(seconds=at.timestamp() % CELL.total_seconds())  # what was taken over may begin at 10:07
     end = booking.ends_at + timedelta(minutes=event_type.buffer_after)
     session.flush()  # gives the booking its id, which the cells carry
     cells = []
