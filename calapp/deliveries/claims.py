@@ -206,12 +206,16 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one worker process has claimed: rows, their webhooks by id, and the token that proves it."""
+    """What one worker process has claimed: rows, their webhooks by id, and the token that proves it.
+
+    `expired` is how many it has found that are not sent any more.
+    """
 
     token: str
     at: datetime
     rows: Sequence[Due]
     webhooks: Mapping[int, Target]
+    expired: int = 0
 
 
 class Look(NamedTuple):
@@ -286,7 +290,7 @@ def claim(
         claimed = _within_limits(session, claimed, webhooks, at)
     if claimed:
         LEASE.run(session, [row.id for row in claimed], token=token, until=at + lease)
-    return Claim(token, at, claimed, webhooks)
+    return Claim(token, at, claimed, webhooks, len(pointless))
 
 
 def _probes(

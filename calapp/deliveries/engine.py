@@ -127,6 +127,7 @@ class Engine:
         self.database_away = False
         self.known: dict[int, Ready] = {}  # what had something due at the last look, and since
         self.pressed: list[int] = []  # deliveries that were sent manually, as the last look found them
+        self.expired = 0  # deliveries that the last claim has found to have expired
         self.looked = 0.0
         self.look_at = 0.0  # when something comes due that was not at the last look, in monotonic seconds
 
@@ -144,7 +145,11 @@ class Engine:
                 sent = self.sender.start(self.store_and_claim() if self.returned else self.claim())
                 if sent or self.busy():
                     self.wait(patience(monotonic() - began))
-                elif wakes is None or self.stopping():
+                elif self.stopping():
+                    return
+                elif self.expired:
+                    continue  # what had expired took the places of others that are due
+                elif wakes is None:
                     return
                 else:
                     self.rest(wakes)
@@ -223,7 +228,7 @@ class Engine:
     def _claim_quotas(self, session: Session, quotas: Mapping[int, int], at: datetime) -> Claim:
         """Claim so many of each webhook's deliveries; note of which endpoints there was nothing more."""
         claimed = claim(session, quotas, self.lease, at, self.pressed)
-        self.pressed = []
+        self.pressed, self.expired = [], claimed.expired
         for webhook_id in quotas.keys() - claimed.webhooks.keys():
             self.known.pop(webhook_id, None)
         return claimed
@@ -234,7 +239,7 @@ class Engine:
         While something is in flight, all endpoints are looked through only now and then, since that costs the
         more the more they are; in between those that were found then, and those of which something came due.
         """
-        moment = monotonic()
+        moment, self.expired = monotonic(), 0
         if not self.sender.busy() or moment - self.looked >= GATHER:
             at, found, next_at = look(session, at)
             self.known = {one.webhook_id: one for one in found if one.pressed is None}

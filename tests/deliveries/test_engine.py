@@ -197,6 +197,18 @@ def test_a_meeting_that_has_passed_is_expired_not_sent(webhook, receiver, happen
     assert "expired before" in delivery.reason
 
 
+def test_what_has_expired_does_not_hold_up_what_is_due_behind_it(
+    webhook, receiver, happen, engine, session
+) -> None:
+    for number in range(12):  # more than there are places for an endpoint that is new
+        happen(chain=f"{number}", expires_at=now() - timedelta(seconds=1), trigger="MEETING_STARTED")
+    happen(chain="last")
+    engine.deliver()  # ends when nothing is due any more
+    session.rollback()
+    assert len(receiver.requests) == 1
+    assert sorted(states(session)) == ["delivered", *["expired"] * 12]
+
+
 def test_a_deleted_webhook_receives_nothing_more(webhook, receiver, happen, deliver, change, session) -> None:
     happen()
     change(webhook, deleted_at=now(), active=False)
