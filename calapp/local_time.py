@@ -129,3 +129,11 @@ def instant_of(wall: datetime, zone: str, *, last: bool) -> datetime:
     """Return the instant of a naive wall time, of one that exists twice the first or the last; in UTC."""
     local = wall.replace(tzinfo=zone_of(zone), fold=0)
     return local.replace(fold=int(last and exists_twice(local))).astimezone(UTC)
+
+
+def typed_instant(text: str, zone: str, *, last: bool) -> datetime:
+    """Return the instant of a date and time as a form's field has it; raise ValueError for anything else."""
+    try:
+        return instant_of(datetime.fromisoformat(text), zone, last=last)
+    except OverflowError as error:
+        raise ValueError(text) from error

@@ -51,6 +51,7 @@ CLEANUP: tuple[Step, ...] = (
     maintenance.tell_gone,
     maintenance.watch_failing,
     maintenance.expire_parked,
+    maintenance.discard_of_deleted,
     maintenance.remove_deleted,
     mail.prune_emails,
     maintenance.prune,

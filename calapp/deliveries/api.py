@@ -29,7 +29,7 @@ DELIVERY = "/v2/deliveries/<int:delivery_id>"
 def deliveries(webhook_id: str, query: schemas.DeliveryQuery) -> Page:
     """List the deliveries of a webhook, newest first."""
     webhook = own_webhook(webhook_id)
-    page = log.page_of(db.session(), webhook.id, query.filter(), query.take)
+    page = log.page_of(db.session(), [webhook], query.filter(), query.take)
     at = database_now(db.session())
     rows = [schemas.DeliveryResponse(**schemas.delivery_fields(row, webhook, at)) for row in page.rows]
     older = page.older.before if page.older else None

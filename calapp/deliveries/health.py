@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
@@ -18,11 +18,11 @@ from calapp.clock import iso_seconds
 from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries import notices, outbox
-from calapp.deliveries.models import Attempt, Delivery, Event, State, stands
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State, stands
 from calapp.deliveries.policy import DIFFERENT_BEFORE_FAILING
 from calapp.local_time import known_zone, to_the_second
 from calapp.mail import Email, post
-from calapp.webhooks.models import Webhook
+from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import Trigger
 
 STEP = 100  # webhooks that one transaction looks at
@@ -51,18 +51,32 @@ def locked(session: Session, *conditions: Any) -> list[Webhook]:
 
 
 class FailingWebhooks(NamedTuple):
-    """The ids of a host's webhooks that are failing, and how many there are; 0 when none is."""
+    """The ids of a host's webhooks that are failing, or were switched off for it, and how many it has.
+
+    There are 0 when none is.
+    """
 
     ids: Sequence[int]
+    off: Sequence[int]  # until the host switches them on or dismisses the notice
     total: int
 
 
 def failing_of(session: Session, user_id: int) -> FailingWebhooks:
-    """Return which of a host's webhooks are failing; of a host whose webhooks work, one look at an index."""
+    """Return which of a host's webhooks are failing; of a host whose webhooks work, a look at two indexes."""
     ids = session.scalars(select(Webhook.id).where(Webhook.user_id == user_id, FAILING)).all()
+    off = session.scalars(select(Webhook.id).where(Webhook.user_id == user_id, *_switched_off())).all()
     mine = (Webhook.user_id == user_id, Webhook.deleted_at.is_(None))
-    total = session.scalar(select(func.count(Webhook.id)).where(*mine)) if ids else 0
-    return FailingWebhooks(ids, total or 0)
+    total = session.scalar(select(func.count(Webhook.id)).where(*mine)) if ids or off else 0
+    return FailingWebhooks(ids, off, total or 0)
+
+
+def _switched_off() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of webhooks that were switched off because they failed, and nobody has acted."""
+    told = aliased(Notice)
+    last = select(func.max(told.id)).where(told.webhook_id == Webhook.id, told.kind == "switched_off")
+    dismissed = exists().where(Notice.id == last.scalar_subquery(), Notice.dismissed_at.is_not(None))
+    reason = literal(OffReason.FAILING.value, literal_execute=True)  # so that SQLite finds the partial index
+    return Webhook.off_reason == reason, Webhook.active.is_(False), Webhook.deleted_at.is_(None), ~dismissed
 
 
 def count_failing(session: Session) -> int:

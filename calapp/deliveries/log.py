@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, Row, func, or_, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from calapp.db import database_now
 from calapp.deliveries.models import Attempt, Delivery, Event, State, stands
 from calapp.errors import NotFound
+from calapp.local_time import typed_instant
 from calapp.text import whole_number
+from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
 NEWEST = 200  # attempts of one webhook that are looked at
@@ -104,6 +106,7 @@ FAILING = "failing"  # waiting after a failed attempt; a filter of the log, not 
 STATES = (*(str(state) for state in State), FAILING)
 COLUMNS = (
     Delivery.id,
+    Delivery.webhook_id,
     Delivery.state,
     Delivery.due_at,
     Delivery.after_id,
@@ -120,28 +123,36 @@ COLUMNS = (
     Event.trigger,
     Event.subject,
 )
+IN_ADDRESS = ("webhook", "state", "trigger", "id", "text", "since", "until", "before", "after")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
     """What the log shows: fields left empty let everything through; `before` and `after` are delivery ids."""
 
+    webhook: int | None = None
     state: str = ""
     trigger: str = ""
+    id: str = ""  # of an event, a booking or a delivery
     booking: str = ""
     event: str = ""
     text: str = ""
+    since: str = ""  # the times as they were typed
+    until: str = ""
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)  # by field
     before: int | None = None
     after: int | None = None
 
     def query(self) -> str:
         """Return the filter as the query of an address."""
-        return urlencode({name: value for name, value in asdict(self).items() if value})
+        return urlencode({name: value for name in IN_ADDRESS if (value := getattr(self, name))})
 
     @property
     def narrow(self) -> bool:
-        """Whether anything is left out but by the page."""
-        return bool(self.state or self.trigger or self.booking or self.event or self.text)
+        """Whether anything is left out but by the webhook and the page."""
+        return any(getattr(self, name) for name in ("state", "trigger", "id", "text", "since", "until"))
 
     @property
     def first_page(self) -> bool:
@@ -163,14 +174,34 @@ class LogPage:
         return any(row.state == State.WAITING for row in self.rows)
 
 
-def read_filter(given: Mapping[str, str]) -> Filter:
-    """Read a filter from an address; what cannot be read lets everything through."""
+def read_filter(given: Mapping[str, str], zone: str) -> Filter:
+    """Read a filter from an address, its times in a zone.
+
+    A choice or number that cannot be read lets everything through; a time that cannot is a problem.
+    """
     state, trigger = given.get("state", ""), given.get("trigger", "")
+    times: dict[str, datetime] = {}
+    problems = {}
+    for name in ("since", "until"):
+        try:
+            if given.get(name, ""):
+                times[name] = typed_instant(given[name], zone, last=name == "until")
+        except ValueError:
+            problems[name] = "Please enter a date and a time."
+    from_at, to_at = times.get("since"), times.get("until")
+    if from_at and to_at and from_at >= to_at:
+        problems["until"] = "The end must be after the start."
     return Filter(
+        webhook=whole_number(given.get("webhook", "")),
         state=state if state in STATES else "",
         trigger=trigger if trigger in {str(one) for one in Trigger} else "",
-        booking=given.get("booking", "").strip()[:40],
+        id=(given.get("id", "") or given.get("booking", "")).strip()[:40],
         text=given.get("text", "").strip()[:200],
+        since=given.get("since", "")[:40],
+        until=given.get("until", "")[:40],
+        from_at=from_at,
+        to_at=to_at,
+        problems=problems,
         before=whole_number(given.get("before", "")),
         after=whole_number(given.get("after", "")),
     )
@@ -185,21 +216,18 @@ def _rows(*conditions: ColumnElement[bool]) -> Any:
     return select(*COLUMNS).join(Event, Event.id == Delivery.event_id).where(*conditions)
 
 
-def page_of(session: Session, webhook_id: int, wanted: Filter, most: int = PAGE) -> LogPage:
-    """Return a page of a webhook's log."""
-    query = _rows(*_conditions(webhook_id, wanted))
-    if wanted.after is not None:
-        query = query.where(Delivery.id > wanted.after).order_by(Delivery.id)
-    else:
-        query = query.order_by(Delivery.id.desc())
-        if wanted.before is not None:
-            query = query.where(Delivery.id < wanted.before)
-    found = session.execute(query.limit(most + 1)).all()
-    rows, more = list(found[:most]), len(found) > most
-    if wanted.after is not None:
-        rows.reverse()
-    has_newer = more if wanted.after is not None else wanted.before is not None
-    has_older = wanted.after is not None or more
+def page_of(session: Session, webhooks: Sequence[Webhook], wanted: Filter, most: int = PAGE) -> LogPage:
+    """Return a page of the log of a host's webhooks."""
+    conditions, upward = _conditions(session, webhooks, wanted), wanted.after is not None
+    ids: list[int] = []
+    for first in range(0, 0 if wanted.problems else len(webhooks), TOGETHER):
+        together = [webhook.id for webhook in webhooks[first : first + TOGETHER]]
+        ids += session.scalars(_nearest(together, conditions, upward=upward, most=most + 1))
+    ids = sorted(ids, reverse=not upward)[: most + 1]
+    more = len(ids) > most
+    rows = session.execute(_rows(Delivery.id.in_(ids[:most])).order_by(Delivery.id.desc())).all()
+    has_newer = more if upward else wanted.before is not None
+    has_older = upward or more
     return LogPage(
         rows,
         replace(wanted, before=None, after=rows[0].id) if rows and has_newer else None,
@@ -207,21 +235,88 @@ def page_of(session: Session, webhook_id: int, wanted: Filter, most: int = PAGE)
     )
 
 
-def _conditions(webhook_id: int, wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [Delivery.webhook_id == webhook_id]
-    if wanted.state == FAILING:
-        conditions += [Delivery.state == State.WAITING, Delivery.attempts_on_schedule > 0]
-    elif wanted.state:
-        conditions.append(Delivery.state == wanted.state)
+def _nearest(
+    webhook_ids: Sequence[int], conditions: Sequence[ColumnElement[bool]], *, upward: bool, most: int
+) -> Any:
+    """Select ids of deliveries nearest to a page's end: each webhook's by its index, then of all."""
+    ordered = Delivery.id.asc() if upward else Delivery.id.desc()
+    parts = [
+        select(
+            select(Delivery.id)
+            .join(Event, Event.id == Delivery.event_id)
+            .where(Delivery.webhook_id == webhook_id, *conditions)
+            .order_by(ordered)
+            .limit(most)
+            .subquery()
+        )
+        for webhook_id in webhook_ids
+    ]
+    ids = union_all(*parts).subquery().c.id
+    return select(ids).order_by(ids.asc() if upward else ids.desc()).limit(most)
+
+
+def _conditions(session: Session, webhooks: Sequence[Webhook], wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions = _of_rows(wanted)
     if wanted.trigger:
         conditions.append(Event.trigger == wanted.trigger)
-    if wanted.booking:
-        conditions.append(or_(Event.subject == wanted.booking, Event.chain == wanted.booking))
-    if wanted.event:
-        conditions.append(Event.uid == wanted.event)
     if wanted.text:
         conditions.append(Event.search.contains(wanted.text.lower(), autoescape=True))
+    host_id = webhooks[0].user_id if webhooks else None
+    if wanted.booking:
+        about = or_(Event.subject == wanted.booking, Event.chain == wanted.booking)
+        conditions.append(_of_events(session, host_id, about))
+    if wanted.event:
+        conditions.append(_of_events(session, host_id, Event.uid == wanted.event))
+    if wanted.id:
+        conditions.append(_known_as(session, host_id, wanted.id))
     return conditions
+
+
+def _of_rows(wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.after is not None:
+        conditions.append(Delivery.id > wanted.after)
+    elif wanted.before is not None:
+        conditions.append(Delivery.id < wanted.before)
+    if wanted.state == FAILING:
+        conditions += [stands(State.WAITING), Delivery.attempts_on_schedule > 0]
+    elif wanted.state:
+        conditions.append(stands(State(wanted.state)))
+    if wanted.from_at:
+        conditions.append(Delivery.created_at >= wanted.from_at)
+    if wanted.to_at:
+        conditions.append(Delivery.created_at <= wanted.to_at)
+    return conditions
+
+
+MOST_EVENTS = 1000  # of one booking that are shown, the newest
+
+
+def _of_events(session: Session, host_id: int | None, about: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Look a host's events up first, by their own indexes, so that no webhook's whole log is walked."""
+    query = select(Event.id).where(Event.user_id == host_id, about).order_by(Event.id.desc())
+    return Delivery.event_id.in_(session.scalars(query.limit(MOST_EVENTS)).all())
+
+
+def _known_as(session: Session, host_id: int | None, given: str) -> ColumnElement[bool]:
+    number = whole_number(given)
+    if number is not None:
+        return Delivery.id == number
+    return _of_events(session, host_id, or_(Event.uid == given, Event.subject == given, Event.chain == given))
+
+
+def event_of_host(session: Session, user_id: int, uid: str) -> Event:
+    """Return a host's event; raise NotFound."""
+    event: Event | None = session.scalar(select(Event).where(Event.uid == uid, Event.user_id == user_id))
+    if event is None:
+        raise NotFound
+    return event
+
+
+def deliveries_of(session: Session, event_id: int) -> list[Delivery]:
+    """Return the deliveries of an event, oldest first, their webhooks loaded."""
+    query = select(Delivery).where(Delivery.event_id == event_id).options(joinedload(Delivery.webhook))
+    return list(session.scalars(query.order_by(Delivery.webhook_id, Delivery.id)))
 
 
 def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:

@@ -14,7 +14,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, S
 from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
-from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.models import OffReason, Webhook, WebhookChange
 from calapp.webhooks.service import switch_off
 from calapp.webhooks.triggers import Trigger
 
@@ -22,6 +22,7 @@ STEP = 1000  # rows that one step changes
 KEEP_PARKED = timedelta(days=90)
 GIVE_UP = timedelta(days=5)  # after which a webhook whose every attempt failed is switched off
 ENOUGH_ATTEMPTS = 20
+DELETED = "Discarded: its webhook was deleted."
 
 
 def anything_due(session: Session) -> bool:
@@ -78,9 +79,30 @@ def bring_forward(session: Session, by: timedelta) -> None:
             session.execute(update(table), values)
 
 
+def discard_of_deleted(session: Session) -> int:
+    """Discard a step of what waits or is parked for webhooks that were deleted; return how many."""
+    parked = exists().where(Delivery.webhook_id == Webhook.id, stands(State.PARKED))
+    query = select(Webhook.id).where(
+        Webhook.deleted_at.is_not(None), or_(exists().where(waiting_at(Webhook.id)), parked)
+    )
+    webhook_id = session.scalar(query.limit(1))
+    if webhook_id is None:
+        return 0
+    parked_here = and_(Delivery.webhook_id == webhook_id, stands(State.PARKED))
+    ids = [*_ids(session, waiting_at(webhook_id)), *_ids(session, parked_here)][:STEP]
+    values: dict[str, object] = {"state": State.EXPIRED, "due_at": None, "after_id": None, "claim": None}
+    values |= {"pressed_at": None, "finished_at": database_now(session), "reason": DELETED}
+    _change(session, ids, values)
+    return len(ids)
+
+
 def remove_deleted(session: Session) -> int:
-    """Remove a step of the rows of deleted webhooks, and in the end the webhook itself; return how many."""
-    webhook_id = session.scalar(select(Webhook.id).where(Webhook.deleted_at.is_not(None)).limit(1))
+    """Remove a step of the rows of webhooks deleted so long ago that their log is no longer kept.
+
+    In the end the webhook itself goes. Returns how many.
+    """
+    query = select(Webhook.id).where(Webhook.deleted_at < kept_since(session))
+    webhook_id = session.scalar(query.limit(1))
     if webhook_id is None:
         return 0
     ids = _ids(session, Delivery.webhook_id == webhook_id)
@@ -88,7 +110,7 @@ def remove_deleted(session: Session) -> int:
         session.execute(delete(Attempt).where(Attempt.delivery_id.in_(ids)))
         session.execute(delete(Delivery).where(Delivery.id.in_(ids)))
         return len(ids)
-    for table in (Notice, Replay):
+    for table in (Notice, Replay, WebhookChange):
         session.execute(delete(table).where(table.webhook_id == webhook_id))
     session.execute(delete(Webhook).where(Webhook.id == webhook_id))
     return 1
@@ -189,6 +211,8 @@ def prune(session: Session) -> int:
     session.execute(
         update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
     )
+    changes = select(WebhookChange.id).where(WebhookChange.at < before - KEEP_PARKED).limit(STEP)
+    session.execute(delete(WebhookChange).where(WebhookChange.id.in_(session.scalars(changes).all())))
     return len(old) + len(events)
 
 

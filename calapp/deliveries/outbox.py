@@ -120,14 +120,6 @@ def for_resend(delivery: Delivery, choice: TemplateChoice | None) -> Rendered | 
     return made
 
 
-def template_changed(delivery: Delivery) -> bool:
-    """Return whether the webhook's current template makes another body than the one that is stored."""
-    if delivery.template_failed or delivery.event.body is None:
-        return False
-    made = rerendered(delivery)
-    return (made.body, made.content_type) != (delivery.body, delivery.content_type)
-
-
 def rerendered(delivery: Delivery) -> Rendered:
     """Render a delivery's event with its webhook's current template; no JSON is a problem in words."""
     try:

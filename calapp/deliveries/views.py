@@ -1,22 +1,25 @@
 """The pages of the log: deliveries of a webhook, one delivery with its attempts, and replays."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from flask import Blueprint, Response, flash, request, url_for
 
 from calapp.accounts.guards import current_host, require_host
 from calapp.clock import now
+from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.deliveries import formatting, log, resend
+from calapp.deliveries.differences import difference
 from calapp.deliveries.models import ReplayState, State
-from calapp.deliveries.outbox import TemplateChoice, template_changed
+from calapp.deliveries.outbox import TemplateChoice
 from calapp.deliveries.resend import TimeRange
 from calapp.errors import AppError, Conflict, Invalid, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
-from calapp.local_time import instant_of, zone_label, zone_of
+from calapp.local_time import typed_instant, zone_label, zone_of
 from calapp.text import whole_number
-from calapp.webhooks.service import own_webhook
+from calapp.webhooks.service import own_webhook, with_log
 from calapp.webhooks.triggers import Trigger, label_of, never_sent
 
 blueprint = Blueprint("deliveries", __name__)
@@ -29,21 +32,59 @@ PATH = "/integrations/webhooks/<int:webhook_id>/deliveries"
 PAUSES = (1, 1, 2, 3, 5, 8, 13, 20, 30, 60)
 
 
+@blueprint.get("/integrations/deliveries", endpoint="all")
+def all_webhooks() -> Response:
+    """Show the log over all webhooks of the host, or of the one that the filter names."""
+    wanted = log.read_filter(request.args, current_host().time_zone)
+    return _log(wanted)
+
+
 @blueprint.get(PATH, endpoint="index")
 def index(webhook_id: int) -> Response:
-    """Show the log of a webhook: filters, a page of deliveries, and the replay that runs."""
-    webhook, wanted = own_webhook(webhook_id), log.read_filter(request.args)
-    page, replay = log.page_of(db.session(), webhook.id, wanted), resend.latest(db.session(), webhook.id)
+    """Show the log of one webhook."""
+    wanted = log.read_filter(request.args, current_host().time_zone)
+    return _log(replace(wanted, webhook=own_webhook(webhook_id, even_deleted=True).id))
+
+
+def _log(wanted: log.Filter) -> Response:
+    """Show a page of deliveries with its filter and, of a single webhook, the replay that runs."""
+    session = db.session()
+    webhooks = {one.id: one for one in with_log(session, current_host().id)}
+    webhook = None
+    if wanted.webhook is not None:
+        webhook = webhooks.get(wanted.webhook)
+        if webhook is None:
+            raise NotFound
+    page = log.page_of(session, [webhook] if webhook else list(webhooks.values()), wanted)
+    replay = resend.latest(session, webhook.id) if webhook else None
     replaying = replay is not None and replay.state == ReplayState.RUNNING
+    settling = webhook is not None and webhook.settling is not None
     return page_or_fragment(
         "deliveries/index.html",
         "deliveries/_log.html",
         webhook=webhook,
+        webhooks=webhooks,
         wanted=wanted,
         page=page,
         replay=replay,
-        parked=log.counts(db.session(), [webhook.id], State.PARKED).get(webhook.id, 0),
-        polls=wanted.first_page and (page.changing or replaying or webhook.settling is not None),
+        parked=log.counts(session, [webhook.id], State.PARKED).get(webhook.id, 0) if webhook else 0,
+        polls=wanted.first_page and (page.changing or replaying or settling),
+        **_common(),
+    )
+
+
+@blueprint.get("/integrations/events/<uid>")
+def event(uid: str) -> Response:
+    """Show an event: its webhooks and their attempts beside each other."""
+    session = db.session()
+    found = log.event_of_host(session, current_host().id, uid)
+    deliveries = log.deliveries_of(session, found.id)
+    return page_or_fragment(
+        "deliveries/event.html",
+        "deliveries/_event.html",
+        event=found,
+        deliveries=[(one, log.attempts_of(session, one.id)) for one in deliveries],
+        polls=any(one.state == State.WAITING for one in deliveries),
         **_common(),
     )
 
@@ -51,18 +92,18 @@ def index(webhook_id: int) -> Response:
 @blueprint.get(f"{PATH}/<int:delivery_id>")
 def show(webhook_id: int, delivery_id: int) -> Response:
     """Show a delivery: the request, every attempt, and what can be done."""
-    webhook = own_webhook(webhook_id)
-    delivery = log.find(db.session(), webhook.id, delivery_id)
-    sent = formatting.request_of(delivery, webhook)
+    session, webhook = db.session(), own_webhook(webhook_id, even_deleted=True)
+    delivery = log.find(session, webhook.id, delivery_id)
+    sent, attempts = formatting.request_of(delivery, webhook), log.attempts_of(session, delivery.id)
     return page_or_fragment(
         "deliveries/show.html",
         "deliveries/_delivery.html",
         webhook=webhook,
         delivery=delivery,
-        attempts=log.attempts_of(db.session(), delivery.id),
+        attempts=attempts,
         sent=sent,
         curl=formatting.as_curl(sent),
-        template_changed=template_changed(delivery),
+        difference=difference(session, delivery, attempts[0] if attempts else None),
         polls=delivery.state == State.WAITING,
         **_common(),
     )
@@ -73,6 +114,7 @@ def _common() -> dict[str, object]:
     return {
         "words": formatting,
         "zone": current_host().time_zone,
+        "kept_days": settings().retention_days,
         "look": look,
         "pause": PAUSES[min(look, len(PAUSES) - 1)],
         "Trigger": Trigger,
@@ -114,9 +156,8 @@ def read_time_range(given: Mapping[str, str], zone: str) -> TimeRange:
     problems, times = {}, {}
     for name in ("from", "to"):
         try:
-            wall = datetime.fromisoformat(given.get(name, ""))
-            times[name] = instant_of(wall, zone, last=name == "to")
-        except (ValueError, OverflowError):
+            times[name] = typed_instant(given.get(name, ""), zone, last=name == "to")
+        except ValueError:
             problems[name] = "Please enter a date and a time."
     if not problems and times["from"] >= times["to"]:
         problems["to"] = "The end must be after the start."

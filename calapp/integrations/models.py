@@ -29,8 +29,11 @@ class Inspector(db.Model):
 
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
     token: Mapped[str] = mapped_column(String(43), unique=True, default=lambda: secrets.token_urlsafe(24))
-    fail_next: Mapped[int] = mapped_column(default=0)  # how many more requests get a 500
-    delay_seconds: Mapped[int] = mapped_column(default=0)
+    fail_next: Mapped[int] = mapped_column(default=0)  # how many more requests get what follows
+    status: Mapped[int] = mapped_column(default=500, server_default="500")
+    body: Mapped[str] = mapped_column(Text, default="", server_default="")
+    retry_after: Mapped[int | None]  # seconds
+    delay_seconds: Mapped[int] = mapped_column(default=0)  # before any response
 
 
 class InspectorRequest(db.Model):

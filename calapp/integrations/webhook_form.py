@@ -262,8 +262,11 @@ def update_webhook(webhook_id: int) -> Response:
     box = Box(fields=typed_fields(request.form, webhook), webhook_id=webhook_id)
     action = request.form.get("action", "save")
     if action == "only-new-secret":
-        with transaction():
-            webhooks.use_only_new_secret(own_webhook(webhook_id))
+        with transaction() as session:
+            webhook = own_webhook(webhook_id)
+            before = webhooks.noted(webhook)
+            webhooks.use_only_new_secret(webhook)
+            webhooks.note_change(session, webhook, before)
         return box_page(replace(box, note="Only the new secret is used from now on.", focus="box-note"))
     if action != "save":
         return box_page(acted(box, action))
@@ -285,7 +288,11 @@ def ask_delete(webhook_id: int) -> Response:
         for state in (State.WAITING, State.PARKED)
     )
     return page_or_fragment(
-        "integrations/delete.html", "integrations/_delete.html", webhook=webhook, lost=lost
+        "integrations/delete.html",
+        "integrations/_delete.html",
+        webhook=webhook,
+        lost=lost,
+        kept_days=settings().retention_days,
     )
 
 

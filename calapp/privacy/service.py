@@ -29,7 +29,7 @@ from calapp.encryption import is_sealed
 from calapp.event_types.models import EventType, LocationKind
 from calapp.integrations.models import InspectorRequest
 from calapp.mail import Email
-from calapp.webhooks.models import Webhook
+from calapp.webhooks.models import Webhook, WebhookChange
 from calapp.webhooks.schemas import HIDDEN
 
 Pattern = re.Pattern[str]
@@ -362,6 +362,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         ("calendar_copy", select(CalendarCopy).where(CalendarCopy.calendar_id.in_(calendars))),
         ("external_busy", select(ExternalBusy).where(ExternalBusy.calendar_id.in_(calendars))),
         ("calendar_conflict", select(CalendarConflict).where(CalendarConflict.calendar_id.in_(calendars))),
+        ("webhook_change", select(WebhookChange).where(WebhookChange.webhook_id.in_(webhooks))),
         ("replay", select(Replay).where(Replay.webhook_id.in_(webhooks))),
     ]
 

@@ -72,6 +72,12 @@ class Webhook(db.Model):
             postgresql_where=text("first_failed_at IS NOT NULL"),
         ),
         Index(
+            "ix_webhook_switched_off",
+            "user_id",
+            sqlite_where=text("off_reason = 'failing'"),
+            postgresql_where=text("off_reason = 'failing'"),
+        ),
+        Index(
             "ix_webhook_recovered",
             "user_id",
             sqlite_where=text("recovered_at IS NOT NULL"),
@@ -190,6 +196,19 @@ class Webhook(db.Model):
     @headers.setter
     def headers(self, pairs: Sequence[Sequence[str]]) -> None:
         self.sealed_headers = [[name, seal(value)] for name, value in pairs]
+
+
+class WebhookChange(db.Model):
+    """A change of how a webhook is sent to, kept as long as the log, which says what is different since."""
+
+    __tablename__ = "webhook_change"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id"), index=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    old_url: Mapped[str | None] = mapped_column(String(2000))  # None: it is the same
+    secret: Mapped[bool] = mapped_column(default=False)  # whether what signs is another
+    headers: Mapped[bool] = mapped_column(default=False)
 
 
 def opened(stored: str | None) -> str | None:

@@ -13,7 +13,7 @@ from calapp.accounts.service import lock_user
 from calapp.addresses import AddressGuard, CheckedUrl, check_url
 from calapp.clock import now
 from calapp.config import settings
-from calapp.db import db
+from calapp.db import database_now, db
 from calapp.encryption import open_sealed
 from calapp.errors import Conflict, Invalid, NotFound, WebhookDeleted
 from calapp.event_types.models import EventType
@@ -23,6 +23,7 @@ from calapp.webhooks.models import (
     OffReason,
     Settling,
     Webhook,
+    WebhookChange,
     is_saved_secret,
     overlap_until,
     readable,
@@ -30,6 +31,11 @@ from calapp.webhooks.models import (
 from calapp.webhooks.schemas import HeaderBody, WebhookBody, WebhookForm, WebhookPatch
 
 DUPLICATE = "You already have a webhook with this URL."
+
+
+def with_log(session: Session, user_id: int) -> list[Webhook]:
+    """Return a host's webhooks, oldest first, with those that are deleted and whose log is still kept."""
+    return list(session.scalars(select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id)))
 
 
 def of_user(session: Session, user_id: int, event_type_id: int | None = None) -> list[Webhook]:
@@ -71,17 +77,19 @@ def _listed(user_id: int, event_type_id: int | None) -> tuple[ColumnElement[bool
     )
 
 
-def own_webhook(webhook_id: int | str, event_type_id: int | None = None) -> Webhook:
+def own_webhook(
+    webhook_id: int | str, event_type_id: int | None = None, *, even_deleted: bool = False
+) -> Webhook:
     """Return the webhook with this id of the pages, or UUID of the API, of the host who asks.
 
-    Raises NotFound for a stranger's, WebhookDeleted for a deleted one, and NotFound for one of another event
-    type than is named.
+    Raises NotFound for a stranger's, WebhookDeleted for a deleted one unless it is asked for, too, and
+    NotFound for one of another event type than is named.
     """
     known_by = Webhook.id if isinstance(webhook_id, int) else Webhook.uid
     webhook: Webhook | None = db.session().scalar(select(Webhook).where(known_by == webhook_id))
     if webhook is None or webhook.user_id != current_host().id:
         raise NotFound
-    if webhook.deleted_at is not None:
+    if webhook.deleted_at is not None and not even_deleted:
         raise WebhookDeleted
     if event_type_id not in {None, webhook.event_type_id}:
         raise NotFound
@@ -143,7 +151,7 @@ def update(
     if scope_changes or key_of(url) != key_of(webhook.subscriber_url):
         _refuse_second(session, webhook, url, event_type_id)
     webhook.event_type_id = event_type_id
-    before = _sent_with(webhook)
+    before, old = _sent_with(webhook), noted(webhook)
     if body.secret is not None and not is_saved_secret(webhook, body.secret):
         change_secret(webhook, body.secret or None, body.secret_overlap_seconds)
     elif body.secret_overlap_seconds is not None:
@@ -154,12 +162,34 @@ def update(
     if _sent_with(webhook) != before:
         forget_failures(webhook)
     _flush(session)
+    note_change(session, webhook, old)
 
 
 def _sent_with(webhook: Webhook) -> tuple[object, ...]:
     """Return what an attempt may have failed for."""
     headers = [(name, readable(value)) for name, value in webhook.sealed_headers]
     return webhook.subscriber_url, readable(webhook.sealed_secret), headers, webhook.payload_template
+
+
+def noted(webhook: Webhook) -> tuple[str, object, object]:
+    """Return what note_change compares: URL, secrets, headers."""
+    return webhook.subscriber_url, (webhook.sealed_secret, webhook.sealed_old_secret), webhook.sealed_headers
+
+
+def note_change(session: Session, webhook: Webhook, before: tuple[str, object, object]) -> None:
+    """Note what of a webhook's requests is different from before, for the log to say."""
+    same = [old == new for old, new in zip(before, noted(webhook), strict=True)]
+    if not all(same):
+        url, _, _ = before
+        session.add(
+            WebhookChange(
+                webhook_id=webhook.id,
+                at=database_now(session),
+                old_url=None if same[0] else url,
+                secret=not same[1],
+                headers=not same[2],
+            )
+        )
 
 
 # What _apply does not simply set.
@@ -261,8 +291,10 @@ def forget_failures(webhook: Webhook) -> None:
 
 
 def delete(webhook: Webhook) -> None:
-    """Take a webhook away; nothing more is claimed for it, and its rows go in small steps."""
+    """Take a webhook away, with its secrets; nothing more is claimed for it; its log is kept for a while."""
     webhook.active = False
+    webhook.secret = webhook.old_secret = webhook.old_secret_until = None
+    webhook.headers = []
     webhook.deleted_at = now()
 
 

@@ -62,7 +62,7 @@ def test_the_log_is_filtered_by_state_event_booking_and_text(
     expect(rows).to_have_count(1)
     booking = rows.locator("code").text_content()
     window.link("Clear").click()
-    window.field("Booking").fill(booking)
+    window.page.locator("#filter-id").fill(booking)
     window.press("Enter")
     expect(rows).to_have_count(1)
     window.link("Clear").click()
@@ -72,6 +72,31 @@ def test_the_log_is_filtered_by_state_event_booking_and_text(
     window.field("Text").fill("nobody")
     window.button("Filter").click()
     expect(window.page.get_by_text("No matches")).to_be_visible()
+
+
+def test_the_log_over_all_webhooks_is_found_filtered_and_leads_to_an_event(
+    plain: Window, number: int, webhook: Maker, delivery: Maker
+) -> None:
+    other = webhook("https://hooks.example.com/other", name="Other")
+    for hook in (number, other):
+        delivery(hook, State.FAILED)
+    plain.go("/integrations")
+    plain.link("All deliveries").click()
+    rows = plain.page.locator("#log li")
+    expect(rows).to_have_count(2)
+    plain.field("Webhook").select_option("Other")
+    plain.button("Filter").click()
+    expect(rows).to_have_count(1)
+    assert f"webhook={other}" in plain.page.url
+    plain.link("All webhooks").click()
+    plain.page.locator("#filter-since").fill("2099-01-01T10:00")
+    plain.button("Filter").click()
+    expect(plain.page.get_by_text("No matches")).to_be_visible()
+    plain.link("Clear").click()
+    rows.first.get_by_role("link").click()
+    plain.page.locator("#delivery dd a").first.click()
+    expect(plain.page.locator("#event .beside > section")).to_have_count(1)
+    plain.expect_whole()
 
 
 def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(

@@ -15,7 +15,7 @@ from calapp.accounts.models import User
 from calapp.db import transaction
 from calapp.deliveries import health
 from calapp.deliveries import maintenance as delivery_maintenance
-from calapp.deliveries.models import Delivery, Event
+from calapp.deliveries.models import Delivery, Event, Notice
 from calapp.mail import Email
 from calapp.monitoring.metrics import readings
 from calapp.webhooks import service as webhooks
@@ -320,6 +320,29 @@ def test_one_that_failed_for_five_days_is_told_of_as_disabled(
     assert told()[:2] == ["WEBHOOK_FAILING", "WEBHOOK_DISABLED"]
     session.refresh(webhook)
     assert (webhook.off_reason, webhook.failing) == (OffReason.FAILING, False)
+
+
+@pytest.mark.parametrize("act", ["switch on", "dismiss", "delete"])
+def test_one_that_was_switched_off_for_failing_stays_in_the_banner_until_its_host_acts(
+    webhook, watcher, change, clock, session, rick_client: FlaskClient, act: str
+) -> None:
+    change(webhook, failures=20, failing_since=webhook.created_at)
+    clock.shift(5.1 * 24 * HOUR)
+    maintenance.repeat(delivery_maintenance.watch_failing)
+    words = "1 of your 2 webhooks was switched off after failing for five days"
+    for _ in range(2):
+        shown = rick_client.get("/bookings/upcoming").text
+        assert words in shown
+        assert 'class="dot"' in shown
+        clock.shift(24 * HOUR)
+    if act == "dismiss":
+        notice = session.scalars(select(Notice.id).where(Notice.kind == "switched_off")).one()
+        rick_client.post(f"/integrations/notices/{notice}/dismiss")
+    elif act == "switch on":
+        rick_client.post(f"/integrations/webhooks/{webhook.id}/toggle", data={"active": "1"})
+    else:
+        rick_client.post(f"/integrations/webhooks/{webhook.id}/delete")
+    assert "switched off after failing" not in rick_client.get("/bookings/upcoming").text
 
 
 def test_one_that_is_switched_off_or_deleted_is_told_of_no_more(webhook, fail, told, session) -> None:

@@ -173,7 +173,7 @@ def test_an_answer_counts_though_the_webhook_was_switched_off_meanwhile(
 
 
 def test_the_answer_of_a_webhook_deleted_meanwhile_falls_away(
-    webhook, rick, receiver, happen, engine, saved, session
+    webhook, rick, receiver, happen, engine, saved, session, clock
 ) -> None:
     with Receiver() as other:
         saved(subscribed(rick, other.url()))
@@ -181,8 +181,10 @@ def test_the_answer_of_a_webhook_deleted_meanwhile_falls_away(
         requests = engine.claim()
         with transaction() as writing:
             webhooks.delete(writing.get_one(Webhook, webhook.id))
+        clock.shift(31 * 86400)
         for _ in range(2):
             maintenance.repeat(delivery_maintenance.remove_deleted)
+        clock.shift(-31 * 86400)
         engine.sender.start(requests)
         engine.deliver()
     assert states(session) == ["delivered"]

@@ -201,13 +201,39 @@ def test_what_waits_is_brought_forward_when_the_clock_was_set_back(
     assert webhook.retry_after_until - now() < timedelta(seconds=3)
 
 
-def test_the_rows_of_a_deleted_webhook_go_in_steps(webhook, happen, deliver, session, monkeypatch) -> None:
+def test_what_waits_or_is_parked_for_a_deleted_webhook_is_discarded_and_its_log_stays(
+    webhook, happen, deliver, change, session, monkeypatch, clock
+) -> None:
+    monkeypatch.setattr(delivery_maintenance, "STEP", 2)
+    happen("delivered")
+    deliver()
+    for number in range(3):
+        happen(f"waiting {number}")
+    change(webhook, active=False)
+    happen("parked")
+    with transaction() as writing:
+        webhooks.delete(writing.get_one(Webhook, webhook.id))
+    for _ in range(4):
+        maintenance.repeat(delivery_maintenance.discard_of_deleted)
+        maintenance.repeat(delivery_maintenance.remove_deleted)
+    session.rollback()
+    states = session.scalars(select(Delivery.state).order_by(Delivery.id)).all()
+    assert states == [State.DELIVERED] + [State.EXPIRED] * 4
+    assert set(session.scalars(select(Delivery.reason))) == {None, "Discarded: its webhook was deleted."}
+    session.refresh(webhook)
+    assert (webhook.secret, webhook.old_secret, webhook.headers) == (None, None, [])
+
+
+def test_the_rows_of_a_deleted_webhook_go_in_steps_once_its_log_is_no_longer_kept(
+    webhook, happen, deliver, session, monkeypatch, clock
+) -> None:
     monkeypatch.setattr(delivery_maintenance, "STEP", 2)
     for number in range(5):
         happen(f"chain {number}")
     deliver()
     with transaction() as writing:
         webhooks.delete(writing.get_one(Webhook, webhook.id))
+    clock.shift(31 * DAY)
     for _ in range(5):
         maintenance.repeat(delivery_maintenance.remove_deleted)
     session.rollback()
