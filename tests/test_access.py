@@ -17,7 +17,7 @@ from calapp.bookings.models import Booking
 from calapp.calendars.models import CalendarAccount, CalendarKind, ExternalCalendar
 from calapp.config import Settings
 from calapp.db import transaction
-from calapp.deliveries.models import Notice
+from calapp.deliveries.models import Delivery, Notice
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.monitoring import service
@@ -128,7 +128,9 @@ GET     /integrations/calendars/new                                          hos
 POST    /integrations/calendars/new                                          host
 GET     /integrations/first-steps                                            host
 POST    /integrations/checklist                                              host
+GET     /integrations/deliveries                                             host
 GET     /integrations/embed                                                  host
+GET     /integrations/events/<event_uid>                                     own
 GET     /integrations/guide                                                  host
 GET     /integrations/inspector                                              host
 POST    /integrations/inspector                                              host
@@ -368,6 +370,7 @@ def world(
     (delivery_id,) = deliveries("delivered")
     with transaction() as session:
         key, _ = create_api_key(session, rick, "Rick's own", ["read"])
+        event_uid = session.get_one(Delivery, delivery_id).event.uid
     values = {
         "user": rick.username,
         "slug": quick_chat.slug,
@@ -378,6 +381,7 @@ def world(
         "attendee_id": booking.visitor.id,
         "webhook_uid": hook.uid,
         "delivery_id": delivery_id,
+        "event_uid": event_uid,
         "key_id": key.id,
         "session_id": 1,
         "notice_id": notice.id,

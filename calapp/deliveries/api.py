@@ -87,7 +87,7 @@ def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayRespons
         raise Invalid(to="The end must be after the start.")
     time_range = TimeRange(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
     webhook = own_webhook(webhook_id)
-    total = resend.count(db.session(), webhook.id, time_range)
+    counted = resend.count(db.session(), webhook.id, time_range)
     if body.dry_run:
         return schemas.ReplayResponse(
             id=None,
@@ -96,14 +96,15 @@ def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayRespons
             to=time_range.to_at,
             only_failed=time_range.only_failed,
             state="dry_run",
-            total=total,
+            total=counted.total,
+            waiting=counted.waiting,
             done=0,
             created_at=None,
             finished_at=None,
         )
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        return schemas.replay(resend.start(session, webhook, time_range, total), webhook.uid)
+        return schemas.replay(resend.start(session, webhook, time_range, counted.total), webhook.uid)
 
 
 @blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, response=schemas.ReplayResponse)

@@ -6,7 +6,7 @@ Resend of one, replay of a time range and release of parked events are its three
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
@@ -235,9 +235,18 @@ class Step:
     corrected: Mapping[int, Rendered] = field(default_factory=dict)  # of those whose template had failed
 
 
-def count(session: Session, webhook_id: int, time_range: TimeRange) -> int:
+class Counted(NamedTuple):
+    """How many events a replay would send, and how many of them still wait and would come due at once."""
+
+    total: int
+    waiting: int
+
+
+def count(session: Session, webhook_id: int, time_range: TimeRange) -> Counted:
     """Return how many events a replay of this time range would send."""
-    return session.scalar(select(func.count()).select_from(_wanted(webhook_id, time_range).subquery())) or 0
+    found = _wanted(webhook_id, time_range).add_columns(Delivery.state).subquery()
+    waits = func.count().filter(found.c.state == State.WAITING)
+    return Counted(*session.execute(select(func.count(), waits).select_from(found)).one())
 
 
 def start(session: Session, webhook: Webhook, time_range: TimeRange, total: int) -> Replay:

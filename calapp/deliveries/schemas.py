@@ -152,6 +152,10 @@ class ReplayResponse(ResponseSchema):
     state: ReplayState | Literal["dry_run"]
     total: int
     done: Annotated[int, Field(description="How many are queued or delivered.")]
+    waiting: Annotated[
+        int | None,
+        Field(description="In a dry run, how many of them still wait and would be sent at once."),
+    ] = None
     created_at: Instant | None
     finished_at: Instant | None
 

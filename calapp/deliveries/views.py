@@ -73,11 +73,11 @@ def _log(wanted: log.Filter) -> Response:
     )
 
 
-@blueprint.get("/integrations/events/<uid>")
-def event(uid: str) -> Response:
+@blueprint.get("/integrations/events/<event_uid>")
+def event(event_uid: str) -> Response:
     """Show an event: its webhooks and their attempts beside each other."""
     session = db.session()
-    found = log.event_of_host(session, current_host().id, uid)
+    found = log.event_of_host(session, current_host().id, event_uid)
     deliveries = log.deliveries_of(session, found.id)
     return page_or_fragment(
         "deliveries/event.html",
@@ -166,40 +166,57 @@ def read_time_range(given: Mapping[str, str], zone: str) -> TimeRange:
     return TimeRange(from_at=times["from"], to_at=times["to"], only_failed=given.get("which") != "all")
 
 
+def _default_range(zone: str) -> dict[str, str]:
+    """Return the last day as the form has it, to the next minute so that what has just happened is in it."""
+    local = now().astimezone(zone_of(zone))
+    ends = local + timedelta(minutes=1)
+    return {"from": (local - timedelta(days=1)).strftime(MINUTES), "to": ends.strftime(MINUTES)}
+
+
 def _form(webhook_id: int, given: Mapping[str, str], **more: object) -> Response:
     zone = current_host().time_zone
-    local = now().astimezone(zone_of(zone))
-    default = {"from": (local - timedelta(days=1)).strftime(MINUTES), "to": local.strftime(MINUTES)}
+    form = _default_range(zone) | dict(given)
     return page_or_fragment(
         "deliveries/replay.html",
         "deliveries/_replay.html",
         webhook=own_webhook(webhook_id),
-        form=default | dict(given),
+        form=form,
+        range_of_form=_named(form),
         zone=zone_label(zone),
-        **{"errors": {}, "problem": "", "total": None, **more},
+        **{"errors": {}, "problem": "", "counted": None, "asked": False, **more},
     )
+
+
+def _named(form: Mapping[str, str]) -> str:
+    """Return a time range as the form sends it back, to tell whether it is the one that was counted."""
+    return "|".join((form.get("from", ""), form.get("to", ""), form.get("which", "failed")))
 
 
 @blueprint.get(f"{PATH}/replay")
 def ask_replay(webhook_id: int) -> Response:
-    """Show the form; once it is filled in, say how many events would be sent."""
-    webhook = own_webhook(webhook_id)
-    if "from" not in request.args:
-        return _form(webhook_id, {})
+    """Show the form, and say how many events would be sent: of the last day, or as it is filled in."""
+    return _counted(webhook_id, request.args, asked="from" in request.args)
+
+
+def _counted(webhook_id: int, given: Mapping[str, str], *, asked: bool) -> Response:
+    zone = current_host().time_zone
     try:
-        time_range = read_time_range(request.args, current_host().time_zone)
+        time_range = read_time_range(_default_range(zone) | dict(given), zone)
     except Invalid as error:
-        return _refused(webhook_id, request.args, error)
-    return _form(webhook_id, request.args, total=resend.count(db.session(), webhook.id, time_range))
+        return _refused(webhook_id, given, error)
+    counted = resend.count(db.session(), own_webhook(webhook_id).id, time_range)
+    return _form(webhook_id, given, counted=counted, asked=asked)
 
 
 @blueprint.post(f"{PATH}/replay")
 def start_replay(webhook_id: int) -> Response:
-    """Begin a replay."""
-    webhook = own_webhook(webhook_id)
+    """Begin a replay; of a time range that was changed since it was counted, say first how much it is."""
+    webhook, form = own_webhook(webhook_id), request.form
+    if form.get("counted", _named(form)) != _named(form):
+        return _counted(webhook_id, form, asked=True)
     try:
         time_range = read_time_range(request.form, current_host().time_zone)
-        total = resend.count(db.session(), webhook.id, time_range)
+        total = resend.count(db.session(), webhook.id, time_range).total
         with transaction() as session:
             resend.start(session, own_webhook(webhook_id), time_range, total)
     except (Invalid, Conflict) as error:

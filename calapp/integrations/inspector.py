@@ -16,10 +16,10 @@ from calapp.deliveries.feed import Places
 from calapp.htmx import is_htmx, redirect_to
 from calapp.integrations import service
 from calapp.integrations.models import Inspector, InspectorRequest
-from calapp.integrations.service import Incoming
+from calapp.integrations.service import Incoming, RequestFilter
 from calapp.limits import COPIED_BYTES, INSPECTED_BODY_BYTES, INSPECTED_HEADER_BYTES
 from calapp.rate_limits import csrf
-from calapp.text import whole_number
+from calapp.text import clean, whole_number
 from calapp.webhooks.triggers import Trigger, label_of
 
 blueprint = Blueprint("inspector", __name__)
@@ -37,12 +37,15 @@ def receive(token: str) -> Response:
     """Receive what a webhook sends to the built-in inspector, and respond as its host has set."""
     incoming = Incoming(list(request.headers.items()), request.get_data())
     with transaction() as session:
-        host_id, status, delay = service.receive(session, token, incoming)
-    if delay:
-        with slow.taken(host_id) as free:
-            time.sleep(delay if free else 0)
-    words = "received" if status == 200 else "failed on request"
-    return Response(f"{words}\n", status, mimetype="text/plain")
+        wanted = service.receive(session, token, incoming)
+    if wanted.delay:
+        with slow.taken(wanted.host_id) as free:
+            time.sleep(wanted.delay if free else 0)
+    response = Response("" if wanted.status in {204, 304} else wanted.body, wanted.status)
+    response.mimetype = "text/plain"
+    if wanted.retry_after is not None:
+        response.headers["Retry-After"] = str(wanted.retry_after)
+    return response
 
 
 @hooks.get("/calendar/<token>.ics")
@@ -69,7 +72,7 @@ def inspector() -> str:
         with transaction() as session:
             service.ensure_inspector(session, host.id)
     found = db.session().get_one(Inspector, host.id)
-    return _page(found, {"fail_next": found.fail_next, "delay_seconds": found.delay_seconds}, {})
+    return _page(found, {name: getattr(found, name) for name in (*service.RANGES, "body")}, {})
 
 
 def _page(found: Inspector, chosen: Mapping[str, object], errors: Mapping[str, str]) -> str:
@@ -85,8 +88,10 @@ def _page(found: Inspector, chosen: Mapping[str, object], errors: Mapping[str, s
 
 
 def _requests(after: int, look: int) -> dict[str, object]:
-    requests = service.received(db.session(), current_host().id, after)
+    wanted = _read_filter()
+    requests = service.received(db.session(), current_host().id, wanted, after)
     return {
+        "wanted": wanted,
         "requests": requests,
         "after": after,
         "newest": requests[0].id if requests else after,
@@ -99,6 +104,18 @@ def _requests(after: int, look: int) -> dict[str, object]:
         "metadata_in": service.metadata_in,
         "details_of": _details,
     }
+
+
+def _read_filter() -> RequestFilter:
+    """Read the filter of an address; what cannot be read lets everything through."""
+    given = request.args
+    trigger, result, signature = (given.get(name, "") for name in ("trigger", "result", "signature"))
+    return RequestFilter(
+        trigger=trigger if trigger in {str(one) for one in Trigger} else "",
+        result=result if result in {"ok", "failed"} else "",
+        signature=signature if signature in {"good", "bad", "none"} else "",
+        text=given.get("text", "").strip()[:200],
+    )
 
 
 def _details(found: InspectorRequest) -> dict[str, object]:
@@ -142,17 +159,21 @@ def inspector_requests() -> Response:
 @blueprint.post("/integrations/inspector")
 def set_inspector() -> Response:
     """Set how the inspector responds from now on."""
-    typed = {name: request.form.get(name, "").strip() for name in service.HIGHEST}
-    errors = {}
-    for name, highest in service.HIGHEST.items():
-        number = whole_number(typed[name] or "0")
-        if number is None or number > highest:
-            errors[name] = f"Please enter a whole number from 0 to {highest:,}."
+    typed = {name: request.form.get(name, "").strip() for name in service.RANGES}
+    typed["body"] = clean(request.form.get("body", ""))
+    errors, values = {}, {}
+    for name, (least, most, default) in service.RANGES.items():
+        number = whole_number(typed[name]) if typed[name] else default
+        if typed[name] and (number is None or not least <= number <= most):
+            errors[name] = f"Please enter a whole number from {least:,} to {most:,}."
+        values[name] = number
+    if len(typed["body"]) > service.MOST_BODY:
+        errors["body"] = f"Please enter up to {service.MOST_BODY:,} characters."
     with transaction() as session:
         found = service.ensure_inspector(session, current_host().id)
         if not errors:
-            found.fail_next = whole_number(typed["fail_next"]) or 0
-            found.delay_seconds = whole_number(typed["delay_seconds"]) or 0
+            for name, value in (*values.items(), ("body", typed["body"])):
+                setattr(found, name, value)
     if errors:
         return make_response(_page(found, typed, errors), 422)
     return redirect_to(url_for(".inspector"), "Saved.")

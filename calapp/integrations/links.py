@@ -19,7 +19,8 @@ from calapp.errors import Conflict, Invalid
 from calapp.event_types.models import EventType
 from calapp.event_types.service import own_event_type
 from calapp.htmx import asked_from, dialog_done, page_or_fragment, redirect_to
-from calapp.rest.routes import Api
+from calapp.rate_limits import limiter
+from calapp.rest.routes import Api, key_counted
 from calapp.rest.schemas import Id, Instant, RequestSchema, ResponseSchema
 from calapp.rest.validation import from_form
 
@@ -61,12 +62,20 @@ class LinkResponse(ResponseSchema):
     url: str
 
 
-@routes.operation("POST", "/v2/links", access=WRITE, response=LinkResponse, status=201, body=LinkRequest)
+@routes.operation(
+    "POST",
+    "/v2/links",
+    access=WRITE,
+    response=LinkResponse,
+    status=201,
+    body=LinkRequest,
+    limits=(limiter.limit("60/minute", key_func=key_counted),),
+)
 def create_link(body: LinkRequest) -> LinkResponse:
     """Create a signed booking link, whose metadata is verified as long as nobody changes it.
 
-    Nothing is stored, so it can be created as often as you like. Your own server can create the same link
-    with a link key, without a request; see the webhook guide.
+    Nothing is stored. A key can create 60 links per minute; for more, your own server can create the same
+    links with a link key, without a request. See the webhook guide.
     """
     return LinkResponse(url=_url(own_event_type(body.event_type_id), body))
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import LargeBinary, Text, and_, cast, delete, exists, func, or_, select, update
@@ -28,7 +28,14 @@ from calapp.webhooks.schemas import WebhookBody
 from calapp.webhooks.triggers import OF_BOOKINGS, SUBSCRIBABLE, Trigger
 
 # How many requests it can reject with 500, and how many seconds it can wait.
-HIGHEST = {"fail_next": 1000, "delay_seconds": 30}
+# What the numbers of an inspector may be; an empty field is the default.
+RANGES: dict[str, tuple[int, int, int | None]] = {
+    "fail_next": (0, 1000, 0),
+    "status": (200, 599, 500),
+    "retry_after": (0, 86_400, None),
+    "delay_seconds": (0, 30, 0),
+}
+MOST_BODY = 2000  # characters
 SHOWN_METADATA = 3  # entries that a request's line shows
 FEED_BACK = timedelta(days=90)
 SIGNATURES = ("x-cal-signature-256", "webhook-signature")
@@ -40,6 +47,31 @@ class Incoming:
 
     headers: Sequence[tuple[str, str]]
     body: bytes
+
+
+@dataclass(frozen=True)
+class InspectorResponse:
+    """What the inspector of a host responds."""
+
+    host_id: int
+    status: int
+    body: str
+    retry_after: int | None
+    delay: int  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestFilter:
+    """Which requests the inspector's page shows: fields left empty let everything through."""
+
+    trigger: str = ""
+    result: str = ""  # ok: 2xx, failed: any other status
+    signature: str = ""
+    text: str = ""
+
+    def query(self) -> dict[str, str]:
+        """Return the filter as the fields of an address."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True)
@@ -85,8 +117,8 @@ def add_inspector_webhook(session: Session, user_id: int) -> Webhook:
     return webhooks.create(session, user_id, wanted)
 
 
-def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int, int]:
-    """Keep a request to an inspector; return its host, its response's status and delay in seconds.
+def receive(session: Session, token: str, incoming: Incoming) -> InspectorResponse:
+    """Keep a request to an inspector; return what is responded.
 
     Raises NotFound for an unknown token.
     """
@@ -95,8 +127,7 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int,
     if inspector is None:
         raise NotFound
     trigger = _trigger_in(incoming.body)
-    status = 500 if inspector.fail_next else 200
-    inspector.fail_next = max(0, inspector.fail_next - 1)
+    response = _next_response(inspector)
     request = InspectorRequest(
         user_id=inspector.user_id,
         received_at=database_now(session),
@@ -105,14 +136,24 @@ def receive(session: Session, token: str, incoming: Incoming) -> tuple[int, int,
         size=len(incoming.body),
         trigger=trigger,
         signature=_judge(session, inspector, incoming),
-        status=status,
+        status=response.status,
     )
     session.add(request)
     session.flush()
     _trim(session, inspector.user_id)
     if trigger in {str(one) for one in OF_BOOKINGS}:
         finish_checklist(session, inspector.user_id)
-    return inspector.user_id, status, inspector.delay_seconds
+    return response
+
+
+def _next_response(inspector: Inspector) -> InspectorResponse:
+    """Return what an inspector responds now, and count it."""
+    host_id, delay = inspector.user_id, inspector.delay_seconds
+    if not inspector.fail_next:
+        return InspectorResponse(host_id, 200, "received\n", None, delay)
+    inspector.fail_next -= 1
+    body = inspector.body or "failed on request\n"
+    return InspectorResponse(host_id, inspector.status, body, inspector.retry_after, delay)
 
 
 def first_bytes(text: str, most: int) -> str:
@@ -181,9 +222,18 @@ def _trim(session: Session, user_id: int) -> None:
     )
 
 
-def received(session: Session, user_id: int, after: int = 0) -> list[InspectorRequest]:
-    """Return what an inspector received after a request's id, newest first."""
+def received(session: Session, user_id: int, wanted: RequestFilter, after: int = 0) -> list[InspectorRequest]:
+    """Return what an inspector received after a request's id and a filter lets through, newest first."""
     query = select(InspectorRequest).where(InspectorRequest.user_id == user_id, InspectorRequest.id > after)
+    if wanted.trigger:
+        query = query.where(InspectorRequest.trigger == wanted.trigger)
+    if wanted.signature:
+        query = query.where(InspectorRequest.signature == wanted.signature)
+    if wanted.result:
+        good = InspectorRequest.status.between(200, 299)
+        query = query.where(good if wanted.result == "ok" else ~good)
+    if wanted.text:
+        query = query.where(InspectorRequest.body.icontains(wanted.text, autoescape=True))
     return list(session.scalars(query.order_by(InspectorRequest.id.desc())))
 
 

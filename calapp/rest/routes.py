@@ -276,7 +276,8 @@ def bearer_token() -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _key() -> str:
+def key_counted() -> str:
+    """Return what the requests of a key are counted under."""
     return hashlib.sha256(bearer_token().encode()).hexdigest()[:32]
 
 
@@ -286,7 +287,7 @@ KNOWN_KEY = "calapp-known-key"  # the extension that says whether a token is a k
 by_key = limiter.shared_limit(
     lambda: BY_KEY,
     "api-key",
-    key_func=_key,
+    key_func=key_counted,
     # A made-up key would bring a counter of its own.
     exempt_when=lambda: not bearer_token() or not current_app.extensions[KNOWN_KEY](),
 )

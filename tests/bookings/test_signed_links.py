@@ -289,6 +289,16 @@ def test_the_api_makes_a_link(
     assert proof_of(session, quick_chat, of_pairs(fields(link))) is Proof.VERIFIED
 
 
+def test_a_key_makes_60_links_a_minute(
+    client: FlaskClient, quick_chat: EventType, key: dict[str, str]
+) -> None:
+    body = {"eventTypeId": quick_chat.id, "metadata": GOOD}
+    answers = [client.post("/v2/links", json=body, headers=key) for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [201] * 60 + [429]
+    assert 1 <= int(answers[60].headers["Retry-After"]) <= 60
+    assert client.get("/v2/me", headers=key).status_code == 200
+
+
 BAD = [
     ({"metadata": {"a[b]": "1"}}, "metadata"),
     ({"metadata": {"a": "x" * 501}}, "metadata"),

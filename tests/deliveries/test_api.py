@@ -224,6 +224,7 @@ def test_a_dry_run_only_counts(
         "state": "dry_run",
         "total": 1,
         "done": 0,
+        "waiting": 0,
         "createdAt": None,
         "finishedAt": None,
     }

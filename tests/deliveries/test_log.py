@@ -138,7 +138,7 @@ def test_the_pages_of_the_log_lead_through_all_webhooks_in_order(
     assert shown(rick_client, newer) == everything[3:6]
 
 
-def test_the_log_of_a_deleted_webhook_stays_readable(
+def test_d10_the_log_of_a_deleted_webhook_stays_readable(
     rick_client, webhook, second, happen, deliver, session
 ) -> None:
     happen()

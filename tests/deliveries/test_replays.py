@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from re import search
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
@@ -24,7 +27,7 @@ def start(webhook: Webhook, *, only_failed: bool = False) -> Replay:
     time_range = TimeRange(
         from_at=now() - timedelta(hours=1), to_at=now() + timedelta(hours=1), only_failed=only_failed
     )
-    total = resend.count(db.session(), webhook.id, time_range)
+    total = resend.count(db.session(), webhook.id, time_range).total
     with transaction() as session:
         return resend.start(session, session.merge(webhook), time_range, total)
 
@@ -274,3 +277,24 @@ def test_d7_what_fails_again_keeps_its_place_in_the_schedule(
     engine.continue_replays()
     session.rollback()
     assert set(session.scalars(select(Delivery.attempts_on_schedule))) == {7}
+
+
+def test_d7_the_form_counts_what_it_will_send_and_offers_what_waits_before_it_starts(
+    rick_client: FlaskClient, webhook: Webhook, receiver: Receiver, happen: Callable, deliver, session
+) -> None:
+    receiver.behave = answer("404 Not Found")
+    for number in range(2):
+        happen(f"chain {number}")
+    deliver()
+    page = f"/integrations/webhooks/{webhook.id}/deliveries/replay"
+    opened = rick_client.get(page).text
+    assert "2 events would be sent. All of them are still waiting and come due at once." in opened
+    field = partial(search, string=opened)
+    given = {name: field(rf'name="{name}"[^>]*value="([^"]*)"').group(1) for name in ("from", "to")}
+    changed = {**given, "which": "all", "counted": "|".join((*given.values(), "failed"))}
+    counted = rick_client.post(page, data=changed)
+    assert (counted.status_code, "2 events would be sent." in counted.text) == (200, True)
+    assert session.scalars(select(Replay)).all() == []
+    started = rick_client.post(page, data={**changed, "counted": "|".join((*given.values(), "all"))})
+    assert started.status_code == 303
+    assert session.scalars(select(Replay.total)).one() == 2

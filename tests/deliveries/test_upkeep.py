@@ -201,7 +201,7 @@ def test_what_waits_is_brought_forward_when_the_clock_was_set_back(
     assert webhook.retry_after_until - now() < timedelta(seconds=3)
 
 
-def test_what_waits_or_is_parked_for_a_deleted_webhook_is_discarded_and_its_log_stays(
+def test_d10_what_waits_or_is_parked_for_a_deleted_webhook_is_discarded_and_its_log_stays(
     webhook, happen, deliver, change, session, monkeypatch, clock
 ) -> None:
     monkeypatch.setattr(delivery_maintenance, "STEP", 2)

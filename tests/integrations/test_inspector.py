@@ -90,9 +90,73 @@ def test_the_next_two_are_answered_with_500(ear: str, rick_client: FlaskClient, 
     assert [client.post(ear, data=b"{}").status_code for _ in range(3)] == [500, 500, 200]
 
 
+def test_the_next_is_answered_with_a_status_a_body_and_retry_after(
+    ear: str, rick_client: FlaskClient, client: FlaskClient, session: Session
+) -> None:
+    wanted = {"fail_next": "1", "status": "503", "body": "<b>busy</b>", "retry_after": "60"}
+    rick_client.post("/integrations/inspector", data=wanted)
+    first, second = (client.post(ear, data=b"{}") for _ in range(2))
+    assert (first.status_code, first.text, first.headers["Retry-After"]) == (503, "<b>busy</b>", "60")
+    assert first.mimetype == "text/plain"
+    assert (second.status_code, second.text, "Retry-After" in second.headers) == (200, "received\n", False)
+    assert [one.status for one in kept(session)] == [503, 200]
+    shown = rick_client.get("/integrations/inspector").text
+    assert "&lt;b&gt;busy&lt;/b&gt;" in shown
+    assert 'value="503"' in shown
+
+
+@pytest.mark.parametrize("status", ["204", "304"])
+def test_a_status_without_a_body_has_none(
+    ear: str, rick_client: FlaskClient, client: FlaskClient, status: str
+) -> None:
+    rick_client.post("/integrations/inspector", data={"fail_next": "1", "status": status, "body": "words"})
+    assert client.post(ear, data=b"{}").data == b""
+
+
+def test_a_body_that_is_too_long_is_said_to_be_and_stays(ear: str, rick_client: FlaskClient) -> None:
+    answer = rick_client.post("/integrations/inspector", data={"body": "x" * 2001, "status": "503"})
+    assert answer.status_code == 422
+    assert "x" * 2001 in answer.text
+    assert "up to 2,000 characters" in answer.text
+
+
+def test_requests_are_filtered_by_event_response_signature_and_text(
+    ear: str, rick: User, rick_client: FlaskClient, client: FlaskClient, session: Session
+) -> None:
+    client.post(ear, data=BODY, headers=signed(session, rick))
+    rick_client.post("/integrations/inspector", data={"fail_next": "1"})
+    client.post(ear, data=b"50%_off")
+
+    def shown(query: str) -> list[int]:
+        page = rick_client.get(f"/integrations/inspector?{query}").text
+        return [number for number in (1, 2) if f'id="request-{number}"' in page]
+
+    for query in ("trigger=BOOKING_CREATED", "result=ok", "signature=good", "text=USER_ID"):
+        assert shown(query) == [1], query
+    for query in ("result=failed", "signature=none", "text=50%25_"):
+        assert shown(query) == [2], query
+    assert shown("result=odd&signature=odd&trigger=odd") == [1, 2]
+    assert "No matches" in rick_client.get("/integrations/inspector?text=nothing").text
+    news = rick_client.get("/integrations/inspector/requests?after=0&result=failed", headers=HTMX).text
+    assert ('id="request-2"' in news, 'id="request-1"' in news, "result=failed" in news) == (
+        True,
+        False,
+        True,
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "text"),
-    [("fail_next", "-1"), ("fail_next", "1001"), ("fail_next", "two"), ("delay_seconds", "31")],
+    [
+        ("fail_next", "-1"),
+        ("fail_next", "1001"),
+        ("fail_next", "two"),
+        ("delay_seconds", "31"),
+        ("status", "199"),
+        ("status", "600"),
+        ("retry_after", "86401"),
+        ("retry_after", "soon"),
+    ],
 )
 def test_a_number_that_makes_no_sense_is_said_so_at_its_field(
     ear: str, rick_client: FlaskClient, client: FlaskClient, field: str, text: str
