@@ -19,9 +19,9 @@ from calapp.deliveries.feed import Places
 from calapp.deliveries.outbox import encoded
 from calapp.deliveries.signing import JSON_TYPE, request_headers, valid_secrets
 from calapp.errors import Busy
-from calapp.integrations.samples import sample_envelope
+from calapp.integrations.samples import Sample, ping_envelope
 from calapp.rest.routes import Api
-from calapp.rest.schemas import ResponseSchema
+from calapp.rest.schemas import QuerySchema, ResponseSchema
 from calapp.urls import sent_form
 from calapp.webhooks import template
 from calapp.webhooks.models import Webhook
@@ -106,10 +106,28 @@ def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
     )
 
 
-@blueprint.operation("POST", "/v2/webhooks/<webhook_id>/ping", access=WRITE, response=Pinged)
-def ping(webhook_id: str) -> Pinged:
-    """Send a signed sample booking to a webhook and return the response."""
+class PingQuery(QuerySchema):
+    """What a ping carries."""
+
+    sample: Annotated[
+        Sample,
+        Field(
+            description="`invented`: a booking that was never made. `last_booking`: your last one; else 409."
+        ),
+    ] = Sample.INVENTED
+
+
+@blueprint.operation(
+    "POST",
+    "/v2/webhooks/<webhook_id>/ping",
+    access=WRITE,
+    query=PingQuery,
+    response=Pinged,
+    errors=(409,),
+)
+def ping(webhook_id: str, query: PingQuery) -> Pinged:
+    """Send a signed sample booking, or your last one, to a webhook and return the response."""
     target = saved_target(own_webhook(webhook_id))
-    envelope = sample_envelope(current_host(), settings().base_url)
+    envelope = ping_envelope(db.session(), current_host(), settings().base_url, query.sample)
     db.session().rollback()  # nothing may stay open while the network is awaited
     return send_ping(target, envelope)

@@ -5,8 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, Status
@@ -15,11 +19,12 @@ from calapp.clock import iso_milliseconds, now
 from calapp.deliveries import outbox
 from calapp.deliveries.formatting import pretty
 from calapp.deliveries.health import about_webhook
-from calapp.errors import Invalid
+from calapp.deliveries.models import Event
+from calapp.errors import Conflict, Invalid
 from calapp.event_types.models import EventType, LocationKind
 from calapp.webhooks import template
 from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.triggers import OF_BOOKINGS, Trigger
 
 UID = "ping-sample-booking"
 
@@ -30,6 +35,35 @@ def sample_envelope(
     """Return the envelope of a ping: a full booking of this host that was never made."""
     at = at or now()
     return outbox.envelope(outbox.new_event_id(), trigger, at, booking_payload(_booking(host, at), base_url))
+
+
+class Sample(StrEnum):
+    """Which booking a ping carries."""
+
+    INVENTED = "invented"
+    LAST_BOOKING = "last_booking"  # what was told last of the host's bookings
+
+
+def last_booking(session: Session, user_id: int) -> dict[str, Any] | None:
+    """Return the envelope of the last event of a host's bookings, or None where none is stored."""
+    query = select(Event.body).where(
+        Event.user_id == user_id,
+        Event.trigger.in_([str(one) for one in OF_BOOKINGS]),
+        Event.body.is_not(None),
+    )
+    body = session.scalar(query.order_by(Event.number.desc()).limit(1))
+    made: dict[str, Any] | None = json.loads(body) if body else None
+    return made
+
+
+def ping_envelope(session: Session, host: User, base_url: str, sample: Sample) -> dict[str, Any]:
+    """Return the envelope of a ping; raise Conflict when there is no last booking."""
+    if sample is Sample.INVENTED:
+        return sample_envelope(host, base_url)
+    found = last_booking(session, host.id)
+    if found is None:
+        raise Conflict("You have no booking yet whose event is stored.")
+    return outbox.envelope(outbox.new_event_id(), Trigger.PING, now(), found["payload"])
 
 
 def _booking(host: User, at: datetime) -> Booking:

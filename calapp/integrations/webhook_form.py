@@ -23,7 +23,15 @@ from calapp.event_types.service import of_user as event_types_of
 from calapp.htmx import is_htmx, named_by, page_or_fragment, redirect_to, toast
 from calapp.integrations import service
 from calapp.integrations.ping import Pinged, saved_target, send_ping, typed_target
-from calapp.integrations.samples import preview_of, sample_envelope, variables_of
+from calapp.integrations.samples import (
+    Preview,
+    Sample,
+    last_booking,
+    ping_envelope,
+    preview_of,
+    sample_envelope,
+    variables_of,
+)
 from calapp.integrations.views import list_response, webhooks_html
 from calapp.rest.validation import from_form
 from calapp.text import whole_number
@@ -71,6 +79,7 @@ class Box:
     note: str = ""
     errors: Mapping[str, Any] = field(default_factory=dict)
     ping: Pinged | None = None
+    sample: Sample = Sample.INVENTED
 
 
 def saved_fields(webhook: Webhook | None) -> dict[str, Any]:
@@ -172,7 +181,7 @@ def box_page(box: Box, status: int = 200) -> Response:
     if webhook and webhook.event_type and webhook.event_type not in choices:
         scopes.append((webhook.event_type.id, f"{webhook.event_type.title} (deleted)"))
     triggers = dict.fromkeys((*map(str, SUBSCRIBABLE), *(webhook.triggers if webhook else ())))
-    sample, template = _sample(), box.fields["payload_template"]
+    sample, last = _sample(), _last()
     response = page_or_fragment(
         "integrations/box.html",
         "integrations/_box.html",
@@ -186,7 +195,8 @@ def box_page(box: Box, status: int = 200) -> Response:
         offer="" if box.fields["custom"] else offer_for(box.fields["subscriber_url"]),
         variables=variables_of(sample),
         default_payload=pretty(encoded(sample)),
-        preview=preview_of(template, sample) if template else None,
+        last=last,
+        **_previews(box.fields["payload_template"], last),
     )
     response.status_code = status
     return response
@@ -371,14 +381,28 @@ def _settled_words(choice: Settling | None, taken: int, total: int) -> str:
 @blueprint.post(f"{WEBHOOK}/ping")
 def ping_webhook(webhook_id: int) -> Response:
     """Send a ping to a webhook as it is saved."""
-    webhook = own_webhook(webhook_id)
+    webhook, sample = own_webhook(webhook_id), read_sample(request.form)
     url, target = webhook.subscriber_url, saved_target(webhook)
-    envelope = sample_envelope(current_host(), settings().base_url)
+    envelope = ping_envelope(db.session(), current_host(), settings().base_url, sample)
+    has_last = last_booking(db.session(), current_host().id) is not None
     db.session().rollback()  # nothing may stay open while the network is awaited
     result = send_ping(target, envelope)
     return page_or_fragment(
-        "integrations/pinged.html", "integrations/_pinged.html", url=url, result=result, webhook_id=webhook_id
+        "integrations/pinged.html",
+        "integrations/_pinged.html",
+        url=url,
+        result=result,
+        webhook_id=webhook_id,
+        sample=sample,
+        has_last=has_last,
+        title=str(envelope["payload"].get("title", "")),
     )
+
+
+def read_sample(form: Mapping[str, str]) -> Sample:
+    """Read which booking a ping carries: the invented one, unless the last is asked for."""
+    last = form.get("sample") == Sample.LAST_BOOKING
+    return Sample.LAST_BOOKING if last else Sample.INVENTED
 
 
 @blueprint.post("/integrations/webhooks/ping")
@@ -390,13 +414,14 @@ def ping_box() -> Response:
     # A ping needs no triggers and no scope.
     draft = dict(box.fields) | {"event_type_id": ""}
     draft["triggers"] = draft["triggers"] or list(DEFAULT)
-    envelope = sample_envelope(current_host(), settings().base_url)
+    box = replace(box, sample=read_sample(request.form))
     try:
+        envelope = ping_envelope(db.session(), current_host(), settings().base_url, box.sample)
         body, _ = checked(draft, webhook)
         target = typed_target(body, webhook)
         db.session().rollback()  # nothing may stay open while the network is awaited
         result = send_ping(target, envelope)
-    except (Invalid, Busy) as error:
+    except (Invalid, Conflict, Busy) as error:
         return _with_errors(box, error)
     return box_page(replace(box, ping=result, focus="ping-result"))
 
@@ -407,7 +432,19 @@ def preview() -> Response:
     text = request.form.get("payload_template", "").replace("\r\n", "\n")
     if not is_htmx():
         raise NotFound
-    return Response(render_template("integrations/_preview.html", preview=preview_of(text, _sample())))
+    return Response(render_template("integrations/_preview.html", **_previews(text, _last())))
+
+
+def _last() -> dict[str, Any] | None:
+    return last_booking(db.session(), current_host().id)
+
+
+def _previews(text: str, last: Mapping[str, Any] | None) -> dict[str, Preview | None]:
+    """Return what a template makes of a sample event and, beside it, of the host's last booking."""
+    return {
+        "preview": preview_of(text, _sample()) if text else None,
+        "last_preview": preview_of(text, last) if text and last else None,
+    }
 
 
 @blueprint.post("/integrations/webhooks/offer")

@@ -310,3 +310,32 @@ def test_k8_the_inspector_loads_a_request_when_it_is_opened(window: Window) -> N
 def test_an_unknown_address_has_a_page_of_its_own(visitor: Window) -> None:
     visitor.go(f"/{secrets.token_hex(3)}/nothing")
     expect(visitor.page.get_by_role("heading", name="Not found")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_link_with_metadata_is_copied_and_opens_with_it(
+    open_window: Callable[..., Window], host: Host, javascript: bool
+) -> None:
+    window = open_window(
+        host.cookie, javascript=javascript, permissions=["clipboard-read", "clipboard-write"]
+    )
+    window.go("/event-types")
+    window.link("Copy link with metadata").click()
+    window.text("Key 1").fill("a[b]")
+    window.text("Value 1").fill("123")
+    window.button("Create link").click()
+    expect(window.page.locator("#metadata-error")).to_be_visible()
+    expect(window.text("Value 1")).to_have_value("123")
+    window.text("Key 1").fill("user_id")
+    window.button("Add entry").click()
+    window.text("Key 2").fill("plan")
+    window.text("Value 2").fill("gold & more")
+    window.button("Create link").click()
+    link = window.text("Link", exact=True).input_value()
+    assert "sig=" in link
+    if javascript:
+        window.dialog.get_by_role("button", name="Copy").click()
+        expect(window.toast).to_contain_text("Copied")
+        assert window.page.evaluate("navigator.clipboard.readText()") == link
+    window.page.goto(link)
+    expect(window.page.get_by_role("heading", name="Quick chat")).to_be_visible()

@@ -169,6 +169,29 @@ def test_a_ping_from_the_row_says_what_came_of_it(window: Window, webhook: Webho
     assert window.focused().startswith("ping-")
 
 
+def test_a_ping_and_a_preview_show_the_last_booking_beside_the_sample(
+    window: Window, webhook: WebhookMaker, delivery: Callable[..., int], receiver: Receiver
+) -> None:
+    number = webhook(receiver.url())
+    delivery(number, State.DELIVERED)
+    window.go(PAGE)
+    window.button("Ping test").click()
+    window.button("Send your last booking").click()
+    expect(window.dialog).to_contain_text("The payload of your last booking")
+    assert [json.loads(one.body)["triggerEvent"] for one in receiver.requests] == ["PING", "PING"]
+    window.button("Send the sample").click()
+    expect(window.dialog).to_contain_text("A sample booking")
+    window.go(f"/integrations/webhooks/{number}/edit")
+    window.field("Ping test sends").select_option("last_booking")
+    window.field("Custom").check()
+    window.field("Payload template").fill('{"of": "{{organizer.username}}"}')
+    expect(window.field("Preview of the payload")).to_contain_text('"of": "host-')
+    expect(window.field("Preview with your last booking")).to_contain_text('"of": "host-')
+    window.button("Ping test").click()
+    expect(window.page.locator("#ping-result")).to_contain_text("Responded 200 in")
+    expect(window.field("Ping test sends")).to_have_value("last_booking")
+
+
 def test_a_saved_secret_is_never_shown_again(window: Window) -> None:
     window.go(PAGE)
     window.link("New Webhook").click()
