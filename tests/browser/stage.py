@@ -29,7 +29,7 @@ from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.samples import sample_envelope
 from calapp.mail import Email
-from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.models import OffReason, Webhook, WebhookChange
 from calapp.webhooks.triggers import DEFAULT, OF_BOOKINGS
 from tests.conftest import make_user
 
@@ -412,6 +412,10 @@ def add_failing(session: Session, user: User, stage: Stage) -> None:
     )
     stage.pages["failing log"] = f"/integrations/webhooks/{failing.id}/deliveries"
     stage.pages["failed"] = f"{stage.pages['failing log']}/{delivery.id}"
+    stage.pages["event"] = f"/integrations/events/{delivery.event.uid}"
+    failing.payload_template = '{"text": "{{title}}"}'  # since then
+    url = "https://before.example.com/hook"
+    session.add(WebhookChange(webhook_id=failing.id, at=at, old_url=url, secret=True, headers=True))
 
 
 def add_delivery(

@@ -24,8 +24,10 @@ ADA = (
     "/integrations/inspector",
     "/integrations/guide",
     "/integrations/embed?kind=popup",
+    "/integrations/deliveries",
     "log",
     "failing log",
+    "event",
     "delivered",
     "failed",
     "box",
@@ -50,6 +52,7 @@ ADA = (
 )
 ZOE = (
     "/integrations",
+    "/integrations/deliveries",
     "/integrations/inspector",
     "/integrations/api-keys/new",
     "/integrations/embed",
