@@ -52,8 +52,11 @@ def last_booking(session: Session, user_id: int) -> dict[str, Any] | None:
         Event.body.is_not(None),
     )
     body = session.scalar(query.order_by(Event.number.desc()).limit(1))
-    made: dict[str, Any] | None = json.loads(body) if body else None
-    return made
+    try:
+        made = json.loads(body or "null")
+    except ValueError:
+        return None
+    return made if isinstance(made, dict) and isinstance(made.get("payload"), dict) else None
 
 
 def ping_envelope(session: Session, host: User, base_url: str, sample: Sample) -> dict[str, Any]:

@@ -235,6 +235,8 @@ def test_a_booking_shows_its_events_and_their_deliveries(rick_client, client, bo
     assert "https://hooks.example.com/a" in page
     assert "No webhook subscribes to this event." in page
     assert "event 2 of this booking" in page
+    leads_to = re.search(r'href="(/integrations/events/evt_[^"]+)"', page)[1]
+    assert "https://hooks.example.com/a" in rick_client.get(leads_to).text
 
 
 def test_a_booking_is_confirmed_by_one_click(rick_client: FlaskClient, four, triggers) -> None:
