@@ -47,7 +47,7 @@ worker_class = "calapp.serving.PatientWorker"
 worker_connections = 800  # of the 1,024 files that most systems allow a process; the rest is for the database
 sendfile = False  # a file, too, is sent within the time that an answer has
 threads = WEB_THREADS  # a visitor never waits for a receiver, only for the database
-graceful_timeout = 10  # seconds to answer what is being asked
+graceful_timeout = 20  # seconds to answer what is being asked; a statement may take 15
 loglevel = "warning"
 # A booking link with 50 metadata values of 500 characters, each escaped as %C3%BC or so. gunicorn's own most
 # is 8190, beyond which it knows only "no limit", and a line without an end would fill the memory.

@@ -28,7 +28,7 @@ from calapp.startup_checks import open_folder, refuse_demo, refuse_nameless, ref
 from calapp.worker import GRACE
 
 LOOPBACK = "127.0.0.0/8,::1/128"
-WEB_PATIENCE = 12.0  # seconds for the web server to answer what is being asked
+WEB_PATIENCE = 22.0  # seconds for the web server to answer what is being asked
 START = 30.0  # seconds within which the web server must answer
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (what HOST may be)
 

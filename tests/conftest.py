@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 import time_machine
 from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
@@ -41,6 +43,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.parent.name, len(LONG)))
 
 
+ENGINES: WeakSet[Engine] = WeakSet()
+
+
+@event.listens_for(Engine, "engine_connect")
+def remember_engine(connection: Connection) -> None:
+    """Note which engines a test has used."""
+    ENGINES.add(connection.engine)
+
+
+@pytest.fixture(autouse=True)
+def closed_databases() -> Iterator[None]:
+    """Close what a test left open: since Python 3.13, SQLite warns of a connection that nobody closed."""
+    yield
+    for engine in list(ENGINES):
+        if engine.dialect.name == "sqlite":
+            engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SQLite database with every migration applied, to be copied."""
@@ -49,6 +69,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with app.app_context():
         upgrade()
         db.session.execute(db.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        db.session.remove()
         db.engine.dispose()
     return folder / "calapp.sqlite3"
 
