@@ -527,7 +527,8 @@ class Checks:
         for row in rows.values():
             webhook = hooks[row.webhook_id]
             name = f"delivery {row.id}"
-            expect(webhook.deleted_at is None, f"{name} is left of a deleted webhook")
+            ended = webhook.deleted_at is None or row.state in FINAL
+            expect(ended, f"{name} of a deleted webhook is {row.state} for ever")
             expect(row.state in FINAL or row.state == "parked", f"{name} is {row.state} for ever")
             expect(
                 row.after_id is None or row.state != "waiting", f"{name} waits behind {row.after_id} for ever"

@@ -483,7 +483,7 @@ class Walk:
             to_at=now,
             only_failed=self.rng.random() < 0.5,
         )
-        total = resend.count(db.session(), hook.id, time_range)
+        total = resend.count(db.session(), hook.id, time_range).total
         try:
             with transaction() as session:
                 resend.start(session, session.get_one(Webhook, hook.id), time_range, total)
@@ -542,7 +542,9 @@ class Walk:
 
     def _calm(self) -> bool:
         left = self.world.read("""SELECT id FROM delivery WHERE state = 'waiting'
-          UNION ALL SELECT id FROM webhook WHERE deleted_at IS NOT NULL OR settling IS NOT NULL""")
+          UNION ALL SELECT delivery.id FROM delivery JOIN webhook ON webhook.id = webhook_id
+            WHERE deleted_at IS NOT NULL AND state = 'parked'
+          UNION ALL SELECT id FROM webhook WHERE settling IS NOT NULL""")
         return not left
 
     def _until_next(self) -> float:
