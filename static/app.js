@@ -24,6 +24,45 @@
     setTimeout(() => line.remove(), line.classList.contains("bad") ? 12000 : 6000);
   }
 
+  // What takes longer than a second counts its seconds, and can be given up. Polls have an hx-trigger.
+
+  const waits = new Map(); // of each request that a person waits for, its timer and line
+
+  function waitFor(ctx) {
+    if (ctx.sourceElement.matches("[hx-trigger]")) return;
+    const began = Date.now();
+    const line = document.createElement("p");
+    const seconds = document.createElement("span");
+    const cancel = document.createElement("button");
+    line.className = "toast";
+    seconds.setAttribute("aria-hidden", "true"); // a voice need not count along
+    cancel.type = "button";
+    cancel.className = "link";
+    cancel.textContent = "Cancel";
+    cancel.addEventListener("click", () => {
+      ctx.sourceElement.dispatchEvent(new CustomEvent("htmx:abort"));
+      toast(ctx.request.method === "GET" ? "Canceled." : "Canceled. The server may still have done it.");
+      remember(ctx);
+    });
+    line.append("Waiting for a response … ", seconds, " ", cancel);
+    const timer = setInterval(() => {
+      seconds.textContent = `${Math.round((Date.now() - began) / 1000)} s`;
+      if (line.isConnected) return;
+      (dialog && dialog.open ? dialog : document.body).append(toasts);
+      toasts.replaceChildren(line);
+    }, 1000);
+    waits.set(ctx, { timer, line });
+  }
+
+  function waitedFor(ctx) {
+    const { timer, line } = waits.get(ctx) || {};
+    clearInterval(timer);
+    line?.remove();
+    waits.delete(ctx);
+  }
+
+  document.addEventListener("htmx:finally:request", (event) => waitedFor(event.detail.ctx));
+
   function focusOn(id) {
     const element = id && document.getElementById(id);
     if (element) element.focus();
@@ -80,6 +119,7 @@
 
   document.addEventListener("htmx:before:request", (event) => {
     const { ctx } = event.detail;
+    waitFor(ctx);
     if (ctx.target === dialog && dialog && !dialog.open) opener = ctx.sourceElement.id;
     if (ctx.request.method !== "GET") {
       sent = typed.has(ctx.sourceElement);

@@ -30,7 +30,7 @@ from calapp.availability.service import own_schedule
 from calapp.availability.slots import Hours, Range
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
-from calapp.htmx import page_or_fragment, redirect_to
+from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
 from calapp.local_time import spoken_date, zone_note
 from calapp.rest.validation import from_form
 from calapp.text import whole_number
@@ -114,6 +114,8 @@ def remove_override(date: str, schedule_id: int | None = None) -> ResponseReturn
         return redirect_to(address_of(schedule))
     with transaction() as session:
         service.remove_override(session, current_host(), day, schedule_id)
+    if is_htmx():
+        return toast(_page(schedule), "Date removed.")
     return redirect_to(address_of(schedule), "Date removed.")
 
 
@@ -185,6 +187,8 @@ def remove_time_off(time_off_id: int) -> ResponseReturnValue:
     """Take time off back."""
     with transaction() as session:
         service.remove_time_off(session, current_host(), time_off_id)
+    if is_htmx():
+        return toast(_page(_schedule(None)), "Time off removed.")
     return redirect_to(f"{PAGE}#time-off", "Time off removed.")
 
 

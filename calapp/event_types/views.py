@@ -19,7 +19,7 @@ from calapp.event_types import service
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import API_TYPES, DEFAULT_FIELDS, MAX_QUESTIONS, EventTypeBody
 from calapp.event_types.service import own_event_type
-from calapp.htmx import page_or_fragment, redirect_to
+from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import spoken_minutes
 from calapp.rest.validation import from_form
 
@@ -28,7 +28,9 @@ SPOKEN = re.compile(
     r"(?:(\d{1,5}) ?d(?:ays?)?)? ?(?:(\d{1,5}) ?h(?:ours?|rs?)?)? ?(?:(\d{1,5}) ?(?:m|mins?|minutes?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-REMOVE = re.compile(r"remove-question-(\d{1,3})")
+ACTION = re.compile(r"(remove|raise|lower)-question-(\d{1,3})")
+UNITS = {"minutes": 1, "hours": 60, "days": 1440}
+DURATIONS = ("step", "notice", "buffer_before", "buffer_after")  # each with its unit in a field of its own
 
 Row = dict[str, Any]
 
@@ -40,12 +42,14 @@ class Editor:
     values: Mapping[str, Any]
     questions: list[Row]
     errors: Mapping[str, object] = field(default_factory=dict)
-    only_rows: bool = False  # sent to add or remove a question, not to save
+    only_rows: bool = False  # sent to add, move or remove a question, not to save
+    focus: int | None = None  # the question that gets the focus
 
 
 def empty() -> Editor:
     """Return the form of a new event type."""
-    return Editor({"length": 30, "notice": 120, "max_days": 60, "location_kind": "none"}, [])
+    values = {"length": 30, "notice": 2, "notice_unit": "hours", "max_days": 60, "location_kind": "none"}
+    return Editor(values, [])
 
 
 def of_event_type(event_type: EventType) -> Editor:
@@ -53,6 +57,11 @@ def of_event_type(event_type: EventType) -> Editor:
     names = event_type.__table__.columns.keys()
     values = {name: getattr(event_type, name) for name in names if name != "questions"}
     values |= {f"hide_{name}": not getattr(event_type, f"asks_{name}") for name in DEFAULT_FIELDS}
+    for name in DURATIONS:
+        minutes = values[name] or 0
+        fitting = (unit for unit, size in reversed(UNITS.items()) if minutes and minutes % size == 0)
+        unit = next(fitting, "minutes")
+        values |= {name: minutes // UNITS[unit], f"{name}_unit": unit}
     others = (spoken_minutes(length) for length in event_type.lengths if length != event_type.length)
     values["lengths"] = ", ".join(others)
     values["reminders"] = ", ".join(spoken_minutes(before) for before in event_type.reminders)
@@ -61,19 +70,24 @@ def of_event_type(event_type: EventType) -> Editor:
 
 
 def of_form(form: MultiDict[str, str]) -> Editor:
-    """Return the form as it was sent, with a question added or removed where a button asked for it."""
+    """Return the form as it was sent, with a question added, moved or removed where a button asked for it."""
     rows = [
         {part: form.get(f"question-{index}-{part}", "") for part in PARTS}
         for index in range(MAX_QUESTIONS + 1)
         if f"question-{index}-label" in form
     ]
-    action = form.get("action", "")
-    removed = REMOVE.fullmatch(action)
-    if removed and int(removed[1]) < len(rows):
-        rows.pop(int(removed[1]))
-    if action == "add-question" and len(rows) < MAX_QUESTIONS:
+    asked = ACTION.fullmatch(form.get("action", ""))
+    if asked is None and form.get("action") != "add-question":
+        return Editor(form, rows)
+    place = int(asked[2]) if asked else len(rows)
+    if asked is None and place < MAX_QUESTIONS:
         rows.append(dict.fromkeys(PARTS, ""))
-    return Editor(form, rows, only_rows=removed is not None or action == "add-question")
+    elif asked and place < len(rows):
+        row = rows.pop(place)
+        if asked[1] != "remove":
+            place = max(0, place + (1 if asked[1] == "lower" else -1))
+            rows.insert(place, row)
+    return Editor(form, rows, only_rows=True, focus=min(place, len(rows) - 1))
 
 
 # What the form calls Cal.com's kinds of places; a kind that nobody knows goes on as it is, to be refused.
@@ -88,8 +102,10 @@ def checked(form: Editor) -> EventTypeBody:
         kind = "in_person"  # a place that was typed is not dropped
     place_type = PLACES.get(kind, kind)
     days = values.get("max_days", "").strip()
+    minutes = {name: _in_minutes(values.get(name, ""), values.get(f"{name}_unit", "")) for name in DURATIONS}
     data = {
         **{name: values.get(name, "") for name in EventTypeBody.model_fields},
+        **minutes,
         "disable_guests": None,
         "lengths": _lengths(values.get("length", ""), values.get("lengths", "")),
         "reminders": _minutes(values.get("reminders", "")),
@@ -105,6 +121,14 @@ def checked(form: Editor) -> EventTypeBody:
     data["schedule_id"] = data["schedule_id"].strip() or None
     columns = EventType.__table__.columns.keys()
     return from_form(EventTypeBody, data, fields=columns, rows="questions")
+
+
+def _in_minutes(number: str, unit: str) -> str:
+    """Return a number of some unit in minutes; what is no number goes on as it is, to be refused."""
+    number = number.strip()
+    if not (re.fullmatch(r"[0-9]{1,9}", number) and unit in UNITS):
+        return number
+    return str(int(number) * UNITS[unit])
 
 
 def _minutes(text: str) -> list[int | str]:
@@ -226,7 +250,7 @@ def hide(event_type_id: int) -> ResponseReturnValue:
     event_type = own_event_type(event_type_id)
     with transaction():
         event_type.hidden = request.form.get("hidden") == "1"
-    return redirect_to(LIST)
+    return index() if is_htmx() else redirect_to(LIST)
 
 
 @blueprint.post("/event-types/<int:event_type_id>/move")
@@ -235,7 +259,7 @@ def move(event_type_id: int) -> ResponseReturnValue:
     event_type = own_event_type(event_type_id)
     with transaction() as session:
         service.move(session, event_type, up=request.form.get("up") == "1")
-    return redirect_to(LIST)
+    return index() if is_htmx() else redirect_to(LIST)
 
 
 def _form(shown: Editor, event_type: EventType | None = None) -> Response:

@@ -15,6 +15,7 @@ from calapp.event_types.models import EventType
 from tests.browser.stage import Host, booking_of, connected
 from tests.browser.window import Window
 from tests.conftest import PASSWORD
+from tests.receiver import Receiver, silent
 from tests.running import Running
 
 
@@ -339,3 +340,99 @@ def test_a_link_with_metadata_is_copied_and_opens_with_it(
         assert window.page.evaluate("navigator.clipboard.readText()") == link
     window.page.goto(link)
     expect(window.page.get_by_role("heading", name="Quick chat")).to_be_visible()
+
+
+def test_questions_are_added_moved_and_removed_where_they_are(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    window = open_window(host.cookie)
+    window.go("/event-types/new")
+    window.text("Title").fill("Deep dive")
+    for number in (1, 2):
+        window.button("Add question").click()
+        expect(window.text("Question", exact=True).nth(number - 1)).to_be_focused()
+        window.text("Question", exact=True).nth(number - 1).fill(f"Q{number}")
+    expect(window.text("Choices")).to_have_count(0)  # not for a line of text
+    window.page.get_by_label("Answer", exact=True).first.select_option("Choice, all shown")
+    window.text("Choices").fill("red\nblue")
+    place = window.page.evaluate("scrollY")
+    window.button("Move question 2 up").click()
+    expect(window.text("Question", exact=True).first).to_have_value("Q2")
+    expect(window.text("Question", exact=True).first).to_be_focused()
+    expect(window.text("Choices")).to_have_value("red\nblue")
+    assert window.page.evaluate("scrollY") >= place / 2  # not at the top of the page
+    window.button("Remove question 1").click()
+    expect(window.text("Question", exact=True)).to_have_count(1)
+    window.field("Minimum notice").first.fill("3")
+    window.page.get_by_label("Unit of minimum notice").select_option("days")
+    window.button("Save").last.click()
+    window.link("Edit Deep dive").click()
+    expect(window.field("Minimum notice").first).to_have_value("3")
+    expect(window.page.get_by_label("Unit of minimum notice")).to_have_value("days")
+    expect(window.text("Question", exact=True)).to_have_value("Q1")
+    expect(window.text("Title")).to_have_value("Deep dive")
+
+
+def test_a_list_is_sorted_without_a_jump_to_the_top(open_window: Callable[..., Window], host: Host) -> None:
+    window = open_window(host.cookie)
+    window.page.set_viewport_size({"width": 360, "height": 400})
+    window.go("/event-types/new")
+    window.text("Title").fill("Deep dive")
+    window.press("Enter")
+    move = window.button("Move up Deep dive")
+    move.focus()
+    requests = len(window.requests)
+    move.press("Enter")
+    expect(window.page.locator("#event-types .row-title").first).to_have_text("Deep dive")
+    assert window.requests[requests:][0].endswith("/move")
+    assert not any(one == "GET /event-types" for one in window.requests[requests:])  # no page was loaded anew
+    window.button("Hide Deep dive").click()
+    expect(window.button("Show Deep dive")).to_be_focused()
+
+
+def test_hours_are_added_and_dates_removed_where_they_are(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    window = open_window(host.cookie)
+    window.go("/availability")
+    window.text("Name").fill("Mornings")
+    window.button("Add hours on Friday").click()
+    expect(window.button("Remove range 2 of Friday")).to_be_visible()
+    expect(window.text("Name")).to_have_value("Mornings")  # what was typed stands
+    window.text("First day").fill("2099-05-01")
+    window.button("Add time off").click()
+    expect(window.button("Remove time off")).to_be_visible()
+    window.page.wait_for_load_state("networkidle")
+    requests = len(window.requests)
+    window.button("Remove time off").click()
+    expect(window.toast).to_have_text("Time off removed.")
+    expect(window.button("Remove time off")).to_have_count(0)
+    assert [one.split()[0] for one in window.requests[requests:]] == ["POST"]
+
+
+def test_a_wait_counts_its_seconds_and_can_be_given_up(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    window = open_window(host.cookie)
+    with Receiver(silent) as receiver:
+        window.go("/integrations")
+        window.link("New Webhook").click()
+        window.text("Subscriber URL").fill(receiver.url())
+        window.button("Ping test").click()
+        expect(window.toast).to_contain_text("Waiting for a response … 1 s")
+        window.button("Cancel").last.click()
+        expect(window.toast).to_have_text("Canceled. The server may still have done it.")
+        expect(window.text("Subscriber URL")).to_have_value(receiver.url())
+        expect(window.button("Ping test")).to_be_enabled()
+
+
+def test_each_card_of_the_integrations_is_reached_from_the_top(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    window = open_window(host.cookie)
+    window.go("/integrations")
+    links = window.page.get_by_role("navigation", name="On this page").get_by_role("link")
+    for address in [link.get_attribute("href") for link in links.all()]:
+        assert window.page.locator(f"section{address}").count() == 1
+    links.last.click()
+    expect(window.page.locator("#webhooks")).to_be_in_viewport()

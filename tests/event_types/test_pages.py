@@ -69,7 +69,6 @@ def test_the_form_of_a_saved_one_shows_and_keeps_it(rick_client: FlaskClient, se
         "slug",
         "length",
         "step",
-        "notice",
         "max_per_day",
         "redirect_url",
         "location",
@@ -77,8 +76,39 @@ def test_the_form_of_a_saved_one_shows_and_keeps_it(rick_client: FlaskClient, se
     ):
         assert re.search(rf'name="{name}"[^>]*value="{re.escape(FORM[name])}"', page)
     assert '<option value="link" selected>' in page
+    assert re.search(r'name="notice"[^>]*value="1"', page)
+    assert page.count('<option value="hours" selected>') == 1  # 60 minutes of notice
     rick_client.post(path, data=FORM | {"title": "Longer talk", "hidden": "1"})
     assert (made(session).title, made(session).hidden) == ("Longer talk", True)
+
+
+def test_p2_durations_have_a_unit_and_come_back_as_they_were_typed(
+    rick_client: FlaskClient, session: Session
+) -> None:
+    units = {"notice": "3", "notice_unit": "days", "buffer_before": "2", "buffer_before_unit": "hours"}
+    assert rick_client.post("/event-types/new", data=FORM | units).status_code == 303
+    assert (made(session).notice, made(session).buffer_before) == (3 * 1440, 120)
+    for number, unit in (("31", "days"), ("many", "hours"), ("1", "weeks")):
+        bad = FORM | {"slug": "other", "notice": number, "notice_unit": unit}
+        answer = rick_client.post("/event-types/new", data=bad)
+        assert answer.status_code == 422 or unit == "weeks"
+        assert unit == "weeks" or re.search(rf'name="notice"[^>]*value="{number}"', answer.text)
+
+
+@pytest.mark.parametrize(
+    ("action", "labels"),
+    [
+        ("raise-question-1", ["B", "A"]),
+        ("raise-question-0", ["A", "B"]),
+        ("lower-question-0", ["B", "A"]),
+        ("lower-question-9", ["A", "B"]),
+        ("remove-question-0", ["B"]),
+    ],
+)
+def test_p2_questions_are_moved(rick_client: FlaskClient, action: str, labels: list[str]) -> None:
+    rows = {"question-0-label": "A", "question-1-label": "B", "action": action}
+    page = rick_client.post("/event-types/new", data=FORM | rows).text
+    assert re.findall(r'name="question-\d-label"[^>]*value="([^"]*)"', page) == labels
 
 
 def test_little_is_enough_for_an_event_type(rick_client: FlaskClient, session: Session) -> None:

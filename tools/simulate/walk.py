@@ -177,6 +177,7 @@ class Walk:
         for task in self.tasks:
             if task.lane in {"due", "sending again"}:
                 self._task(task.name)
+        self.checks.step()
 
     def maintain(self) -> None:
         name = self.rng.choice([task.name for task in self.tasks])
