@@ -270,7 +270,10 @@ class Engine:
         until = monotonic() + self.lease.total_seconds()
         for row in claimed.rows:
             if row.id in held:
-                self.in_flight[row.id] = self.in_flight[row.id]._replace(renewed=claimed.token, until=until)
+                # Of another event it is a new one with the id of a deleted one: it goes when its lease ends.
+                if self.in_flight[row.id].event_id == row.event_id:
+                    renewed = self.in_flight[row.id]._replace(renewed=claimed.token, until=until)
+                    self.in_flight[row.id] = renewed
                 continue
             webhook, pressed = claimed.webhooks[row.webhook_id], row.pressed_at is not None
             self.in_flight[row.id] = Sent(

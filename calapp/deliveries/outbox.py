@@ -142,11 +142,12 @@ PARKED_HOLD = timedelta(hours=1)
 
 
 # A host's webhooks, on or off, for an event type and for all, and the last deliveries of a chain at each that
-# hold a later one up; one probe of an index for each. What Send now has sent goes ahead of its line: its end
-# must not free what comes after the line.
+# hold a later one up; one probe of an index for each. What Send now has sent, be it once or again after it
+# failed, goes ahead of its line: its end must not free what comes after the line.
 SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, payload_template, on_at,
   (SELECT id FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
-    AND tries < :block ORDER BY pressed_at IS NOT NULL, id DESC LIMIT 1) AS earlier_id,
+    AND tries < :block ORDER BY pressed_at IS NOT NULL, manual AND after_id IS NULL, id DESC LIMIT 1)
+    AS earlier_id,
   (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain
     AND state = 'parked') AS parked_id
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL

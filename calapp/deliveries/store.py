@@ -145,16 +145,20 @@ DELIVERY = ByRows(
     counted="integer",
 )
 
-# A late response of a lease that was lost changes the state only when the receiver did take the event.
+# A late response of a lease that was lost changes the state only when the receiver did take the event. SQLite
+# gives the id of a delivery that was deleted meanwhile, with its webhook, to another one.
 LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, pressed_at = NULL,
   last_status = :status, reason = NULL, finished_at = :finished_at
-WHERE id = :id AND state <> 'delivered'""").bindparams(bindparam("finished_at", type_=UTCDateTime))
+WHERE id = :id AND webhook_id = :webhook_id AND event_id = :event_id AND state <> 'delivered'""").bindparams(
+    bindparam("finished_at", type_=UTCDateTime)
+)
 
 # Attempts of deliveries that were deleted meanwhile fall away. Not by EXISTS, for which PostgreSQL goes
 # through all deliveries when its statistics are old.
 ATTEMPTS = ByRows(
     """INSERT INTO attempt ({columns}) SELECT {values} {from_rows}
-WHERE (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id) = 1""",
+WHERE (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id
+  AND delivery.webhook_id = r.webhook_id) = 1""",
     delivery_id="integer",
     webhook_id="integer",
     number="integer",
@@ -175,6 +179,9 @@ WHERE (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id) = 1""",
 UNBLOCK = ByIds(
     "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id {among} AND state = 'waiting'"
 )
+
+# Of deliveries that hold nothing up by their outcomes those of which it is stored: a late failure is not.
+ENDED = ByIds("SELECT id FROM delivery WHERE id {among} AND (state <> 'waiting' OR tries >= :block)")
 
 RECOVERED = ByIds("""SELECT id, failures, refused_events, denied_events FROM webhook
 WHERE id {among} AND (failures > 0 OR refused_events <> '' OR first_failed_at IS NOT NULL
@@ -264,6 +271,8 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
         _record_late(session, outcomes, at)
     ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
     ended = [one.response.request.delivery_id for one in outcomes if _frees_next(one)]
+    if matched != len(outcomes) and ended:
+        ended = [row.id for row in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
     if ended:
         UNBLOCK.run(session, ended, at=at)
     gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
@@ -314,7 +323,13 @@ def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
 
 def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
     late = [
-        {"id": one.response.request.delivery_id, "status": one.response.status, "finished_at": at}
+        {
+            "id": one.response.request.delivery_id,
+            "webhook_id": one.response.request.webhook_id,
+            "event_id": one.sent.event_id,
+            "status": one.response.status,
+            "finished_at": at,
+        }
         for one in outcomes
         if one.success
     ]

@@ -3,10 +3,11 @@
 import time
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from standardwebhooks import Webhook as Verifier
 
 from calapp.clock import now
+from calapp.db import transaction
 from calapp.deliveries.maintenance import anything_due
 from calapp.deliveries.models import Attempt, Delivery, State
 from calapp.webhooks.models import OffReason
@@ -207,6 +208,25 @@ def test_what_has_expired_does_not_hold_up_what_is_due_behind_it(
     session.rollback()
     assert len(receiver.requests) == 1
     assert sorted(states(session)) == ["delivered", *["expired"] * 12]
+
+
+def test_a_late_response_does_not_end_another_delivery_that_got_its_id(
+    webhook, receiver, happen, engine, session, clock
+) -> None:
+    happen(chain="first")
+    first = engine.claim()
+    with transaction():
+        session.execute(delete(Delivery))  # as with its webhook
+    happen(chain="second")
+    with transaction():
+        session.execute(update(Delivery).values(id=first[0].delivery_id))  # as SQLite does
+    engine.sender.start(first)
+    engine.deliver()
+    clock.shift(60)  # it may have been claimed while the other was out
+    engine.deliver()
+    session.rollback()
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 2
+    assert states(session) == ["delivered"]
 
 
 def test_a_deleted_webhook_receives_nothing_more(webhook, receiver, happen, deliver, change, session) -> None:

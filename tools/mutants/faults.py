@@ -180,8 +180,8 @@ FAULTS = (
     Fault(
         "waits behind the first, not the last",
         "outbox",
-        "ORDER BY pressed_at IS NOT NULL, id DESC LIMIT 1)",
-        "ORDER BY pressed_at IS NOT NULL, id LIMIT 1)",
+        "manual AND after_id IS NULL, id DESC LIMIT 1)",
+        "manual AND after_id IS NULL, id LIMIT 1)",
     ),
     Fault("triggers are ignored", "outbox", "if trigger in triggers:", "if triggers:"),
     Fault("nobody is woken", "outbox", '    after_commit(session, "wake", wake_workers)\n', ""),

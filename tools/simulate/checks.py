@@ -253,6 +253,7 @@ class Checks:
             return
         rows = {row.id: row for row in self.world.read(DELIVERIES)}
         hooks = {row.id: row for row in self.world.read(WEBHOOKS)}
+        self._forget_deleted(rows)
         attempts = self._stored(rows, hooks)
         for row in rows.values():
             self._delivery(row, rows, by_worker=by_worker)
@@ -266,6 +267,25 @@ class Checks:
             if attempt.delivery_id in rows and attempt.webhook_id not in succeeded:
                 self._scheduled(attempt, rows[attempt.delivery_id], hooks)
         self.before = rows
+
+    def _forget_deleted(self, rows: dict[int, Any]) -> None:
+        """Forget deliveries that went with their webhook: SQLite gives their ids to others."""
+        gone = {
+            key
+            for key, before in self.before.items()
+            if key not in rows or rows[key].event_id != before.event_id
+        }
+        if gone:
+            self.last_attempt = min(self.last_attempt, self.world.highest("id", "attempt"))
+            self.delivered -= gone
+            self.stored = {key for key in self.stored if key[0] not in gone}
+            self.by_key = {
+                key: flight
+                for key, flight in self.by_key.items()
+                if key[0] not in gone
+                or (key[0] in rows and rows[key[0]].webhook_id == flight.request.webhook_id)
+            }
+            self.before = {key: row for key, row in self.before.items() if key not in gone}
 
     def _stored(self, rows: dict[int, Any], hooks: dict[int, Any]) -> Sequence[Any]:
         """Judge and return the attempts that were stored since the last look."""
@@ -346,7 +366,9 @@ class Checks:
         if row.after_id is not None and row.after_id in rows:
             ahead = rows[row.after_id]
             same = (ahead.webhook_id, ahead.chain) == (row.webhook_id, row.chain)
-            expect(same and ahead.id < row.id, f"{name} waits behind {ahead.id}")
+            # In a replay the copy of an earlier event is younger than the delivery of a later one.
+            earlier = ahead.id < row.id or ahead.event_id < row.event_id
+            expect(same and earlier, f"{name} waits behind {ahead.id}")
 
     def _scheduled(self, attempt: Any, row: Any, hooks: dict[int, Any]) -> None:
         """Expect that a failed attempt that was just stored is made again when its schedule says."""
@@ -402,7 +424,9 @@ class Checks:
             expect(webhook.failures >= FAILURES_TO_ONE, f"{name} refused many events and is not backed off")
             for kind, known in (("refused", health.refused), ("denied", health.denied)):
                 stored = {int(one) for one in getattr(webhook, f"{kind}_events").split(",") if one}
-                expect(stored == known, f"{name} has {kind} events {stored}, not {known}")
+                enough = {"refused": REFUSED, "denied": DENIED}[kind]  # more are not kept
+                same = stored == known or (stored < known and len(stored) >= enough)
+                expect(same, f"{name} has {kind} events {stored}, not {known}")
         if not webhook.failures:
             expect(webhook.hold_until is None, f"{name} backs off without failures")
             expect(
@@ -499,7 +523,9 @@ class Checks:
             if (one.webhook_id, one.chain) == (row.webhook_id, row.chain) and one.id < row.id
         ]
         waiting = [one for one in chain if one.state == "waiting" and one.tries < ATTEMPTS_THAT_BLOCK]
-        in_line = [one.id for one in waiting if one.pressed_at is None] or [one.id for one in waiting]
+        ahead = [one.id for one in waiting if one.pressed_at is None]
+        in_line = [one.id for one in waiting if one.id in ahead and not (one.manual and one.after_id is None)]
+        in_line = in_line or ahead or [one.id for one in waiting]
         parked = [one.id for one in chain if one.state == "parked"]
         if not webhook.active:
             expect(row.state == "parked", f"{name} is {row.state} though its webhook is off")

@@ -491,6 +491,7 @@ class Walk:
         except AppError as error:
             self.say(f"no replay of webhook {hook.id} ({type(error).__name__})")
         else:
+            self.checks.probing.pop(hook.id, None)  # its backoff is over
             self.say(f"{total} events of webhook {hook.id} are replayed")
 
     def stop_replay(self) -> None:
