@@ -8,6 +8,7 @@
   let opener = ""; // id of what opened the dialog
   let sent = false; // whether the form that was sent last had something typed in it
   let pressed = ""; // name of what was pressed last
+  let pressedId = ""; // and its id, where its name changes with what it does
 
   function toast(text, tone, again) {
     const line = document.createElement("p");
@@ -126,6 +127,7 @@
       typed.delete(ctx.sourceElement);
     }
     const active = document.activeElement;
+    pressedId = ctx.request.submitter?.id || (ctx.sourceElement.matches("button") ? ctx.sourceElement.id : "");
     dayPressed = ctx.request.submitter?.name === "date" && Boolean(ctx.request.submitter.closest(".month"));
     pressed = ctx.sourceElement.contains(active) || active.form === ctx.sourceElement ? nameOf(active) : "";
   });
@@ -179,6 +181,7 @@
 
   // A swapped link or button without an id keeps the focus by its name: the calendar works by keyboard.
   function focusSame() {
+    if (focusOn(pressedId)) return;
     const root = dialog && dialog.open ? dialog : document;
     const same = [...root.querySelectorAll("a, button, select")].find((one) => nameOf(one) === pressed);
     if (pressed && same) same.focus({ preventScroll: true });
