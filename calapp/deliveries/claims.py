@@ -16,6 +16,7 @@ from calapp.clock import now
 from calapp.db import UTCDateTime, is_sqlite
 from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.models import State
+from calapp.deliveries.outbox import free_next
 from calapp.deliveries.policy import FAILURES_TO_ONE, Ready, limit_begins, requests_allowed
 from calapp.tracing import Trace
 from calapp.webhooks.models import opened, opened_headers
@@ -388,9 +389,4 @@ def _expire(session: Session, ids: Sequence[int], reason: str, at: datetime) -> 
         ),
         {"ids": list(ids), "at": at, "reason": reason, "state": State.EXPIRED.value},
     )
-    session.execute(
-        text(
-            "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id IN :ids AND state = 'waiting'"
-        ).bindparams(bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime)),
-        {"ids": list(ids), "at": at},
-    )
+    free_next(session, ids, at)

@@ -3,7 +3,7 @@
 import json
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds
 from calapp.db import after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
-from calapp.deliveries.batches import Plain, instant
+from calapp.deliveries.batches import ByIds, Plain, instant
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Conflict, Invalid
 from calapp.urls import key_of
@@ -139,6 +139,20 @@ def corrected(session: Session, ids: Sequence[int]) -> dict[int, Rendered]:
 ATTEMPTS_THAT_BLOCK = 4
 # For so long after its webhook is on again, while nothing is decided, what is parked holds later ones up.
 PARKED_HOLD = timedelta(hours=1)
+
+# The last delivery that is parked before this one, of its chain and webhook, and may still be decided on.
+UNDECIDED = """SELECT max(parked.id) FROM delivery AS parked JOIN webhook ON webhook.id = parked.webhook_id
+  WHERE parked.webhook_id = delivery.webhook_id AND parked.chain = delivery.chain
+    AND parked.state = 'parked' AND parked.id < delivery.id
+    AND webhook.active AND webhook.settling IS NULL AND webhook.on_at > :since"""
+FREE_NEXT = ByIds(f"""UPDATE delivery SET after_id = ({UNDECIDED}),
+  due_at = CASE WHEN ({UNDECIDED}) IS NULL THEN :at ELSE :held END
+WHERE after_id {{among}} AND state = 'waiting'""")
+
+
+def free_next(session: Session, ids: Collection[int], at: datetime) -> None:
+    """Let what waits behind these deliveries go, but for what a parked one still holds up."""
+    FREE_NEXT.run(session, ids, at=at, held=at + PARKED_HOLD, since=at - PARKED_HOLD)
 
 
 # A host's webhooks, on or off, for an event type and for all, and the last deliveries of a chain at each that

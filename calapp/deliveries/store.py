@@ -14,7 +14,7 @@ from calapp.db import UTCDateTime, after_commit, database_now, is_sqlite
 from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.models import State
-from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, free_next
 from calapp.deliveries.policy import (
     DENIED_BEFORE_BACKOFF,
     DIFFERENT_BEFORE_FAILING,
@@ -176,10 +176,6 @@ WHERE (SELECT 1 FROM delivery WHERE delivery.id = r.delivery_id
     response_body="text",
 )
 
-UNBLOCK = ByIds(
-    "UPDATE delivery SET due_at = :at, after_id = NULL WHERE after_id {among} AND state = 'waiting'"
-)
-
 # Of deliveries that hold nothing up by their outcomes those of which it is stored: a late failure is not.
 ENDED = ByIds("SELECT id FROM delivery WHERE id {among} AND (state <> 'waiting' OR tries >= :block)")
 
@@ -274,7 +270,7 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     if matched != len(outcomes) and ended:
         ended = [row.id for row in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
     if ended:
-        UNBLOCK.run(session, ended, at=at)
+        free_next(session, ended, at)
     gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
         session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})

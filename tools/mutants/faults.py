@@ -64,8 +64,8 @@ FAULTS = (
     Fault(
         "what expires frees nothing",
         "claims",
-        "after_id = NULL WHERE after_id IN :ids AND state = 'waiting'\"",
-        "after_id = NULL WHERE after_id IN :ids AND state = 'parked'\"",
+        "    free_next(session, ids, at)\n",
+        "",
     ),
     # Record
     Fault(
