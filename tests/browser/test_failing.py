@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 from calapp.accounts.service import lock_user
 from calapp.db import transaction
 from calapp.deliveries import outbox
+from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.service import switch_off
 from tests.browser.stage import Host, connected
 from tests.browser.window import Window
 from tests.receiver import OK, Receiver, answer
@@ -76,3 +78,18 @@ def test_a_webhook_that_breaks_is_seen_on_every_page_until_its_url_is_corrected(
     expect(window.page.locator("#nav-failing .dot")).to_have_count(0)
     window.go(f"/integrations/webhooks/{number}/deliveries")
     expect(window.page.locator("#log .pill", has_text="Delivered")).to_have_count(7)
+
+
+def test_a_webhook_that_was_switched_off_for_failing_stays_in_the_banner_until_it_is_on(
+    window: Window, calapp: Running, webhook: Callable, receiver: Receiver
+) -> None:
+    number = webhook(receiver.url(), name="CRM")
+    with connected(calapp.data_dir), transaction() as session:
+        switch_off(session.get_one(Webhook, number), OffReason.FAILING)
+    window.go("/bookings/upcoming")
+    banner = window.page.locator("#failing")
+    expect(banner).to_contain_text("Your webhook was switched off after failing for five days")
+    expect(window.page.locator("#nav-failing .dot")).to_be_visible()
+    banner.get_by_role("link", name="Switch it on").click()
+    window.page.locator("#webhooks .switch").click()
+    expect(window.page.locator("#failing .banner")).to_have_count(0, timeout=20000)

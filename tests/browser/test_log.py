@@ -1,5 +1,6 @@
 """The delivery log: live while something is under way, filters, one delivery, resend, replay."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -122,6 +123,21 @@ def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
     expect(window.page.locator("#state-title .pill")).to_have_text("Delivered", timeout=8000)
     expect(window.page.get_by_text("manual").first).to_be_visible()
     assert receiver.requests[0].headers["webhook-id"] == receiver.requests[-1].headers["webhook-id"]
+
+
+def test_a_delivery_shows_what_is_different_now_and_is_resent_with_the_current_template(
+    window: Window, calapp: Running, number: int, delivery: Maker, receiver: Receiver
+) -> None:
+    delivery(number, State.DELIVERED)
+    with connected(calapp.data_dir), transaction() as session:
+        session.get_one(Webhook, number).payload_template = '{"only": {{triggerEvent}}}'
+    window.go(log_of(number))
+    window.page.locator("#log li a").click()
+    expect(window.page.get_by_text("The payload template has changed since.")).to_be_visible()
+    expect(window.page.get_by_text("The body with the current template:")).to_be_visible()
+    window.button("with the current template").click()
+    wait_until(lambda: receiver.requests)
+    assert list(json.loads(receiver.requests[0].body)) == ["only"]
 
 
 def test_a_window_is_replayed_with_count_and_progress(
