@@ -21,7 +21,7 @@ MOST_PAGES = 200
 SCHEDULES, EVENT_TYPES, BOOKINGS = "2024-06-11", "2024-06-14", "2024-08-13"
 
 
-class Away(Exception):
+class CalcomUnavailable(Exception):
     """The server cannot be read; the message is a sentence."""
 
 
@@ -34,7 +34,7 @@ class CalcomApi:
         self.sleep = sleep
 
     def read(self, path: str, version: str = "", **query: object) -> Mapping[str, Any]:
-        """Return what a path responds; wait when asked to. Raise Away when nothing useful comes."""
+        """Return what a path responds, waiting when asked to; raise CalcomUnavailable."""
         headers = self.headers | ({"cal-api-version": version} if version else {})
         why, pause = "", 0.0
         for attempt in range(ATTEMPTS):
@@ -58,17 +58,21 @@ class CalcomApi:
                 why = f"{self.address}{path} responded with {response.status_code} {ATTEMPTS} times."
                 continue
             return self._content(response, path)
-        raise Away(why)
+        raise CalcomUnavailable(why)
 
     def _content(self, response: requests.Response, path: str) -> Mapping[str, Any]:
         if response.status_code in {401, 403}:
-            raise Away(f"The server does not accept this key for {path}: {response.status_code}.")
+            raise CalcomUnavailable(
+                f"The server does not accept this key for {path}: {response.status_code}."
+            )
         try:
             content = response.json()
         except ValueError:
             content = None
         if response.status_code != 200 or not isinstance(content, dict) or "data" not in content:
-            raise Away(f"There is no Cal.com API at {self.address}: {path} gives {response.status_code}.")
+            raise CalcomUnavailable(
+                f"There is no Cal.com API at {self.address}: {path} gives {response.status_code}."
+            )
         return content
 
     def rows(self, path: str, version: str = "", **query: object) -> Iterator[Mapping[str, Any]]:
@@ -124,7 +128,7 @@ class ForeignBooking(Foreign):
 
 
 @dataclass
-class Found:
+class CalcomAccount:
     """What the server has of a host."""
 
     user_id: object
@@ -135,15 +139,15 @@ class Found:
     bookings: list[Mapping[str, Any]]
 
 
-def read_all(api: CalcomApi) -> Found:
-    """Read everything that can be taken; raise Away."""
+def read_all(api: CalcomApi) -> CalcomAccount:
+    """Read everything that can be taken; raise CalcomUnavailable."""
     me = api.read("/me")["data"]
     kinds = list(api.rows("/event-types", EVENT_TYPES))
     hooks: list[tuple[Mapping[str, Any], object]] = [(one, None) for one in api.pages("/webhooks")]
     for kind in kinds:
         path = f"/event-types/{kind.get('id')}/webhooks"
         hooks += [(one, kind.get("id")) for one in api.pages(path)]
-    return Found(
+    return CalcomAccount(
         user_id=me.get("id") if isinstance(me, dict) else None,
         name=str(me.get("name") or me.get("username") or "") if isinstance(me, dict) else "",
         schedules=list(api.rows("/schedules", SCHEDULES)),

@@ -23,7 +23,7 @@ from calapp.bookings import service as bookings
 from calapp.bookings.answers import answered
 from calapp.bookings.models import Status
 from calapp.bookings.schemas import BookingRequest
-from calapp.calcom_api import Away, CalcomApi, ForeignBooking, Found, read_all
+from calapp.calcom_api import CalcomAccount, CalcomApi, CalcomUnavailable, ForeignBooking, read_all
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import AppError, Invalid
@@ -287,7 +287,7 @@ def _first(error: ValidationError) -> str:
     return next(iter(_problems(error).values()))
 
 
-def check_urls(found: Found) -> list[tuple[Mapping[str, Any], object, str]]:
+def check_urls(found: CalcomAccount) -> list[tuple[Mapping[str, Any], object, str]]:
     """Return the webhooks with what is wrong with their URLs, or nothing; looks their hosts' names up."""
     checked = []
     for given, of in found.webhooks:
@@ -301,7 +301,10 @@ def check_urls(found: Found) -> list[tuple[Mapping[str, Any], object, str]]:
 
 
 def take_all(
-    session: Session, host: User, found: Found, checked: Sequence[tuple[Mapping[str, Any], object, str]]
+    session: Session,
+    host: User,
+    found: CalcomAccount,
+    checked: Sequence[tuple[Mapping[str, Any], object, str]],
 ) -> Import:
     """Take what was read, each thing whole or not at all, in the transaction that is open."""
     made = Import(session, host)
@@ -357,7 +360,7 @@ def import_calcom(key: str, server: str, name: str | None, dry_run: bool) -> Non
     host_id = _host(db.session(), name).id
     try:
         found = read_all(api)
-    except Away as error:
+    except CalcomUnavailable as error:
         raise click.ClickException(str(error)) from None
     checked = check_urls(found)
     with transaction() as session:

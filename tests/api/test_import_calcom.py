@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import User
 from calapp.availability.models import Schedule, WeeklyHours
 from calapp.bookings.models import Booking, BusySlot
-from calapp.calcom_api import Away, CalcomApi
+from calapp.calcom_api import CalcomApi, CalcomUnavailable
 from calapp.deliveries.models import Delivery, Event
 from calapp.event_types.models import EventType, LocationKind
 from calapp.mail import Email
@@ -315,13 +315,13 @@ def test_it_waits_as_long_as_the_server_asks_and_gives_up_after_five_times(calco
     assert api.read("/me")["data"]["id"] == 5
     assert pauses == [0.0, 17.0, 2.0]
     calcom.replies["/v2/me"] = [(500, {"Retry-After": "99999"}, "")] * 5
-    with pytest.raises(Away, match="/v2/me responded with 500 5 times"):
+    with pytest.raises(CalcomUnavailable, match="/v2/me responded with 500 5 times"):
         api.read("/me")
     assert max(pauses) == 120.0
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    with pytest.raises(Away, match="does not respond"):
+    with pytest.raises(CalcomUnavailable, match="does not respond"):
         CalcomApi("http://127.0.0.1:1", KEY, sleep=lambda _: None).read("/me")
 
 
