@@ -266,14 +266,14 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     if matched != len(outcomes):
         _record_late(session, outcomes, at)
     ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
+    gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
+    if gone:
+        session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
     ended = [one.response.request.delivery_id for one in outcomes if _frees_next(one)]
     if matched != len(outcomes) and ended:
         ended = [row.id for row in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
     if ended:
         free_next(session, ended, at)
-    gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
-    if gone:
-        session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
     _record_successes(session, outcomes, at)
     if runs := _trailing_failures(outcomes):
         _record_failures(session, runs, schedule, at)
