@@ -13,6 +13,9 @@ import requests
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from calapp.rest.validation import cleaned
+from calapp.text import line
+
 PATIENCE = (10, 30)  # seconds to connect and to wait for a response
 ATTEMPTS = 5
 LONGEST_PAUSE = 120.0  # seconds that the server may ask us to wait
@@ -89,6 +92,11 @@ class CalcomApi:
                 return
 
 
+# Clean and no longer than their columns, as what comes by forms.
+Place = Annotated[str, Field(max_length=500), cleaned(line)]
+Phone = Annotated[str, Field(max_length=40), cleaned(line)]
+
+
 class Foreign(BaseModel):
     """What is read of the server's objects; the rest of them is ignored."""
 
@@ -107,7 +115,7 @@ class ForeignAttendee(Foreign):
     name: str
     email: str
     time_zone: str = ""
-    phone_number: str | None = None
+    phone_number: Phone | None = None
 
 
 class ForeignBooking(Foreign):
@@ -122,7 +130,7 @@ class ForeignBooking(Foreign):
     hosts: list[ForeignHost] = []
     attendees: Annotated[list[ForeignAttendee], Field(min_length=1)]
     guests: list[str] = []
-    location: str | None = None
+    location: Place | None = None
     metadata: dict[str, Any] = {}
     booking_fields_responses: dict[str, Any] = {}
 

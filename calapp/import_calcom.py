@@ -20,7 +20,7 @@ from calapp.accounts.service import find_user
 from calapp.availability import service as availability
 from calapp.availability.schemas import ScheduleBody, SchedulePatch
 from calapp.bookings import service as bookings
-from calapp.bookings.answers import answered
+from calapp.bookings.answers import MAX_TEXT, answered
 from calapp.bookings.models import Status
 from calapp.bookings.schemas import BookingRequest
 from calapp.calcom_api import CalcomAccount, CalcomApi, CalcomUnavailable, ForeignBooking, read_all
@@ -40,12 +40,16 @@ from calapp.event_types.schemas import (
 from calapp.privacy.commands import needs_key
 from calapp.rest.schemas import RequestSchema
 from calapp.rest.validation import words
-from calapp.text import printable
+from calapp.text import clean, printable
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.schemas import WebhookBody
 
 # Questions that every booking form of Cal.com has; ours asks for them, too, or has no use for them.
 STANDARD = {"name", "email", "title", "location", "attendeePhoneNumber", "rescheduleReason"}
+TAKEN = {
+    "accepted": Status.ACCEPTED,
+    "pending": Status.PENDING,
+}  # bookings, by Cal.com's word for their state
 UNSIGNED = "Secrets cannot be read. Enter its secret under Edit webhook; until then deliveries are unsigned."
 
 Schema = TypeVar("Schema", bound=RequestSchema)
@@ -59,8 +63,8 @@ class Import:
     host: User
     lines: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    schedules: dict[object, int] = field(default_factory=dict)  # their id: ours
-    event_types: dict[object, EventType] = field(default_factory=dict)
+    schedules: dict[str, int] = field(default_factory=dict)  # by their id: ours
+    event_types: dict[str, EventType] = field(default_factory=dict)
 
     def one(self, what: str, take: Callable[[list[str]], str]) -> None:
         """Take one thing, or leave it out and say why; what it could not have of it goes into the list."""
@@ -90,7 +94,7 @@ class Import:
         if given.get("isDefault") is True:
             availability.make_default(self.session, schedule)
         self.session.flush()
-        self.schedules[given.get("id")] = schedule.id
+        self.schedules[str(given.get("id"))] = schedule.id
         return outcome
 
     def event_type(self, given: Mapping[str, Any], notes: list[str]) -> str:
@@ -102,15 +106,13 @@ class Import:
             event_types.update(self.session, found, _taken(EventTypePatch, body, notes))
         else:
             wanted = _taken(EventTypeBody, body, notes, needed=("title", "slug", "lengthInMinutes"))
-            self.event_types[given.get("id")] = event_types.create(self.session, self.host.id, wanted)
-            return "created"
-        self.event_types[given.get("id")] = found
-        return "updated"
+            found = event_types.create(self.session, self.host.id, wanted)
+        self.event_types[str(given.get("id"))] = found
+        return "updated" if str(given.get("slug", "")).lower() in known else "created"
 
     def _event_type_body(self, given: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-        body = dict(given)
-        schedule_id = given.get("scheduleId")
-        body["scheduleId"] = self.schedules.get(schedule_id) if schedule_id is not None else None
+        named = given.get("scheduleId")
+        body = {**given, "scheduleId": None if named is None else self.schedules.get(str(named))}
         offered = [
             {name: value for name, value in one.items() if value is not None}
             for one in _list(given, "locations")
@@ -132,7 +134,7 @@ class Import:
         if problem:
             notes.append(problem)
             return "left out"
-        event_type = self.event_types.get(of)
+        event_type = None if of is None else self.event_types.get(str(of))
         if of is not None and event_type is None:
             notes.append("Its event type was left out.")
             return "left out"
@@ -158,7 +160,8 @@ class Import:
     def booking(self, read: Mapping[str, Any], user_id: object, notes: list[str]) -> str:
         """Take a booking with its uid; no webhook and nobody by email hears of it."""
         given = ForeignBooking.model_validate(read)
-        event_type = self.event_types.get(given.event_type_id)
+        named = given.event_type_id
+        event_type = None if named is None else self.event_types.get(str(named))
         if bookings.find(self.session, given.uid) is not None:
             return "already here"
         if given.hosts and all(one.id != user_id for one in given.hosts):
@@ -167,8 +170,8 @@ class Import:
         if event_type is None:
             notes.append("Its event type was left out.")
             return "left out"
-        if given.end <= now():
-            notes.append("It is over.")
+        if given.end <= now() or given.status not in TAKEN:
+            notes.append("It is over." if given.status in TAKEN else f"It is {given.status}.")
             return "left out"
         visitor, *others = given.attendees
         zone = visitor.time_zone if is_zone(visitor.time_zone) else self.host.time_zone
@@ -186,19 +189,23 @@ class Import:
             request.booking_fields_responses = dict(answered(answers, event_type, zone))
         except Invalid as error:
             notes += [f"The answer to {name} was left out. {text}" for name, text in error.details.items()]
-            kept = {name: value for name, value in answers.items() if name not in error.details}
             request.booking_fields_responses = {
-                name: value for name, value in kept.items() if isinstance(value, str)
+                name: clean(value)[:MAX_TEXT]
+                for name, value in answers.items()
+                if name not in error.details and isinstance(value, str)
             }
-        pending = given.status in {"pending", "awaiting_host"}
+        location = given.location
+        if location and location.startswith("integrations:"):
+            notes.append(f"location: {location} was left out. Its link is not part of the booking.")
+            location = None
         bookings.take_over(
             self.session,
             event_type,
             request,
             uid=given.uid,
             title=given.title,
-            status=Status.PENDING if pending else Status.ACCEPTED,
-            location=given.location,
+            status=TAKEN[given.status],
+            location=location,
         )
         return "created"
 

@@ -50,7 +50,7 @@
       seconds.textContent = `${Math.round((Date.now() - began) / 1000)} s`;
       if (line.isConnected) return;
       (dialog && dialog.open ? dialog : document.body).append(toasts);
-      toasts.replaceChildren(line);
+      toasts.append(line); // beside what else is waited for
     }, 1000);
     waits.set(ctx, { timer, line });
   }

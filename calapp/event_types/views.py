@@ -124,11 +124,11 @@ def checked(form: Editor) -> EventTypeBody:
 
 
 def _in_minutes(number: str, unit: str) -> str:
-    """Return a number of some unit in minutes; what is no number goes on as it is, to be refused."""
-    number = number.strip()
-    if not (re.fullmatch(r"[0-9]{1,9}", number) and unit in UNITS):
-        return number
-    return str(int(number) * UNITS[unit])
+    """Return a number of some unit in minutes; what cannot be read goes on as it is, to be refused."""
+    number, size = number.strip(), UNITS.get(unit or "minutes")
+    if size and re.fullmatch(r"[0-9]{1,9}", number):
+        return str(int(number) * size)
+    return number if size or not number else f"{number} {unit}"
 
 
 def _minutes(text: str) -> list[int | str]:

@@ -264,10 +264,14 @@ def test_bookings_that_do_not_fit_are_left_out_with_the_reason(
         {**BOOKING, "uid": "already-over", "start": "2026-01-12T09:00:00Z", "end": "2026-01-12T09:30:00Z"},
         {**BOOKING, "uid": "no-attendees", "attendees": []},
         {**BOOKING, "uid": "../../etc/passwd"},
+        {**BOOKING, "uid": "long-location", "location": "x" * 501},
+        {**BOOKING, "uid": "long-phone", "attendees": [{**BOOKING["attendees"][0], "phoneNumber": "1" * 41}]},
+        {**BOOKING, "uid": "of-another-state", "status": "rejected"},
         "nonsense",
     ]
     said = imported(app, calcom)
-    assert "6 left out" in said
+    assert "9 left out" in said
+    assert "It is rejected." in said
     assert "Somebody else is its host." in said
     session.rollback()
     [booking] = session.scalars(select(Booking))
@@ -281,6 +285,25 @@ def test_a_booking_of_an_answer_that_is_not_allowed_comes_without_it(
     assert "The answer to topic was left out." in imported(app, calcom)
     session.rollback()
     assert session.scalar(select(Booking.notes)) == "Hello"
+
+
+def test_a_call_of_calcoms_own_is_not_shown_as_a_place(
+    app: Flask, calcom: Calcom, rick: User, session: Session
+) -> None:
+    calcom.data["/v2/bookings"] = [{**BOOKING, "location": "integrations:daily"}]
+    assert "location: integrations:daily was left out." in imported(app, calcom)
+    session.rollback()
+    assert session.scalar(select(Booking.location)) == ""
+
+
+def test_what_a_server_sends_in_place_of_ids_ends_nothing(
+    app: Flask, calcom: Calcom, rick: User, session: Session
+) -> None:
+    calcom.data["/v2/schedules"] = [{**SCHEDULE, "id": [7]}]
+    calcom.data["/v2/event-types"] = [{**TALK, "id": {"a": 1}, "scheduleId": []}]
+    assert "3 created, 1 left out" in imported(app, calcom)  # the booking has no event type then
+    session.rollback()
+    assert session.scalar(select(Booking.id)) is None
 
 
 def test_more_than_a_page_is_read(app: Flask, calcom: Calcom, rick: User, session: Session) -> None:

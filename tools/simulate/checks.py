@@ -257,7 +257,15 @@ class Checks:
         attempts = self._stored(rows, hooks)
         for row in rows.values():
             self._delivery(row, rows, by_worker=by_worker)
-        touched = {attempt.webhook_id for attempt in attempts}
+        # What Send now has sent, or was sent before an edit, says nothing of the webhook when it fails.
+        touched = {
+            attempt.webhook_id
+            for attempt in attempts
+            if (flight := self.by_key[attempt.delivery_id, attempt.number])
+            and not flight.facts["pressed"]
+            and attempt.webhook_id in hooks
+            and flight.facts["revision"] == hooks[attempt.webhook_id].revision
+        }
         for webhook in hooks.values():
             self._webhook(webhook, touched)
             self._backoff_stands(webhook, attempts)
