@@ -19,6 +19,7 @@ from calapp.bookings import embed, host_views, people_api, reservations_api, vis
 from calapp.calendars import api as calendars_api
 from calapp.calendars import views as calendars
 from calapp.cli import register_commands
+from calapp.compression import prepare_compression
 from calapp.config import Settings
 from calapp.db import connection_options, db, prepare_engine
 from calapp.deliveries import api as deliveries_api
@@ -35,6 +36,7 @@ from calapp.monitoring.metrics import prepare_requests
 from calapp.rate_limits import prepare_limits
 from calapp.rest import reference as rest
 from calapp.rest.cors import prepare_cors
+from calapp.static_files import prepare_static_files
 from calapp.webhooks import api as webhooks_api
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
@@ -44,12 +46,14 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     """Make the app of one process; raise BadSetting when a setting cannot be read."""
     settings = settings or config.prepare()
     config.use(settings)
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.request_class = CleanRequest
     app.config.from_mapping(flask_config(settings, worker=worker))
     prepare_database(app, worker=worker)
     trust_proxies(app, settings.trusted_proxies)
     prepare_hosts(app, settings)
+    prepare_compression(app)
+    prepare_static_files(app)
     register_error_pages(app)
     prepare_cors(app)
     prepare_requests(app)

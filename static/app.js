@@ -173,6 +173,7 @@
     for (const line of toasts.querySelectorAll(".toast:has(button)")) line.remove();
     if (sent && [409, 422, 429].includes(ctx.response.status)) remember(ctx);
     ready(document);
+    fillZones();
     sayMonth();
     if (dayPressed && narrow.matches) document.getElementById("times")?.scrollIntoView({ block: "start" });
     focusFirst();
@@ -304,13 +305,40 @@
   function addZone() {
     const address = new URL(location.href);
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (!zone || address.searchParams.has("tz")) return;
+    if (!zone || address.searchParams.has("tz") || zone === document.body.dataset.wantsZone) return;
     address.searchParams.set("tz", zone);
     document.documentElement.dataset.leaving = "";
     location.replace(address);
   }
 
+  // A page has only the zone that it shows; the list of all is loaded once, and filled into each that comes.
+
+  let zones = null;
+
+  function fillZones() {
+    const choice = document.querySelector("select[data-zones]");
+    if (!choice || choice.options.length > 1 || "leaving" in document.documentElement.dataset) return;
+    zones ??= fetch(choice.dataset.zones).then((response) => response.json());
+    zones.then(listZones, () => {
+      zones = null; // tried again with the next click
+    });
+  }
+
+  function listZones(all) {
+    const choice = document.querySelector("select[data-zones]");
+    if (!choice || choice.options.length > 1) return;
+    const [shown] = choice.options;
+    choice.replaceChildren(...all.map(([name, text]) => (name === shown.value ? shown : new Option(text, name))));
+    if (!shown.isConnected) choice.prepend(shown);
+    choice.value = shown.value;
+  }
+
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("select[data-zones]")) fillZones();
+  });
+
   if (document.body.matches("[data-wants-zone]")) addZone();
+  fillZones();
   for (const choice of document.querySelectorAll("select[data-own-zone]")) {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if ([...choice.options].some((option) => option.value === zone)) choice.value = zone;

@@ -7,8 +7,9 @@ and the data of the events (https://cal.com/help/embedding/embed-events). The sc
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, g, has_request_context, request
+from flask import Blueprint, Response, g, has_request_context, request
 
+from calapp import static_files
 from calapp.bookings.models import Booking, Status
 from calapp.clock import iso_milliseconds
 
@@ -141,8 +142,7 @@ def _long(booking: Booking) -> dict[str, object]:
 @blueprint.get("/embed/embed.js")
 def script() -> Response:
     """Give the script that other sites load."""
-    response = current_app.send_static_file("embed.js")
-    response.headers["Cache-Control"] = f"public, max-age={SCRIPT_SECONDS}"
+    response = static_files.give("embed.js", kept=f"public, max-age={SCRIPT_SECONDS}")
     response.headers["Access-Control-Allow-Origin"] = "*"  # a site may load it with an integrity hash
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response

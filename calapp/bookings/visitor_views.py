@@ -1,9 +1,10 @@
 """The visitor's pages: the booker, a booking, and what can be done to it with its link."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -15,6 +16,7 @@ from flask_login import current_user
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
+from calapp import static_files
 from calapp.accounts.schemas import is_zone, zone_names
 from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
@@ -252,11 +254,24 @@ def booker_page(
         problem=problem,
         errors=errors or {},
         attempt=visitors.known_token(request.form.get("attempt", "")) or visitors.new_token(),
-        zones=[(name, zone_with_offset(name)) for name in zone_names()],
+        zones=all_zones() if "zones" in request.args else [(state.zone, zone_with_offset(state.zone))],
     )
     if "tz" in request.args:
         remembering(response, state.zone, state.clock)
     return response
+
+
+def all_zones() -> list[tuple[str, str]]:
+    """Return what a list of every zone shows. Pages have their own zone alone, and load the list once."""
+    return [(name, zone_with_offset(name)) for name in zone_names()]
+
+
+@lru_cache(maxsize=1)
+def _zones_file(_hour: datetime) -> bytes:
+    return json.dumps(all_zones(), separators=(",", ":")).encode()
+
+
+static_files.made["time-zones.json"] = lambda: _zones_file(now().replace(minute=0, second=0, microsecond=0))
 
 
 def remembering(response: AnyResponse, zone: str, chosen_clock: str | None) -> AnyResponse:

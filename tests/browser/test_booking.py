@@ -234,3 +234,26 @@ def test_v14_back_after_a_booking_asks_nothing(visitor: Window, host: Host) -> N
     visitor.page.go_back()
     assert visitor.path == f"/{host.username}/quick-chat"
     expect(visitor.page.get_by_role("alert")).to_be_visible()
+
+
+def test_a_first_visit_is_small_and_a_second_asks_for_the_page_alone(
+    open_window: Callable[..., Window], host: Host
+) -> None:
+    window = open_window()
+    network = window.context.new_cdp_session(window.page)
+    network.send("Network.enable")
+    loaded: list[float] = []  # bytes on the wire, with headers; 0 for what the browser had kept
+    network.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
+    zones = window.page.locator("#tz option")
+
+    window.go(f"/{host.username}/quick-chat")  # then again, with the zone of the visitor
+    expect(zones).not_to_have_count(1)
+    first = sum(loaded)
+    window.button("Next month").click()
+    expect(zones).not_to_have_count(1)
+    loaded.clear()
+    window.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    expect(zones).not_to_have_count(1)
+    assert 20_000 < first <= 70_000
+    assert 0 < sum(loaded) <= 8_000
+    assert len([size for size in loaded if size]) == 1
