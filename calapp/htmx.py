@@ -49,6 +49,13 @@ def dialog_done(html: str, *, target: str, focus: str = "", toast: str = "") -> 
     return _trigger(response, **{"close-dialog": {}, "focus": {"id": focus}, **_toast(toast, "good")})
 
 
+def page_done(page: Response, text: str, tone: str = "good") -> Response:
+    """Close the dialog, if one is open, and put the content of a whole page in place; for htmx only."""
+    page.headers["HX-Retarget"] = page.headers["HX-Reselect"] = "#content"
+    page.headers["HX-Reswap"] = "outerHTML"
+    return _trigger(page, **{"close-dialog": {}, "focus": {"id": "content"}, **_toast(text, tone)})
+
+
 def toast(response: Response, text: str, tone: str = "good") -> Response:
     """Show a sentence when this answer arrives by htmx; `tone` is good or bad."""
     return _trigger(response, **_toast(text, tone))

@@ -6,6 +6,7 @@
   const dialog = document.getElementById("dialog");
   const toasts = document.getElementById("toasts");
   let opener = ""; // id of what opened the dialog
+  let place = null; // of what was pressed in a list: the number of its row, and what it says
   let sent = false; // whether the form that was sent last had something typed in it
   let pressed = ""; // name of what was pressed last
   let pressedId = ""; // and its id, where its name changes with what it does
@@ -70,6 +71,21 @@
     return Boolean(element);
   }
 
+  // Where a row has left its list, the one that took its place is next.
+  function placeOf(element) {
+    const button = element.matches("form") ? element.querySelector("button[type=submit]") : element;
+    const row = element.closest("main .row");
+    return row && { number: [...document.querySelectorAll("main .row")].indexOf(row), text: button?.textContent.trim() };
+  }
+
+  function focusPlace() {
+    const rows = [...document.querySelectorAll("main .row")];
+    const row = place && rows[Math.min(place.number, rows.length - 1)];
+    if (!row) return document.getElementById("content").focus({ preventScroll: true });
+    const controls = [...row.querySelectorAll("a, button")];
+    (controls.find((one) => one.textContent.trim() === place.text) || controls[0])?.focus();
+  }
+
   function focusFirst() {
     const wanted = [...document.querySelectorAll("[data-wants-focus]")];
     const first = wanted.find((one) => one.matches('[aria-invalid="true"]')) || wanted[0];
@@ -121,7 +137,10 @@
   document.addEventListener("htmx:before:request", (event) => {
     const { ctx } = event.detail;
     waitFor(ctx);
-    if (ctx.target === dialog && dialog && !dialog.open) opener = ctx.sourceElement.id;
+    if (!dialog?.open && !ctx.sourceElement.matches("[hx-trigger]")) {
+      opener = dialog && ctx.target === dialog ? ctx.sourceElement.id : "";
+      place = placeOf(ctx.sourceElement);
+    }
     if (ctx.request.method !== "GET") {
       sent = typed.has(ctx.sourceElement);
       typed.delete(ctx.sourceElement);
@@ -183,6 +202,7 @@
   // A swapped link or button without an id keeps the focus by its name: the calendar works by keyboard.
   function focusSame() {
     if (focusOn(pressedId)) return;
+    if (pressedId && place) return focusPlace();
     const root = dialog && dialog.open ? dialog : document;
     const same = [...root.querySelectorAll("a, button, select")].find((one) => nameOf(one) === pressed);
     if (pressed && same) same.focus({ preventScroll: true });
@@ -197,7 +217,9 @@
   document.addEventListener("close-dialog", close);
   document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.tone));
   document.addEventListener("focus", (event) => {
-    if (event.detail && event.detail.id) focusOn(opener) || focusOn(event.detail.id);
+    if (!event.detail?.id || focusOn(opener)) return;
+    if (event.detail.id !== "content") focusOn(event.detail.id);
+    else if (document.activeElement === document.body || dialog.contains(document.activeElement)) focusPlace();
   });
 
   // Nothing fails in silence

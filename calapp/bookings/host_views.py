@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial, update_wrapper
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -23,7 +24,7 @@ from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.event_types.service import of_user
-from calapp.htmx import is_htmx, page_or_fragment, redirect_to
+from calapp.htmx import is_htmx, named_by, page_done, page_or_fragment, redirect_to
 from calapp.mail import count_parked, parked_about
 from calapp.text import whole_number
 
@@ -124,15 +125,14 @@ def no_show(uid: str) -> ResponseReturnValue:
     return _act(booking, lambda session: service.mark_no_show(session, booking, email, absent=absent), words)
 
 
-def _list(tab: Tab) -> Response:
-    """List the bookings of a tab."""
-    host = current_host()
-    wanted = read_booking_filter(request.args)
-    page = min(whole_number(request.args.get("page", ""), digits=5) or 1, 10_000)
+def _list(tab: Tab, query: Mapping[str, str] | None = None) -> Response:
+    """List the bookings of a tab, as the address says, or another query."""
+    host, query = current_host(), request.args if query is None else query
+    wanted = read_booking_filter(query)
+    page = min(whole_number(query.get("page", ""), digits=5) or 1, 10_000)
     found = lists.listing(db.session(), host, tab, wanted, page)
-    return page_or_fragment(
+    html = render_template(
         "bookings/host/list.html",
-        "bookings/host/_list.html",
         listing=found,
         tab=tab,
         tabs=Tab,
@@ -144,6 +144,7 @@ def _list(tab: Tab) -> Response:
         waiting=parked_about(db.session(), [one.uid for one in found.bookings]),
         conflicts=conflicts_of(db.session(), found.bookings),
     )
+    return make_response(html)
 
 
 def _download(tab: Tab) -> Response:
@@ -194,15 +195,24 @@ def _detail(booking: Booking, problem: str = "") -> Response:
 
 
 def _act(booking: Booking, action: Callable[..., None], words: str) -> ResponseReturnValue:
-    """Do something to a booking; what cannot be done any more is shown on its page."""
+    """Do something to a booking; what cannot be done any more is said on the page that is shown."""
+    problem = ""
     try:
         with transaction() as session:
             action(session)
     except (Conflict, Invalid) as error:
-        if is_htmx():  # asked for in the dialog, which has no room for the page
-            return redirect_to(f"/bookings/{booking.uid}", error.message, "bad")
-        return _detail(booking, error.message), 409
-    return redirect_to(f"/bookings/{booking.uid}", words)
+        problem = error.message
+    tone, path = "bad" if problem else "good", f"/bookings/{booking.uid}"
+    if is_htmx():
+        asked = named_by("HX-Current-URL")
+        tab = next((one for one in Tab if asked.path == f"/bookings/{one}"), None)
+        if tab:
+            return page_done(_list(tab, dict(parse_qsl(asked.query))), problem or words, tone)
+        if asked.path == path:
+            return page_done(_detail(booking), problem or words, tone)
+    elif problem:
+        return _detail(booking, problem), 409
+    return redirect_to(path, problem or words, tone)
 
 
 def _act_with_reason(

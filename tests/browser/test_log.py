@@ -120,7 +120,7 @@ def test_a_delivery_opens_to_its_request_and_tries_and_is_sent_again(
     assert window.page.evaluate("navigator.clipboard.readText()").startswith("curl -i -X POST")
     receiver.behave = answer()
     window.button("Send now").click()
-    expect(window.page.locator("#state-title .pill")).to_have_text("Delivered", timeout=8000)
+    expect(window.page.locator("#state-title .pill")).to_have_text("Delivered")
     expect(window.page.get_by_text("manual").first).to_be_visible()
     assert receiver.requests[0].headers["webhook-id"] == receiver.requests[-1].headers["webhook-id"]
 
@@ -156,7 +156,7 @@ def test_a_window_is_replayed_with_count_and_progress(
     expect(window.page.get_by_text("3 events would be sent.")).to_be_visible()
     window.dialog.get_by_role("button", name="Replay").click()
     expect(window.toast).to_contain_text("Replay started")
-    expect(window.page.locator(".pill", has_text="Delivered")).to_have_count(3, timeout=15000)
+    expect(window.page.locator(".pill", has_text="Delivered")).to_have_count(3)
     expect(window.page.get_by_text("3 of 3 events were queued")).to_be_visible()
     assert len(receiver.requests) == 3
 

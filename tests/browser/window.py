@@ -12,6 +12,7 @@ EXPECTED = re.compile(
     r"Failed to load resource: (the server responded with a status of [45]\d\d|net::ERR_CONNECTION_REFUSED)"
     r"|htmx: htmx:error: Failed to fetch"  # what htmx says of a server that is away
 )
+WAIT = 30_000  # milliseconds for whatever is expected; a machine may be slow
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # Said when a test types before the first rendering; with a script a page must not cause it.
 TYPED_EARLY = "Autofocus processing was blocked because a document already has a focused element."
@@ -26,6 +27,8 @@ NAME = """(() => {
   return (one.getAttribute("aria-label") || one.labels?.[0]?.textContent || one.textContent).trim();
 })()"""
 
+expect.set_options(timeout=WAIT)
+
 
 class Window:
     """A page in a context of its own: its locale, zone and cookies."""
@@ -37,7 +40,7 @@ class Window:
         self.complaints: list[str] = []
         self.strangers: list[str] = []
         self.requests: list[str] = []
-        context.set_default_timeout(5000)
+        context.set_default_timeout(WAIT)
         context.on("request", self._note_request)
         context.on("console", self._note_message)
         self.page: Page = context.new_page()
