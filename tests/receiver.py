@@ -42,7 +42,7 @@ def answer(status: str = "200 OK", body: bytes = b"", *headers: str) -> bytes:
 def silent(receiver: "Receiver", connection: socket.socket) -> None:
     """Read the request and never answer."""
     receiver.read(connection)
-    receiver.ended.wait(10)
+    receiver.ended.wait(60)
 
 
 def closing(receiver: "Receiver", connection: socket.socket) -> None:

@@ -223,7 +223,7 @@ def _erase_events(session: Session, events: Collection[int]) -> Counts:
     _changed(session, update(Delivery).where(mine).values(body=None))
     _changed(session, update(Delivery).where(mine, Delivery.reason.is_not(None)).values(reason=REASON))
     ended = {"state": State.EXPIRED, "reason": REASON, "finished_at": database_now(session)}
-    idle = {"due_at": None, "after_id": None, "claim": None}
+    idle = {"due_at": None, "after_id": None, "claim": None, "pressed_at": None}
     still_open = Delivery.state.in_((State.WAITING, State.PARKED))
     _changed(session, update(Delivery).where(mine, still_open).values(ended | idle))
     attempts = _erase_attempts(session, Attempt.delivery_id.in_(deliveries))

@@ -158,4 +158,4 @@ def test_a_valkey_that_hangs_slows_nobody_down(
     began = time.monotonic()
     assert set(tries(browser, 5)) == {422}
     valkey.server.send_signal(18)  # SIGCONT
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 6  # redis-py would take three seconds for each

@@ -1,5 +1,6 @@
 """What is said of a subscriber URL before it is saved."""
 
+import threading
 import time
 
 import pytest
@@ -149,13 +150,15 @@ def test_a_network_that_is_allowed_may_be_saved() -> None:
 
 
 def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_args, **_kwargs: time.sleep(0.5) or [])
+    over = threading.Event()
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_args, **_kwargs: [over.wait(20)][:0])
     began = time.monotonic()
     checked = check_url("https://slow.example.com/", GUARD, seconds=0.1)
     assert checked.warning
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 10
+    over.set()
 
 
 def test_a_name_is_resolved_to_all_its_addresses() -> None:
-    assert "127.0.0.1" in resolve("localhost", 2.0)
+    assert "127.0.0.1" in resolve("localhost", 30.0)
     assert resolve("no-such-name.invalid", 2.0) == []

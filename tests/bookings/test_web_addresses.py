@@ -62,6 +62,6 @@ def test_v1_a_persons_name_is_left_in_peace(name: str) -> None:
 
 @pytest.mark.parametrize("piece", ["a.", ".", "www.", "-.", "a", "@"])
 def test_v1_a_long_name_costs_no_time(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     has_web_address((piece * 200)[:200])
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05

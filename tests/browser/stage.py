@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Flask
 from sqlalchemy.orm import Session
@@ -97,7 +98,12 @@ def cookie_of(app: Flask, user: User) -> str:
 
 
 def new_host(app: Flask, session: Session, name: str) -> Host:
-    """Make a host who is free at every hour and offers a quick chat."""
+    """Make a host who is free at every hour of tomorrow and later, and offers a quick chat.
+
+    So that a day has many times whatever the time is, and none of them passes while a test looks at it.
+    """
+    here = now().astimezone(ZoneInfo("Europe/Berlin"))
+    notice = 24 * 60 - here.hour * 60 - here.minute + 7
     user = make_user(name)
     user.checklist_done_at = now()
     session.add(user)
@@ -105,7 +111,7 @@ def new_host(app: Flask, session: Session, name: str) -> Host:
     session.add_all(
         WeeklyHours(user_id=user.id, weekday=day, start_minute=0, end_minute=1440) for day in range(7)
     )
-    session.add(EventType(user_id=user.id, title="Quick chat", slug="quick-chat", length=15, notice=0))
+    session.add(EventType(user_id=user.id, title="Quick chat", slug="quick-chat", length=15, notice=notice))
     return Host(user.id, name, cookie_of(app, user))
 
 

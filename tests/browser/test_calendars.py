@@ -70,7 +70,7 @@ def test_a_calendar_is_seen_to_block_until_it_is_removed(
     server.behave = answer("404 Not Found")
     changed(error_since=datetime.now(UTC) - timedelta(hours=1))
     window.button("Read now: Work").click()
-    expect(card.get_by_text("Cannot be read")).to_be_visible(timeout=15_000)
+    expect(card.get_by_text("Cannot be read")).to_be_visible()
     window.go("/integrations")
     expect(window.page.get_by_text("Your calendar “Work” cannot be read")).to_be_visible()
     photograph(window, "notice")

@@ -17,6 +17,7 @@ from calapp.event_types.models import EventType
 from tests.browser.conftest import new_context
 from tests.browser.site import Site, serving
 from tests.browser.stage import Host, connected
+from tests.browser.window import PATIENCE
 from tests.receiver import Receiver
 from tests.running import Running, wait_until
 
@@ -131,7 +132,7 @@ def visit(
 ) -> Iterator[Visit]:
     """A visitor of the site; no request to us may bring a cookie, and no page may complain."""
     context = new_context(browser, calapp.address, **getattr(request, "param", {}))
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     visit = Visit(page, site, calapp, host, [], [])
     page.on("pageerror", lambda error: visit.note(error.message, error.stack or ""))

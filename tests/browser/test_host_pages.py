@@ -397,6 +397,7 @@ def test_a_list_is_sorted_without_a_jump_to_the_top(open_window: Callable[..., W
     window.go("/event-types/new")
     window.text("Title").fill("Deep dive")
     window.press("Enter")
+    window.page.wait_for_url("**/event-types")  # and for its script
     move = window.button("Move up Deep dive")
     move.focus()
     requests = len(window.requests)

@@ -6,13 +6,14 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect
 
+PATIENCE = 30_000  # milliseconds; the machine may be busy
+expect.set_options(timeout=PATIENCE)
 AXE = Path(__file__).with_name("axe.min.js")
 # The browser's own line about a status that we meant to answer, and about a server that is away.
 EXPECTED = re.compile(
     r"Failed to load resource: (the server responded with a status of [45]\d\d|net::ERR_CONNECTION_REFUSED)"
     r"|htmx: htmx:error: Failed to fetch"  # what htmx says of a server that is away
 )
-WAIT = 30_000  # milliseconds for whatever is expected; a machine may be slow
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # Said when a test types before the first rendering; with a script a page must not cause it.
 TYPED_EARLY = "Autofocus processing was blocked because a document already has a focused element."
@@ -27,8 +28,6 @@ NAME = """(() => {
   return (one.getAttribute("aria-label") || one.labels?.[0]?.textContent || one.textContent).trim();
 })()"""
 
-expect.set_options(timeout=WAIT)
-
 
 class Window:
     """A page in a context of its own: its locale, zone and cookies."""
@@ -40,7 +39,7 @@ class Window:
         self.complaints: list[str] = []
         self.strangers: list[str] = []
         self.requests: list[str] = []
-        context.set_default_timeout(WAIT)
+        context.set_default_timeout(PATIENCE)
         context.on("request", self._note_request)
         context.on("console", self._note_message)
         self.page: Page = context.new_page()

@@ -20,6 +20,7 @@ from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.api.conftest import anyone, bob_api, rick_api, with_key
+from tests.deliveries.requests_made import PATIENCE
 from tests.receiver import Receiver, answer
 
 __all__ = ["anyone", "bob_api", "rick_api", "with_key"]  # fixtures
@@ -27,9 +28,9 @@ __all__ = ["anyone", "bob_api", "rick_api", "with_key"]  # fixtures
 
 @pytest.fixture
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """A deadline of a second, and the schedule that a test names."""
+    """A deadline longer than any test takes, and the schedule that a test names."""
     schedule = getattr(request, "param", (5, 300, 1800))
-    return replace(settings, webhook_timeout=1.0, webhook_retry_schedule=schedule)
+    return replace(settings, webhook_timeout=PATIENCE, webhook_retry_schedule=schedule)
 
 
 @pytest.fixture

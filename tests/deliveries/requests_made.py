@@ -12,6 +12,7 @@ from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookRequest, WebhookResponse
 
 LOOPBACK = AddressGuard(_networks("127.0.0.0/8,::1/128"))
+PATIENCE = 20.0  # seconds; the machine may be busy
 HOST = "hooks.example.com"
 TO_LOOPBACK = (f"{HOST}::127.0.0.1:",)  # the name leads to this machine, whatever the port
 
@@ -46,7 +47,7 @@ def webhook_request(url: str, number: int = 1, **changes: object) -> WebhookRequ
     return WebhookRequest(**(values | changes))
 
 
-def send(sender: Sender, *requests: WebhookRequest, seconds: float = 5.0) -> list[WebhookResponse]:
+def send(sender: Sender, *requests: WebhookRequest, seconds: float = PATIENCE) -> list[WebhookResponse]:
     """Send requests and return the answers, ordered by delivery."""
     sender.start(requests)
     until = time.monotonic() + seconds
@@ -57,7 +58,7 @@ def send(sender: Sender, *requests: WebhookRequest, seconds: float = 5.0) -> lis
 
 
 def send_one(
-    url: str, *, guard: AddressGuard = LOOPBACK, timeout: float = 0.5, **entries: object
+    url: str, *, guard: AddressGuard = LOOPBACK, timeout: float = PATIENCE, **entries: object
 ) -> WebhookResponse:
     """Send one request with a sender of its own."""
     sender = Sender(slots=4, timeout=timeout, guard=guard, **entries)

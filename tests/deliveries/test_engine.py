@@ -173,7 +173,7 @@ def test_a_lost_lease_comes_due_again_by_itself(webhook, receiver, happen, engin
     engine.claim()  # and the process dies here
     deliver()
     assert receiver.requests == []
-    clock.shift(17)
+    clock.shift(40)
     deliver()
     assert len(receiver.requests) == 1
 
@@ -181,7 +181,7 @@ def test_a_lost_lease_comes_due_again_by_itself(webhook, receiver, happen, engin
 def test_a_late_answer_of_a_lost_lease_counts_when_good(webhook, receiver, happen, engine, session, clock):
     happen()
     first = engine.claim()
-    clock.shift(17)
+    clock.shift(40)
     engine.claim()
     engine.sender.start(first)
     engine.deliver()
@@ -245,7 +245,8 @@ def test_a_hanging_endpoint_does_not_hold_up_another(
         for number in range(5):
             happen(chain=f"chain {number}")
         with at_work(engine):
-            wait_until(lambda: len(receiver.requests) == 5, 0.9)  # before any of the others has timed out
+            wait_until(lambda: len(receiver.requests) == 5, 10)  # before any of the others has timed out
+            hanging.ended.set()
 
 
 def test_an_address_that_is_closed_is_never_connected_to(
@@ -294,4 +295,5 @@ def test_new_work_goes_out_beside_a_receiver_that_hangs(
             wait_until(lambda: receiver.requests)
             wait_until(lambda: session.rollback() or states(session) == ["waiting", "delivered"])
             took = time.monotonic() - began
-    assert took < 0.7  # the one that hangs has a second, and holds up neither the request nor its record
+            hanging.ended.set()
+    assert took < 10  # the one that hangs has twenty seconds, and holds up neither the request nor its record

@@ -15,7 +15,15 @@ import pytest
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.failures import TEXTS, TIMEOUTS, Trouble, of_status, of_trouble
-from tests.deliveries.requests_made import HOST, LOOPBACK, TO_LOOPBACK, send, send_one, webhook_request
+from tests.deliveries.requests_made import (
+    HOST,
+    LOOPBACK,
+    PATIENCE,
+    TO_LOOPBACK,
+    send,
+    send_one,
+    webhook_request,
+)
 from tests.receiver import (
     Authority,
     Behaviour,
@@ -55,9 +63,9 @@ def over_tls(context: ssl.SSLContext) -> WebhookResponse:
         return send_one(receiver.url(host=HOST), connect_to=TO_LOOPBACK)
 
 
-def plain(behave: Behaviour | bytes, scheme: str = "http") -> WebhookResponse:
+def plain(behave: Behaviour | bytes, scheme: str = "http", timeout: float = PATIENCE) -> WebhookResponse:
     with Receiver(behave) as receiver:
-        return send_one(receiver.url().replace("http", scheme, 1))
+        return send_one(receiver.url().replace("http", scheme, 1), timeout=timeout)
 
 
 def reason(answer: WebhookResponse) -> str:
@@ -181,7 +189,7 @@ def test_a_connection_that_is_reset_is_told() -> None:
 
 
 def test_a_name_without_an_address_is_told() -> None:
-    got = send_one("http://no-such-name.invalid/", timeout=5)
+    got = send_one("http://no-such-name.invalid/")
     assert reason(got) == "no_such_name"
     assert "no-such-name.invalid" in got.failure.words
 
@@ -191,17 +199,17 @@ def test_a_host_that_takes_no_connection_is_a_connect_time_out(full_port: int) -
 
 
 def test_a_handshake_that_hangs_is_a_tls_time_out() -> None:
-    assert reason(plain(hang, "https")) == "timeout_tls"
+    assert reason(plain(hang, "https", timeout=0.5)) == "timeout_tls"
 
 
 def test_no_answer_is_an_answer_time_out() -> None:
-    got = plain(silent)
+    got = plain(silent, timeout=0.5)
     assert reason(got) == "timeout_answer"
     assert got.failure.words == "No response within 0.5 s. Respond first, then do the work."
 
 
 def test_no_answer_on_a_kept_connection_is_an_answer_time_out() -> None:
-    sender = Sender(slots=1, timeout=0.3, guard=LOOPBACK)
+    sender = Sender(slots=1, timeout=1.0, guard=LOOPBACK)
     with Receiver(sending(answer(), hold=True)) as receiver:
         assert send(sender, webhook_request(receiver.url()))[0].failure is None
         (got,) = send(sender, webhook_request(receiver.url()))
@@ -210,16 +218,16 @@ def test_no_answer_on_a_kept_connection_is_an_answer_time_out() -> None:
 
 
 def test_half_a_head_is_a_body_time_out() -> None:
-    assert reason(plain(sending(b"HTTP/1.1 200 OK\r\nX: y\r\n", hold=True))) == "timeout_body"
+    assert reason(plain(sending(b"HTTP/1.1 200 OK\r\nX: y\r\n", hold=True), timeout=0.5)) == "timeout_body"
 
 
 def test_a_success_whose_body_never_ends_is_a_body_time_out() -> None:
-    got = plain(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", hold=True))
+    got = plain(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", hold=True), timeout=0.5)
     assert (got.status, reason(got), got.body) == (200, "timeout_body", "abc")
 
 
 def test_a_refusal_whose_body_never_ends_is_still_a_refusal() -> None:
-    got = plain(sending(b"HTTP/1.1 410 Gone\r\nContent-Length: 10\r\n\r\nabc", hold=True))
+    got = plain(sending(b"HTTP/1.1 410 Gone\r\nContent-Length: 10\r\n\r\nabc", hold=True), timeout=0.5)
     assert (got.status, reason(got)) == (410, "gone")
 
 

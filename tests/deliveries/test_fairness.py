@@ -18,6 +18,7 @@ from calapp.deliveries.policy import ConcurrencyLimits, Ready
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import subscribed
+from tests.deliveries.requests_made import PATIENCE
 from tests.receiver import Receiver, answer, silent
 from tests.running import wait_until
 
@@ -130,13 +131,14 @@ def test_a_fresh_process_finds_what_works_behind_many_that_hang(
         with at_work(fresh):
             wait_until(lambda: len(hanging.requests) == 6)  # all that there is for those without a response
             happen("after")
-            wait_until(lambda: len(receiver.requests) == 2, 4)
+            wait_until(lambda: len(receiver.requests) == 2, PATIENCE / 2)
+            hanging.ended.set()
 
 
 @contextmanager
 def worker(settings: Settings, slots: int = 8) -> Iterator[Engine]:
     """Give the engine of a process that has just started, with few slots."""
-    engine = Engine(replace(settings, webhook_concurrency=slots, webhook_timeout=5.0))
+    engine = Engine(replace(settings, webhook_concurrency=slots))
     yield engine
     engine.sender.close()
 
@@ -184,4 +186,4 @@ def test_o5_twelve_events_a_second_reach_a_receiver_that_takes_a_second(
                 happen(f"chain {number}")
             wait_until(lambda: len(receiver.requests) == 60)
             took = time.monotonic() - began
-    assert took < 5 + 4
+    assert took < 5 + 10  # at four at a time it takes 16.5 s

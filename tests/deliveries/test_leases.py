@@ -132,7 +132,7 @@ def test_a_claim_that_was_never_sent_is_sent_by_the_same_process(
 ) -> None:
     happen()
     engine.claim()  # and something raised here
-    clock.shift(17)
+    clock.shift(40)
     deliver()
     assert states(session) == ["delivered"]
 
@@ -142,7 +142,7 @@ def test_the_late_answer_of_another_process_counts_when_good(
 ) -> None:
     happen()
     late = engine.claim()
-    clock.shift(17)
+    clock.shift(40)
     other = Engine(settings)
     requests = other.claim()
     engine.sender.start(late)

@@ -7,7 +7,7 @@ import pytest
 
 from calapp.deliveries import resolver
 from calapp.deliveries.client import Sender
-from tests.deliveries.requests_made import LOOPBACK, NameServer, send, webhook_request
+from tests.deliveries.requests_made import LOOPBACK, PATIENCE, NameServer, send, webhook_request
 from tests.receiver import Receiver, silent
 
 
@@ -18,7 +18,16 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> NameServer:
 
 @pytest.fixture
 def sender() -> Iterator[Sender]:
-    sender = Sender(slots=50, timeout=0.5, guard=LOOPBACK)
+    """A sender that gives a receiver longer than any test takes."""
+    sender = Sender(slots=50, timeout=PATIENCE, guard=LOOPBACK)
+    yield sender
+    sender.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Sender]:
+    """A sender that gives a receiver a second."""
+    sender = Sender(slots=50, timeout=1.0, guard=LOOPBACK)
     yield sender
     sender.close()
 
@@ -30,36 +39,35 @@ def test_forty_names_that_hang_hold_up_no_other(name_server: NameServer, sender:
     with Receiver() as receiver:
         sender.start([webhook_request(f"http://{name}/", number) for number, name in enumerate(hanging)])
         sender.start([webhook_request(receiver.url(host="good.example.com"), 100)])
-        (first,) = sender.responses(0.4)
+        (first,) = sender.responses(PATIENCE)
     assert (first.request.delivery_id, first.failure) == (100, None)
 
 
-def test_a_name_that_hangs_is_a_name_time_out(name_server: NameServer, sender: Sender) -> None:
-    name_server.seconds["hang.example.com"] = 0.8
-    (got,) = send(sender, webhook_request("http://hang.example.com/"))
+def test_a_name_that_hangs_is_a_name_time_out(name_server: NameServer, hasty: Sender) -> None:
+    name_server.seconds["hang.example.com"] = 1.5
+    (got,) = send(hasty, webhook_request("http://hang.example.com/"))
     assert got.failure.code == "timeout_name"
-    assert got.timings.name == got.timings.total == pytest.approx(500, abs=150)
+    assert got.timings.name == got.timings.total > 990
 
 
-def test_the_lookup_counts_towards_the_deadline(name_server: NameServer, sender: Sender) -> None:
+def test_the_lookup_counts_towards_the_deadline(name_server: NameServer, hasty: Sender) -> None:
     name_server.addresses["slow.example.com"] = ["127.0.0.1"]
-    name_server.seconds["slow.example.com"] = 0.3
+    name_server.seconds["slow.example.com"] = 0.7
     with Receiver(silent) as receiver:
-        (got,) = send(sender, webhook_request(receiver.url(host="slow.example.com")))
+        (got,) = send(hasty, webhook_request(receiver.url(host="slow.example.com")))
     assert got.failure.code == "timeout_answer"
-    assert got.timings.name == pytest.approx(300, abs=100)
-    assert got.timings.total == pytest.approx(500, abs=150)
+    assert 690 < got.timings.name < 990 < got.timings.total < 1600
 
 
-def test_the_next_parcel_has_the_whole_deadline_again(name_server: NameServer, sender: Sender) -> None:
+def test_the_next_parcel_has_the_whole_deadline_again(name_server: NameServer, hasty: Sender) -> None:
     name_server.addresses["slow.example.com"] = ["127.0.0.1"]
     name_server.seconds["slow.example.com"] = 0.3
     with Receiver(silent) as receiver:
         for _ in range(2):
-            (got,) = send(sender, webhook_request(receiver.url(host="slow.example.com")))
+            (got,) = send(hasty, webhook_request(receiver.url(host="slow.example.com")))
     assert got.timings.first_byte == 0
-    assert got.timings.name < 50
-    assert got.timings.total == pytest.approx(500, abs=150)
+    assert got.timings.name < 290
+    assert got.timings.total > 990
 
 
 def test_many_parcels_of_one_name_ask_once(name_server: NameServer, sender: Sender) -> None:
@@ -94,13 +102,13 @@ def test_parcels_that_wait_for_a_name_take_slots_and_have_ages(
 
 
 def test_closing_does_not_wait_for_names(name_server: NameServer) -> None:
-    name_server.seconds["hang.example.com"] = 0.5
+    name_server.seconds["hang.example.com"] = 2.0
     sender = Sender(slots=5, timeout=5, guard=LOOPBACK)
     sender.start([webhook_request("http://hang.example.com/")])
     began = time.monotonic()
     sender.close()
-    assert time.monotonic() - began < 0.3
-    time.sleep(0.6)  # the thread ends after the sender, and harms nothing
+    assert time.monotonic() - began < 1.5
+    time.sleep(2.1)  # the thread ends after the sender, and harms nothing
 
 
 def test_more_names_than_threads_wait_their_turn(
@@ -109,7 +117,7 @@ def test_more_names_than_threads_wait_their_turn(
     monkeypatch.setattr(resolver, "MIN_THREADS", 2)
     name_server.addresses = {f"n{number}.example.com": ["127.0.0.1"] for number in range(9)}
     name_server.seconds = dict.fromkeys(name_server.addresses, 0.02)
-    sender = Sender(slots=2, timeout=2, guard=LOOPBACK)
+    sender = Sender(slots=2, timeout=PATIENCE, guard=LOOPBACK)
     with Receiver() as receiver:
         urls = [receiver.url(host=name) for name in name_server.addresses]
         answers = send(sender, *(webhook_request(url, number) for number, url in enumerate(urls)))

