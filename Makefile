@@ -10,7 +10,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench faults simulate mutants soak fuzz house
+.PHONY: help run test lint bench faults simulate mutants soak fuzz clients house
 
 help:
 	@echo "make run      start Calapp on http://127.0.0.1:5000 (PORT and CALAPP_DATA_DIR change where)"
@@ -23,6 +23,7 @@ help:
 	@echo "make soak     run real processes for HOURS=24, kill them at random, and count (ARGS=--postgresql)"
 	@echo "make house    print figures of the source: lines, modules, what one booking runs through"
 	@echo "make fuzz     let a generator send the API what it can think of"
+	@echo "make clients  run n8n's trigger, agno, MCP servers, generators and calendars against Calapp"
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m calapp.launcher
@@ -57,6 +58,9 @@ house: .venv/run.stamp
 
 fuzz: .venv/test.stamp
 	$(BIN)/python -m tools.fuzz $(ARGS)
+
+clients: .venv/test.stamp
+	$(BIN)/python -m tools.clients $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -195,7 +195,9 @@ PATCH   /v2/bookings/<uid>                                                   own
 PATCH   /v2/bookings/<uid>/location                                          own-key
 POST    /v2/bookings/<uid>/guests                                            own-key
 GET     /v2/bookings/<uid>/attendees                                         own-key
+POST    /v2/bookings/<uid>/attendees                                         own-key
 GET     /v2/bookings/<uid>/attendees/<int:attendee_id>                       own-key
+DELETE  /v2/bookings/<uid>/attendees/<int:attendee_id>                       own-key
 GET     /v2/bookings/<uid>/calendar-links                                    link
 POST    /v2/bookings/<uid>/cancel                                            link
 POST    /v2/bookings/<uid>/confirm                                           own-key
@@ -268,6 +270,11 @@ JSON_BODIES = {
     ("POST", "/v2/bookings/<uid>/reschedule"): {"start": "2027-01-05T11:00:00Z"},
     ("PATCH", "/v2/bookings/<uid>/location"): {"location": {"type": "address", "address": "Room 5"}},
     ("POST", "/v2/bookings/<uid>/guests"): {"guests": [{"email": "eve@example.com"}]},
+    ("POST", "/v2/bookings/<uid>/attendees"): {
+        "name": "Eve",
+        "email": "eve@example.com",
+        "timeZone": "Europe/Paris",
+    },
     ("POST", "/v2/bookings/<uid>/mark-absent"): {"attendees": [{"email": "ada@example.com", "absent": True}]},
     ("POST", "/v2/webhooks/<webhook_id>/replay"): {
         "from": "2027-01-01T00:00:00Z",

@@ -3,16 +3,19 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from calapp.bookings import signed_links
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation, public_title
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.clock import now
 from calapp.config import settings
+from calapp.errors import KeyDoesNotFit
 from calapp.local_time import spoken_time
 from calapp.mail import DISCARDED, Email, post, supersede_expiring, supersede_parked
 from calapp.text import clean, line
@@ -32,6 +35,7 @@ SUBJECTS = {
     "to_reschedule": ("Please choose another time: {title}", "You asked for another time: {title}"),
 }
 
+DAYS_TO_CHOOSE = 30  # that the link to another time proves its metadata
 PARKED = (
     "\nThe emails to the visitor and the guests are waiting for you, because visitors have triggered many "
     "emails. You can send or discard them on the Bookings page.\n"
@@ -64,7 +68,7 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     for_visitor, for_host = SUBJECTS[kind]
     host = booking.host
     subject = for_visitor.format(title=public_title(booking))
-    again = f"\nChoose another time: {_rebooking_link(booking)}\n" if kind == "to_reschedule" else ""
+    again = _asked_for_another_time(session, booking) if kind == "to_reschedule" else ""
     written = _to_people(booking, subject, again)
     for one in written:
         one.parked_at = now() if parked else None
@@ -116,13 +120,24 @@ def uninvite(session: Session, booking: Booking, people: Sequence[Attendee]) -> 
     post(session, written)
 
 
-def _rebooking_link(booking: Booking) -> str:
-    """Return the link by which the visitor books again, with what the first link said."""
+def _asked_for_another_time(session: Session, booking: Booking) -> str:
+    """Return the note with the link by which the visitor books again, with what the first link said.
+
+    Metadata that was verified is signed again, but not for ever: whoever gets the email can use the link.
+    """
     visitor, event_type = booking.visitor, booking.event_type
-    query = [("name", visitor.name), ("email", visitor.email)]
-    query += [(f"metadata[{key}]", value) for key, value in booking.link_metadata.items()]
-    page = f"{settings().base_url}/{booking.host.username}/{event_type.slug}"
-    return f"{page}?{urlencode(query)}"
+    words, said = "Choose another time", signed_links.pairs_of(booking.link_metadata)
+    if booking.metadata_verified:
+        exp = f"{(now() + timedelta(days=DAYS_TO_CHOOSE)).timestamp():.0f}"
+        try:
+            signed = signed_links.signed_link(session, event_type, booking.link_metadata, exp)
+        except KeyDoesNotFit:
+            log.exception("The link for another time of booking %s could not be signed", booking.uid)
+        else:
+            words, said = f"{words} within {DAYS_TO_CHOOSE} days", signed.partition("?")[2]
+    person = urlencode([("name", visitor.name), ("email", visitor.email)])
+    path = f"{settings().base_url}/{signed_links.path_of(event_type)}"
+    return f"\n{words}: {path}?{'&'.join(filter(None, (person, said)))}\n"
 
 
 def _to_people(booking: Booking, subject: str, for_visitor: str = "") -> list[Email]:

@@ -9,11 +9,17 @@ from calapp.bookings.responses import (
     attendee_shown,
     shown,
 )
-from calapp.bookings.schemas import AskToReschedule
-from calapp.bookings.service import booking_at, cancel, own_booking
+from calapp.bookings.schemas import AddedAttendee, AskToReschedule
+from calapp.bookings.service import (
+    add_attendee,
+    attendee_of,
+    booking_at,
+    cancel,
+    own_booking,
+    remove_attendee,
+)
 from calapp.config import settings
 from calapp.db import transaction
-from calapp.errors import NotFound
 from calapp.rest.routes import Api
 
 blueprint = Api("booking_people_api", tag="Bookings")
@@ -30,10 +36,39 @@ def index_attendees(uid: str) -> list[AttendeeResponse]:
 @blueprint.operation("GET", f"{ONE}/attendees/<int:attendee_id>", access=READ, response=AttendeeResponse)
 def show_attendee(uid: str, attendee_id: int) -> AttendeeResponse:
     """Show an attendee of a booking."""
-    found = [one for one in own_booking(uid).attendees if one.id == attendee_id]
-    if not found:
-        raise NotFound
-    return attendee_shown(found[0])
+    return attendee_shown(attendee_of(own_booking(uid), attendee_id))
+
+
+@blueprint.operation(
+    "POST",
+    f"{ONE}/attendees",
+    access=WRITE,
+    response=AttendeeResponse,
+    status=201,
+    body=AddedAttendee,
+    errors=(409,),
+)
+def add(uid: str, body: AddedAttendee) -> AttendeeResponse:
+    """Add an attendee to a booking, who comes as a guest. Everyone is notified, and BOOKING_UPDATED is sent.
+
+    A booking has at most 20 guests. Returns 409 for an email address that takes part already.
+    """
+    booking = own_booking(uid)
+    with transaction() as session:
+        added = add_attendee(session, booking, body)
+    return attendee_shown(added)
+
+
+@blueprint.operation(
+    "DELETE", f"{ONE}/attendees/<int:attendee_id>", access=WRITE, response=AttendeeResponse, errors=(409,)
+)
+def remove(uid: str, attendee_id: int) -> AttendeeResponse:
+    """Remove a guest from a booking. The person who booked stays: 409."""
+    booking = own_booking(uid)
+    gone = attendee_shown(attendee_of(booking, attendee_id))
+    with transaction() as session:
+        remove_attendee(session, booking, attendee_id)
+    return gone
 
 
 @blueprint.operation("GET", f"{ONE}/calendar-links", access=OPEN, response=list[CalendarLink])

@@ -123,18 +123,20 @@ Guests = Annotated[
     said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
 ]
 
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_NAME, examples=["Ada Byron"]),
+    AfterValidator(_person),
+    cleaned(spaced),
+    said("Please enter your name.", "string_too_short"),
+    said(f"Names can have up to {MAX_NAME} characters.", "string_too_long"),
+]
+
 
 class AttendeeRequest(RequestSchema):
     """The person who books."""
 
-    name: Annotated[
-        str,
-        Field(min_length=1, max_length=MAX_NAME, examples=["Ada Byron"]),
-        AfterValidator(_person),
-        cleaned(spaced),
-        said("Please enter your name.", "string_too_short"),
-        said(f"Names can have up to {MAX_NAME} characters.", "string_too_long"),
-    ]
+    name: Name
     email: Annotated[
         str,
         Field(examples=["ada@example.com"], json_schema_extra={"format": "email"}),
@@ -309,6 +311,17 @@ class Guest(RequestSchema):
     """A guest to add."""
 
     email: Annotated[str, AfterValidator(read_email), Field(examples=["eve@example.com"])]
+    name: Annotated[Name | None, Field(description="Default: the email address.")] = None
+    time_zone: Annotated[Zone | None, Field(description="Default: the visitor's.")] = None
+
+
+class AddedAttendee(Guest):
+    """An attendee to add."""
+
+    unsupported = unsupported.ATTENDEE
+
+    name: Name
+    time_zone: Zone
 
 
 class LocationRequest(RequestSchema):
@@ -319,6 +332,8 @@ class LocationRequest(RequestSchema):
 
 class GuestsRequest(RequestSchema):
     """Guests to add to a booking."""
+
+    unsupported = unsupported.GUESTS
 
     guests: Annotated[list[Guest], Field(min_length=1, max_length=MAX_GUESTS)]
 

@@ -19,7 +19,7 @@ from calapp.bookings import copies, notifications, reminders, signed_links, time
 from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
 from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder, updated
-from calapp.bookings.schemas import BookingRequest, RescheduleRequest
+from calapp.bookings.schemas import MAX_GUESTS, BookingRequest, Guest, RescheduleRequest
 from calapp.bookings.signed_links import Proof
 from calapp.bookings.times import ACTIVE, CELL
 from calapp.bookings.visitors import mailbox_of
@@ -239,16 +239,26 @@ def _new_booking(
     return booking
 
 
-def _invite(booking: Booking, guests: Sequence[str]) -> None:
-    """Make these addresses the guests; visitor and host are there anyway, and written to as such."""
+def _invite(booking: Booking, guests: Sequence[str], added: Sequence[Guest] = ()) -> None:
+    """Make these addresses the guests; visitor and host are there anyway, and written to as such.
+
+    Raises Invalid for more than MAX_GUESTS.
+    """
     there = {mailbox_of(booking.visitor.email), mailbox_of(booking.host.email)}
     known = {person.email: person for person in booking.attendees[1:]}
+    new = {one.email: one for one in added}
     people = [booking.visitor]
-    for guest in guests:
+    for guest in dict.fromkeys([*guests, *new]):
         if mailbox_of(guest) not in there:
-            person = known.get(guest) or _attendee(0, guest, guest, booking.visitor.time_zone)
+            zone, name = booking.visitor.time_zone, guest
+            if guest in new:
+                zone, name = new[guest].time_zone or zone, new[guest].name or name
+            person = known.get(guest) or _attendee(0, name, guest, zone)
             person.position = len(people)
             people.append(person)
+    if len(people) > MAX_GUESTS + 1:
+        problem = f"You can invite up to {MAX_GUESTS} guests."
+        raise Invalid(problem, guests=problem)
     booking.attendees = people
 
 
@@ -524,7 +534,8 @@ def cancel_all_of_visitor(
 def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> None:
     """Change a booking's `location`, `guests` (email addresses) and `notes` for the host.
 
-    Nothing happens when all is so already. Raises Conflict when the booking is not active or has ended.
+    `added` are people who come as guests besides those who do, up to MAX_GUESTS in all. Nothing happens
+    when all is so already. Raises Conflict when the booking is not active or has ended.
     """
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
@@ -536,7 +547,9 @@ def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> Non
     before, gone = _changeable(booking), {person.email: person for person in booking.attendees[1:]}
     if "guests" in wanted:
         _invite(booking, wanted["guests"])
-    for name in wanted.keys() - {"guests"}:
+    if "added" in wanted:
+        _invite(booking, [person.email for person in booking.attendees[1:]], wanted["added"])
+    for name in wanted.keys() - {"guests", "added"}:
         setattr(booking, name, wanted[name])
     after = _changeable(booking)
     changes = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
@@ -550,6 +563,36 @@ def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> Non
         gone.pop(email, None)
     notifications.uninvite(session, booking, list(gone.values()))
     copies.touch(session, booking)
+
+
+def attendee_of(booking: Booking, attendee_id: int) -> Attendee:
+    """Return who takes part in a booking by their id; raise NotFound."""
+    found = next((one for one in booking.attendees if one.id == attendee_id), None)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def add_attendee(session: Session, booking: Booking, person: Guest) -> Attendee:
+    """Add a guest with a name and a zone; raise Conflict for who comes anyway, and as `change` does."""
+    lock_user(session, booking.host_id)
+    session.refresh(booking)
+    there = {mailbox_of(one) for one in (booking.host.email, *(each.email for each in booking.attendees))}
+    if mailbox_of(person.email) in there:
+        raise Conflict("This person already takes part in this booking.")
+    change(session, booking, {"added": [person]})
+    session.flush()
+    return booking.attendees[-1]
+
+
+def remove_attendee(session: Session, booking: Booking, attendee_id: int) -> None:
+    """Take a guest out; raise NotFound, Conflict for the visitor, and as `change` does."""
+    lock_user(session, booking.host_id)
+    session.refresh(booking)
+    person = attendee_of(booking, attendee_id)
+    if person is booking.visitor:
+        raise Conflict("The person who booked cannot be removed. Cancel the booking instead.")
+    change(session, booking, {"guests": [one.email for one in booking.attendees[1:] if one is not person]})
 
 
 def _changeable(booking: Booking) -> dict[str, Any]:

@@ -20,6 +20,8 @@ BOOKING: Table = dict.fromkeys(
 ) | {"recurrenceCount": (0, 1)}
 CANCEL: Table = dict.fromkeys(("cancelSubsequentBookings", "seatUid"), NOTHING)
 RESCHEDULE: Table = dict.fromkeys(("seatUid", "emailVerificationCode"), NOTHING)
+ATTENDEE: Table = {"phoneNumber": NOTHING, "language": ("", "en", "en-GB", "en-US")}
+GUESTS: Table = {f"guests[].{name}": harmless for name, harmless in ATTENDEE.items()}
 ABSENT: Table = {"host": NOTHING}
 SLOTS: Table = dict.fromkeys(("usernames", "teamSlug", "organizationSlug", "rrHostSubsetIds"), NOTHING_TYPED)
 OLD_SLOTS: Table = dict.fromkeys(("orgSlug", "isTeamEvent", "teamMemberEmail"), NOTHING_TYPED)

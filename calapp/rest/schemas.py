@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 
@@ -29,10 +30,11 @@ def _sensible(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+Written = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Instant = Annotated[
     AwareDatetime,
     AfterValidator(_sensible),
-    PlainSerializer(iso_milliseconds, return_type=str, when_used="json"),
+    PlainSerializer(iso_milliseconds, return_type=Written, when_used="json"),
 ]
 
 

@@ -1,0 +1,41 @@
+"""What clients of Cal.com send that are in no registry; `make clients` runs the others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from calapp.event_types.models import EventType
+from tests.api.conftest import Client
+from tools.clients import calls
+
+pytestmark = pytest.mark.usefixtures("monday")
+
+WEEK = ("2027-01-05T00:00:00+00:00", "2027-01-12T00:00:00+00:00")
+Call = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def call(rick_api: Client) -> Call:
+    """Rick's program, as the clients send."""
+
+    def send(method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+        more = {"json": body} if body is not None else {}
+        answer = rick_api.send(method, path, headers=headers, **more)
+        return answer.status_code, answer.get_json()
+
+    return send
+
+
+def test_livekits_front_desk_books(call: Call) -> None:
+    booking = calls.livekit(call, *WEEK)
+    assert booking["attendees"][0]["email"] == "ada@example.com"
+
+
+def test_activepieces_switches_its_trigger_on_and_off(call: Call) -> None:
+    webhook = calls.activepieces_trigger(call, "https://hooks.example/pieces")
+    calls.activepieces_trigger_off(call, webhook)
+
+
+def test_the_actions_of_activepieces_work(call: Call, quick_chat: EventType) -> None:
+    calls.activepieces_actions(call, quick_chat.id, *WEEK)
