@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from calapp import errors, limits
 from calapp.clock import iso_milliseconds, now
 from calapp.db import LARGEST
-from calapp.htmx import is_htmx, named_by, redirect_to, toast
+from calapp.htmx import is_htmx, named_by, redirect_to, sign_in_here, toast
 from calapp.rate_limits import log_breach
 
 API = "/v2"
@@ -169,6 +169,8 @@ def _http_error(error: HTTPException) -> AnyResponse:
     status = error.code or 500
     message = SENTENCES.get(status) or TITLES.get(status) or error.name
     if isinstance(error, CSRFError):
+        if is_htmx() and not is_api():
+            return sign_in_here(STALE_PAGE, status)
         message = STALE_PAGE
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
     code = CODES.get(status, "error")
@@ -198,16 +200,15 @@ def respond(error: ErrorResponse) -> AnyResponse:
 
 
 def _to_login() -> AnyResponse:
-    """Lead to the sign-in and, after it, back to the page on which this happened."""
-    if not is_htmx() and request.method in {"GET", "HEAD"}:
+    """Lead to the sign-in and then back to the page on which this happened; with htmx, sign in there."""
+    if is_htmx():
+        return sign_in_here(STALE_PAGE)
+    if request.method in {"GET", "HEAD"}:
         page = request.full_path.rstrip("?")
     else:
-        parts = named_by("HX-Current-URL" if is_htmx() else "Referer")
+        parts = named_by("Referer")
         page = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    response = redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page})}")
-    if is_htmx():
-        response.status_code = 401
-    return response
+    return redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page})}")
 
 
 def _add_headers(response: AnyResponse) -> AnyResponse:

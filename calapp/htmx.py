@@ -46,19 +46,19 @@ def dialog_done(html: str, *, target: str, focus: str = "", toast: str = "") -> 
     response = make_response(html)
     response.headers["HX-Retarget"] = target
     response.headers["HX-Reswap"] = "outerHTML"
-    return _trigger(response, **{"close-dialog": {}, "focus": {"id": focus}, **_toast(toast, "good")})
+    return trigger(response, **{"close-dialog": {}, "focus": {"id": focus}, **_toast(toast, "good")})
 
 
 def page_done(page: Response, text: str, tone: str = "good") -> Response:
     """Close the dialog, if one is open, and put the content of a whole page in place; for htmx only."""
     page.headers["HX-Retarget"] = page.headers["HX-Reselect"] = "#content"
     page.headers["HX-Reswap"] = "outerHTML"
-    return _trigger(page, **{"close-dialog": {}, "focus": {"id": "content"}, **_toast(text, tone)})
+    return trigger(page, **{"close-dialog": {}, "focus": {"id": "content"}, **_toast(text, tone)})
 
 
 def toast(response: Response, text: str, tone: str = "good") -> Response:
     """Show a sentence when this answer arrives by htmx; `tone` is good or bad."""
-    return _trigger(response, **_toast(text, tone))
+    return trigger(response, **_toast(text, tone))
 
 
 def redirect_to(address: str, text: str = "", tone: str = "good") -> Response:
@@ -76,7 +76,14 @@ def _toast(text: str, tone: str) -> dict[str, object]:
     return {"toast": {"text": text, "tone": tone}} if text else {}
 
 
-def _trigger(response: Response, **events: object) -> Response:
+def sign_in_here(text: str, status: int = 401) -> Response:
+    """Let the page ask for the password and send its request again; where it cannot, it shows `text`."""
+    response = Response(status=status)
+    response.headers["HX-Reswap"] = "none"
+    return trigger(response, **{"sign-in": {"text": text}})
+
+
+def trigger(response: Response, **events: object) -> Response:
     """Add events to HX-Trigger; JSON keeps the header ASCII whatever the text says."""
     earlier = json.loads(response.headers.get("HX-Trigger", "{}"))
     response.headers["HX-Trigger"] = json.dumps({**earlier, **events})

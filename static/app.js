@@ -4,6 +4,7 @@
   const LOST = "Not saved: the server did not respond";
   const NOT_LOADED = "The page could not be loaded.";
   const dialog = document.getElementById("dialog");
+  const signIn = document.getElementById("sign-in");
   const toasts = document.getElementById("toasts");
   let opener = ""; // id of what opened the dialog
   let place = null; // of what was pressed in a list: the number of its row, and what it says
@@ -11,13 +12,17 @@
   let pressed = ""; // name of what was pressed last
   let pressedId = ""; // and its id, where its name changes with what it does
 
+  // What lies behind an open dialog is inert and not read aloud.
+  function front() {
+    return [signIn, dialog].find((one) => one?.open) || document.body;
+  }
+
   function toast(text, tone, again) {
     const line = document.createElement("p");
     line.className = tone === "bad" ? "toast bad" : "toast";
     line.textContent = text;
     if (again) line.append(" ", again);
-    // What lies behind an open dialog is inert and not read aloud.
-    (dialog && dialog.open ? dialog : document.body).append(toasts);
+    front().append(toasts);
     toasts.replaceChildren(line);
     if (!again) fade(line); // what has to be pressed stays until it is, or until another click works
   }
@@ -50,7 +55,7 @@
     const timer = setInterval(() => {
       seconds.textContent = `${Math.round((Date.now() - began) / 1000)} s`;
       if (line.isConnected) return;
-      (dialog && dialog.open ? dialog : document.body).append(toasts);
+      front().append(toasts);
       toasts.append(line); // beside what else is waited for
     }, 1000);
     waits.set(ctx, { timer, line });
@@ -188,7 +193,9 @@
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
     if (ctx.swap === "none") return;
-    if (dialog && !dialog.open && ctx.target === dialog && dialog.firstElementChild) dialog.showModal();
+    for (const one of [dialog, signIn]) {
+      if (one && !one.open && ctx.target === one && one.firstElementChild) one.showModal();
+    }
     for (const line of toasts.querySelectorAll(".toast:has(button)")) line.remove();
     if (sent && [409, 422, 429].includes(ctx.response.status)) remember(ctx);
     ready(document);
@@ -226,10 +233,11 @@
 
   document.addEventListener("htmx:response:error", (event) => {
     const { ctx } = event.detail;
-    const told = ctx.hx.redirect || (ctx.hx.trigger || "").includes('"toast"');
+    const told = ctx.hx.redirect || /"(toast|sign-in)"/.test(ctx.hx.trigger || "");
     const swapped = ctx.hx.reswap !== "none" && [409, 422, 429].includes(ctx.response.status);
     if (!told && !swapped) lost(ctx);
     if (!swapped) remember(ctx);
+    if (!ctx.sourceElement.matches("[hx-trigger]") && !signIn?.open) refused = ctx;
   });
   document.addEventListener("htmx:error", (event) => {
     lost(event.detail.ctx);
@@ -253,6 +261,7 @@
     if (!element.isConnected) location.reload();
     else if (element.matches("form")) element.requestSubmit(submitter?.isConnected ? submitter : null);
     else if (element.matches("a, button")) element.click();
+    else if (element === signIn) signIn.dispatchEvent(new Event("signed-out"));
     else location.reload();
   }
 
@@ -262,6 +271,46 @@
     const form = ctx.sourceElement.isConnected ? ctx.sourceElement : dialog?.querySelector("form");
     if (form) typed.add(form);
   }
+
+  // Who was signed out meanwhile signs in over the page, and what was refused is sent again, once.
+
+  let refused = null; // the request that failed last
+  let repeated = false; // whether it was sent again after a sign-in
+  let declined = false; // whether the sign-in was closed, which polls do not open again
+
+  document.addEventListener("sign-in", ({ target, detail }) => {
+    if (!signIn || repeated) toast(detail.text, "bad");
+    else if (!signIn.open && !(declined && target.matches("[hx-trigger]"))) signIn.dispatchEvent(new Event("signed-out"));
+    repeated = false;
+  });
+
+  document.addEventListener("signed-in", ({ detail }) => {
+    const again = refused;
+    refused = null;
+    declined = false;
+    signIn.close();
+    if (detail.username !== signIn.dataset.username) {
+      return toast(`You are signed in as ${detail.username} in this browser. Reload the page to continue.`, "bad");
+    }
+    document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": detail.csrf }));
+    for (const field of document.querySelectorAll("[name=csrf_token]")) field.value = detail.csrf;
+    if (!again) return;
+    repeated = true;
+    repeat(again.sourceElement, again.request.submitter);
+  });
+
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+    if (ctx.response?.status < 400 && ctx.target !== signIn && !signIn?.contains(ctx.sourceElement)) repeated = false;
+  });
+
+  signIn?.addEventListener("close", () => {
+    front().append(toasts);
+    signIn.replaceChildren();
+    if (!refused) return;
+    declined = true;
+    toast(refused.request.method === "GET" ? "You are signed out." : "Not saved: you are signed out.", "bad");
+    refused = null;
+  });
 
   // A plain form is sent once
 
@@ -282,9 +331,9 @@
 
   document.addEventListener("click", (event) => {
     const closer = event.target.closest("[data-close]");
-    if (closer && dialog && dialog.open && dialog.contains(closer)) {
+    if (closer?.closest("dialog[open]")) {
       event.preventDefault();
-      close();
+      closer.closest("dialog").close();
     }
     const inserter = event.target.closest("[data-insert]");
     if (inserter) insert(document.getElementById(inserter.dataset.into), inserter.dataset.insert);

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask import session as cookies
 from flask_login import current_user, login_user, logout_user
+from flask_wtf.csrf import generate_csrf
 from pydantic import BaseModel
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -25,7 +26,7 @@ from calapp.accounts.schemas import (
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Gone, Invalid, NotAllowed, TooMany
-from calapp.htmx import redirect_to
+from calapp.htmx import is_htmx, redirect_to, trigger
 from calapp.local_time import zone_note
 from calapp.rate_limits import limiter
 from calapp.rest.validation import from_form
@@ -48,7 +49,7 @@ def start() -> AnyResponse:
 def login() -> Page:
     """Sign in."""
     if request.method == "GET" and current_user.is_authenticated:
-        return redirect(_next_page())
+        return _in_place(current_host()) if is_htmx() else redirect(_next_page())
     if request.method == "GET":
         return _login_page()
     session = db.session()
@@ -248,9 +249,16 @@ def _signed_in(user: User, otherwise: str = HOME) -> Response:
     cookies.clear()
     cookies.permanent = True
     login_user(user)
-    response = redirect_to(address)
+    response = _in_place(user) if is_htmx() else redirect_to(address)
     guesses.remember_browser(response, user)
     return response
+
+
+def _in_place(user: User) -> Response:
+    """Tell a page whose session had ended who is signed in now, and its new token."""
+    return trigger(
+        Response(status=204), **{"signed-in": {"username": user.username, "csrf": generate_csrf()}}
+    )
 
 
 def _signed_out() -> Response:
@@ -270,8 +278,8 @@ def _typed(model: type[BaseModel]) -> dict[str, str]:
 
 def _login_page(wrong: str = "", problems: Mapping[str, object] | None = None) -> str:
     return render_template(
-        "accounts/login.html",
-        username=request.form.get("username", ""),
+        "accounts/_sign_in.html" if is_htmx() else "accounts/login.html",
+        username=request.values.get("username", ""),
         problems=problems or {},
         wrong=wrong,
         next_page=local_path(request.values.get("next"), ""),

@@ -67,10 +67,20 @@ def stage(calapp: Running) -> Stage:
 
 
 @pytest.fixture
-def host(calapp: Running) -> Host:
-    """A host of this test's own, free at every hour, with a quick chat."""
-    with connected(calapp.data_dir) as app, transaction() as session:
-        return new_host(app, session, f"host-{secrets.token_hex(4)}")
+def make_host(calapp: Running) -> Callable[[], Host]:
+    """Return a function that makes a host, free at every hour, with a quick chat."""
+
+    def make() -> Host:
+        with connected(calapp.data_dir) as app, transaction() as session:
+            return new_host(app, session, f"host-{secrets.token_hex(4)}")
+
+    return make
+
+
+@pytest.fixture
+def host(make_host: Callable[[], Host]) -> Host:
+    """A host of this test's own."""
+    return make_host()
 
 
 @pytest.fixture

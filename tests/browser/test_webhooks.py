@@ -10,6 +10,7 @@ from playwright.sync_api import Dialog, expect
 from calapp.deliveries.models import State
 from tests.browser.stage import Host, Stage
 from tests.browser.window import Window
+from tests.conftest import PASSWORD
 from tests.receiver import Receiver
 from tests.running import wait_until
 
@@ -347,12 +348,60 @@ def test_a_server_that_fails_gives_a_toast_and_keeps_the_form(window: Window) ->
     expect(window.field("Subscriber URL")).to_have_value(URL)
 
 
-def test_signed_out_meanwhile_leads_to_the_sign_in_and_back(window: Window) -> None:
-    window.go(f"{PAGE}?find=x")
-    window.context.clear_cookies()
+def test_v13_who_was_signed_out_signs_in_over_the_box_and_nothing_typed_is_lost(window: Window) -> None:
+    window.go(PAGE)
     window.link("New Webhook").click()
-    expect(window.page.get_by_role("heading", name="Sign in to Calapp")).to_be_visible()
-    assert "next=%2Fintegrations%3Ffind%3Dx" in window.page.url
+    window.field("Subscriber URL").fill(URL)
+    window.context.clear_cookies()
+    window.dialog.get_by_role("button", name="Save").click()
+    box = window.page.locator("#sign-in")
+    expect(box.get_by_label("Password")).to_be_focused()
+    box.get_by_label("Password").fill("wrong")
+    window.press("Enter")
+    expect(box.get_by_role("alert")).to_be_visible()
+    window.press("Escape")
+    expect(box).to_be_hidden()
+    expect(window.toast).to_have_text("Not saved: you are signed out.")
+    expect(window.field("Subscriber URL")).to_have_value(URL)
+    window.dialog.get_by_role("button", name="Save").click()
+    expect(box.get_by_label("Password")).to_be_focused()
+    window.page.keyboard.type(PASSWORD)
+    window.press("Enter")
+    expect(window.toast).to_contain_text("Webhook created")
+    expect(window.page.locator("#webhooks")).to_contain_text(URL)
+    window.page.get_by_role("switch").click()  # the page goes on with the new session
+    expect(window.toast).to_contain_text("Webhook switched off")
+
+
+def test_v13_who_signed_in_again_in_another_tab_notices_nothing(window: Window, host: Host) -> None:
+    window.go(PAGE)
+    other = window.context.new_page()
+    other.goto(f"{window.address}{PAGE}")
+    other.get_by_role("button", name="Sign out").click()
+    other.get_by_label("Username").fill(host.username)
+    other.get_by_label("Password").fill(PASSWORD)
+    other.get_by_role("button", name="Sign in").click()
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
+    other.close()
+    window.link("New Webhook").click()
+    window.field("Subscriber URL").fill(URL)
+    window.dialog.get_by_role("button", name="Save").click()
+    expect(window.toast).to_contain_text("Webhook created")
+
+
+def test_v13_what_another_host_who_signed_in_would_send_is_not_sent(
+    window: Window, make_host: Callable[[], Host]
+) -> None:
+    window.go(PAGE)
+    window.link("New Webhook").click()
+    window.field("Subscriber URL").fill(URL)
+    other = make_host()
+    window.context.clear_cookies()
+    window.context.add_cookies([{"name": "calapp", "value": other.cookie, "url": window.address}])
+    window.dialog.get_by_role("button", name="Save").click()
+    expect(window.toast).to_contain_text(f"You are signed in as {other.username}")
+    expect(window.field("Subscriber URL")).to_have_value(URL)
+    window.context.clear_cookies()
 
 
 def test_back_and_reload_show_whole_pages(window: Window, webhook: WebhookMaker) -> None:
