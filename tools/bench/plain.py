@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def prepare(path: str, url: str, body: str, count: int) -> None:
     """Add `count` waiting deliveries to a database, and make it when it is not there."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
             """CREATE TABLE IF NOT EXISTS delivery

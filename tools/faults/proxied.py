@@ -153,6 +153,8 @@ def judge(finding: Finding, world: PublicWorld, program: str, posted: list[Poste
     statuses = dict(Counter(one.status for one in posted))
     p99 = percentile([one.seconds for one in posted], 0.99)
     finding.note(f"{program}: {len(posted)} visitors saw {statuses}, p99 {p99:.2f} s")
+    for error, times in Counter(one.error for one in posted if one.error).most_common(3):
+        finding.note(f"{times} without an answer: {error[-120:]}")
     finding.expect("no proxy found the web server away: 0 x 502", 502 not in statuses)
     finding.expect("every visitor booked", set(statuses) == {303})
     for line, times in Counter(complaints(world.folder)).most_common(5):

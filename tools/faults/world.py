@@ -43,10 +43,14 @@ STEP = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Posted:
-    """One booking as the visitor saw it: status (0 without an answer), seconds, and when the answer came."""
+    """One booking as the visitor saw it: status (0 without an answer), seconds, and when the answer came.
+
+    `error` says why there was none.
+    """
 
     status: int
     seconds: float
+    error: str = ""
     at: float = field(default_factory=time.monotonic)
 
 
@@ -186,8 +190,8 @@ class World:
                 allow_redirects=False,
                 verify=self.trusted,
             )
-        except requests.RequestException:
-            return Posted(0, time.monotonic() - began)
+        except requests.RequestException as error:
+            return Posted(0, time.monotonic() - began, f"{type(error).__name__}: {error}")
         return Posted(answer.status_code, time.monotonic() - began)
 
     def book(self, count: int, *, threads: int = 4, pause: float = 0.0) -> list[Posted]:
