@@ -81,6 +81,7 @@ def on_starting(server: Any) -> None:
 
 
 HANDOVER = 30.0  # seconds that a worker goes on serving for the one that replaces it to be ready
+LEFTOVERS = 60  # seconds that a replaced worker has for its last responses: nobody waits for it to end
 _until_exit = ExitStack()
 
 
@@ -97,6 +98,10 @@ class Handover:
     def is_ready(self, age: int) -> None:
         """Note that a worker of this age serves."""
         self._ages[8:] = age.to_bytes(8, "big")
+
+    def is_replaced(self, age: int) -> bool:
+        """Return whether a worker of this age is to be replaced."""
+        return age <= int.from_bytes(self._ages[:8], "big")
 
     def is_early(self, age: int) -> bool:
         """Return whether a worker of this age is to be replaced, and no newer one is ready yet."""
@@ -137,6 +142,8 @@ def post_worker_init(worker: Any) -> None:
         if worker.handover.is_early(worker.age) and not waited.is_set():
             threading.Thread(target=stop_when_replaced, daemon=True).start()
             return
+        if worker.handover.is_replaced(worker.age):
+            worker.cfg.set("graceful_timeout", LEFTOVERS)
         request_stop()
         worker.handle_exit(number, frame)
 

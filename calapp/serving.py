@@ -4,6 +4,8 @@ gunicorn's own worker with threads gives each connection a thread as soon as its
 waits in it for the rest: eighteen clients that send a byte every three seconds would be all that it serves.
 Here what arrives is gathered without a thread until head and body are there; a request that comes too slowly
 costs a few kilobytes. Likewise a closing connection is waited for in the loop.
+
+/healthz has threads of its own, so that it says that the database hangs while all others wait for it.
 """
 
 import errno
@@ -14,7 +16,7 @@ import sys
 import termios
 import time
 from collections import Counter
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -38,6 +40,8 @@ NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
+HEALTH = re.compile(rb"(?:GET|HEAD) /healthz[ ?]")
+HEALTH_THREADS = 2
 EXPECTS = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
 
 
@@ -169,6 +173,7 @@ class PatientWorker(ThreadWorker):
         self.unread: set[TConn] = set()  # of those: whole, but earlier responses were not taken yet
         self.lingering: dict[TConn, float] = {}  # and until when (monotonic seconds)
         self.addresses: Counter[str] = Counter()  # of unfinished requests
+        self.health_pool = ThreadPoolExecutor(HEALTH_THREADS)
         self.counts_addresses = not prepare().trusted_proxies  # behind a proxy all have the proxy's
 
     def accept(self, listener: Any) -> None:
@@ -238,7 +243,9 @@ class PatientWorker(ThreadWorker):
         self._forget(conn)
         conn.whole = arriving.whole
         conn.parser.unreader.unread(bytes(arriving.data))
-        self.enqueue_req(conn)
+        pool = self.health_pool if HEALTH.match(arriving.data) else self.tpool
+        handled = pool.submit(self.handle, conn)
+        handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
         return True
 
     def _forget(self, conn: TConn) -> None:
