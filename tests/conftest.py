@@ -1,6 +1,7 @@
 """Fixtures: a real database for every test, a host, and people signed in."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from pathlib import Path
@@ -23,6 +24,7 @@ from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.event_types.models import EventType
+from calapp.monitoring import service
 from tests import postgres, quick
 
 quick.work_in_memory()
@@ -59,6 +61,14 @@ def closed_databases() -> Iterator[None]:
     for engine in list(ENGINES):
         if engine.dialect.name == "sqlite":
             engine.dispose()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Wait for who still asks a database and was given up, as on a slow machine, before it is closed."""
+    for thread in threading.enumerate():
+        if thread.name == service.ASKER:
+            thread.join(30)
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ AGES = (
     ("under a day", timedelta(days=1)),
     ("a day or more", None),
 )
+ASKER = "asker"  # the name of a thread that asks the database
 _askers = threading.BoundedSemaphore(4)  # so that a database that hangs holds so many threads at most
 
 
@@ -147,7 +148,7 @@ def within(seconds: float, call: Callable[[], Given]) -> Given:
         raise TimeoutError
     answers: queue.SimpleQueue[tuple[Given | None, Exception | None]] = queue.SimpleQueue()
     try:
-        threading.Thread(target=_ask, args=(call, answers), name="asker", daemon=True).start()
+        threading.Thread(target=_ask, args=(call, answers), name=ASKER, daemon=True).start()
     except RuntimeError:  # no thread is to be had now
         _askers.release()
         raise
