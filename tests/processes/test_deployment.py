@@ -13,6 +13,8 @@ import pytest
 import yaml
 from flask import Flask
 from flask.testing import FlaskClient
+from gunicorn.config import Keepalive
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 from sqlalchemy import create_engine, text
 
 from app import create_app
@@ -138,6 +140,12 @@ def test_nginx_understands_its_site(tmp_path: Path) -> None:
     words = ["nginx", "-t", "-q", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_nginx_ends_an_idle_connection_before_calapp_does() -> None:
+    found = re.search(r"keepalive_timeout (\d+)s;", (ROOT / "deploy" / "nginx.conf").read_text())
+    assert found
+    assert int(found[1]) < min(Keepalive.default, STOP_KEEPALIVE_LINGER)
 
 
 @pytest.mark.skipif(not shutil.which("caddy"), reason="caddy is not on this machine")
