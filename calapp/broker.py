@@ -349,7 +349,14 @@ class EmbeddedValkey:
         """Stop the server and release its files; what was queued stays in them."""
         if self.server is not None:
             self.server.terminate()
-            self._wait_or_kill(self.server)
+            try:
+                self.server.wait(LETS_GO)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                with suppress(
+                    subprocess.TimeoutExpired
+                ):  # it hangs in the kernel; nothing can be done about it
+                    self.server.wait(LETS_GO)
         self._dismiss_warden()
         self._unlock()
 
@@ -359,14 +366,6 @@ class EmbeddedValkey:
             with suppress(subprocess.TimeoutExpired):
                 self._warden.communicate(timeout=LETS_GO)
             self._warden = None
-
-    def _wait_or_kill(self, server: subprocess.Popen[bytes]) -> None:
-        try:
-            server.wait(LETS_GO)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel; nothing can be done about it
-                server.wait(LETS_GO)
 
     def _binary(self) -> Path:
         try:
@@ -385,7 +384,8 @@ class EmbeddedValkey:
             raise NoBroker(f"Calapp is already running in the folder {self.folder.parent}.")
         until = time.monotonic() + LETS_GO
         while not _locked(servers):
-            self._ask_to_stop()
+            with suppress(RedisError):  # it is on its way out, or cannot hear; the lock tells
+                _client(_embedded_url(self.folder), WEB_PATIENCE).shutdown(nosave=True)
             if time.monotonic() > until:
                 self._unlock()
                 raise NoBroker(f"A previous Valkey server still uses {self.folder}. Please stop it.")
@@ -396,29 +396,19 @@ class EmbeddedValkey:
             lock.close()
         self._locks = []
 
-    def _ask_to_stop(self) -> None:
-        try:
-            _client(_embedded_url(self.folder), WEB_PATIENCE).shutdown(nosave=True)
-        except RedisError:
-            return  # it is on its way out, or cannot hear; the lock tells
-
     def _write_configuration(self) -> None:
         lines = ["dir .", "appendonly yes", 'save ""', "logfile valkey.log", "loglevel warning"]
         if len(str(self.folder / "valkey.sock")) <= LONGEST_SOCKET:
             # A relative name, so that a space or a quote in the folder's name does no harm.
             lines += ["port 0", "unixsocket valkey.sock", "unixsocketperm 700"]
         else:
-            lines += self._loopback_port()
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            password = secrets.token_urlsafe(24)
+            self._write("address", f"redis://:{password}@127.0.0.1:{port}/0")  # for the clients
+            lines += [f"port {port}", "bind 127.0.0.1", f"requirepass {password}"]
         self._write("valkey.conf", "\n".join(lines) + "\n")
         (self.folder / "valkey.log").unlink(missing_ok=True)
-
-    def _loopback_port(self) -> list[str]:
-        """Choose a port and a password, and write them down for the clients."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        password = secrets.token_urlsafe(24)
-        self._write("address", f"redis://:{password}@127.0.0.1:{port}/0")
-        return [f"port {port}", "bind 127.0.0.1", f"requirepass {password}"]
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -437,15 +427,13 @@ class EmbeddedValkey:
                 _away_until[0] = 0.0
                 return
         self.stop()
-        raise NoBroker(f"The embedded Valkey did not start: {self._last_words()}")
-
-    def _last_words(self) -> str:
         try:
             lines = (self.folder / "valkey.log").read_text(errors="replace").split("\n")
         except OSError:
             lines = []
         said = [line for line in lines if line.strip()] or ["it said nothing"]
-        return f"{said[-1]} (its files are in {self.folder}; only the queue is in them)."
+        where = f"(its files are in {self.folder}; only the queue is in them)"
+        raise NoBroker(f"The embedded Valkey did not start: {said[-1]} {where}.")
 
 
 def _locked(file: IO[str]) -> bool:

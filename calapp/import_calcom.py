@@ -251,7 +251,8 @@ def _questions(given: Sequence[Mapping[str, Any]], notes: list[str]) -> Iterator
         try:
             BookingField.model_validate(kept)
         except ValidationError as error:
-            notes.append(f"bookingFields: “{one.get('label') or slug}” was left out. {_first(error)}")
+            problem = next(iter(_problems(error).values()))
+            notes.append(f"bookingFields: “{one.get('label') or slug}” was left out. {problem}")
         else:
             yield kept
 
@@ -263,7 +264,8 @@ def _taken(
     names = {info.alias or name for name, info in schema.model_fields.items()}
     body = {name: value for name, value in given.items() if name in names}
     outer = [name for name in schema.unsupported if "." not in name and "[" not in name]
-    lost = [name for name in outer if given.get(name) not in _nothing(schema, name)]
+    nothing: tuple[object, ...] = (None, False, [], {}, {"disabled": True})
+    lost = [name for name in outer if given.get(name) not in (*schema.unsupported[name], *nothing)]
     notes += [f"{name} was left out: not supported." for name in lost]
     while True:
         try:
@@ -278,20 +280,12 @@ def _taken(
                 notes.append(f"{name} was left out. {problems[name]}")
 
 
-def _nothing(schema: type[RequestSchema], name: str) -> Sequence[object]:
-    return (*schema.unsupported[name], None, False, [], {}, {"disabled": True})
-
-
 def _problems(error: ValidationError) -> dict[str, str]:
     """Return the words for what is wrong, by the outermost field."""
     found: dict[str, str] = {}
     for one in error.errors(include_url=False):
         found.setdefault(str(one["loc"][0]) if one["loc"] else "", words(one))
     return found
-
-
-def _first(error: ValidationError) -> str:
-    return next(iter(_problems(error).values()))
 
 
 def check_urls(found: CalcomAccount) -> list[tuple[Mapping[str, Any], object, str]]:

@@ -164,15 +164,12 @@ def check_port(chosen: Settings) -> None:
     try:
         socket.create_server((chosen.host, chosen.port), family=family).close()
     except OSError as error:
-        raise CannotStart(_port_trouble(chosen, error)) from None
-
-
-def _port_trouble(chosen: Settings, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {chosen.port} is already in use. Choose another: PORT={chosen.port + 1} make run"
-    if error.errno == errno.EACCES:
-        return f"Port {chosen.port} is reserved for root. Choose one above 1023: PORT=5000 make run"
-    return f"HOST={chosen.host} and PORT={chosen.port} cannot be used ({error.strerror})."
+        words = f"HOST={chosen.host} and PORT={chosen.port} cannot be used ({error.strerror})."
+        if error.errno == errno.EADDRINUSE:
+            words = f"Port {chosen.port} is already in use. Choose another: PORT={chosen.port + 1} make run"
+        elif error.errno == errno.EACCES:
+            words = f"Port {chosen.port} is reserved for root. Choose one above 1023: PORT=5000 make run"
+        raise CannotStart(words) from None
 
 
 def prepare_database(chosen: Settings) -> Welcome:

@@ -309,7 +309,10 @@ class PatientWorker(ThreadWorker):
         try:
             conn.sock.settimeout(0)
             if not goes_on:
-                self._close(conn)
+                # This was all; it ends when the client has, or after LINGER (RFC 9112, section 9.6).
+                conn.sock.shutdown(socket.SHUT_WR)
+                self.lingering[conn] = time.monotonic() + LINGER
+                self.poller.register(conn.sock, 1, partial(self._drain, conn))
             elif rest := conn.parser.unreader.take_buffered():
                 self.gather(conn, rest)
             else:
@@ -321,12 +324,6 @@ class PatientWorker(ThreadWorker):
         except OSError:  # it is gone
             self.nr_conns -= 1
             conn.close()
-
-    def _close(self, conn: TConn) -> None:
-        """Say that this was all, and close when the client has, or after LINGER (RFC 9112, section 9.6)."""
-        conn.sock.shutdown(socket.SHUT_WR)
-        self.lingering[conn] = time.monotonic() + LINGER
-        self.poller.register(conn.sock, 1, partial(self._drain, conn))
 
     def _drain(self, conn: TConn, _socket: object) -> None:
         if conn not in self.lingering:  # closed in this turn of the loop

@@ -7,6 +7,7 @@ import signal
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 from flask import Flask
 from redis import RedisError, ResponseError
@@ -26,7 +27,7 @@ from calapp.deliveries.client import raise_file_limit
 from calapp.errors import Busy
 from calapp.maintenance import maintain
 from calapp.monitoring.counting import counting
-from calapp.processes import Forked, Kept, RecurringError, follow_forker, follow_starter, stop
+from calapp.processes import Forked, Kept, RecurringError, first_line, follow_forker, follow_starter, stop
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
@@ -83,9 +84,7 @@ def perform(app: Flask, run: Callable[[], None], database: RecurringError) -> bo
 def end_if_starved(error: BaseException) -> None:
     """End this process when it got no memory or no thread: its parent starts another, slower and slower."""
     if isinstance(error, MemoryError) or "start new thread" in str(error):
-        log.critical(
-            "This process cannot continue and ends: %s", str(error).partition("\n")[0] or "MemoryError"
-        )
+        log.critical("This process cannot continue and ends: %s", first_line(error) or "MemoryError")
         request_stop()
 
 
@@ -125,7 +124,10 @@ class QueueWorker(SimpleWorker):
             log.debug("Stopped while waiting")
         finally:
             self.over.set()
-            self._say_goodbye()
+            with suppress(RedisError):  # Valkey is away: this worker's entry expires
+                self.connection = broker.web_client()
+                broker.forget_beat(self.connection, self.queues[0].name, self.name)
+                self.register_death()  # type: ignore[no-untyped-call]
 
     def _work_once(self) -> None:
         """Put the job into the queue, unless one waits there; take one from it and do it."""
@@ -200,15 +202,6 @@ class QueueWorker(SimpleWorker):
         while self.at_work and (job_id := self.connection.lpop(self.queues[0].key)) is not None:
             if self._is_the_known_job(job_id):  # type: ignore[arg-type]  # not decoded
                 engine.wake()
-
-    def _say_goodbye(self) -> None:
-        """Take this worker off the books; when Valkey is away, its entry expires."""
-        try:
-            self.connection = broker.web_client()
-            broker.forget_beat(self.connection, self.queues[0].name, self.name)
-            self.register_death()  # type: ignore[no-untyped-call]
-        except RedisError:
-            return
 
 
 def supervise(make_app: Callable[..., Flask]) -> None:

@@ -49,7 +49,8 @@ def start() -> AnyResponse:
 def login() -> Page:
     """Sign in."""
     if request.method == "GET" and current_user.is_authenticated:
-        return _in_place(current_host()) if is_htmx() else redirect(_next_page())
+        page = local_path(request.values.get("next"), HOME)
+        return _in_place(current_host()) if is_htmx() else redirect(page)
     if request.method == "GET":
         return _login_page()
     session = db.session()
@@ -265,10 +266,6 @@ def _signed_out() -> Response:
     logout_user()
     cookies.clear()
     return redirect_to(url_for("accounts.login"))
-
-
-def _next_page() -> str:
-    return local_path(request.values.get("next"), HOME)
 
 
 def _typed(model: type[BaseModel]) -> dict[str, str]:

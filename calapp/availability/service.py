@@ -60,16 +60,13 @@ def overrides_of(session: Session, user: User, schedule_id: int | None = None) -
     return found
 
 
-def _is_default(user: User, schedule_id: int | None) -> bool:
-    return schedule_id is None or schedule_id == user.default_schedule_id
-
-
 def _rows_of(
     table: type[WeeklyHours | DateOverride], user: User, schedule_id: int | None
 ) -> list[ColumnElement[bool]]:
     """Match the rows of a schedule; those that name none are the default one's."""
     named = table.schedule_id == (schedule_id or user.default_schedule_id)
-    rows = or_(table.schedule_id.is_(None), named) if _is_default(user, schedule_id) else named
+    default = schedule_id is None or schedule_id == user.default_schedule_id
+    rows = or_(table.schedule_id.is_(None), named) if default else named
     return [table.user_id == user.id, rows]
 
 
@@ -113,14 +110,6 @@ def set_overrides(
         words = f"You have reached the limit of {most} dates. Please remove one first."
         raise limits.reached("DATES_PER_HOST", host=user.id, words=words, field="date")
     _add_dates(session, user, dict.fromkeys(dates, ranges), schedule_id)
-
-
-def replace_overrides(
-    session: Session, user: User, dates: Mapping[dt.date, Sequence[Range]], schedule_id: int | None = None
-) -> None:
-    """Put these dates in place of a schedule's current ones; there may be DATES_PER_HOST of them."""
-    session.execute(delete(DateOverride).where(*_rows_of(DateOverride, user, schedule_id)))
-    _add_dates(session, user, dates, schedule_id)
 
 
 def _add_dates(
@@ -208,7 +197,8 @@ def update_schedule(session: Session, schedule: Schedule, wanted: ScheduleBody) 
     if "availability" in given:
         replace_hours(session, user, wanted.week, schedule.id)
     if "overrides" in given:
-        replace_overrides(session, user, wanted.dates, schedule.id)
+        session.execute(delete(DateOverride).where(*_rows_of(DateOverride, user, schedule.id)))
+        _add_dates(session, user, wanted.dates, schedule.id)
 
 
 def make_default(session: Session, schedule: Schedule) -> None:

@@ -27,7 +27,7 @@ from calapp.availability.schemas import (
     typed_week,
 )
 from calapp.availability.service import own_schedule
-from calapp.availability.slots import Hours, Range
+from calapp.availability.slots import Range
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
@@ -221,10 +221,6 @@ def _zone_of(schedule: Schedule | None) -> str:
     return schedule.time_zone if schedule else current_host().time_zone
 
 
-def _saved_week(hours: Hours) -> dict[int, list[Typed]]:
-    return {day: [range_text(one) for one in hours.weekly.get(day, ())] for day in range(7)}
-
-
 def _page(
     schedule: Schedule | None,
     *,
@@ -238,6 +234,7 @@ def _page(
     session, host = db.session(), current_host()
     hours = service.hours_of(session, host, schedule.id if schedule else None)
     today = service.today_of(host, hours.zone)
+    saved = {day: [range_text(one) for one in hours.weekly.get(day, ())] for day in range(7)}
     page = render_template(
         "availability/index.html",
         schedule=schedule,
@@ -246,7 +243,7 @@ def _page(
         titles=service.titles_by_schedule(session, host),
         address=address_of(schedule),
         name=(schedule.name if schedule else service.FIRST_NAME) if name is None else name,
-        week=_saved_week(hours) if week is None else week,
+        week=saved if week is None else week,
         weekdays=schemas.WEEKDAYS,
         zone=hours.zone if zone is None else zone,
         zone_note=zone_note(hours.zone),

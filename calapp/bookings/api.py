@@ -100,7 +100,10 @@ def create(body: BookingRequest) -> BookingResponse:
     event_type = event_type_of(body)
     refuse_unknown_answers(body, event_type)
     _read_answers(event_type, body)
-    address, key = visitors_address(event_type.user_id), _idempotency_key(event_type)
+    address, key = visitors_address(event_type.user_id), request.headers.get("Idempotency-Key") or None
+    if key is not None:  # it is bound to all that the request says
+        said = b"\n".join((str(event_type.user_id).encode(), key.encode(), request.get_data()))
+        key = hashlib.sha256(said).hexdigest()
     given = body.tracking.model_dump() if body.tracking else {}
     tracking = {name: value for name, value in given.items() if value}
     link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "", tracking=tracking)
@@ -285,15 +288,6 @@ def event_type_of(asked: BookingRequest | SlotsQuery | ReservationRequest) -> Ev
     if found is None:
         raise NotFound("There is no such event type.")
     return found
-
-
-def _idempotency_key(event_type: EventType) -> str | None:
-    """Return the token of a request that may be sent twice; it is bound to all that the request says."""
-    key = request.headers.get("Idempotency-Key")
-    if not key:
-        return None
-    said = b"\n".join((str(event_type.user_id).encode(), key.encode(), request.get_data()))
-    return hashlib.sha256(said).hexdigest()
 
 
 def is_host(host_id: int) -> bool:

@@ -46,12 +46,16 @@ def of_pairs(pairs: Pairs) -> Metadata:
     """Read metadata from a link's or form's fields; what is malformed or too much is left out."""
     values: dict[str, str] = {}
     proof: dict[str, str] = {}
+    tracking: dict[str, str] = {}
     left_out: list[str] = []
     for name, given in pairs:
         if name == LEFT_OUT and len(left_out) < limits.LEFT_OUT_ENTRIES:
             left_out.append(line(given)[:MAX_REASON])
         if name in PROOF and proof.setdefault(name, given[:MAX_PROOF]) != given[:MAX_PROOF]:
             left_out.append(f"{name}: listed twice; the first value was kept")
+        # Of a campaign the first value counts, cut where it is too long.
+        if name in TRACKING and (value := line(given)[:MAX_VALUE]):
+            tracking.setdefault(name, value)
         if not name.startswith("metadata"):
             continue
         match, value = FIELD.fullmatch(name), clean(given)
@@ -60,16 +64,7 @@ def of_pairs(pairs: Pairs) -> Metadata:
             left_out.append(f"{line(name)[:80]}: {problem}")
         elif match:
             values[match[1]] = value
-    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]), **proof, tracking=_tracking(pairs))
-
-
-def _tracking(pairs: Pairs) -> dict[str, str]:
-    """Return the first value of each field of a campaign that has one, cut where it is too long."""
-    found: dict[str, str] = {}
-    for name, given in pairs:
-        if name in TRACKING and (value := line(given)[:MAX_VALUE]):
-            found.setdefault(name, value)
-    return found
+    return Metadata(values, tuple(left_out[:MAX_LEFT_OUT]), **proof, tracking=tracking)
 
 
 def _problem(key: str | None, value: str, values: Mapping[str, str]) -> str | None:

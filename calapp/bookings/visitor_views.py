@@ -134,7 +134,9 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         ), 409
     except SlotTaken as error:
         return booker_page(event_type, state, problem=f"{error.message} {KEPT}"), 409
-    return remembering(redirect_to(after_booking(booking)), booking.time_zone, state.clock)
+    stays = embed.current() or not booking.event_type.redirect_url
+    target = embed.url_of(f"/booking/{booking.uid}", "booked") if stays else redirect_target(booking)
+    return remembering(redirect_to(target), booking.time_zone, state.clock)
 
 
 def refused(page: Response, seconds: int) -> Response:
@@ -281,13 +283,6 @@ def remembering(response: AnyResponse, zone: str, chosen_clock: str | None) -> A
         if value:
             response.set_cookie(name, value, max_age=31_536_000, samesite="Lax", secure=request.is_secure)
     return response
-
-
-def after_booking(booking: Booking) -> str:
-    """Return where a visitor goes after booking: to the booking, or where the host sends them."""
-    if embed.current() or not booking.event_type.redirect_url:
-        return embed.url_of(f"/booking/{booking.uid}", "booked")
-    return redirect_target(booking)
 
 
 def redirect_target(booking: Booking) -> str:

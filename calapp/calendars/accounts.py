@@ -282,7 +282,8 @@ def choose(
         if writes and not row.writes:
             target = row
         row.writes = writes
-        if not row.blocks and not writes and not _has_copies(session, row):
+        copies = select(CalendarCopy.id).where(CalendarCopy.calendar_id == row.id).limit(1)
+        if not row.blocks and not writes and session.scalar(copies) is None:
             service.remove(session, row)
     if target is not None:
         others = update(ExternalCalendar).where(
@@ -322,8 +323,3 @@ def _used(
         row.attempted_at = database_now(session)  # who is reading it now stores nothing
         service.store(session, row, outcome)
     return row
-
-
-def _has_copies(session: Session, calendar: ExternalCalendar) -> bool:
-    copy = select(CalendarCopy.id).where(CalendarCopy.calendar_id == calendar.id).limit(1)
-    return session.scalar(copy) is not None

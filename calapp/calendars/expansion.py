@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from dateutil.rrule import rrulestr
 
-from calapp.calendars.zones import file_zone, known_zone, zone_of_file
+from calapp.calendars.zones import file_zone, known_zone
 
 ROWS = 20_000
 CPU_SECONDS = 10
@@ -186,8 +186,13 @@ def expand(text: str, wanted: Wanted) -> Expanded:
         found, broken = _expand_calendar(f"{body}\n", wanted)
         busy += found
         left_out += broken
-    times, cut_at = _limited(_merged(busy, wanted), wanted)
-    return Expanded(times, left_out, cut_at)
+    rows = list(_by_day(_merged(busy, wanted)))  # times of at most a day
+    if len(rows) <= ROWS:
+        return Expanded(rows, left_out, None)
+    # More than ROWS would be needed: from there all is busy.
+    kept = ROWS - (wanted.last - wanted.first).days - 1
+    cut_at = rows[kept][0]
+    return Expanded([*rows[:kept], *_by_day([(cut_at, wanted.last)])], left_out, cut_at)
 
 
 def _expand_calendar(text: str, wanted: Wanted) -> tuple[list[tuple[datetime, datetime]], int]:
@@ -310,8 +315,8 @@ class _Reader:
         if match[5]:
             return Moment(naive, UTC, all_day=False)
         name = parameters.get("TZID", "")
-        zone = zone_of_file(name, self.zones, self.zone) if name else self.zone
-        return Moment(naive, zone, all_day=False)
+        zone = (known_zone(name) or self.zones.get(name.strip().strip('"'))) if name else None
+        return Moment(naive, zone or self.zone, all_day=False)
 
     def _length(self, start: Moment, first: Mapping[str, tuple[dict[str, str], str]]) -> Length:
         """Return how long an event is: a date without an end takes one day, a time without one takes none."""
@@ -537,18 +542,6 @@ def _merged(busy: Sequence[tuple[datetime, datetime]], wanted: Wanted) -> list[t
         else:
             merged.append((start, end))
     return merged
-
-
-def _limited(
-    times: Sequence[tuple[datetime, datetime]], wanted: Wanted
-) -> tuple[list[tuple[datetime, datetime]], datetime | None]:
-    """Return times of at most a day, and where more than ROWS would be needed: from there all is busy."""
-    rows = list(_by_day(times))
-    if len(rows) <= ROWS:
-        return rows, None
-    kept = ROWS - (wanted.last - wanted.first).days - 1
-    cut_at = rows[kept][0]
-    return [*rows[:kept], *_by_day([(cut_at, wanted.last)])], cut_at
 
 
 def _by_day(times: Sequence[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:

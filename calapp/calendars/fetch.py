@@ -203,8 +203,13 @@ class _Exchange:
         try:
             self._set_options(curl, seconds)
             curl.perform()
+            headers: dict[str, str] = {}
+            for line in self.head[1:]:
+                name, colon, value = line.decode("utf-8", "replace").partition(":")
+                if colon:
+                    headers.setdefault(name.strip().lower(), value.strip().replace("\0", ""))
             return CalendarResponse(
-                curl.getinfo(pycurl.RESPONSE_CODE), self.request.url, self._headers(), bytes(self.body)
+                curl.getinfo(pycurl.RESPONSE_CODE), self.request.url, headers, bytes(self.body)
             )
         except pycurl.error as error:
             number, text = error.args
@@ -290,14 +295,6 @@ class _Exchange:
     def _on_body(self, data: bytes) -> int | None:
         self.body += data
         return None if len(self.body) <= BYTES else 0
-
-    def _headers(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for line in self.head[1:]:
-            name, colon, value = line.decode("utf-8", "replace").partition(":")
-            if colon:
-                found.setdefault(name.strip().lower(), value.strip().replace("\0", ""))
-        return found
 
     def _unreadable(self, number: int, text: str) -> Unreadable:
         """Say why there is no response."""

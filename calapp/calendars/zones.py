@@ -5,7 +5,6 @@ Sources: RFC 5545, 3.6.5 (VTIMEZONE); Unicode's windowsZones.xml, which icalenda
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -130,8 +129,3 @@ def known_zone(name: str) -> tzinfo | None:
         except (KeyError, ValueError, OSError):
             continue
     return None
-
-
-def zone_of_file(name: str, defined: Mapping[str, tzinfo], otherwise: tzinfo) -> tzinfo:
-    """Return the zone that a file means by a name; `otherwise` for one that nobody knows."""
-    return known_zone(name) or defined.get(name.strip().strip('"')) or otherwise

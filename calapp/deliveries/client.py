@@ -21,7 +21,7 @@ import pycurl
 from calapp import clock
 from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
 from calapp.deliveries.exchange import Timings, WakeSource, WebhookRequest, WebhookResponse
-from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
+from calapp.deliveries.failures import Trouble, of_status, of_trouble
 from calapp.deliveries.policy import retry_after
 from calapp.deliveries.resolver import Found, Names, Waiting, name_of
 from calapp.urls import literal
@@ -171,6 +171,13 @@ class Transfer(pycurl.Curl):
     def response(self, error: int = 0, text: str = "") -> WebhookResponse:
         """Return what became of the request; `error` and `text` are libcurl's."""
         status = self.getinfo(pycurl.RESPONSE_CODE) or None
+        # By the status, whatever became of the body, unless the deadline cut a success off.
+        if status is not None and 200 <= status < 300 and error != pycurl.E_OPERATION_TIMEDOUT:
+            failure = None
+        elif status is not None and (status >= 300 or not error):
+            failure = of_status(status, self._header(b"location"))
+        else:
+            failure = of_trouble(self._trouble(error, text))
         asked = None
         if status in {429, 503}:
             asked = retry_after(self._header(b"retry-after") or "", clock.now())
@@ -178,21 +185,12 @@ class Transfer(pycurl.Curl):
             request=self.request,
             at=self.at,
             status=status,
-            failure=self._failure(status, error, text),
+            failure=failure,
             timings=self._timings(),
             headers=_text(self.head.rstrip()).replace("\r\n", "\n"),
             body=_text(self.body),
             retry_after=asked,
         )
-
-    def _failure(self, status: int | None, error: int, text: str) -> Failure | None:
-        """Judge by the status, whatever became of the body, unless the deadline cut a success off."""
-        late = error == pycurl.E_OPERATION_TIMEDOUT
-        if status is not None and 200 <= status < 300 and not late:
-            return None
-        if status is not None and (status >= 300 or not error):
-            return of_status(status, self._header(b"location"))
-        return of_trouble(self._trouble(error, text))
 
     def _trouble(self, error: int, text: str) -> Trouble:
         unconnected = error == pycurl.E_COULDNT_CONNECT
@@ -454,7 +452,7 @@ class Sender:
         """Wait for the sockets or the timer, and let libcurl act on them."""
         for fd, event in self.epoll.poll(seconds, EVENTS):
             if fd == self.names.wake:
-                self.names.clear_wake()
+                os.eventfd_read(fd)
             elif fd == self.bell:
                 self.woken = bool(os.eventfd_read(fd))
             elif self.wakes is not None and fd == self.wakes_fd:

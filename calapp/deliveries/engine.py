@@ -142,7 +142,11 @@ class Engine:
         try:
             while True:
                 began = monotonic()
-                sent = self.sender.start(self.store_and_claim() if self.returned else self.claim())
+                if self.returned:  # one transaction stores them and claims what is next
+                    claimed = self._store(self._claim_in if self._room() else _claim_nothing)
+                    sent = self.sender.start(self._signed(claimed))
+                else:
+                    sent = self.sender.start(self.claim())
                 if sent or self.busy():
                     self.wait(patience(monotonic() - began))
                 elif self.stopping():
@@ -199,10 +203,6 @@ class Engine:
             if self.busy():
                 return []
             raise
-
-    def store_and_claim(self) -> list[WebhookRequest]:
-        """Store what came back and claim what is next, in one transaction; return the requests to be sent."""
-        return self._signed(self._store(self._claim_in if self._room() else _claim_nothing))
 
     def _room(self) -> int:
         return 0 if self.stopping() else min(self.limits.free(self.sender.in_flight()), BATCH)

@@ -64,19 +64,16 @@ class FailingWebhooks(NamedTuple):
 def failing_of(session: Session, user_id: int) -> FailingWebhooks:
     """Return which of a host's webhooks are failing; of a host whose webhooks work, a look at two indexes."""
     ids = session.scalars(select(Webhook.id).where(Webhook.user_id == user_id, FAILING)).all()
-    off = session.scalars(select(Webhook.id).where(Webhook.user_id == user_id, *_switched_off())).all()
     mine = (Webhook.user_id == user_id, Webhook.deleted_at.is_(None))
-    total = session.scalar(select(func.count(Webhook.id)).where(*mine)) if ids or off else 0
-    return FailingWebhooks(ids, off, total or 0)
-
-
-def _switched_off() -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of webhooks that were switched off because they failed, and nobody has acted."""
+    # And those that were switched off because they failed, and nobody has acted.
     told = aliased(Notice)
     last = select(func.max(told.id)).where(told.webhook_id == Webhook.id, told.kind == "switched_off")
     dismissed = exists().where(Notice.id == last.scalar_subquery(), Notice.dismissed_at.is_not(None))
     reason = literal(OffReason.FAILING.value, literal_execute=True)  # so that SQLite finds the partial index
-    return Webhook.off_reason == reason, Webhook.active.is_(False), Webhook.deleted_at.is_(None), ~dismissed
+    switched_off = (Webhook.off_reason == reason, Webhook.active.is_(False), ~dismissed)
+    off = session.scalars(select(Webhook.id).where(*mine, *switched_off)).all()
+    total = session.scalar(select(func.count(Webhook.id)).where(*mine)) if ids or off else 0
+    return FailingWebhooks(ids, off, total or 0)
 
 
 def count_failing(session: Session) -> int:

@@ -267,8 +267,11 @@ def _conditions(session: Session, webhooks: Sequence[Webhook], wanted: Filter) -
         conditions.append(_of_events(session, host_id, about))
     if wanted.event:
         conditions.append(_of_events(session, host_id, Event.uid == wanted.event))
-    if wanted.id:
-        conditions.append(_known_as(session, host_id, wanted.id))
+    if wanted.id and (number := whole_number(wanted.id)) is not None:
+        conditions.append(Delivery.id == number)
+    elif wanted.id:
+        known_as = or_(Event.uid == wanted.id, Event.subject == wanted.id, Event.chain == wanted.id)
+        conditions.append(_of_events(session, host_id, known_as))
     return conditions
 
 
@@ -296,13 +299,6 @@ def _of_events(session: Session, host_id: int | None, about: ColumnElement[bool]
     """Look a host's events up first, by their own indexes, so that no webhook's whole log is walked."""
     query = select(Event.id).where(Event.user_id == host_id, about).order_by(Event.id.desc())
     return Delivery.event_id.in_(session.scalars(query.limit(MOST_EVENTS)).all())
-
-
-def _known_as(session: Session, host_id: int | None, given: str) -> ColumnElement[bool]:
-    number = whole_number(given)
-    if number is not None:
-        return Delivery.id == number
-    return _of_events(session, host_id, or_(Event.uid == given, Event.subject == given, Event.chain == given))
 
 
 def event_of_host(session: Session, user_id: int, uid: str) -> Event:

@@ -41,16 +41,12 @@ def outlook(row: Any, webhook: Webhook, at: datetime) -> Outlook | None:
     own = Outlook(row.due_at, Because.SCHEDULE if row.due_at > at else Because.DUE)
     if row.pressed_at is not None:
         return own
-    if own.because is Because.DUE and _is_limiting(webhook, at):
-        own = Outlook(max(row.due_at, webhook.limited_until or at), Because.LIMIT)
+    used = webhook.limited_until if webhook.max_per_second is not None else None
+    # Where the limit was used in the last second, what is due waits for it.
+    if own.because is Because.DUE and used is not None and used > at - timedelta(seconds=1):
+        own = Outlook(max(row.due_at, used), Because.LIMIT)
     held = held_until(webhook, at)
     return held if held is not None and (own.at is None or (held.at or at) > own.at) else own
-
-
-def _is_limiting(webhook: Webhook, at: datetime) -> bool:
-    """Return whether a webhook's limit was used in the last second, so that what is due waits for it."""
-    used = webhook.limited_until
-    return webhook.max_per_second is not None and used is not None and used > at - timedelta(seconds=1)
 
 
 def held_until(webhook: Webhook, at: datetime) -> Outlook | None:

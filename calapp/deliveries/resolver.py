@@ -134,10 +134,6 @@ class Names:
             ready.extend(self._late())
         return ready
 
-    def clear_wake(self) -> None:
-        """Take note of the wake-up call."""
-        os.eventfd_read(self.wake)
-
     def _keep(self, host: str, found: Found) -> None:
         if len(self.kept) >= MAX_KEPT:
             self.kept.clear()

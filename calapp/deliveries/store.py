@@ -269,7 +269,12 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
         session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
-    ended = [one.response.request.delivery_id for one in outcomes if _frees_next(one)]
+    ended = [  # final, or failed often enough: what waits behind them may go
+        one.response.request.delivery_id
+        for one in outcomes
+        if one.state is not State.WAITING
+        or one.sent.attempts_on_schedule + one.counted >= ATTEMPTS_THAT_BLOCK
+    ]
     if matched != len(outcomes) and ended:
         ended = [row.id for row in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
     if ended:
@@ -353,14 +358,6 @@ def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
         times.total,
         response.headers,
         response.body,
-    )
-
-
-def _frees_next(outcome: Outcome) -> bool:
-    """Return whether what waits behind this delivery may go: it is final, or has failed often enough."""
-    return (
-        outcome.state is not State.WAITING
-        or outcome.sent.attempts_on_schedule + outcome.counted >= ATTEMPTS_THAT_BLOCK
     )
 
 

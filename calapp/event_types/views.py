@@ -101,13 +101,14 @@ def checked(form: Editor) -> EventTypeBody:
     if kind == "none" and place:
         kind = "in_person"  # a place that was typed is not dropped
     place_type = PLACES.get(kind, kind)
-    days = values.get("max_days", "").strip()
+    days, others = values.get("max_days", "").strip(), _minutes(values.get("lengths", ""))
     minutes = {name: _in_minutes(values.get(name, ""), values.get(f"{name}_unit", "")) for name in DURATIONS}
     data = {
         **{name: values.get(name, "") for name in EventTypeBody.model_fields},
         **minutes,
         "disable_guests": None,
-        "lengths": _lengths(values.get("length", ""), values.get("lengths", "")),
+        # All lengths, the usual one among them, or nothing when there is no other.
+        "lengths": [*others, *_minutes(values.get("length", ""))] if others else [],
         "reminders": _minutes(values.get("reminders", "")),
         "window": {"max_days": days} if days else None,
         "limits": {"max_per_day": values.get("max_per_day", "").strip() or None},
@@ -139,12 +140,6 @@ def _minutes(text: str) -> list[int | str]:
         days, hours, minutes = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
         found.append(days * 1440 + hours * 60 + minutes if match else part)
     return found
-
-
-def _lengths(length: str, others: str) -> list[int | str]:
-    """Return all lengths, the usual one among them, or nothing when there is no other."""
-    found = _minutes(others)
-    return [*found, *_minutes(length)] if found else []
 
 
 def _question(row: Row) -> Row:

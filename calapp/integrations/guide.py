@@ -1,7 +1,7 @@
 """The webhook guide: one text for the app and for docs/webhooks.md, its numbers and bodies from the code."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -62,12 +62,6 @@ class LinkVector:
     sig: str
 
 
-def vector(exp: str, values: Mapping[str, str]) -> LinkVector:
-    """Return what is signed of a link with this metadata, and the signature."""
-    text = signed_links.signed_text("rick/quick-chat", values, exp)
-    return LinkVector(exp, text, signed_links.signature(VECTOR_KEY, text))
-
-
 @dataclass(frozen=True)
 class ScheduledAttempt:
     """A row of the table of retries."""
@@ -84,6 +78,7 @@ def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
     """
     life = sample_life(host, chosen.base_url, at)
     created = life[0].envelope
+    signed = [(exp, signed_links.signed_text("rick/quick-chat", values, exp)) for exp, values in VECTORS]
     return (
         render_template(
             "guide/webhooks.md",
@@ -100,7 +95,7 @@ def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
             sample_template=SAMPLE_TEMPLATE,
             sample_rendered=preview_of(SAMPLE_TEMPLATE, created).body,
             vector_key=VECTOR_KEY,
-            vectors=[vector(exp, values) for exp, values in VECTORS],
+            vectors=[LinkVector(exp, text, signed_links.signature(VECTOR_KEY, text)) for exp, text in signed],
             **NUMBERS,
         )
         + "\n"

@@ -28,7 +28,8 @@ def healthz() -> Response:
     """Say how the parts are: 503 when no page can be served or nothing saved, else 200 with what is wrong."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
     found = service.health(
-        partial(_in_context, app, _read_database), partial(_in_context, app, service.write_a_row)
+        partial(_in_context, app, lambda: service.read_database(db.session())),
+        partial(_in_context, app, service.write_a_row),
     )
     response = jsonify(
         status=found.status,
@@ -47,10 +48,6 @@ def healthz() -> Response:
 def _in_context(app: Flask, call: Callable[[], Given]) -> Given:
     with app.app_context():
         return call()
-
-
-def _read_database() -> tuple[float, bool]:
-    return service.read_database(db.session())
 
 
 @blueprint.get("/metrics")
