@@ -1,9 +1,9 @@
 """Print figures of the source: how long it is, how finely it is cut, and what one booking runs through.
 
-    python -m tools.house [CHECKOUT] [--engine MODULE:FUNCTION]
+    python -m tools.house [CHECKOUT] [--engine]
 
-Without --engine: the figures that can be read from the source. With it, the way of one booking is traced too:
-the checkout's own Python must run it, and FUNCTION (no arguments) must deliver what is due and return.
+Without --engine: the figures that can be read from the source. With it, the way of one booking is traced too,
+from the form to the end of its delivery; the checkout's own Python must run it.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def source_figures(root: pathlib.Path) -> None:
     print(f"class names in two modules {len(double)}: {' '.join(double)}")
 
 
-def booking_way(root: pathlib.Path, engine: str) -> None:
+def booking_way(root: pathlib.Path) -> None:
     """Trace one booking through the test client and its delivery through the engine's own function."""
     os.chdir(root)
     sys.path.insert(0, str(root))
@@ -88,13 +88,13 @@ def booking_way(root: pathlib.Path, engine: str) -> None:
         "LOG_LEVEL": "warning",
         "REDIS_URL": "redis://127.0.0.1:1/0",
     }
-    import importlib
     import logging
     import time
 
     from flask_migrate import upgrade
 
     from app import create_app
+    from calapp.deliveries.engine import process_engine
 
     app = create_app()
     with app.app_context():
@@ -124,11 +124,10 @@ def booking_way(root: pathlib.Path, engine: str) -> None:
     response = client.post("/rick/quick-chat?metadata[user_id]=123", data=fields)
     sys.setprofile(None)
     assert response.status_code == 303, f"the booking got {response.status_code}"
-    module, function = engine.split(":")
     with app.app_context():
-        run = getattr(importlib.import_module(module), function)
+        engine = process_engine()
         sys.setprofile(note)
-        run()
+        engine.deliver()  # ends when nothing is due; the RQ job gives it wakes to wait for
         sys.setprofile(None)
     files = [file for file, _ in seen]
     changes = sum(a != b for a, b in itertools.pairwise(files))
@@ -146,9 +145,9 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkout", nargs="?", default=".")
-    parser.add_argument("--engine", help="calapp.deliveries.engine:deliver_due")
+    parser.add_argument("--engine", action="store_true", help="trace one booking and its delivery, too")
     chosen = parser.parse_args()
     top = pathlib.Path(chosen.checkout).resolve()
     source_figures(top)
     if chosen.engine:
-        booking_way(top, chosen.engine)
+        booking_way(top)
