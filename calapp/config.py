@@ -233,7 +233,7 @@ class Settings:
     rate_limits: str = _setting(
         "on",
         _choice("on", "off"),
-        "Limits on requests per time. Turn off for load tests only; limits on numbers still apply.",
+        "Limits on requests per time. Switch off for load tests only; limits on numbers still apply.",
     )
     webhooks_per_host: int = _setting(
         limits.WEBHOOKS_PER_HOST, _whole(1, 10_000), "Maximum number of webhooks per host."

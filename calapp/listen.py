@@ -201,7 +201,7 @@ class Receiver:
         """
         raw = body.encode()
         signed = request_headers(
-            event_id, raw, at=now(), secrets=[self.secret], own=[], number=1, content_type=JSON_TYPE
+            event_id, raw, at=now(), secrets=[self.secret], custom=[], number=1, content_type=JSON_TYPE
         )
         begun = time.monotonic()
         try:
@@ -307,7 +307,7 @@ class Listener:
     def run(self, begin: str | None) -> None:
         """Begin at `now`, `beginning`, a cursor, or where the last run ended; raise Refused."""
         after = FROM.get(begin, begin) if begin else self.place.cursor or LATEST
-        batch = self._read(after, 0)  # settles where now is, before anything can be lost
+        batch = self._read(after, 0)  # decides where now is, before anything can be lost
         if self.receiver.secret == self.place.secret:
             click.echo(f"Signing secret for this server and key: {self.receiver.secret}")
         say(f"Following {self.feed.address}, forwarding to {self.receiver.url}. Ctrl-C stops.")

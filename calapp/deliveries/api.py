@@ -9,7 +9,7 @@ from calapp.deliveries.resend import TimeRange
 from calapp.deliveries.summary import summary_of
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
-from calapp.webhooks.models import Settling, Webhook
+from calapp.webhooks.models import ParkedDecision, Webhook
 from calapp.webhooks.service import own_webhook
 
 blueprint = Api("deliveries_api", tag="Deliveries and events")
@@ -144,16 +144,16 @@ def release_parked(webhook_id: str) -> schemas.Parked:
     Until you decide, later events of the same bookings wait behind them, for up to an hour after the webhook
     was switched on.
     """
-    return _decide(webhook_id, Settling.SEND)
+    return _decide(webhook_id, ParkedDecision.RELEASE)
 
 
 @blueprint.operation("POST", f"{WEBHOOK}/parked/discard", access=WRITE, response=schemas.Parked, status=202)
 def discard_parked(webhook_id: str) -> schemas.Parked:
     """Discard the parked events of a webhook; they stay in its log and can be resent."""
-    return _decide(webhook_id, Settling.DROP)
+    return _decide(webhook_id, ParkedDecision.DISCARD)
 
 
-def _decide(webhook_id: str, choice: Settling) -> schemas.Parked:
+def _decide(webhook_id: str, choice: ParkedDecision) -> schemas.Parked:
     with transaction() as session:
         webhook = own_webhook(webhook_id)
         resend.decide(session, webhook, choice)

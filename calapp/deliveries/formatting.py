@@ -137,7 +137,7 @@ def request_of(delivery: Delivery, webhook: Webhook) -> Request:
         (body or "").encode(),
         at=at,
         secrets=valid_secrets(webhook, at),
-        own=[(name, HIDDEN) for name in webhook.header_names],
+        custom=[(name, HIDDEN) for name in webhook.header_names],
         number=max(1, delivery.attempts),
         content_type=delivery.content_type or JSON_TYPE,
         trace=trace_of(delivery, max(1, delivery.attempts)),

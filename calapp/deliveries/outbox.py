@@ -24,7 +24,7 @@ from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Conflict, Invalid
 from calapp.urls import key_of
 from calapp.webhooks import template
-from calapp.webhooks.models import Settling
+from calapp.webhooks.models import ParkedDecision
 
 INSERT = insert(Delivery.__table__)  # of the table: the ORM's own costs twice as much
 
@@ -158,7 +158,8 @@ def free_next(session: Session, ids: Collection[int], at: datetime) -> None:
 # A host's webhooks, on or off, for an event type and for all, and the last deliveries of a chain at each that
 # hold a later one up; one probe of an index for each. What Send now has sent, be it once or again after it
 # failed, goes ahead of its line: its end must not free what comes after the line.
-SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling, payload_template, on_at,
+SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling AS parked_decision,
+  payload_template, on_at,
   (SELECT id FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
     AND tries < :block ORDER BY pressed_at IS NOT NULL, manual AND after_id IS NULL, id DESC LIMIT 1)
     AS earlier_id,
@@ -177,7 +178,7 @@ class Subscriber(NamedTuple):
     subscriber_url: str
     triggers: list[str]
     active: bool
-    settling: str | None
+    parked_decision: str | None
     payload_template: str | None
     on_at: datetime | None
     earlier_id: int | None  # the delivery that a new one of this chain must wait behind
@@ -271,13 +272,13 @@ def record(
 
 
 def _sends_parked(webhook: Subscriber) -> bool:
-    return webhook.active and webhook.settling == Settling.SEND
+    return webhook.active and webhook.parked_decision == ParkedDecision.RELEASE
 
 
 def _holds_parked(webhook: Subscriber, at: datetime) -> bool:
     """Return whether a webhook was switched on so lately that its host may still decide what is parked."""
     lately = webhook.on_at is not None and webhook.on_at + PARKED_HOLD > at
-    return webhook.active and lately and webhook.settling is None
+    return webhook.active and lately and webhook.parked_decision is None
 
 
 def _rows(event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]) -> list[dict[str, Any]]:

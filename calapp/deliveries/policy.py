@@ -12,7 +12,7 @@ from calapp.text import whole_number
 MAX_RETRY_AFTER = 24 * 3600  # seconds that a Retry-After is honoured for at most
 MAX_WEBHOOK_DELAY = 30 * 60  # seconds between the attempts of a webhook that keeps failing
 FAILURES_BEFORE_BACKOFF = 5  # of the endpoint, in a row; from then on only one delivery is tried in a while
-ANSWERS_SOON = 5.0  # seconds; a refusal that takes longer speaks about the endpoint
+REFUSES_WITHIN = 5.0  # seconds; a refusal that takes longer is about the endpoint
 # Different events, since the last success: so many refused, or denied, speak about the endpoint after all.
 REFUSED_BEFORE_BACKOFF = 20
 DENIED_BEFORE_BACKOFF = 5
@@ -35,7 +35,7 @@ class About(Enum):
 
 def about(status: int | None, seconds: float) -> About:
     """Return what a failed attempt speaks about: its status, if there was one, and how long it took."""
-    if status not in REFUSALS or seconds > ANSWERS_SOON:
+    if status not in REFUSALS or seconds > REFUSES_WITHIN:
         return About.ENDPOINT
     return About.DENIED if status in DENIALS else About.EVENT
 

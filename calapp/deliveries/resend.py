@@ -29,7 +29,7 @@ from calapp.deliveries.models import (
 )
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
 from calapp.errors import Conflict, Gone, Invalid
-from calapp.webhooks.models import Settling, Webhook
+from calapp.webhooks.models import ParkedDecision, Webhook
 
 # What is sent manually does not expire.
 PUT_IN_LINE = ByRows(
@@ -408,33 +408,35 @@ WHERE state = 'parked' AND id IN (
 DECISION_DONE = text("UPDATE webhook SET settling = NULL, settling_to = NULL WHERE id = :id")
 
 
-def read_choice(given: str) -> Settling | None:
+def read_choice(given: str) -> ParkedDecision | None:
     """Read what a host decides: send, drop, or None to stop; raise Invalid for anything else."""
     if given == "stop":
         return None
     try:
-        return Settling(given)
+        return ParkedDecision(given)
     except ValueError:
         raise Invalid("Please choose whether to send or discard the parked events.") from None
 
 
-def decide(session: Session, webhook: Webhook, choice: Settling | None) -> None:
+def decide(session: Session, webhook: Webhook, choice: ParkedDecision | None) -> None:
     """Note what becomes of the events that are parked now; None: they stay. The steps follow.
 
     Raises Conflict when they are to be sent and the webhook is off.
     """
     lock_parked(session, webhook.id)
     session.refresh(webhook)
-    if choice == Settling.SEND and not webhook.active:
+    if choice == ParkedDecision.RELEASE and not webhook.active:
         raise Conflict("The webhook is off. Please switch it on first.")
-    webhook.settling = choice
+    webhook.parked_decision = choice
     last = select(func.max(Delivery.id)).where(Delivery.webhook_id == webhook.id, stands(State.PARKED))
-    webhook.settling_to = session.scalar(last) if choice else None
+    webhook.decided_up_to = session.scalar(last) if choice else None
 
 
 def decided_webhooks(session: Session) -> Sequence[int]:
     """Return the webhooks of which parked events are being released or discarded; a plain read."""
-    return session.scalars(select(Webhook.id).where(Webhook.settling.is_not(None)).order_by(Webhook.id)).all()
+    return session.scalars(
+        select(Webhook.id).where(Webhook.parked_decision.is_not(None)).order_by(Webhook.id)
+    ).all()
 
 
 def release_room(session: Session, webhook_id: int) -> int:
@@ -446,9 +448,9 @@ def continue_decision(session: Session, webhook_id: int) -> int:
     """Release or discard a step of what is parked, oldest first; return how many deliveries it was."""
     lock_parked(session, webhook_id)
     webhook = session.get(Webhook, webhook_id, populate_existing=True)
-    if webhook is None or webhook.settling is None:
+    if webhook is None or webhook.parked_decision is None:
         return 0
-    sending = webhook.settling == Settling.SEND
+    sending = webhook.parked_decision == ParkedDecision.RELEASE
     most = STEP
     if webhook.deleted_at is not None or (sending and not webhook.active):
         taken = 0
@@ -458,7 +460,7 @@ def continue_decision(session: Session, webhook_id: int) -> int:
         ids = session.scalars(parked.order_by(Delivery.id).limit(most)).all()
         taken = send_again(session, webhook_id, ids, manual=False)
     else:
-        values: dict[str, object] = {"webhook": webhook_id, "last": webhook.settling_to or 0, "step": STEP}
+        values: dict[str, object] = {"webhook": webhook_id, "last": webhook.decided_up_to or 0, "step": STEP}
         values |= {"reason": DISCARDED, "at": database_now(session)}
         taken = session.execute(DISCARD, values).rowcount  # type: ignore[attr-defined]
     if taken < most:

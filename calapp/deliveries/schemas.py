@@ -323,7 +323,7 @@ def replay(made: Replay, webhook_id: str) -> ReplayResponse:
 def parked(webhook: Webhook, count: int) -> Parked:
     """Write what is parked at a webhook."""
     decisions: dict[str, Literal["release", "discard"]] = {"send": "release", "drop": "discard"}
-    decision = decisions[webhook.settling] if webhook.settling and count else None
+    decision = decisions[webhook.parked_decision] if webhook.parked_decision and count else None
     return Parked(webhook_id=webhook.uid, parked=count, decision=decision)
 
 

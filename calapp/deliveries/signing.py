@@ -112,7 +112,7 @@ def _signed_request(row: Due, webhook: Target, claim: Claim) -> WebhookRequest:
         body,
         at=claim.at,
         secrets=valid_secrets(webhook, claim.at),
-        own=webhook.headers,
+        custom=webhook.headers,
         number=number,
         content_type=row.content_type or JSON_TYPE,
         trace=row.trace,
@@ -133,7 +133,7 @@ def request_headers(
     *,
     at: datetime,
     secrets: Sequence[str],
-    own: Sequence[Sequence[str]],
+    custom: Sequence[Sequence[str]],
     number: int,
     content_type: str,
     trace: Trace | None = None,
@@ -156,5 +156,5 @@ def request_headers(
     if secrets:
         made.append(("webhook-signature", standard_signature(event_id, timestamp, body, secrets)))
     # An older version let names through that receivers read as one of ours.
-    made.extend((name, value) for name, value in own if not is_reserved(name))
+    made.extend((name, value) for name, value in custom if not is_reserved(name))
     return tuple(made)

@@ -58,7 +58,7 @@ def _log(wanted: log.Filter) -> Response:
     page = log.page_of(session, [webhook] if webhook else list(webhooks.values()), wanted)
     replay = resend.latest(session, webhook.id) if webhook else None
     replaying = replay is not None and replay.state == ReplayState.RUNNING
-    settling = webhook is not None and webhook.settling is not None
+    deciding = webhook is not None and webhook.parked_decision is not None
     return page_or_fragment(
         "deliveries/index.html",
         "deliveries/_log.html",
@@ -68,7 +68,7 @@ def _log(wanted: log.Filter) -> Response:
         page=page,
         replay=replay,
         parked=log.counts(session, [webhook.id], State.PARKED).get(webhook.id, 0) if webhook else 0,
-        polls=wanted.first_page and (page.changing or replaying or settling),
+        polls=wanted.first_page and (page.changing or replaying or deciding),
         **_common(),
     )
 

@@ -118,7 +118,7 @@ NUMBERS: dict[str, Any] = {
     "lasting": health.LASTING.seconds // 60,
     "email_again": ", ".join(f"{age.total_seconds() / HOUR:g}" for age in health.EMAIL_AGAIN[:-1])
     + f" and {health.EMAIL_AGAIN[-1].total_seconds() / HOUR:g}",
-    "response_is_soon": f"{policy.ANSWERS_SOON:g}",
+    "response_is_soon": f"{policy.REFUSES_WITHIN:g}",
     "max_probe_delay": policy.MAX_WEBHOOK_DELAY // 60,
     "give_up": maintenance.GIVE_UP.days,
     "enough_attempts": maintenance.ENOUGH_ATTEMPTS,
@@ -148,7 +148,7 @@ def sample_request(event: SampleEvent, at: datetime) -> str:
         encoded(event.envelope).encode(),
         at=at,
         secrets=[SAMPLE_SECRET],
-        own=[],
+        custom=[],
         number=1,
         content_type=JSON_TYPE,
         trace=tracing.read(SAMPLE_TRACE),

@@ -80,7 +80,7 @@ def send_ping(target: PingTarget, envelope: Mapping[str, Any]) -> Pinged:
         body,
         at=now(),
         secrets=target.secrets,
-        own=target.headers,
+        custom=target.headers,
         number=1,
         content_type=content_type,
         trace=tracing.current().child(token_hex(8)),

@@ -37,7 +37,7 @@ from calapp.rest.validation import from_form
 from calapp.text import whole_number
 from calapp.urls import trimmed
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import OffReason, Settling, Webhook, overlap_until
+from calapp.webhooks.models import OffReason, ParkedDecision, Webhook, overlap_until
 from calapp.webhooks.schemas import MOST_OVERLAP, WebhookForm
 from calapp.webhooks.service import own_webhook
 from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE, label_of
@@ -252,7 +252,7 @@ def create_inspector_webhook() -> Response:
 
 @blueprint.errorhandler(WebhookDeleted)
 def show_fresh_list(error: WebhookDeleted) -> Response:
-    """Say that a webhook is gone, deleted in another window, say, and show those that there are."""
+    """Say that a webhook is gone, deleted in another tab, say, and show those that there are."""
     if is_htmx():
         return list_response(error.message)
     return make_response(respond(ErrorResponse(status=404, code=error.code, message=error.message)))
@@ -325,7 +325,7 @@ def toggle_webhook(webhook_id: int) -> Response:
             webhooks.switch_on(webhook)
         elif webhook.active:
             webhooks.switch_off(webhook, OffReason.HOST)
-    ask = on and webhook.settling is None and _parked(webhook_id) > 0
+    ask = on and webhook.parked_decision is None and _parked(webhook_id) > 0
     if ask and not is_htmx():
         return redirect_to(url_for(".ask_parked", webhook_id=webhook_id))
     words = (
@@ -351,7 +351,7 @@ def ask_parked(webhook_id: int) -> Response:
 
 
 @blueprint.post(f"{WEBHOOK}/parked")
-def settle_parked(webhook_id: int) -> Response:
+def decide_parked(webhook_id: int) -> Response:
     """Send what is parked, in order, or discard it; after the first step the worker continues."""
     total = _parked(webhook_id)
     choice = resend.read_choice(request.form.get("parked", ""))
@@ -359,7 +359,7 @@ def settle_parked(webhook_id: int) -> Response:
         resend.decide(session, own_webhook(webhook_id), choice)
     with transaction() as session:
         taken = resend.continue_decision(session, webhook_id)
-    return list_response(_settled_words(choice, taken, total), focus=f"switch-{webhook_id}")
+    return list_response(_decided_words(choice, taken, total), focus=f"switch-{webhook_id}")
 
 
 def _parked(webhook_id: int) -> int:
@@ -367,12 +367,12 @@ def _parked(webhook_id: int) -> int:
     return deliveries.counts(db.session(), [webhook_id], State.PARKED).get(webhook_id, 0)
 
 
-def _settled_words(choice: Settling | None, taken: int, total: int) -> str:
+def _decided_words(choice: ParkedDecision | None, taken: int, total: int) -> str:
     if choice is None:
         return "Stopped. The remaining events stay parked."
     if not total:
         return "There are no parked events."
-    done = "queued" if choice == Settling.SEND else "discarded"
+    done = "queued" if choice == ParkedDecision.RELEASE else "discarded"
     if taken >= total:
         return f"1 event {done}." if taken == 1 else f"{taken:,} events {done}."
     return f"{taken:,} events {done}, {total - taken:,} to go."

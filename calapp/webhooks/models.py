@@ -26,11 +26,11 @@ class OffReason(StrEnum):
     FAILING = "failing"  # every attempt failed for five days
 
 
-class Settling(StrEnum):
+class ParkedDecision(StrEnum):
     """What becomes of a webhook's parked events, in steps."""
 
-    SEND = "send"  # in the order in which they happened
-    DROP = "drop"
+    RELEASE = "send"  # in the order in which they happened
+    DISCARD = "drop"
 
 
 class Webhook(db.Model):
@@ -97,10 +97,11 @@ class Webhook(db.Model):
     active: Mapped[bool] = mapped_column(default=True)
     off_reason: Mapped[OffReason | None] = mapped_column(String(10))
     off_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    settling: Mapped[Settling | None] = mapped_column(
-        String(10)
-    )  # while its parked events are sent or dropped
-    settling_to: Mapped[int | None]  # the last delivery that was parked when this was decided
+    # While its parked events are released or discarded.
+    parked_decision: Mapped[ParkedDecision | None] = mapped_column("settling", String(10))
+    decided_up_to: Mapped[int | None] = mapped_column(
+        "settling_to"
+    )  # the last delivery that was parked when this was decided
     payload_template: Mapped[str | None] = mapped_column(Text)
     max_per_second: Mapped[int | None]  # requests that its receiver takes; None: as many as it responds to
     # When the next request is within that limit; whoever claims moves it on.

@@ -21,7 +21,7 @@ from calapp.urls import key_of, same_origin
 from calapp.webhooks.models import (
     SECRET_OVERLAP,
     OffReason,
-    Settling,
+    ParkedDecision,
     Webhook,
     WebhookChange,
     is_saved_secret,
@@ -272,8 +272,8 @@ def switch_on(webhook: Webhook) -> None:
 
 
 def _stop_sending(webhook: Webhook) -> None:
-    if webhook.settling == Settling.SEND:
-        webhook.settling = webhook.settling_to = None
+    if webhook.parked_decision == ParkedDecision.RELEASE:
+        webhook.parked_decision = webhook.decided_up_to = None
 
 
 def forget_failures(webhook: Webhook) -> None:

@@ -84,7 +84,7 @@ def test_parked_events_are_sent_in_order(parked_events, settle, receiver, delive
     assert sorted(request.headers["webhook-id"] for request in receiver.requests) == sorted(parked_events)
     assert [received(receiver, f"chain {n}") for n in range(2)] == [[1, 2, 3]] * 2
     session.refresh(webhook)
-    assert webhook.settling is None
+    assert webhook.parked_decision is None
 
 
 def test_a_step_leaves_the_rest_to_the_next(parked_events, settle, session, webhook) -> None:

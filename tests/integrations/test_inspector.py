@@ -34,7 +34,13 @@ def ear(rick: User) -> str:
 def signed(session: Session, user: User, body: bytes = BODY) -> dict[str, str]:
     webhook = service.leading_to(session, service.ensure_inspector(session, user.id))[0]
     made = request_headers(
-        "evt_1", body, at=now(), secrets=[webhook.secret], own=[], number=1, content_type="application/json"
+        "evt_1",
+        body,
+        at=now(),
+        secrets=[webhook.secret],
+        custom=[],
+        number=1,
+        content_type="application/json",
     )
     return dict(made)
 

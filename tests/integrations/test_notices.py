@@ -14,8 +14,7 @@ from calapp.accounts.service import lock_user
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.deliveries import maintenance as delivery_maintenance
-from calapp.deliveries import outbox
-from calapp.deliveries import resend as settling
+from calapp.deliveries import outbox, resend
 from calapp.deliveries.models import Delivery, State
 from calapp.event_types.models import EventType
 from calapp.mail import Email
@@ -146,7 +145,7 @@ def many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Webhook:
     """The webhook with five parked deliveries, of which a step takes two."""
-    monkeypatch.setattr(settling, "STEP", 2)
+    monkeypatch.setattr(resend, "STEP", 2)
     values = {"event_id": parked.event_id, "webhook_id": webhook.id, "state": State.PARKED}
     saved(*(Delivery(chain=f"chain {number}", **values) for number in range(4)))
     return webhook
@@ -155,7 +154,7 @@ def many(
 @pytest.mark.parametrize(
     ("choice", "said", "state"), [("send", "queued", State.WAITING), ("drop", "discarded", State.EXPIRED)]
 )
-def test_many_parked_events_are_settled_in_steps_that_the_pages_count(
+def test_many_parked_events_are_released_in_steps_that_the_pages_count(
     rick_client: FlaskClient, many: Webhook, session: Session, choice: str, said: str, state: State
 ) -> None:
     address = f"/integrations/webhooks/{many.id}/parked"

@@ -25,7 +25,7 @@ def load(handle: pycurl.Curl, number: int) -> None:
         body,
         at=now(),
         secrets=[SECRET],
-        own=[],
+        custom=[],
         number=1,
         content_type="application/json",
     )

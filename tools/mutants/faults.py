@@ -160,7 +160,7 @@ FAULTS = (
     Fault(
         "slow refusals are the event's",
         "policy",
-        "if status not in REFUSALS or seconds > ANSWERS_SOON:",
+        "if status not in REFUSALS or seconds > REFUSES_WITHIN:",
         "if status not in REFUSALS:",
     ),
     Fault(

@@ -17,7 +17,7 @@ from calapp.errors import AppError
 from calapp.event_types.models import EventType
 from calapp.privacy.service import erase_visitor
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import OffReason, Settling, Webhook
+from calapp.webhooks.models import OffReason, ParkedDecision, Webhook
 from tools.simulate import model
 from tools.simulate.checks import Broken, Checks
 from tools.simulate.receivers import BEHAVIOURS
@@ -455,7 +455,9 @@ class Walk:
         self._with_webhook("is deleted", act)
 
     def decide_parked(self) -> None:
-        choice = self.rng.choice((Settling.SEND, Settling.SEND, Settling.DROP, None))
+        choice = self.rng.choice(
+            (ParkedDecision.RELEASE, ParkedDecision.RELEASE, ParkedDecision.DISCARD, None)
+        )
         try:
             self._with_webhook(
                 f"has its parked events decided: {choice}",
