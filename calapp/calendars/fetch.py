@@ -19,9 +19,10 @@ from calapp import clock
 from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
 from calapp.calendars.models import CalendarKind, Credentials
 from calapp.config import settings
-from calapp.deliveries.client import DISALLOW_USERNAME_IN_URL, LentSocket, ca_file
+from calapp.deliveries.client import ca_file
 from calapp.deliveries.failures import TEXTS
 from calapp.deliveries.policy import retry_after
+from calapp.deliveries.transfer import DISALLOW_USERNAME_IN_URL, LentSocket
 from calapp.errors import Invalid
 from calapp.shutdown import stop_requested
 from calapp.urls import literal, parsed

@@ -20,7 +20,7 @@ from calapp.bookings import metadata, signed_links
 from calapp.bookings.service import MEETING_ENDED_EXPIRES
 from calapp.clock import now
 from calapp.config import Settings, settings
-from calapp.deliveries import client, health, maintenance, policy, signing
+from calapp.deliveries import health, maintenance, policy, signing, transfer
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, encoded
 from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
 from calapp.integrations.samples import SampleEvent, compact, preview_of, sample_life, variables_of
@@ -108,8 +108,8 @@ NUMBERS: dict[str, Any] = {
     "webhook_version": WEBHOOK_VERSION,
     "overlap": round(SECRET_OVERLAP.total_seconds() / HOUR),
     "max_retry_after": policy.MAX_RETRY_AFTER // HOUR,
-    "max_read": client.MAX_READ // 1024,
-    "max_kept": client.MAX_KEPT // 1024,
+    "max_read": transfer.MAX_READ // 1024,
+    "max_kept": transfer.MAX_KEPT // 1024,
     "spread": round(policy.SPREAD * 100),
     "failures_before_backoff": policy.FAILURES_BEFORE_BACKOFF,
     "refused_before_backoff": policy.REFUSED_BEFORE_BACKOFF,

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from calapp.deliveries.client import MAX_KEPT, MAX_READ, Sender
+from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import WebhookResponse
+from calapp.deliveries.transfer import MAX_KEPT, MAX_READ
 from tests.deliveries.requests_made import LOOPBACK, PATIENCE, send, send_one, webhook_request
 from tests.receiver import Behaviour, Receiver, answer, pouring, sending, silent
 

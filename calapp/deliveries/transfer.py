@@ -1,0 +1,262 @@
+"""One transfer: a libcurl easy handle that is used again and again, and what its callbacks gather."""
+
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pycurl
+
+from calapp import clock
+from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
+from calapp.deliveries.exchange import Timings, WebhookRequest, WebhookResponse
+from calapp.deliveries.failures import Trouble, of_status, of_trouble
+from calapp.deliveries.policy import retry_after
+from calapp.urls import literal
+
+MAX_READ = 65536  # bytes of a head, and of a body, after which the connection is closed
+MAX_KEPT = 16384  # bytes of each that the log keeps
+DISALLOW_USERNAME_IN_URL = 278  # libcurl's number; pycurl has no name for it
+NO_BREAKS = str.maketrans("\r\n\0", "   ")
+
+log = logging.getLogger(__name__)
+
+
+class LentSocket(socket.socket):
+    """A socket that libcurl copies: ours is closed as soon as the copy is made."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Transfer(pycurl.Curl):
+    """An easy handle with everything set that does not change, and the state of the attempt that it is on."""
+
+    __slots__ = (
+        "at", "began", "blocked", "body", "body_size", "guard", "head", "interim", "no_socket", "request",
+        "resolved", "timeout", "url", "waited",
+    )  # fmt: skip
+
+    request: WebhookRequest
+    at: datetime
+    began: float
+
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        guard: AddressGuard,
+        ca_file: str,
+        connect_to: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.timeout = timeout
+        self.guard = guard
+        self.waited = 0.0
+        self.resolved: str | None = None
+        self.url = ""
+        self.head = bytearray()
+        self.body = bytearray()
+        self._set_limits(round(timeout * 1000))
+        self._set_tls(ca_file)
+        self.setopt(pycurl.HEADERFUNCTION, self._on_head)
+        self.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self.setopt(pycurl.OPENSOCKETFUNCTION, self._on_connect)
+        if connect_to:
+            self.setopt(pycurl.CONNECT_TO, list(connect_to))
+
+    def _set_limits(self, milliseconds: int) -> None:
+        self.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        self.setopt(pycurl.FOLLOWLOCATION, 0)
+        self.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        self.setopt(DISALLOW_USERNAME_IN_URL, 1)
+        self.setopt(pycurl.NOSIGNAL, 1)
+        self.setopt(pycurl.CONNECTTIMEOUT_MS, milliseconds)
+        self.setopt(pycurl.TIMEOUT_MS, milliseconds)
+        self.setopt(pycurl.PROXY, "")  # not even one of the environment
+        self.setopt(pycurl.NOPROXY, "*")
+        self.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+
+    def _set_tls(self, ca_file: str) -> None:
+        self.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        self.setopt(pycurl.SSL_VERIFYPEER, 1)
+        self.setopt(pycurl.SSL_VERIFYHOST, 2)
+        self.setopt(pycurl.OPT_CERTINFO, 1)  # also of one that is refused: when did it expire?
+        self.setopt(
+            pycurl.CAINFO, ca_file
+        )  # a file alone: libcurl reads it once, a folder at every handshake
+
+    def load(
+        self,
+        request: WebhookRequest,
+        at: datetime,
+        began: float,
+        *,
+        resolved: str | None = None,
+        waited: float = 0.0,
+    ) -> None:
+        """Take the next request; raise pycurl.error or ValueError when libcurl does not take it.
+
+        `resolved` is its name's entry for RESOLVE, for which it has waited so many seconds of its deadline.
+        """
+        self.request, self.at, self.began = request, at, began
+        if resolved != self.resolved:
+            self.setopt(pycurl.RESOLVE, [resolved] if resolved else [])
+            self.resolved = resolved
+        if waited != self.waited:
+            self.setopt(pycurl.TIMEOUT_MS, max(1, round((self.timeout - waited) * 1000)))
+            self.waited = waited
+        self.blocked: str | None = None
+        self.no_socket = 0
+        self.head.clear()
+        self.body.clear()
+        self.interim = self.body_size = 0
+        if request.url != self.url:
+            self.url = ""  # until this one is taken
+            self.setopt(pycurl.URL, request.url.encode("utf-8", "replace"))
+            self.url = request.url
+        self.setopt(pycurl.POSTFIELDS, request.body)
+        self.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
+
+    def _on_connect(self, _purpose: int, address: Any) -> Any:
+        """Make the socket for an address, unless the guard refuses it."""
+        ip, port = address.addr[:2]
+        reason = self.guard.refuses(ip, port)
+        if reason is not None:
+            self.blocked = reason if port in CLOSED_PORTS else self._told(reason)
+            return pycurl.SOCKET_BAD
+        try:
+            return LentSocket(address.family, address.socktype, address.protocol)
+        except OSError as error:  # no address family of this kind here, or no file descriptor left
+            self.no_socket = error.errno or 0
+            return pycurl.SOCKET_BAD
+
+    def _told(self, reason: str) -> str:
+        """Return what a host may know of why an address is refused; where a name leads is not said."""
+        try:
+            host = urlsplit(self.request.url).hostname or ""
+        except ValueError:
+            host = ""
+        if literal(host):
+            return reason
+        log.info("A name is refused: %s", reason, extra={"said": {"webhook": self.request.webhook_id}})
+        return BLOCKED_NAME
+
+    def _on_head(self, line: bytes) -> int | None:
+        if line[:5] == b"HTTP/":
+            self.interim += len(self.head)  # what came before was an interim response
+            self.head.clear()
+        self.head += line
+        return None if self.interim + len(self.head) <= MAX_READ else 0
+
+    def _on_body(self, data: bytes) -> int | None:
+        self.body_size += len(data)
+        room = MAX_KEPT - len(self.body)
+        if room > 0:
+            self.body += data[:room]
+        return None if self.body_size <= MAX_READ else 0
+
+    def response(self, error: int = 0, text: str = "") -> WebhookResponse:
+        """Return what became of the request; `error` and `text` are libcurl's."""
+        status = self.getinfo(pycurl.RESPONSE_CODE) or None
+        # By the status, whatever became of the body, unless the deadline cut a success off.
+        if status is not None and 200 <= status < 300 and error != pycurl.E_OPERATION_TIMEDOUT:
+            failure = None
+        elif status is not None and (status >= 300 or not error):
+            failure = of_status(status, self._header(b"location"))
+        else:
+            failure = of_trouble(self._trouble(error, text))
+        asked = None
+        if status in {429, 503}:
+            asked = retry_after(self._header(b"retry-after") or "", clock.now())
+        return WebhookResponse(
+            request=self.request,
+            at=self.at,
+            status=status,
+            failure=failure,
+            timings=self._timings(),
+            headers=_text(self.head.rstrip()).replace("\r\n", "\n"),
+            body=_text(self.body),
+            retry_after=asked,
+        )
+
+    def _trouble(self, error: int, text: str) -> Trouble:
+        unconnected = error == pycurl.E_COULDNT_CONNECT
+        return Trouble(
+            error=error,
+            text=text,
+            url=self.request.url,
+            reached=self._reached(),
+            seconds=self.timeout,
+            blocked=self.blocked if unconnected else None,
+            system=(self.no_socket or self.getinfo(pycurl.OS_ERRNO)) if unconnected else 0,
+            expired=self._expired() if error == pycurl.E_PEER_FAILED_VERIFICATION else None,
+        )
+
+    def _expired(self) -> timedelta | None:
+        """Return for how long the server's own certificate, the first that it sent, has been invalid."""
+        certificates = self.getinfo_raw(pycurl.INFO_CERTINFO)  # in bytes: what stands in it may be anything
+        pairs = [one for one in certificates[0] if isinstance(one, tuple)] if certificates else []
+        end = dict[bytes, bytes](pairs).get(b"Expire date", b"")
+        try:
+            passed = self.at.timestamp() - ssl.cert_time_to_seconds(end.decode("ascii"))
+        except ValueError:
+            return None
+        return timedelta(seconds=passed) if passed >= 0 else None
+
+    def _header(self, name: bytes) -> str | None:
+        for line in self.head.split(b"\n"):
+            found, colon, value = line.partition(b":")
+            if colon and found.lower() == name:
+                return value.strip().decode("utf-8", "replace").replace("\0", "")
+        return None
+
+    def _reached(self) -> str:
+        """Return the phase that the transfer was in: name, connect, tls, answer, body."""
+        if self.head:
+            return "body"
+        if self.getinfo(pycurl.REQUEST_SIZE):  # on a kept connection the times of the phases before are zero
+            return "answer"
+        if not self.getinfo(pycurl.NAMELOOKUP_TIME_T):
+            return "name"
+        return "tls" if self.getinfo(pycurl.CONNECT_TIME_T) else "connect"
+
+    def _timings(self) -> Timings:
+        get = self.getinfo
+        waited = self.waited * 1000
+        name = get(pycurl.NAMELOOKUP_TIME_T)
+        connect = get(pycurl.CONNECT_TIME_T)
+        tls = get(pycurl.APPCONNECT_TIME_T)
+        request = get(pycurl.PRETRANSFER_TIME_T)
+        first = get(pycurl.STARTTRANSFER_TIME_T)
+        return Timings(
+            name=name / 1000 + waited,
+            connect=max(0, connect - name) / 1000,
+            tls=max(0, tls - connect) / 1000,
+            first_byte=max(0, first - request) / 1000,
+            total=get(pycurl.TOTAL_TIME_T) / 1000 + waited,
+        )
+
+
+def unsent(request: WebhookRequest, at: datetime, trouble: Trouble, waited: float = 0.0) -> WebhookResponse:
+    """Return the response of a request that did not even get to libcurl, after so many seconds."""
+    times = Timings(waited * 1000, 0, 0, 0, waited * 1000)
+    return WebhookResponse(request, at, None, of_trouble(trouble), times, "", "", None)
+
+
+def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str | bytes]:
+    """Return header lines as libcurl wants them; a line break in one would be another header."""
+    lines: list[str | bytes] = [
+        f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers
+    ]
+    plain = "".join(map(str, lines))
+    if not (plain.isascii() and plain.isprintable()):
+        lines = [str(line).translate(NO_BREAKS).encode("utf-8", "replace") for line in lines]
+    return [*lines, "Expect:"]
+
+
+def _text(data: bytes | bytearray) -> str:
+    return data[:MAX_KEPT].decode("utf-8", "replace").replace("\0", "")
