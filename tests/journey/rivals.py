@@ -36,7 +36,7 @@ def _book(settings: Settings, number: int, wishes: Sequence[Wish], ready: Barrie
     app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
     visitor = app.test_client()
     visitor.get(wishes[0][0])  # connects, so that all of them are off at the same moment
-    ready.wait(60)
+    ready.wait(120)
     found = []
     for address, start in wishes:
         answer = visitor.post(address, data=FORM | {"start": start})

@@ -64,7 +64,8 @@ def test_overlapping_wishes_have_one_winner(settings: Settings, lengths: list[in
         for length in [lengths[number % 3]]
     ]
     statuses = sorted(answers[0][0] for answers in race(settings, wishes))
-    assert statuses == [303] + [409] * (RIVALS - 1)
+    assert statuses.count(303) == 1
+    assert set(statuses) <= {303, 409, 503}  # 503: the database was busy for too long, and nothing happened
     assert _count(session, Booking) == _count(session, Event) == 1
 
 
