@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-SETTINGS = {"RATE_LIMITS": "off", "SIGNUP": "open", "WEBHOOK_RETRY_SCHEDULE": "1,3,600"}
+SETTINGS = {"RATE_LIMITS": "off", "SIGNUP": "open", "WEBHOOK_RETRY_SCHEDULE": "1,3,10,600"}
 NONE = "There is no Chromium for the browser tests; name one with CHROMIUM=/path/to/chromium."
 
 
