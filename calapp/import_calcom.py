@@ -39,7 +39,7 @@ from calapp.event_types.schemas import (
 )
 from calapp.privacy.commands import needs_key
 from calapp.rest.schemas import RequestSchema
-from calapp.rest.validation import words
+from calapp.rest.validation import problems
 from calapp.text import clean, printable
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.schemas import WebhookBody
@@ -75,7 +75,7 @@ class Import:
         except AppError as error:
             outcome, notes = "left out", [*notes, " ".join(map(str, error.details.values())) or error.message]
         except ValidationError as error:
-            outcome, notes = "left out", [*notes, *_problems(error).values()]
+            outcome, notes = "left out", [*notes, *problems(error, _outermost).values()]
         self.counts[outcome] += 1
         self.lines.append(printable(f"{what}: {outcome}"))
         self.lines += [printable(f"    {note}") for note in notes]
@@ -251,7 +251,7 @@ def _questions(given: Sequence[Mapping[str, Any]], notes: list[str]) -> Iterator
         try:
             BookingField.model_validate(kept)
         except ValidationError as error:
-            problem = next(iter(_problems(error).values()))
+            problem = next(iter(problems(error, _outermost).values()))
             notes.append(f"bookingFields: “{one.get('label') or slug}” was left out. {problem}")
         else:
             yield kept
@@ -271,21 +271,17 @@ def _taken(
         try:
             return schema.model_validate(body, strict=False)
         except ValidationError as error:
-            problems = _problems(error)
-            left = [name for name in problems if name in body and name not in needed]
-            if not left or any(name in needed for name in problems):
+            found = problems(error, _outermost)
+            left = [name for name in found if name in body and name not in needed]
+            if not left or any(name in needed for name in found):
                 raise
             for name in left:
                 del body[name]
-                notes.append(f"{name} was left out. {problems[name]}")
+                notes.append(f"{name} was left out. {found[name]}")
 
 
-def _problems(error: ValidationError) -> dict[str, str]:
-    """Return the words for what is wrong, by the outermost field."""
-    found: dict[str, str] = {}
-    for one in error.errors(include_url=False):
-        found.setdefault(str(one["loc"][0]) if one["loc"] else "", words(one))
-    return found
+def _outermost(place: tuple[int | str, ...]) -> str:
+    return str(place[0]) if place else ""
 
 
 def check_urls(found: CalcomAccount) -> list[tuple[Mapping[str, Any], object, str]]:

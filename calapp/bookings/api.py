@@ -15,19 +15,17 @@ from calapp.bookings import counters, lists, reservations, service, times, visit
 from calapp.bookings.answers import answered, check_guests, phone_of
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
+from calapp.bookings.queries import BookingsQuery, ReservationRequest, SlotsQuery
 from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, SlotStart, shown, slots_by_date
 from calapp.bookings.schemas import (
     AbsentRequest,
     BookingPatch,
     BookingRequest,
-    BookingsQuery,
     CancelRequest,
     DeclineRequest,
     GuestsRequest,
     LocationRequest,
     RescheduleRequest,
-    ReservationRequest,
-    SlotsQuery,
 )
 from calapp.bookings.service import booking_at, own_booking
 from calapp.bookings.unasked import refuse_unknown_answers

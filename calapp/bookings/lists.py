@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 from calapp import limits
 from calapp.accounts.models import User
 from calapp.bookings.models import Attendee, Booking, Status
-from calapp.bookings.schemas import BookingsQuery
+from calapp.bookings.queries import BookingsQuery
 from calapp.clock import now
 from calapp.db import Unaccented
 from calapp.deliveries.models import Delivery, Event, State

@@ -13,17 +13,7 @@ LANGUAGE = {"locale": "en"}
 
 def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
     """Return the payload of a booking; what only some events have comes last."""
-    event_type, host, visitor = booking.event_type, booking.host, booking.visitor
-    # As they were asked when it was booked.
-    own = {name: _response(answer["label"], answer["value"]) for name, answer in booking.answers.items()}
-    responses = {
-        "name": _response("your_name", visitor.name),
-        "email": _response("email_address", visitor.email),
-        "notes": _response("additional_notes", booking.notes),
-        "guests": _response("additional_guests", [person.email for person in booking.attendees[1:]]),
-    }
-    if visitor.phone:
-        responses["attendeePhoneNumber"] = _response("phone_number", visitor.phone)
+    event_type, host = booking.event_type, booking.host
     payload = {
         "type": event_type.slug,
         "title": booking.title,
@@ -52,8 +42,7 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
             "utcOffset": utc_offset(host.time_zone, booking.starts_at),
         },
         "attendees": [_attendee(person, booking.starts_at) for person in booking.attendees],
-        "responses": responses | own,
-        "userFieldsResponses": own,
+        **_responses(booking),
         "customInputs": {},
         "location": booking.location,
         "meetingUrl": booking.meeting_url,
@@ -68,16 +57,34 @@ def booking_payload(booking: Booking, base_url: str) -> dict[str, Any]:
         "rescheduleUrl": f"{base_url}/booking/{booking.uid}/reschedule",
     }
     previous = booking.rescheduled_from
-    if previous is not None:
-        payload |= {
-            "rescheduleUid": previous.uid,
-            "rescheduleId": previous.id,
-            "rescheduleStartTime": iso_seconds(previous.starts_at),
-            "rescheduleEndTime": iso_seconds(previous.ends_at),
-            "rescheduledBy": previous.rescheduled_by,
-            "reschedulingReason": previous.rescheduling_reason or "",
-        }
-    return payload
+    return payload if previous is None else payload | _rescheduled(previous)
+
+
+def _responses(booking: Booking) -> dict[str, Any]:
+    """Return the answers to all questions, and those to the host's, as they were asked when it was booked."""
+    visitor = booking.visitor
+    own = {name: _response(answer["label"], answer["value"]) for name, answer in booking.answers.items()}
+    responses = {
+        "name": _response("your_name", visitor.name),
+        "email": _response("email_address", visitor.email),
+        "notes": _response("additional_notes", booking.notes),
+        "guests": _response("additional_guests", [person.email for person in booking.attendees[1:]]),
+    }
+    if visitor.phone:
+        responses["attendeePhoneNumber"] = _response("phone_number", visitor.phone)
+    return {"responses": responses | own, "userFieldsResponses": own}
+
+
+def _rescheduled(previous: Booking) -> dict[str, Any]:
+    """Return what a booking that was moved adds about the one before."""
+    return {
+        "rescheduleUid": previous.uid,
+        "rescheduleId": previous.id,
+        "rescheduleStartTime": iso_seconds(previous.starts_at),
+        "rescheduleEndTime": iso_seconds(previous.ends_at),
+        "rescheduledBy": previous.rescheduled_by,
+        "reschedulingReason": previous.rescheduling_reason or "",
+    }
 
 
 def cancelled(booking: Booking) -> dict[str, Any]:

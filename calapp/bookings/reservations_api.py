@@ -4,8 +4,8 @@ from calapp.accounts.guards import OPEN
 from calapp.bookings import reservations
 from calapp.bookings.api import event_type_of, holder_of, index_slots, is_host, keyless_limit
 from calapp.bookings.models import SlotReservation
+from calapp.bookings.queries import OldSlotsQuery, ReservationPatch, ReservationRequest
 from calapp.bookings.responses import OldRange, OldSlot, OldSlots, ReservationResponse, Slot, reserved
-from calapp.bookings.schemas import OldSlotsQuery, ReservationPatch, ReservationRequest
 from calapp.bookings.times import taking_time
 from calapp.db import transaction
 from calapp.errors import NotAllowed

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, SlotReservation, Status
-from calapp.bookings.schemas import SlotsQuery
+from calapp.bookings.queries import SlotsQuery
 from calapp.local_time import known_zone
 from calapp.rest.schemas import Instant, PageInfo, ResponseSchema
 

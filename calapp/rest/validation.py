@@ -1,14 +1,15 @@
 """What schemas of forms and JSON bodies share: validating, and the words for what is wrong, by field."""
 
+import itertools
 from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import ErrorDetails
 
 from calapp.errors import Invalid
 
 Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[int | str, ...]  # of a field: the names and numbers that lead to it
 
 MOST_PROBLEMS = 20  # that one response names
 # pydantic's types of errors, in our words; others keep pydantic's.
@@ -85,32 +86,34 @@ def from_form(
     try:
         return model.model_validate(given, strict=False, by_alias=False, by_name=True, context=context)
     except ValidationError as error:
-        problems: dict[str, str] = {}
-        for one in error.errors(include_url=False):
-            place = one["loc"]
+
+        def name(place: Place) -> str:
             known = [str(part) for part in place if part in fields]
             in_row = len(place) > 1 and place[0] == rows
-            name = f"{rows}-{place[1]}" if in_row else known[-1] if known else str(place[0])
-            problems.setdefault(name, (instead or {}).get(name) or words(one))
-        raise Invalid("Please fix the marked fields.", **problems) from None
+            return f"{rows}-{place[1]}" if in_row else known[-1] if known else str(place[0])
+
+        found = problems(error, name)
+        found |= {one: text for one, text in (instead or {}).items() if one in found}
+        raise Invalid("Please fix the marked fields.", **found) from None
 
 
 def invalid(error: ValidationError) -> Invalid:
     """Return our error for pydantic's, its fields named as in JSON (`attendee.name`, `guests.2`)."""
-    problems = {
-        ".".join(str(part)[:60] for part in one["loc"]) or "body": words(one)
-        for one in error.errors(include_url=False)[:MOST_PROBLEMS]
-    }
-    return Invalid(joined(problems), **problems)
+    found = problems(error, lambda place: ".".join(str(part)[:60] for part in place) or "body")
+    found = dict(itertools.islice(found.items(), MOST_PROBLEMS))
+    return Invalid(joined(found), **found)
 
 
-def words(error: ErrorDetails) -> str:
-    """Return one of pydantic's errors as a sentence."""
-    known = WORDS.get(error["type"], "").format_map(error.get("ctx", {}))
-    text = known or error["msg"].removeprefix("Value error, ")
-    return text if text.endswith((".", "…")) else f"{text}."
+def problems(error: ValidationError, name: Callable[[Place], str]) -> dict[str, str]:
+    """Return what is wrong first with each field, as a sentence; `name` names the field of a place."""
+    found: dict[str, str] = {}
+    for one in error.errors(include_url=False):
+        known = WORDS.get(one["type"], "").format_map(one.get("ctx", {}))
+        text = known or one["msg"].removeprefix("Value error, ")
+        found.setdefault(name(one["loc"]), text if text.endswith((".", "…")) else f"{text}.")
+    return found
 
 
-def joined(problems: Mapping[str, object]) -> str:
+def joined(found: Mapping[str, object]) -> str:
     """Return problems as one line, since many clients show nothing but the message."""
-    return " ".join(f"{field}: {text}" for field, text in problems.items())
+    return " ".join(f"{field}: {text}" for field, text in found.items())

@@ -34,7 +34,9 @@ def test_livekits_front_desk_books(call: Call) -> None:
 
 def test_activepieces_switches_its_trigger_on_and_off(call: Call) -> None:
     webhook = calls.activepieces_trigger(call, "https://hooks.example/pieces")
+    assert call("GET", f"/v2/webhooks/{webhook['id']}")[0] == 200
     calls.activepieces_trigger_off(call, webhook)
+    assert call("GET", f"/v2/webhooks/{webhook['id']}")[0] == 404
 
 
 def test_the_actions_of_activepieces_work(call: Call, quick_chat: EventType) -> None:

@@ -66,6 +66,7 @@ def test_whoever_knows_its_uid_books_a_held_time(
 ) -> None:
     uid = held(rick_api, quick_chat)["reservationUid"]
     booked(anyone, quick_chat, reservationUid=uid)
+    assert anyone.get(f"{PATH}/{uid}").status_code == 404
 
 
 def test_a_booking_that_fails_leaves_the_time_held(anyone: Client, quick_chat: EventType) -> None:

@@ -144,6 +144,7 @@ def test_removing_what_is_gone_is_fine(server: DavServer, calendar: str) -> None
     etag = put_event(account(server), url, event("one", *MEETING), None)
     delete_event(account(server), url, etag)
     delete_event(account(server), url, etag)
+    assert get_event(account(server), url) is None
 
 
 @pytest.mark.parametrize("kind", ["radicale", "digest"])
