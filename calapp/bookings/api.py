@@ -11,7 +11,7 @@ from flask_limiter.util import get_remote_address
 
 from calapp.accounts.guards import OPEN, READ, WRITE, api_key, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
-from calapp.bookings import counters, lists, reservations, service, times, visitors
+from calapp.bookings import changes, counters, lists, reservations, service, times, visitors
 from calapp.bookings.answers import answered, check_guests, phone_of
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
@@ -173,7 +173,7 @@ def add_guests(uid: str, body: GuestsRequest) -> BookingResponse:
 def _changed(uid: str, wanted: dict[str, Any]) -> BookingResponse:
     booking = own_booking(uid)
     with transaction() as session:
-        service.change(session, booking, wanted)
+        changes.change(session, booking, wanted)
     return shown(booking)
 
 
@@ -251,7 +251,7 @@ def mark_absent(uid: str, body: AbsentRequest) -> BookingResponse:
     booking = own_booking(uid)
     with transaction() as session:
         for one in body.attendee:
-            service.mark_no_show(session, booking, one.email, absent=one.absent)
+            changes.mark_no_show(session, booking, one.email, absent=one.absent)
     return shown(booking)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from calapp import mail
 from calapp.accounts.guards import current_host
-from calapp.bookings import lists, service, spreadsheet
+from calapp.bookings import changes, lists, service, spreadsheet
 from calapp.bookings.conflicts import conflicts_of
 from calapp.bookings.copies import copies_of
 from calapp.bookings.lists import Tab, read_booking_filter
@@ -100,7 +100,7 @@ def change(uid: str) -> ResponseReturnValue:
         wanted = changes_of_form(request.form)
     except Invalid as error:
         return _edit(booking, request.form, error.details), 422
-    return _act(booking, lambda session: service.change(session, booking, wanted), "Booking updated.")
+    return _act(booking, lambda session: changes.change(session, booking, wanted), "Booking updated.")
 
 
 def _edit(
@@ -122,7 +122,7 @@ def no_show(uid: str) -> ResponseReturnValue:
     booking = own_booking(uid)
     email, absent = request.form.get("attendee", ""), request.form.get("no_show") in {"1", "true", "on"}
     words = "Marked as no-show." if absent else "No longer marked as no-show."
-    return _act(booking, lambda session: service.mark_no_show(session, booking, email, absent=absent), words)
+    return _act(booking, lambda session: changes.mark_no_show(session, booking, email, absent=absent), words)
 
 
 def _list(tab: Tab, query: Mapping[str, str] | None = None) -> Response:

@@ -2,6 +2,7 @@
 
 from calapp.accounts.guards import OPEN, READ, WRITE
 from calapp.bookings import calendar
+from calapp.bookings.changes import add_attendee, attendee_of, remove_attendee
 from calapp.bookings.responses import (
     AttendeeResponse,
     BookingResponse,
@@ -10,14 +11,7 @@ from calapp.bookings.responses import (
     shown,
 )
 from calapp.bookings.schemas import AddedAttendee, AskToReschedule
-from calapp.bookings.service import (
-    add_attendee,
-    attendee_of,
-    booking_at,
-    cancel,
-    own_booking,
-    remove_attendee,
-)
+from calapp.bookings.service import booking_at, cancel, own_booking
 from calapp.config import settings
 from calapp.db import transaction
 from calapp.rest.routes import Api

@@ -17,8 +17,8 @@ from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
 from calapp.bookings import copies, notifications, reminders, signed_links, times, visitors
 from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
-from calapp.bookings.models import UNANSWERED, Attendee, Booking, BusySlot, Status
-from calapp.bookings.payload import booking_payload, cancelled, no_show, rejected, reminder, updated
+from calapp.bookings.models import Attendee, Booking, BusySlot, Status
+from calapp.bookings.payload import booking_payload, cancelled, rejected
 from calapp.bookings.schemas import MAX_GUESTS, BookingRequest, Guest, RescheduleRequest
 from calapp.bookings.signed_links import Proof
 from calapp.bookings.times import ACTIVE, CELL
@@ -43,10 +43,6 @@ CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLi
 NO_METADATA = Metadata()
 SEALED = "left out, since the metadata of this booking is signed"
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
-# How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend
-# still does, an upgrade that finds requests of last year writes to nobody.
-EMAIL_UNANSWERED_FOR = timedelta(days=7)
-MEETING_ENDED_EXPIRES = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
 
 
 def find(session: Session, uid: str) -> Booking | None:
@@ -132,7 +128,7 @@ def book(
     session.add(booking)
     _hold_time(session, booking)
     pending = booking.status == Status.PENDING
-    _record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "requested" if pending else "created", parked=parked)
     copies.touch(session, booking)
     after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
@@ -233,13 +229,13 @@ def _new_booking(
         link_metadata=dict(request.metadata),
     )
     booking.attendees = [_attendee(0, visitor.name, visitor.email, visitor.time_zone)]
-    _invite(booking, request.guests)
+    invite(booking, request.guests)
     booking.visitor.phone = visitor.phone_number or ""
     booking.search = searchable(booking)
     return booking
 
 
-def _invite(booking: Booking, guests: Sequence[str], added: Sequence[Guest] = ()) -> None:
+def invite(booking: Booking, guests: Sequence[str], added: Sequence[Guest] = ()) -> None:
     """Make these addresses the guests; visitor and host are there anyway, and written to as such.
 
     Raises Invalid for more than MAX_GUESTS.
@@ -299,7 +295,7 @@ def _free_time(session: Session, booking: Booking) -> None:
     session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))
 
 
-def _record_event(
+def record_event(
     session: Session,
     host: User,
     booking: Booking,
@@ -326,7 +322,7 @@ def _record_event(
     )
 
 
-def _change_status(session: Session, booking: Booking, expected: Sequence[Status], to: Status) -> None:
+def change_status(session: Session, booking: Booking, expected: Sequence[Status], to: Status) -> None:
     """Change a booking's status from one that is expected; raise Conflict when it has another by now."""
     changed = session.execute(
         update(Booking)
@@ -336,17 +332,17 @@ def _change_status(session: Session, booking: Booking, expected: Sequence[Status
     )
     if changed.rowcount != 1:  # type: ignore[attr-defined]
         session.refresh(booking)
-        raise Conflict(_too_late(booking))
+        raise Conflict(too_late(booking))
     session.refresh(booking)
 
 
-def _check_in_time(booking: Booking) -> None:
+def check_in_time(booking: Booking) -> None:
     """Raise Conflict for a booking whose start has passed without an answer, recorded or not."""
     if booking.unanswered:
-        raise Conflict(_too_late(booking))
+        raise Conflict(too_late(booking))
 
 
-def _too_late(booking: Booking) -> str:
+def too_late(booking: Booking) -> str:
     """Return what has become of a booking, for somebody who came too late to change it."""
     if booking.rescheduled_to_uid is not None:
         return "This booking has already been rescheduled."
@@ -359,12 +355,12 @@ def confirm(session: Session, booking: Booking) -> None:
     """Confirm a booking that waits for it; raise Conflict when it does not, or when its start has passed."""
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
-    _check_in_time(booking)
-    _change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
+    check_in_time(booking)
+    change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
     booking.ical_sequence += 1
     booking.reminder_at = reminders.next_reminder(booking)
     moved = booking.rescheduled_from_id is not None
-    _record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
+    record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "confirmed")
     copies.touch(session, booking)
 
@@ -373,18 +369,18 @@ def reject(session: Session, booking: Booking, reason: str) -> None:
     """Decline a booking that waits for confirmation; raise Conflict as `confirm` does."""
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
-    _check_in_time(booking)
-    _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
-    _write_rejection(session, host, booking, reason)
+    check_in_time(booking)
+    change_status(session, booking, (Status.PENDING,), Status.REJECTED)
+    write_rejection(session, host, booking, reason)
     notifications.write(session, booking, "rejected")
 
 
-def _write_rejection(session: Session, host: User, booking: Booking, reason: str) -> None:
+def write_rejection(session: Session, host: User, booking: Booking, reason: str) -> None:
     """Write what a rejection brings with it, by the host or by the clock."""
     booking.rejection_reason = reason
     booking.ical_sequence += 1
     _free_time(session, booking)
-    _record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
+    record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
 
 
 def cancel(
@@ -403,15 +399,15 @@ def cancel(
     """
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
-    _check_in_time(booking)
+    check_in_time(booking)
     if booking.ends_at <= now():
         raise Conflict("This meeting is over and can no longer be cancelled.")
-    _change_status(session, booking, ACTIVE, Status.CANCELLED)
+    change_status(session, booking, ACTIVE, Status.CANCELLED)
     booking.cancellation_reason = reason
     booking.cancelled_by = by
     booking.ical_sequence += 1
     _free_time(session, booking)
-    _record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
+    record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
     notifications.write(session, booking, kind, parked=parked)
     copies.touch(session, booking)
@@ -448,7 +444,7 @@ def reschedule(
         visitors.check_moves(session, host, booking, address)
         parked = _admitted(session, host, booking, address, moved=True)
     asks = not by_host and (booking.event_type.requires_confirmation or booking.status == Status.PENDING)
-    _change_status(session, booking, ACTIVE, Status.CANCELLED)
+    change_status(session, booking, ACTIVE, Status.CANCELLED)
     _free_time(session, booking)
     moved = _successor(booking, request.start, time_zone or booking.time_zone, metadata)
     moved.status = Status.PENDING if asks else Status.ACCEPTED
@@ -459,7 +455,7 @@ def reschedule(
     booking.rescheduled_to_uid = moved.uid
     booking.rescheduled_by = by
     booking.rescheduling_reason = request.reason or ""
-    _record_event(session, host, moved, Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED)
+    record_event(session, host, moved, Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED)
     notifications.write(session, moved, "requested" if asks else "rescheduled", parked=parked)
     copies.touch(session, moved)
     return moved
@@ -467,7 +463,7 @@ def reschedule(
 
 def _check_movable(booking: Booking, start: datetime) -> None:
     if booking.current_status not in ACTIVE:
-        raise Conflict(_too_late(booking))
+        raise Conflict(too_late(booking))
     if booking.starts_at <= now():
         raise Conflict("This meeting has already started and can no longer be rescheduled.")
     if start == booking.starts_at:
@@ -529,156 +525,3 @@ def cancel_all_of_visitor(
     for one in upcoming[:CANCEL_STEP]:
         cancel(session, one, by=booking.host.email, reason=reason)
     return len(upcoming[:CANCEL_STEP]), len(upcoming[CANCEL_STEP:])
-
-
-def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> None:
-    """Change a booking's `location`, `guests` (email addresses) and `notes` for the host.
-
-    `added` are people who come as guests besides those who do, up to MAX_GUESTS in all. Nothing happens
-    when all is so already. Raises Conflict when the booking is not active or has ended.
-    """
-    host = lock_user(session, booking.host_id)
-    session.refresh(booking)
-    _check_in_time(booking)
-    if booking.status not in ACTIVE:
-        raise Conflict(_too_late(booking))
-    if booking.ends_at <= now():
-        raise Conflict("This meeting is over and can no longer be changed.")
-    before, gone = _changeable(booking), {person.email: person for person in booking.attendees[1:]}
-    if "guests" in wanted:
-        _invite(booking, wanted["guests"])
-    if "added" in wanted:
-        _invite(booking, [person.email for person in booking.attendees[1:]], wanted["added"])
-    for name in wanted.keys() - {"guests", "added"}:
-        setattr(booking, name, wanted[name])
-    after = _changeable(booking)
-    changes = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-    if not changes:
-        return
-    booking.search = searchable(booking)
-    booking.ical_sequence += 1
-    _record_event(session, host, booking, Trigger.BOOKING_UPDATED, added=updated(changes))
-    notifications.write(session, booking, "updated")
-    for email in after["guests"]:
-        gone.pop(email, None)
-    notifications.uninvite(session, booking, list(gone.values()))
-    copies.touch(session, booking)
-
-
-def attendee_of(booking: Booking, attendee_id: int) -> Attendee:
-    """Return who takes part in a booking by their id; raise NotFound."""
-    found = next((one for one in booking.attendees if one.id == attendee_id), None)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def add_attendee(session: Session, booking: Booking, person: Guest) -> Attendee:
-    """Add a guest with a name and a zone; raise Conflict for who comes anyway, and as `change` does."""
-    lock_user(session, booking.host_id)
-    session.refresh(booking)
-    there = {mailbox_of(one) for one in (booking.host.email, *(each.email for each in booking.attendees))}
-    if mailbox_of(person.email) in there:
-        raise Conflict("This person already takes part in this booking.")
-    change(session, booking, {"added": [person]})
-    session.flush()
-    return booking.attendees[-1]
-
-
-def remove_attendee(session: Session, booking: Booking, attendee_id: int) -> None:
-    """Take a guest out; raise NotFound, Conflict for the visitor, and as `change` does."""
-    lock_user(session, booking.host_id)
-    session.refresh(booking)
-    person = attendee_of(booking, attendee_id)
-    if person is booking.visitor:
-        raise Conflict("The person who booked cannot be removed. Cancel the booking instead.")
-    change(session, booking, {"guests": [one.email for one in booking.attendees[1:] if one is not person]})
-
-
-def _changeable(booking: Booking) -> dict[str, Any]:
-    guests = [person.email for person in booking.attendees[1:]]
-    return {"location": booking.location, "guests": guests, "notes": booking.notes}
-
-
-def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool) -> None:
-    """Mark an attendee as absent, or take it back; nothing happens when it is so already.
-
-    Raises Conflict before the start or when the booking is not accepted, Invalid for an unknown attendee.
-    """
-    host = lock_user(session, booking.host_id)
-    session.refresh(booking)
-    if booking.status != Status.ACCEPTED or booking.starts_at > now():
-        raise Conflict("No-shows can only be marked after the meeting has started.")
-    people = [person for person in booking.attendees if person.email.lower() == email.lower()]
-    if not people:
-        problem = "No attendee of this booking has this email address."
-        raise Invalid(problem, attendee=problem)
-    if people[0].no_show == absent:
-        return
-    people[0].no_show = absent
-    _record_event(session, host, booking, Trigger.BOOKING_NO_SHOW_UPDATED, added=no_show(booking, people[0]))
-
-
-def due_meetings(session: Session, limit: int) -> list[int]:
-    """Return the ids of bookings of which something is due and not recorded yet, the oldest first.
-
-    A reminder, the start, the end, or the start of one that is still waiting for confirmation.
-    """
-    accepted = Booking.status == Status.ACCEPTED
-    due = (
-        (Booking.reminder_at, accepted),
-        (Booking.starts_at, accepted, Booking.started_at.is_(None)),
-        (Booking.ends_at, accepted, Booking.ended_at.is_(None)),
-        (Booking.starts_at, Booking.status == Status.PENDING),
-    )
-    found: dict[int, None] = {}
-    for moment, *conditions in due:
-        query = select(Booking.id).where(*conditions, moment <= now()).order_by(moment).limit(limit)
-        found |= dict.fromkeys(session.scalars(query))
-    return list(found)
-
-
-def record_meeting(session: Session, booking_id: int) -> None:
-    """Write what the clock did to a booking, once, however many workers ask.
-
-    Reminders, MEETING_STARTED and MEETING_ENDED of an accepted one; a pending one whose start has passed is
-    rejected.
-    """
-    booking = session.get_one(Booking, booking_id)
-    host = lock_user(session, booking.host_id)
-    session.refresh(booking)
-    due = reminders.take_due(booking)
-    for before in due:
-        _record_event(
-            session,
-            host,
-            booking,
-            Trigger.BOOKING_REMINDER,
-            added=reminder(before),
-            expires_at=booking.starts_at,
-        )
-    if due:
-        notifications.remind(session, booking)
-    if _stamp(session, booking, Booking.unanswered_at, Booking.starts_at, of=Status.PENDING):
-        _change_status(session, booking, (Status.PENDING,), Status.REJECTED)
-        _write_rejection(session, host, booking, UNANSWERED)
-        if now() - booking.starts_at <= EMAIL_UNANSWERED_FOR:
-            notifications.write(session, booking, "unanswered")
-    if _stamp(session, booking, Booking.started_at, Booking.starts_at):
-        _record_event(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
-    if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
-        late = booking.ends_at + MEETING_ENDED_EXPIRES
-        _record_event(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
-
-
-def _stamp(
-    session: Session, booking: Booking, stamp: Any, moment: Any, *, of: Status = Status.ACCEPTED
-) -> bool:
-    """Set started_at, ended_at or unanswered_at by a conditional update; return whether this call did."""
-    changed = session.execute(
-        update(Booking)
-        .where(Booking.id == booking.id, Booking.status == of, stamp.is_(None), moment <= now())
-        .values({stamp: now()})
-        .execution_options(synchronize_session=False)
-    )
-    return bool(changed.rowcount == 1)  # type: ignore[attr-defined]

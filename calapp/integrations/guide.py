@@ -17,7 +17,7 @@ from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
 from calapp.bookings import metadata, signed_links
-from calapp.bookings.service import MEETING_ENDED_EXPIRES
+from calapp.bookings.maintenance import MEETING_ENDED_EXPIRES
 from calapp.clock import now
 from calapp.config import Settings, settings
 from calapp.deliveries import health, maintenance, policy, signing, transfer

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from calapp.bookings import service
+from calapp.bookings import changes, maintenance, service
 from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import BusySlot, Status
@@ -167,7 +167,7 @@ def test_a_no_show_is_told_once_and_can_be_taken_back(book, triggers, session, m
     booking = book()
     monday.move_to(NOON)
     for absent in (True, True, False):
-        act(service.mark_no_show, booking, "ADA@example.com", absent=absent)
+        act(changes.mark_no_show, booking, "ADA@example.com", absent=absent)
     assert triggers() == ["BOOKING_CREATED", "BOOKING_NO_SHOW_UPDATED", "BOOKING_NO_SHOW_UPDATED"]
     assert last_payload(session)["attendees"][0]["noShow"] is False
 
@@ -256,7 +256,7 @@ def test_every_event_has_the_same_fields(asking, book, session, monday) -> None:
     moved = move(booking, by_host=True)
     monday.move_to(NOON)
     record_meetings()
-    act(service.mark_no_show, moved, "ada@example.com", absent=True)
+    act(changes.mark_no_show, moved, "ada@example.com", absent=True)
     bodies = session.scalars(select(Event.body).order_by(Event.number)).all()
     payloads = [json.loads(body)["payload"] for body in bodies]
     assert len(payloads) == 5
@@ -286,14 +286,14 @@ def test_the_last_place_of_a_day_goes_once(book, quick_chat, change) -> None:
 
 def test_a_booking_that_cannot_be_told_holds_no_other_up(book, triggers, monday, monkeypatch) -> None:
     first, _ = book(), book(TUESDAY_TEN + timedelta(minutes=15))
-    tell = service.record_meeting
+    tell = maintenance.record_meeting
 
     def failing(session, booking_id: int) -> None:
         if booking_id == first.id:
             raise KeyError("Atlantis")
         tell(session, booking_id)
 
-    monkeypatch.setattr(service, "record_meeting", failing)
+    monkeypatch.setattr(maintenance, "record_meeting", failing)
     monday.move_to(NOON)
     with pytest.raises(KeyError):
         record_meetings()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.bookings import service
+from calapp.bookings import changes, service
 from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.models import Booking
 from calapp.db import transaction
@@ -38,7 +38,7 @@ def bodies(
     booking = book(guests=("eve@example.com",), notes="See you", answers={})
     move = move_request(NOON, "Train is late")
     moved = _do(service.reschedule, booking, move, by="ada@example.com")
-    _do(service.change, moved, {"location": "Room 5", "guests": [], "notes": "See you there"})
+    _do(changes.change, moved, {"location": "Room 5", "guests": [], "notes": "See you there"})
     change(quick_chat, requires_confirmation=True)
     _do(service.reject, book(), "On holiday")
     _do(service.cancel, book(NOON + timedelta(hours=1)), by="ada@example.com", reason="Ill")
@@ -47,7 +47,7 @@ def bodies(
     monday.move_to(NOON + timedelta(hours=2))
     record_meetings()
     record_meetings()
-    _do(service.mark_no_show, moved, "ada@example.com", absent=True)
+    _do(changes.mark_no_show, moved, "ada@example.com", absent=True)
     return [json.loads(body) for body in session.scalars(select(Event.body).order_by(Event.number))]
 
 

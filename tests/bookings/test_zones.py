@@ -13,7 +13,7 @@ from time_machine import Traveller
 
 from calapp.accounts.models import User
 from calapp.availability.models import WeeklyHours
-from calapp.bookings import service
+from calapp.bookings import maintenance
 from calapp.bookings.models import Attendee, Booking
 from calapp.db import transaction
 from calapp.deliveries.models import Event
@@ -136,7 +136,7 @@ def test_v10_the_worker_goes_on_and_the_payload_is_valid(
 ) -> None:
     monday.move_to(gone.starts_at)
     with transaction() as writing:
-        service.record_meeting(writing, gone.id)
+        maintenance.record_meeting(writing, gone.id)
     event = session.scalars(select(Event).order_by(Event.number.desc())).first()
     payload = json.loads(event.body)["payload"]
     for person in (payload["organizer"], *payload["attendees"]):
