@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from calapp.calendars.caldav import read_caldav
-from calapp.calendars.expansion import NotACalendar, unfolded
+from calapp.calendars.components import NotACalendar, unfolded
 from calapp.calendars.fetch import Reading, Source, Unreadable, read_ics
 from calapp.calendars.models import CalendarKind
 from calapp.processes import ROOT

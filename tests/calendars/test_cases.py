@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from calapp.availability.slots import BusyTime, Hours, Range, Rules, open_slots
-from calapp.calendars.expansion import Expanded, Wanted, expand, unfolded
+from calapp.calendars.components import unfolded
+from calapp.calendars.expansion import Expanded, Wanted, expand
 
 CASES = Path(__file__).parent / "cases"
 NOW = datetime(2027, 2, 1, 6, tzinfo=UTC)
