@@ -47,6 +47,31 @@ def references(trees: list[ast.Module]) -> collections.Counter[str]:
     return count
 
 
+def called(trees: list[ast.Module]) -> set[str]:
+    """Return the names that are called; others are only handed to somebody who calls them."""
+    calls = (node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {one.id if isinstance(one, ast.Name) else getattr(one, "attr", "") for one in calls}
+
+
+def imported(trees: list[ast.Module]) -> set[str]:
+    """Return the names that modules take from others: by `from … import` or as an attribute of a module."""
+    found: set[str] = set()
+    for tree in trees:
+        modules: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                modules |= {one.asname or one.name for one in node.names}
+        found |= modules
+        found |= {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in modules
+        }
+    return found
+
+
 def source_figures(root: pathlib.Path) -> None:
     trees = modules(root)
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in trees}
@@ -55,6 +80,16 @@ def source_figures(root: pathlib.Path) -> None:
     named = [node for node in all_functions if not node.name.startswith("__") and not node.decorator_list]
     once = [node for node in named if count[node.name] == 1]
     crumbs = [node for node in once if body_lines(node) <= SHORT]
+    calls, shared = called(list(trees.values())), imported(list(trees.values()))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py")))
+    tested = set(re.findall(r"\w+", tests))
+    reasons = collections.Counter(
+        "handed over" if node.name not in calls
+        else "of another module" if node.name in shared
+        else "named in a test" if node.name in tested
+        else "alone"
+        for node in crumbs
+    )  # fmt: skip
     private = [node for node in all_functions if re.match(r"_[^_]", node.name)]
     homes: dict[str, set[pathlib.Path]] = collections.defaultdict(set)
     for path, tree in trees.items():
@@ -72,7 +107,8 @@ def source_figures(root: pathlib.Path) -> None:
     print(
         f"private {100 * len(private) / len(lengths):.0f} %, "
         f"used exactly once {100 * len(once) / len(lengths):.0f} %, "
-        f"of these at most {SHORT} lines {len(crumbs)}"
+        f"of these at most {SHORT} lines {len(crumbs)} "
+        f"({', '.join(f'{why} {number}' for why, number in sorted(reasons.items()))})"
     )
     print(f"class names in two modules {len(double)}: {' '.join(double)}")
 

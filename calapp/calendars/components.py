@@ -110,7 +110,7 @@ def unfolded(data: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Reader:
+class EventReader:
     """Reads the properties of one calendar; `zone` is that of times without one."""
 
     zone: tzinfo

@@ -33,10 +33,10 @@ from calapp.calendars.components import (
     MOMENT,
     ZERO,
     Component,
+    EventReader,
     Length,
     Moment,
     NotACalendar,
-    Reader,
     day_of,
     number_of,
 )
@@ -115,7 +115,7 @@ def expand(text: str, wanted: Wanted) -> Expanded:
 def _expand_calendar(text: str, wanted: Wanted) -> tuple[list[tuple[datetime, datetime]], int]:
     named = DEFAULT_ZONE.search(text)
     host_zone = known_zone(wanted.zone) or UTC
-    reader = Reader(
+    reader = EventReader(
         zone=(known_zone(named[1]) if named else None) or host_zone,
         zones=_defined_zones(text, wanted.last),
         emails=frozenset(f"mailto:{one}".lower() for one in wanted.emails),
