@@ -97,14 +97,14 @@ FAULTS = (
     Fault(
         "frees the next one attempt too late",
         "store",
-        "outcome.sent.attempts_on_schedule + outcome.counted >= ATTEMPTS",
-        "outcome.sent.attempts_on_schedule >= ATTEMPTS",
+        "one.sent.attempts_on_schedule + one.counted >= ATTEMPTS",
+        "one.sent.attempts_on_schedule >= ATTEMPTS",
     ),
     Fault(
         "frees the next after the first failure",
         "store",
-        "outcome.sent.attempts_on_schedule + outcome.counted >= ATTEMPTS_THAT_BLOCK",
-        "outcome.sent.attempts_on_schedule + outcome.counted >= 1",
+        "one.sent.attempts_on_schedule + one.counted >= ATTEMPTS_THAT_BLOCK",
+        "one.sent.attempts_on_schedule + one.counted >= 1",
     ),
     Fault(
         "a success forgets no failures",

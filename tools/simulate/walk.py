@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from flask import Flask
 
 from calapp import maintenance as upkeep
+from calapp.bookings import changes
 from calapp.bookings import service as bookings
 from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.db import db, transaction
@@ -360,7 +361,7 @@ class Walk:
         def do() -> str:
             with transaction() as session:
                 booking = self.world.booking(uid)
-                bookings.mark_no_show(session, booking, booking.attendees[0].email, absent=absent)
+                changes.mark_no_show(session, booking, booking.attendees[0].email, absent=absent)
             return uid
 
         self._change(
