@@ -100,6 +100,7 @@
 
   function ready(root) {
     for (const button of root.querySelectorAll("[data-copy][hidden], [data-copy-from][hidden]")) button.hidden = false;
+    for (const input of root.querySelectorAll("[data-finds-zone]")) input.hidden = false;
   }
 
   // What was typed into forms that were not sent yet. A form that is gone takes it along.
@@ -121,6 +122,53 @@
     });
   }
 
+  // What was typed into a box, but no secret, is kept in this tab until it is saved or discarded: it comes back when
+  // the page was left or the browser closed the box.
+
+  const draftOf = (form) => `draft ${signIn?.dataset.username} ${form.getAttribute("action")}`;
+  const stateOf = (one) => (one.matches("[type=checkbox], [type=radio]") ? "checked" : "value");
+
+  function keptFields(form) {
+    const plain = "textarea, select, input:not([type=hidden], [type=password])";
+    return [...form.elements].filter((one) => one.matches(plain) && one.name && !/secret|password|header/.test(one.name));
+  }
+
+  function drop(form) {
+    if (form) sessionStorage.removeItem(draftOf(form));
+  }
+
+  function restore(form) {
+    const draft = JSON.parse((form && sessionStorage.getItem(draftOf(form))) || "null");
+    const fields = form ? keptFields(form) : [];
+    if (!draft || draft.length !== fields.length || fields.some((one, at) => one.name !== draft[at][0])) return;
+    fields.forEach((one, at) => {
+      one[stateOf(one)] = draft[at][1];
+    });
+    typed.add(form);
+    const discard = document.createElement("button");
+    discard.type = "button";
+    discard.className = "link";
+    discard.textContent = "Discard";
+    discard.addEventListener("click", () => {
+      discard.parentElement.remove();
+      drop(form);
+      typed.delete(form);
+      form.reset();
+    });
+    toast("What you typed before is back.", "", discard);
+  }
+
+  dialog?.addEventListener("input", ({ target: { form } }) => {
+    if (form?.method !== "post") return;
+    const fields = keptFields(form).map((one) => [one.name, one[stateOf(one)]]);
+    sessionStorage.setItem(draftOf(form), JSON.stringify(fields));
+  });
+
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+    const taken = ctx.response?.status < 400 && (ctx.hx.redirect || !dialog?.open);
+    if (taken && ctx.request.method !== "GET" && ctx.sourceElement.matches("form")) drop(ctx.sourceElement);
+  });
+
   // The dialog
 
   function close() {
@@ -131,6 +179,7 @@
     // Esc. The second in a row closes in any case: the browser sees to that.
     dialog.addEventListener("cancel", (event) => {
       if (hasTyped(dialog) && !window.confirm("Discard what you have typed?")) event.preventDefault();
+      else drop(dialog.querySelector("form"));
     });
     dialog.addEventListener("close", () => {
       document.body.append(toasts);
@@ -152,6 +201,7 @@
     }
     const active = document.activeElement;
     pressedId = ctx.request.submitter?.id || (ctx.sourceElement.matches("button") ? ctx.sourceElement.id : "");
+    if (ctx.request.submitter?.name === "tz") pressedId = "tz";
     dayPressed = ctx.request.submitter?.name === "date" && Boolean(ctx.request.submitter.closest(".month"));
     pressed = ctx.sourceElement.contains(active) || active.form === ctx.sourceElement ? nameOf(active) : "";
   });
@@ -193,12 +243,16 @@
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
     if (ctx.swap === "none") return;
+    let opened = null;
     for (const one of [dialog, signIn]) {
-      if (one && !one.open && ctx.target === one && one.firstElementChild) one.showModal();
+      if (!one || one.open || ctx.target !== one || !one.firstElementChild) continue;
+      one.showModal();
+      opened = one;
     }
     for (const line of toasts.querySelectorAll(".toast:has(button)")) line.remove();
     if (sent && [409, 422, 429].includes(ctx.response.status)) remember(ctx);
     ready(document);
+    if (opened && opened === dialog) restore(dialog.querySelector("form"));
     fillZones();
     sayMonth();
     if (dayPressed && narrow.matches) document.getElementById("times")?.scrollIntoView({ block: "start" });
@@ -333,6 +387,7 @@
     const closer = event.target.closest("[data-close]");
     if (closer?.closest("dialog[open]")) {
       event.preventDefault();
+      if (closer.closest("#dialog")) drop(closer.closest("form"));
       closer.closest("dialog").close();
     }
     const inserter = event.target.closest("[data-insert]");
@@ -403,6 +458,45 @@
     if (!shown.isConnected) choice.prepend(shown);
     choice.value = shown.value;
   }
+
+  // What stands for a city in the names of zones, old ones included; each find is a button of the same form.
+
+  const plainly = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replaceAll("_", " ");
+
+  async function findZones(words) {
+    const list = document.getElementById("found-zones");
+    const all = words.trim() ? await zones.catch(() => []) : [];
+    const wanted = plainly(words).trim().split(/\s+/);
+    const found = all.filter((zone) => wanted.every((word) => plainly(zone.join(" ")).includes(word)));
+    const lines = found.slice(0, 6).map(([name, text, old]) => {
+      const line = document.createElement("li");
+      const button = document.createElement("button");
+      const was = old.split(" ").find((one) => plainly(one).includes(wanted[0]) && !plainly(name).includes(wanted[0]));
+      button.name = "tz";
+      button.value = name;
+      button.textContent = was ? `${text}, before: ${was.replaceAll("_", " ")}` : text;
+      line.append(button);
+      return line;
+    });
+    if (words.trim() && !found.length) {
+      const line = document.createElement("li");
+      line.className = "low";
+      line.textContent = "No time zone has this name. Try a larger city nearby.";
+      lines.push(line);
+    }
+    list.replaceChildren(...lines);
+  }
+
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches("[data-finds-zone]")) return;
+    fillZones();
+    findZones(event.target.value);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!event.target.matches("[data-finds-zone]") || event.key !== "Enter") return;
+    event.preventDefault(); // which would press the first button of the form
+    document.querySelector("#found-zones button")?.click();
+  });
 
   document.addEventListener("focusin", (event) => {
     if (event.target.matches("select[data-zones]")) fillZones();

@@ -76,8 +76,10 @@ def test_a_click_brings_no_list_of_time_zones(client: FlaskClient, booker: str) 
 def test_the_list_of_time_zones_is_a_file_with_their_offsets(client: FlaskClient, booker: str) -> None:
     page = text_of(ask(client, booker))
     address = next(name for name in NAMED.findall(page) if "time-zones" in name)
-    zones = dict(json.loads(text_of(ask(client, address))))
-    assert zones["Asia/Tokyo"] == "Asia/Tokyo (UTC+09:00)"
+    zones = {name: (text, old) for name, text, old in json.loads(text_of(ask(client, address)))}
+    assert zones["Asia/Tokyo"] == ("Asia/Tokyo (UTC+09:00)", "Japan")
+    assert zones["Asia/Kolkata"] == ("Asia/Kolkata (UTC+05:30)", "Asia/Calcutta")
+    assert "Asia/Calcutta" not in zones
     assert len(zones) > 400
 
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import cache
+from importlib.resources import files
 from typing import Annotated
 from zoneinfo import available_timezones
 
@@ -71,6 +72,19 @@ def _names() -> frozenset[str]:
 def zone_names() -> tuple[str, ...]:
     """Return every zone's name in order, old ones included, since browsers still report them."""
     return tuple(sorted(_names()))
+
+
+@cache
+def old_names() -> dict[str, str]:
+    """Return the present name of each zone of which an old name, such as US/Eastern, is still understood.
+
+    https://data.iana.org/time-zones/theory.html#naming
+    """
+    folder = files("tzdata") / "zoneinfo"
+    rows = (row.split("\t") for row in (folder / "zone.tab").read_text().splitlines())
+    present = {row[2] for row in rows if len(row) > 2 and not row[0].startswith("#")}
+    links = (row.split() for row in (folder / "tzdata.zi").read_text().splitlines() if row.startswith("L "))
+    return {old: name for _, name, old in links if name in present and old not in present and old in _names()}
 
 
 def is_zone(name: str) -> bool:

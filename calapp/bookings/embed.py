@@ -15,8 +15,8 @@ from calapp.clock import iso_milliseconds
 
 blueprint = Blueprint("embed", __name__)
 
-# What a link says about its frame, which goes along with every click.
-FIELDS = ("embed", "embedType", "layout", "theme", "ui.color-scheme")
+# What a link says about its frame, and the clock that was chosen in it, which go along with every click.
+FIELDS = ("embed", "embedType", "layout", "theme", "ui.color-scheme", "tf")
 LONGEST = 100  # characters of one of them
 COLOR_SCHEMES = ("light", "dark", "light dark", "dark light")
 SCRIPT_SECONDS = 600  # how long a browser keeps the script of other sites

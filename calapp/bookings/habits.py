@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from werkzeug.datastructures import LanguageAccept
 
+from calapp.bookings.phones import regions
+
 _TWELVE_HOURS = """
 AE AG AL AS AU BB BD BH BM BS BT CA CO CY DJ DM DO DZ EG EH ER ET FJ FM GD GH GM GR GU GY HK IN IQ
 JM JO KH KI KN KP KR KW KY LB LC LR LS LY MH MO MP MR MW MY NA NP NZ OM PA PG PH PK PR PS PW QA SA
@@ -36,6 +38,11 @@ class Habits:
 
     twelve: bool = False
     first_weekday: int = 0
+
+
+def twelve_hours_in(zone: str) -> bool:
+    """Return whether clocks have twelve hours where a time zone is; for emails, which have no browser."""
+    return regions().get(zone) in TWELVE_HOURS
 
 
 def habits_of(languages: LanguageAccept) -> Habits:

@@ -204,12 +204,12 @@ def _of(tab: Tab) -> ColumnElement[bool]:
 
 
 def history(session: Session, booking: Booking) -> list[tuple[Event, list[tuple[Delivery, Webhook]]]]:
-    """Return the events of a booking's chain in order, each with its deliveries and their webhooks."""
+    """Return the events of a booking's chain in order, each with its deliveries, also of deleted webhooks."""
     events = session.scalars(select(Event).where(Event.chain == booking.chain).order_by(Event.sequence)).all()
     rows = session.execute(
         select(Delivery, Webhook)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
-        .where(Delivery.event_id.in_([event.id for event in events]), Webhook.deleted_at.is_(None))
+        .where(Delivery.event_id.in_([event.id for event in events]))
         .order_by(Delivery.id)
     ).all()
     return [
@@ -220,7 +220,7 @@ def history(session: Session, booking: Booking) -> list[tuple[Event, list[tuple[
 def sum_of(deliveries: Sequence[tuple[Delivery, Webhook]]) -> tuple[str, list[Webhook]]:
     """Sum deliveries up, "7 delivered, 1 failing", and return the webhooks that fail or have failed.
 
-    Failing is what waits for its next attempt after a failed one.
+    Failing is what waits for its next attempt after a failed one. A deleted webhook's are counted only.
     """
     counts: dict[str, int] = {}
     bad: dict[int, Webhook] = {}
@@ -228,7 +228,7 @@ def sum_of(deliveries: Sequence[tuple[Delivery, Webhook]]) -> tuple[str, list[We
         failing = one.state == State.WAITING and one.attempts_on_schedule > 0
         name = "failing" if failing else str(one.state)
         counts[name] = counts.get(name, 0) + 1
-        if failing or one.state == State.FAILED:
+        if (failing or one.state == State.FAILED) and webhook.deleted_at is None:
             bad[webhook.id] = webhook
     order = ("delivered", "failing", "failed", *(str(state) for state in State))
     names = sorted(counts, key=order.index)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from calapp.bookings import signed_links
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation, public_title
+from calapp.bookings.habits import twelve_hours_in
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.clock import now
 from calapp.config import settings
@@ -110,7 +111,7 @@ def uninvite(session: Session, booking: Booking, people: Sequence[Attendee]) -> 
             subject=line(f"No longer invited: {public_title(booking)}")[:300],
             body=clean(
                 f"You are no longer invited to {public_title(booking)}.\n\n"
-                f"When: {spoken_time(*when, one.time_zone)}\n"
+                f"When: {spoken_time(*when, one.time_zone, twelve_hours_in(one.time_zone))}\n"
             ),
             calendar=ics,
             calendar_method=method,
@@ -175,18 +176,18 @@ def _email(booking: Booking, reader: Reader, note: str = "") -> Email:
 
 
 def _text(booking: Booking, reader: Reader, link: str) -> str:
-    """Return an email's text, its times in the reader's zone with the zone named."""
-    zone = reader.zone
+    """Return an email's text, its times in the reader's zone, which is named, on its clocks."""
+    zone, twelve = reader.zone, twelve_hours_in(reader.zone)
     people = ", ".join(f"{line(person.name)} <{person.email}>" for person in booking.attendees)
     lines = [
         public_title(booking) if reader.guest else booking.title,
         "",
-        f"When: {spoken_time(booking.starts_at, booking.ends_at, zone)}",
+        f"When: {spoken_time(booking.starts_at, booking.ends_at, zone, twelve)}",
         f"Who: {booking.host.name} <{booking.host.email}>, {people}",
     ]
     previous = booking.rescheduled_from
     if previous is not None:
-        lines.append(f"Previously: {spoken_time(previous.starts_at, previous.ends_at, zone)}")
+        lines.append(f"Previously: {spoken_time(previous.starts_at, previous.ends_at, zone, twelve)}")
         if not reader.guest or previous.rescheduled_by == booking.host.email:
             lines.extend(_line("Reason for rescheduling", previous.rescheduling_reason))
     lines.extend(_line("Where", booking.public_location if reader.guest else booking.location))

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import static_files
-from calapp.accounts.schemas import is_zone, zone_names
+from calapp.accounts.schemas import is_zone, old_names, zone_names
 from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
 from calapp.bookings.answers import spoken_answer
@@ -180,7 +180,8 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
 
 def visitors_habits() -> Habits:
     """Return how the visitor reads clocks and weeks: as chosen on a page before, else as the browser says."""
-    habits, chosen = habits_of(request.accept_languages), request.cookies.get("tf", "")
+    habits, remembered = habits_of(request.accept_languages), request.cookies.get("tf", "")
+    chosen = request.values.get("tf", remembered)
     return replace(habits, twelve=chosen == "12") if chosen in {"12", "24"} else habits
 
 
@@ -265,12 +266,16 @@ def booker_page(
 
 def all_zones() -> list[tuple[str, str]]:
     """Return what a list of every zone shows. Pages have their own zone alone, and load the list once."""
-    return [(name, zone_with_offset(name)) for name in zone_names()]
+    return [(name, zone_with_offset(name)) for name in zone_names() if name not in old_names()]
 
 
 @lru_cache(maxsize=1)
 def _zones_file(_hour: datetime) -> bytes:
-    return json.dumps(all_zones(), separators=(",", ":")).encode()
+    old: dict[str, list[str]] = {}
+    for name, present in old_names().items():
+        old.setdefault(present, []).append(name)
+    rows = [(name, text, " ".join(old.get(name, ()))) for name, text in all_zones()]
+    return json.dumps(rows, separators=(",", ":")).encode()
 
 
 static_files.made["time-zones.json"] = lambda: _zones_file(now().replace(minute=0, second=0, microsecond=0))

@@ -67,6 +67,7 @@ Slug = Annotated[
     cleaned(lambda text: text.strip().lower()),
     said("Please use letters, digits and single hyphens, up to 60 characters, such as quick-chat."),
 ]
+MOST_BUFFER, MOST_NOTICE = DAY // 2, 30 * DAY  # minutes
 Minutes = Annotated[
     int,
     Field(ge=CELL, le=DAY, multiple_of=CELL, description="In minutes, a multiple of 5.", examples=[30]),
@@ -75,13 +76,13 @@ Minutes = Annotated[
 ]
 Buffer = Annotated[
     int,
-    Field(ge=0, le=DAY // 2, multiple_of=CELL, description="In minutes, a multiple of 5."),
+    Field(ge=0, le=MOST_BUFFER, multiple_of=CELL, description="In minutes, a multiple of 5."),
     WHOLE,
     said("Please enter a number of minutes from 0 to 720, a multiple of 5."),
 ]
 Notice = Annotated[
     int,
-    Field(ge=0, le=30 * DAY, description="Minimum notice in minutes."),
+    Field(ge=0, le=MOST_NOTICE, description="Minimum notice in minutes."),
     WHOLE,
     said("Please enter a number of minutes from 0 to 43,200."),
 ]

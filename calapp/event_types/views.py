@@ -17,7 +17,16 @@ from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.event_types import service
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import API_TYPES, DEFAULT_FIELDS, MAX_QUESTIONS, EventTypeBody
+from calapp.event_types.schemas import (
+    API_TYPES,
+    CELL,
+    DAY,
+    DEFAULT_FIELDS,
+    MAX_QUESTIONS,
+    MOST_BUFFER,
+    MOST_NOTICE,
+    EventTypeBody,
+)
 from calapp.event_types.service import own_event_type
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import spoken_minutes
@@ -30,7 +39,13 @@ SPOKEN = re.compile(
 )
 ACTION = re.compile(r"(remove|raise|lower)-question-(\d{1,3})")
 UNITS = {"minutes": 1, "hours": 60, "days": 1440}
-DURATIONS = ("step", "notice", "buffer_before", "buffer_after")  # each with its unit in a field of its own
+# Each with its unit in a field of its own, from so many minutes to so many.
+DURATIONS = {
+    "step": (CELL, DAY),
+    "notice": (0, MOST_NOTICE),
+    "buffer_before": (0, MOST_BUFFER),
+    "buffer_after": (0, MOST_BUFFER),
+}
 
 Row = dict[str, Any]
 
@@ -121,7 +136,18 @@ def checked(form: Editor) -> EventTypeBody:
     }
     data["schedule_id"] = data["schedule_id"].strip() or None
     columns = EventType.__table__.columns.keys()
-    return from_form(EventTypeBody, data, fields=columns, rows="questions")
+    units = {name: values.get(f"{name}_unit", "") for name in DURATIONS}
+    instead = {
+        name: _range_in(unit, *DURATIONS[name]) for name, unit in units.items() if UNITS.get(unit, 1) > 1
+    }
+    return from_form(EventTypeBody, data, fields=columns, rows="questions", instead=instead)
+
+
+def _range_in(unit: str, least: int, most: int) -> str:
+    """Return what to say of a duration that is not from `least` to `most` minutes, in the unit it has."""
+    if most < UNITS[unit]:
+        return f"Please enter at most {spoken_minutes(most)}."
+    return f"Please enter a number of {unit} from {-(-least // UNITS[unit])} to {most // UNITS[unit]}."
 
 
 def _in_minutes(number: str, unit: str) -> str:

@@ -54,6 +54,13 @@ def test_no_site_may_frame_another_page(rick_client: FlaskClient, address: str, 
     assert headers["X-Frame-Options"] == "SAMEORIGIN"
 
 
+def test_the_clock_that_is_chosen_in_a_frame_stays_chosen(client: FlaskClient) -> None:
+    chosen = {**FORM, "tf": "12"}
+    answer = client.post(BOOKER, data=chosen)
+    assert "tf=12" in answer.location
+    assert "10:00am – 10:15am" in client.get(answer.location).text
+
+
 def test_an_embedded_page_sets_no_cookie(client: FlaskClient) -> None:
     assert "Set-Cookie" not in client.get(f"{BOOKER}?tz=Asia/Tokyo").headers
 

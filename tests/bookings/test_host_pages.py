@@ -207,6 +207,13 @@ def test_a_booking_sums_its_deliveries_up_and_names_those_that_fail(
     page = rick_client.get(f"/bookings/{booking.uid}").text
     assert "1 delivered, 1 failing" in page
     assert re.search(r'<p class="bad">Failing: <a href="[^"]+">Bad</a></p>', page)
+    for number in (good.webhook_id, bad.webhook_id):
+        assert rick_client.post(f"/integrations/webhooks/{number}/delete").status_code == 303
+    page = rick_client.get(f"/bookings/{booking.uid}").text
+    assert "1 delivered" in page
+    assert page.count("Webhook deleted") == 2
+    assert "No webhook" not in page
+    assert "Failing: " not in page
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999", "2147483648", "9999"])
@@ -233,7 +240,7 @@ def test_a_booking_shows_its_events_and_their_deliveries(rick_client, client, bo
     assert page.index("BOOKING_CREATED") < page.index("BOOKING_RESCHEDULED")
     assert f"/deliveries?booking={booking.uid}" in page
     assert "https://hooks.example.com/a" in page
-    assert "No webhook subscribes to this event." in page
+    assert "No webhook was subscribed to this event." in page
     assert "event 2 of this booking" in page
     leads_to = re.search(r'href="(/integrations/events/evt_[^"]+)"', page)[1]
     assert "https://hooks.example.com/a" in rick_client.get(leads_to).text

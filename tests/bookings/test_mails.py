@@ -41,6 +41,12 @@ def test_visitor_guests_and_host_are_told_in_their_zones(book, mails) -> None:
     assert ["Notes: Bring cake" in mail.body for mail in mails()] == [True, False, True]
 
 
+def test_clocks_have_twelve_hours_in_emails_to_where_that_is_usual(book, mails) -> None:
+    book(time_zone="America/New_York")
+    assert "5:00am – 5:15am (America/New_York)" in mails("ada@example.com")[0].body
+    assert "11:00 – 11:15 (Europe/Berlin)" in mails("rick@example.com")[0].body
+
+
 def test_each_side_answers_the_other(book, mails) -> None:
     book()
     assert [mail.reply_to for mail in mails()] == ["rick@example.com", "ada@example.com"]

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from calapp import config
-from calapp.accounts.models import ApiKey, User
+from calapp.accounts.links import LIFETIMES, PATHS
+from calapp.accounts.models import AccountLink, ApiKey, LinkPurpose, User
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.availability.service import default_schedule
 from calapp.bookings.models import Attendee, Booking, Status
@@ -26,6 +27,7 @@ from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.deliveries import outbox, signing
 from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State
+from calapp.encryption import hashed
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.samples import sample_envelope
@@ -150,6 +152,17 @@ def build_ada(session: Session, user: User, stage: Stage) -> None:
     add_webhooks(session, user, chat, stage)
     add_account(session, user, stage)
     add_calendar(session, user, stage)
+    for page, purpose in (("reset password", LinkPurpose.PASSWORD), ("confirm email", LinkPurpose.EMAIL)):
+        stage.pages[page] = add_link(session, user, purpose)
+
+
+def add_link(session: Session, user: User, purpose: LinkPurpose) -> str:
+    """Add a link as it is sent by email, and return its path."""
+    token = secrets.token_urlsafe(32)
+    link = AccountLink(user_id=user.id, purpose=purpose, email=user.email, token_hash=hashed(token))
+    link.expires_at = now() + LIFETIMES[purpose]
+    session.add(link)
+    return f"/{PATHS[purpose]}/{token}"
 
 
 def add_event_types(session: Session, user: User) -> EventType:

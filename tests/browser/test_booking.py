@@ -257,3 +257,19 @@ def test_a_first_visit_is_small_and_a_second_asks_for_the_page_alone(
     assert 20_000 < first <= 70_000
     assert 0 < sum(loaded) <= 8_000
     assert len([size for size in loaded if size]) == 1
+
+
+def test_a_time_zone_is_found_by_its_city_and_by_its_old_name(visitor: Window, host: Host) -> None:
+    visitor.go(f"/{host.username}/quick-chat?tz=Asia/Calcutta")
+    expect(visitor.page.locator("#tz")).to_have_value("Asia/Kolkata")
+    search = visitor.page.get_by_label("Find a time zone by city")
+    search.fill("new yo")
+    expect(visitor.button("America/New York (UTC")).to_be_visible()
+    search.press("Enter")
+    expect(visitor.page.locator("#tz")).to_have_value("America/New_York")
+    expect(visitor.page.locator("#tz")).to_be_focused()
+    search.fill("calcutta")
+    visitor.button("Asia/Kolkata (UTC+05:30), before: Asia/Calcutta").click()
+    expect(visitor.page.locator("#tz")).to_have_value("Asia/Kolkata")
+    search.fill("nowhere at all")
+    expect(visitor.page.get_by_text("No time zone has this name.")).to_be_visible()

@@ -6,8 +6,11 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.stage import Host
+from calapp.accounts.models import LinkPurpose
+from calapp.db import transaction
+from tests.browser.stage import Host, add_link, connected
 from tests.browser.window import Window
+from tests.running import Running
 
 
 def test_a_newcomer_is_led_to_a_link_that_can_be_booked(open_window: Callable[..., Window]) -> None:
@@ -84,3 +87,47 @@ def test_time_off_and_several_dates_are_saved(
     expect(window.button("Remove Tuesday, 4 February 2031")).to_be_visible()
     window.button("Remove time off").click()
     expect(row).to_have_count(0)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_lost_password_is_set_anew_and_ends_the_sessions_of_before(
+    open_window: Callable[..., Window], calapp: Running, host: Host, javascript: bool
+) -> None:
+    with connected(calapp.data_dir), transaction() as session:
+        path = add_link(session, host.user(session), LinkPurpose.PASSWORD)
+    before, window = open_window(host.cookie), open_window(javascript=javascript)
+    window.go(path)
+    window.field("New password").fill("short")
+    window.press("Enter")
+    expect(window.field("New password")).to_have_attribute("aria-invalid", "true")
+    window.field("New password").fill("a longer password")
+    window.button("Set password and sign in").click()
+    expect(window.button("Sign out")).to_be_visible()
+    before.go("/settings")
+    expect(before.page.get_by_role("heading", name="Sign in to Calapp")).to_be_visible()
+    window.go(path)
+    expect(window.page.get_by_text("This link has expired or was already used.")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_lengths_and_reminders_are_set_and_a_visitor_chooses_a_length(
+    open_window: Callable[..., Window], host: Host, javascript: bool
+) -> None:
+    window = open_window(host.cookie, javascript=javascript)
+    window.go("/event-types")
+    window.link("Edit Quick chat").click()
+    window.text("Other lengths").fill("30 min, 1 h")
+    window.text("Reminders").fill("sometimes")
+    window.button("Save").last.click()
+    expect(window.text("Reminders")).to_have_attribute("aria-invalid", "true")
+    expect(window.text("Other lengths")).to_have_value("30 min, 1 h")
+    window.text("Reminders").fill("24 h, 10 min")
+    window.button("Save").last.click()
+    window.link("Edit Quick chat").click()
+    expect(window.text("Reminders")).to_have_value("24 h, 10 min")
+    window.go(f"/{host.username}/quick-chat?tz=Europe/Berlin")
+    window.page.get_by_role("group", name="Length").get_by_role("button", name="1 h").click()
+    expect(window.page.locator("[name=duration][aria-current]")).to_have_text("1 h")
+    assert "duration=60" in window.page.url
+    window.page.locator(".times button").first.click()
+    expect(window.page.locator(".details")).to_contain_text("1 h")

@@ -67,6 +67,8 @@ VISITOR = (
     "/login",
     "/forgot-password",
     "/reset-password/over",
+    "reset password",
+    "confirm email",
     "/signup",
     "/ada",
     "/ada/30min?tz=America/New_York",

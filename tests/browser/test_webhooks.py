@@ -475,6 +475,27 @@ def test_p4_a_link_asks_when_something_was_typed(window: Window) -> None:
     assert asked == ["beforeunload"]
 
 
+def test_p4_a_draft_of_a_box_comes_back_without_its_secret(window: Window) -> None:
+    window.go(PAGE)
+    window.link("New Webhook").click()
+    window.field("Subscriber URL").fill(URL)
+    window.text("Secret").fill("hush")
+    window.page.on("dialog", lambda dialog: dialog.accept())
+    window.go("/bookings/upcoming")
+    window.go(PAGE)
+    window.link("New Webhook").click()
+    expect(window.field("Subscriber URL")).to_have_value(URL)
+    expect(window.text("Secret")).to_have_value("")
+    expect(window.toast).to_contain_text("What you typed before is back.")
+    window.toast.get_by_role("button", name="Discard").click()
+    expect(window.field("Subscriber URL")).to_have_value("")
+    window.field("Subscriber URL").fill(URL)
+    window.dialog.get_by_role("button", name="Save").click()
+    expect(window.toast).to_contain_text("Webhook created")
+    window.link("New Webhook").click()
+    expect(window.field("Subscriber URL")).to_have_value("")
+
+
 def test_p6_a_webhook_that_was_deleted_in_another_tab_is_named_and_the_list_is_fresh(
     open_window: Callable[..., Window], host: Host, webhook: Callable[..., int]
 ) -> None:

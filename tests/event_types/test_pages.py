@@ -88,11 +88,18 @@ def test_p2_durations_have_a_unit_and_come_back_as_they_were_typed(
     units = {"notice": "3", "notice_unit": "days", "buffer_before": "2", "buffer_before_unit": "hours"}
     assert rick_client.post("/event-types/new", data=FORM | units).status_code == 303
     assert (made(session).notice, made(session).buffer_before) == (3 * 1440, 120)
-    for number, unit in (("31", "days"), ("many", "hours"), ("1", "weeks")):
+    for number, unit, words in (
+        ("31", "days", "a number of days from 0 to 30."),
+        ("many", "hours", "a number of hours from 0 to 720."),
+        ("1", "weeks", "a number of minutes"),
+    ):
         bad = FORM | {"slug": "other", "notice": number, "notice_unit": unit}
         answer = rick_client.post("/event-types/new", data=bad)
         assert answer.status_code == 422
         assert re.search(rf'name="notice"[^>]*value="{number}"', answer.text)
+        assert words in answer.text
+    long = FORM | {"slug": "other", "buffer_after": "1", "buffer_after_unit": "days"}
+    assert "Please enter at most 12 h." in rick_client.post("/event-types/new", data=long).text
 
 
 @pytest.mark.parametrize(
