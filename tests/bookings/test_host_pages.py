@@ -211,7 +211,7 @@ def test_a_booking_sums_its_deliveries_up_and_names_those_that_fail(
         assert rick_client.post(f"/integrations/webhooks/{number}/delete").status_code == 303
     page = rick_client.get(f"/bookings/{booking.uid}").text
     assert "1 delivered" in page
-    assert page.count("Webhook deleted") == 2
+    assert page.count(">Webhook deleted</span>") == 2
     assert "No webhook" not in page
     assert "Failing: " not in page
 
