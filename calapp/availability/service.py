@@ -17,11 +17,23 @@ from calapp.clock import now
 from calapp.db import db
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.local_time import zone_of
+from calapp.statements import Plain, day
 
 DAY = dt.timedelta(days=1)
 STEP = 1000  # rows that one step of maintenance changes
 FIRST_NAME = "Working hours"  # of the schedule that a newcomer begins with
 OFFICE = [[Range(9 * 60, 17 * 60)]] * 5 + [[], []]  # what most people want: Monday to Friday, 9 to 17
+
+# Of a schedule; those that name none are the default one's.
+WEEKLY = Plain("""SELECT weekday, start_minute, end_minute FROM weekly_hours
+WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
+ORDER BY weekday, start_minute""")
+OVERRIDES = Plain("""SELECT date, start_minute, end_minute FROM date_override
+WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
+ORDER BY date, start_minute""")
+AWAY = Plain("""SELECT first_day, last_day, time_zone FROM time_off
+JOIN "user" ON "user".id = time_off.user_id
+WHERE time_off.user_id = :host AND last_day >= :since AND first_day <= :until ORDER BY first_day""")
 
 # What uses each of a host's schedules, as titles by the schedule's id, and what has to forget one before it
 # is deleted: packages above this one know them.
@@ -37,9 +49,8 @@ def hours_of(session: Session, user: User, schedule_id: int | None = None) -> Ho
     if schedule_id is not None and session.get(Schedule, schedule_id) is None:
         schedule_id = None
     weekly: dict[int, list[Range]] = {}
-    mine = select(WeeklyHours).where(*_rows_of(WeeklyHours, user, schedule_id))
-    for row in session.scalars(mine.order_by(WeeklyHours.weekday, WeeklyHours.start_minute)):
-        weekly.setdefault(row.weekday, []).append(Range(row.start_minute, row.end_minute))
+    for weekday, start, end in WEEKLY.read(session, **_of_schedule(user, schedule_id)):
+        weekly.setdefault(weekday, []).append(Range(start, end))
     return Hours(zone_name(session, user, schedule_id), weekly, overrides_of(session, user, schedule_id))
 
 
@@ -52,12 +63,17 @@ def zone_name(session: Session, user: User, schedule_id: int | None) -> str:
 def overrides_of(session: Session, user: User, schedule_id: int | None = None) -> dict[dt.date, list[Range]]:
     """Return the dates with hours of their own, in order; an empty list is a day off."""
     found: dict[dt.date, list[Range]] = {}
-    mine = select(DateOverride).where(*_rows_of(DateOverride, user, schedule_id))
-    for row in session.scalars(mine.order_by(DateOverride.date, DateOverride.start_minute)):
-        ranges = found.setdefault(row.date, [])
-        if row.start_minute is not None and row.end_minute is not None:
-            ranges.append(Range(row.start_minute, row.end_minute))
+    for date, start, end in OVERRIDES.read(session, **_of_schedule(user, schedule_id)):
+        ranges = found.setdefault(day(date), [])
+        if start is not None and end is not None:
+            ranges.append(Range(start, end))
     return found
+
+
+def _of_schedule(user: User, schedule_id: int | None) -> dict[str, object]:
+    """Return the values of WEEKLY and OVERRIDES, for the rows of `_rows_of`."""
+    default = schedule_id is None or schedule_id == user.default_schedule_id
+    return {"host": user.id, "schedule": schedule_id or user.default_schedule_id, "default": default}
 
 
 def _rows_of(
@@ -262,14 +278,9 @@ def remove_time_off(session: Session, user: User, time_off_id: int) -> None:
 
 def away_times(session: Session, host_id: int, first: dt.datetime, last: dt.datetime) -> list[BusyTime]:
     """Return a host's time off around a range, as whole days of the host's own zone, in order."""
-    found = session.execute(
-        select(TimeOff.first_day, TimeOff.last_day, User.time_zone)
-        .join(User, User.id == TimeOff.user_id)
-        .where(TimeOff.user_id == host_id)
-        .where(TimeOff.last_day >= (first - 2 * DAY).date(), TimeOff.first_day <= (last + 2 * DAY).date())
-        .order_by(TimeOff.first_day)
-    )
-    return [whole_days(start, end, zone) for start, end, zone in found]
+    since, until = (first - 2 * DAY).date(), (last + 2 * DAY).date()
+    found = AWAY.read(session, host=host_id, since=since, until=until)
+    return [whole_days(day(start), day(end), zone) for start, end, zone in found]
 
 
 def give_office_hours(session: Session, user: User) -> None:

@@ -1,6 +1,6 @@
 """Which times are free: a pure function of zones, hours, rules, busy times and the current instant."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -76,23 +76,19 @@ def open_slots(
     if first >= last:
         return []
     taken = _apart(busy)
-    found: set[datetime] = set()
+    found: list[datetime] = []
     day, end = first.astimezone(zone).date() - DAY, last.astimezone(zone).date()
     # A meeting of a day's last span may run on through the next day's first one.
     days = [day + DAY * number for number in range((end - day).days + 3)]
     spans = {one: _spans(hours, zone, one) for one in days}
     stretches = _apart([span for of_day in spans.values() for span in of_day])
     while day <= end:
-        candidates = _starts(spans[day], stretches, rules)
-        found.update(start for start in candidates if first <= start < last)
+        found += _starts(spans[day], stretches, rules, first, last)
         day += DAY
     most = rules.max_per_day
     full = {day for day, count in (day_counts or {}).items() if most is not None and count >= most}
-    return [
-        start
-        for start in sorted(found)
-        if not _meets(start, rules, taken) and not (full and start.astimezone(zone).date() in full)
-    ]
+    free = _free(sorted(set(found)), rules, taken)
+    return [start for start in free if start.astimezone(zone).date() not in full] if full else free
 
 
 def is_open(
@@ -124,8 +120,10 @@ def _spans(hours: Hours, zone: ZoneInfo, day: date) -> list[Span]:
     return [span for span in found if span.start < span.end]
 
 
-def _starts(spans: Sequence[Span], stretches: Sequence[Span], rules: Rules) -> Iterator[datetime]:
-    """Step through spans in UTC: a step on the wall clock would trip over changes of the clock.
+def _starts(
+    spans: Sequence[Span], stretches: Sequence[Span], rules: Rules, first: datetime, last: datetime
+) -> Iterator[datetime]:
+    """Step through spans in UTC within [first, last): a step on the wall clock would trip over its changes.
 
     A meeting may run over the end of its span while it stays in the stretch: spans that touch, across
     midnight too, are one.
@@ -134,7 +132,10 @@ def _starts(spans: Sequence[Span], stretches: Sequence[Span], rules: Rules) -> I
     for span in spans:
         start = span.start
         at = bisect_right(stretches, start, key=lambda one: one.start) - 1
-        while start < span.end and start + length <= stretches[at].end:
+        until, latest = min(span.end, last), stretches[at].end - length
+        if start < first:
+            start -= (start - first) // step * step  # rounds down what is negative: not before `first`
+        while start < until and start <= latest:
             yield start
             start += step
 
@@ -183,12 +184,19 @@ def _apart(spans: Sequence[Span]) -> list[Span]:
     return apart
 
 
-def _meets(start: datetime, rules: Rules, taken: Sequence[Span]) -> bool:
-    """Return whether a meeting with its buffers meets a busy time; `taken` is in order and apart."""
-    begin = start - timedelta(minutes=rules.buffer_before)
-    end = start + timedelta(minutes=rules.length + rules.buffer_after)
-    at = bisect_left(taken, end, key=lambda one: one.start)  # those before it begin before the end
-    return at > 0 and begin < taken[at - 1].end
+def _free(starts: Sequence[datetime], rules: Rules, taken: Sequence[Span]) -> list[datetime]:
+    """Return those at which a meeting with its buffers meets no busy time; both are in order, these apart."""
+    before = timedelta(minutes=rules.buffer_before)
+    after = timedelta(minutes=rules.length + rules.buffer_after)
+    free: list[datetime] = []
+    ahead = iter(taken)
+    busy = next(ahead, None)
+    for start in starts:
+        while busy is not None and busy.end <= start - before:
+            busy = next(ahead, None)
+        if busy is None or start + after <= busy.start:
+            free.append(start)
+    return free
 
 
 def by_local_date(slots: Sequence[datetime], zone: str) -> dict[date, list[datetime]]:

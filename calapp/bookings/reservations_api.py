@@ -5,7 +5,7 @@ from calapp.bookings import reservations
 from calapp.bookings.api import event_type_of, holder_of, index_slots, is_host, keyless_limit
 from calapp.bookings.models import SlotReservation
 from calapp.bookings.queries import OldSlotsQuery, ReservationPatch, ReservationRequest
-from calapp.bookings.responses import OldRange, OldSlot, OldSlots, ReservationResponse, Slot, reserved
+from calapp.bookings.responses import OldRange, OldSlot, OldSlots, ReservationResponse, reserved
 from calapp.bookings.times import taking_time
 from calapp.db import transaction
 from calapp.errors import NotAllowed
@@ -98,9 +98,9 @@ def index_old(query: OldSlotsQuery) -> OldSlots:
     """List the available times of an event type in the shape of Cal.com's version 2024-04-15."""
     found: dict[str, list[OldRange | OldSlot]] = {
         day: [
-            OldRange(start_time=one.start, end_time=one.end)
-            if isinstance(one, Slot)
-            else OldSlot(time=one.start)
+            OldRange(start_time=one["start"], end_time=one["end"])
+            if "end" in one
+            else OldSlot(time=one["start"])
             for one in times
         ]
         for day, times in index_slots(query.today()).items()

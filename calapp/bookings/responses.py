@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, SlotReservation, Status
 from calapp.bookings.queries import SlotsQuery
@@ -100,7 +101,7 @@ class BookingResponse(ResponseSchema):
     updated_at: Instant
 
 
-class SlotStart(ResponseSchema):
+class SlotStart(TypedDict):  # thousands of them are made at once
     """An available time in the requested time zone."""
 
     start: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -225,16 +226,17 @@ def slots_by_date(
 ) -> dict[str, list[Slot | SlotStart]]:
     """Return free times by their date in the zone that was asked for."""
     zone, length = ZoneInfo(query.time_zone), timedelta(minutes=minutes)
+    starts = list(slots)
+    shown = _in_zone(starts, zone)
+    ends = _in_zone([start + length for start in starts], zone) if query.format == "range" else []
     days: dict[str, list[Slot | SlotStart]] = {}
-    for start in slots:
-        shown = _in_zone(start, zone)
-        ranged = query.format == "range"
-        slot = Slot(start=shown, end=_in_zone(start + length, zone)) if ranged else SlotStart(start=shown)
-        days.setdefault(f"{start.astimezone(zone):%Y-%m-%d}", []).append(slot)
+    for at, text in enumerate(shown):
+        slot: Slot | SlotStart = {"start": text, "end": ends[at]} if ends else {"start": text}
+        days.setdefault(text[:10], []).append(slot)
     return days
 
 
-def _in_zone(moment: datetime, zone: ZoneInfo) -> str:
-    """Write an instant in a zone: 2027-01-05T11:00:00.000+01:00, or with Z in UTC."""
-    text = moment.astimezone(zone).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z") if zone.key == "UTC" else text
+def _in_zone(moments: Iterable[datetime], zone: ZoneInfo) -> list[str]:
+    """Write instants in a zone: 2027-01-05T11:00:00.000+01:00, or with Z in UTC."""
+    texts = [moment.astimezone(zone).isoformat(timespec="milliseconds") for moment in moments]
+    return [text.replace("+00:00", "Z") for text in texts] if zone.key == "UTC" else texts

@@ -10,15 +10,20 @@ from sqlalchemy.orm import Session
 
 from calapp.availability.service import away_times, hours_of, zone_name
 from calapp.availability.slots import BusyTime, is_open, open_slots
-from calapp.bookings.models import Booking, BusySlot, ReservedSlot, SlotReservation, Status
+from calapp.bookings.models import Booking, BusySlot, ReservedSlot, Status
 from calapp.calendars.service import blocked_times
 from calapp.clock import now
 from calapp.errors import InThePast, OutsideHours, SlotTaken, TooFarAhead, TooSoon
 from calapp.event_types.models import EventType
 from calapp.event_types.service import rules_of
 from calapp.local_time import zone_of
+from calapp.statements import Plain, instant
 
 CELL = timedelta(minutes=5)
+BOOKED = Plain("""SELECT at FROM busy_slot
+WHERE host_id = :host AND at >= :since AND at < :until AND booking_id <> :leave_out ORDER BY at""")
+HELD = Plain("""SELECT at FROM reserved_slot JOIN slot_reservation ON slot_reservation.id = reservation_id
+WHERE reserved_slot.host_id = :host AND at >= :since AND at < :until AND expires_at > :at""")
 ACTIVE = (Status.PENDING, Status.ACCEPTED)
 
 
@@ -51,27 +56,21 @@ def busy_times(
     session: Session, host_id: int, first: datetime, last: datetime, leave_out: int | None = None
 ) -> list[BusyTime]:
     """Return the host's taken times around a range, buffers included, as few intervals as possible."""
-    query = (
-        select(BusySlot.at)
-        .where(BusySlot.host_id == host_id, BusySlot.at >= first - timedelta(days=1))
-        .where(BusySlot.at < last + timedelta(days=2))
-        .order_by(BusySlot.at)
-    )
-    if leave_out is not None:
-        query = query.where(BusySlot.booking_id != leave_out)
+    around = {"host": host_id, "since": first - timedelta(days=1), "until": last + timedelta(days=2)}
     found: list[BusyTime] = []
-    for at in session.scalars(query):
-        if found and found[-1].end == at:
-            found[-1] = BusyTime(found[-1].start, at + CELL)
-            continue
+    begin = end = None
+    for (cell,) in BOOKED.read(session, **around, leave_out=leave_out or 0):
+        at = instant(cell)
+        if at != end:
+            if begin and end:
+                found.append(BusyTime(begin, end))
+            begin = at
+        end = at + CELL
+    if begin and end:
+        found.append(BusyTime(begin, end))
+    for (cell,) in HELD.run(session, **around, at=now()):
+        at = instant(cell)
         found.append(BusyTime(at, at + CELL))
-    held = (
-        select(ReservedSlot.at)
-        .join(SlotReservation, SlotReservation.id == ReservedSlot.reservation_id)
-        .where(ReservedSlot.host_id == host_id, ReservedSlot.at >= first - timedelta(days=1))
-        .where(ReservedSlot.at < last + timedelta(days=2), SlotReservation.expires_at > now())
-    )
-    found += [BusyTime(at, at + CELL) for at in session.scalars(held)]
     away = away_times(session, host_id, first, last)
     return [*found, *away, *blocked_times(session, host_id, first, last)]
 

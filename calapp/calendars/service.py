@@ -28,6 +28,7 @@ from calapp.errors import Busy, Conflict, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import MAX_DAYS
 from calapp.mail import Email, post
+from calapp.statements import Plain
 from calapp.urls import key_of, parsed
 
 DAY = timedelta(days=1)
@@ -38,6 +39,8 @@ TELL_AFTER = timedelta(minutes=15)
 PAST = DAY  # what is still looked at, for a host whose day began in another zone
 MARGIN = timedelta(days=3)  # beyond the furthest horizon: the copy holds for two days without being renewed
 STEP = 1000  # rows of one statement
+
+BLOCKING = Plain("SELECT 1 FROM external_calendar WHERE user_id = :host AND blocks LIMIT 1")
 
 copies = BlockedTimes()
 # Each holds a thread of the web server until a calendar has been read.
@@ -68,12 +71,12 @@ def blocked_times(session: Session, host_id: int, first: datetime, last: datetim
 
     A calendar that is closed when it is stale blocks all of it.
     """
+    if BLOCKING.read(session, host=host_id).first() is None:
+        return []  # as with most hosts
     calendars = [one for one in of_host(session, host_id) if one.blocks]
     first, last = first - DAY, last + 2 * DAY
     if any(one.when_stale == WhenStale.CLOSE and one.stale for one in calendars):
         return [BusyTime(first, last)]
-    if not calendars:
-        return []
     times = copies.of(session, host_id, calendars)
     begin = bisect_right(times, first, key=lambda one: one.end)
     return list(times[begin : bisect_left(times, last, key=lambda one: one.start)])
@@ -326,6 +329,8 @@ def _could_be_fresher(user_id: int, at: datetime) -> list[ColumnElement[bool]]:
 
 def could_be_fresher(session: Session, user_id: int) -> bool:
     """Return whether a host has a copy older than FRESH that is not about to be read again."""
+    if BLOCKING.run(session, host=user_id).first() is None:
+        return False
     found = select(ExternalCalendar.id).where(*_could_be_fresher(user_id, database_now(session))).limit(1)
     return session.scalar(found) is not None
 

@@ -6,38 +6,18 @@ They are given to the driver as they stand, without what SQLAlchemy does for eac
 import json
 import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from calapp.db import is_sqlite
+from calapp.statements import Plain, for_psycopg, written
 
 AMONG_SQLITE = "IN (SELECT value FROM json_each(:ids))"
 AMONG_POSTGRESQL = "= ANY(CAST(:ids AS integer[]))"
-NAME = re.compile(r":(\w+)")
 COLUMN = re.compile(r"\br\.(\w+)")
-
-
-def for_psycopg(statement: str) -> str:
-    """Return a statement with its `:name`s as psycopg writes them."""
-    return NAME.sub(r"%(\1)s", statement.replace("%", "%%"))
-
-
-class Plain:
-    """A statement in which `:name` stands for a value; PostgreSQL may have words of its own."""
-
-    def __init__(self, sqlite: str, postgresql: str | None = None) -> None:
-        self.sqlite = sqlite
-        self.postgresql = for_psycopg(postgresql or sqlite)
-
-    def run(self, session: Session, **values: Any) -> Any:
-        """Execute it and return the result; instants are as the driver gives them, see `instant`."""
-        if not is_sqlite(session):
-            return session.connection().exec_driver_sql(self.postgresql, values)
-        storable = {name: stored(value) for name, value in values.items()}
-        return session.connection().exec_driver_sql(self.sqlite, storable)
 
 
 class ByIds:
@@ -82,22 +62,6 @@ class ByRows:
         return session.connection().exec_driver_sql(self.postgresql, {"rows": given}).rowcount
 
 
-def written(at: datetime, *, sqlite: bool) -> str:
-    """Return an instant, which must be in UTC, as the database reads it: SQLite keeps no zone."""
-    text = at.isoformat(" ", "microseconds")
-    return text[:26] if sqlite else text
-
-
 def writer(session: Session) -> Callable[[datetime], str]:
     """Return how instants are written for the rows of a statement."""
     return partial(written, sqlite=is_sqlite(session))
-
-
-def stored(value: Any) -> Any:
-    """Return a value as SQLite's driver takes it."""
-    return written(value, sqlite=True) if isinstance(value, datetime) else value
-
-
-def instant(value: str | datetime) -> datetime:
-    """Return an aware instant from what a driver gave: SQLite's gives text without a zone."""
-    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value

@@ -1,9 +1,9 @@
 """The rules of event types: who finds them, and how they change."""
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from calapp import limits
 from calapp.accounts.guards import current_host
@@ -19,6 +19,14 @@ from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import EventTypeBody
 from calapp.local_time import spoken_minutes
+
+PUBLIC = (
+    select(EventType)
+    .join(EventType.user)
+    .options(contains_eager(EventType.user))
+    .where(User.username == bindparam("username"), EventType.slug == bindparam("slug"))
+    .where(EventType.deleted_at.is_(None), User.closed_at.is_(None))
+)  # built once: every visitor's page asks it
 
 TAKEN = "You already have an event type with this address."
 # Addresses of the app below a host's page; tests/test_reserved_names.py holds it against those that exist.
@@ -55,12 +63,7 @@ def check_length(event_type: EventType, minutes: int | None, field: str) -> int:
 
 def find_public(session: Session, username: str, slug: str) -> EventType | None:
     """Return what can be booked at an address, hidden ones included: who has the link may book."""
-    return session.scalar(
-        select(EventType)
-        .join(User, User.id == EventType.user_id)
-        .where(User.username == username.lower(), EventType.slug == slug.lower())
-        .where(EventType.deleted_at.is_(None), User.closed_at.is_(None))
-    )
+    return session.scalar(PUBLIC, {"username": username.lower(), "slug": slug.lower()})
 
 
 def find_offered(session: Session, event_type_id: int, user_id: int | None) -> EventType | None:

@@ -26,10 +26,10 @@ from calapp.accounts.models import User
 from calapp.availability.models import WeeklyHours
 from calapp.bookings.models import Booking
 from calapp.db import db, transaction
-from calapp.deliveries.batches import instant
 from calapp.deliveries.engine import LEASE_MARGIN, Engine
 from calapp.deliveries.exchange import WebhookRequest
 from calapp.event_types.models import EventType
+from calapp.statements import instant
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 from tools.simulate.receivers import TIMEOUT, Flight, Receiver, SilentWakes, SimulatedSender
