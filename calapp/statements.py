@@ -10,8 +10,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from calapp.db import is_sqlite
-
 NAME = re.compile(r":(\w+)")
 
 
@@ -29,10 +27,11 @@ class Plain:
 
     def run(self, session: Session, **values: Any) -> Any:
         """Execute it and return the result; instants are as the driver gives them, see `instant`."""
-        if not is_sqlite(session):
-            return session.connection().exec_driver_sql(self.postgresql, values)
+        connection = session.connection()
+        if connection.dialect.name != "sqlite":
+            return connection.exec_driver_sql(self.postgresql, values)
         storable = {name: stored(value) for name, value in values.items()}
-        return session.connection().exec_driver_sql(self.sqlite, storable)
+        return connection.exec_driver_sql(self.sqlite, storable)
 
     def read(self, session: Session, **values: Any) -> Any:
         """Execute it after what the session still has to write, as a select of the ORM does."""

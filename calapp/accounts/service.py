@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -28,14 +28,16 @@ newcomer_gifts: list[Callable[[Session, User], None]] = []
 schedule_choosers: list[Callable[[Session, User, int], None]] = []
 
 
+LOCKED = select(User).where(User.id == bindparam("id")).with_for_update(key_share=True)
+
+
 def lock_user(session: Session, user_id: int) -> User:
     """Lock this user's row until the end of the transaction and return it as it is now; raise NotFound.
 
     Whatever changes a booking or takes an event number does this first. On SQLite the transaction itself
     (BEGIN IMMEDIATE) is the lock.
     """
-    query = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    user: User | None = session.scalar(query, execution_options={"populate_existing": True})
+    user: User | None = session.scalar(LOCKED, {"id": user_id}, execution_options={"populate_existing": True})
     if user is None:
         raise NotFound
     return user

@@ -1,9 +1,10 @@
 """Which times are free: a pure function of zones, hours, rules, busy times and the current instant."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from calapp.local_time import zone_of
@@ -87,7 +88,9 @@ def open_slots(
         day += DAY
     most = rules.max_per_day
     full = {day for day, count in (day_counts or {}).items() if most is not None and count >= most}
-    free = _free(sorted(set(found)), rules, taken)
+    found.sort()
+    once = found[:1] + [start for last, start in pairwise(found) if start != last]
+    free = _free(once, rules, taken)
     return [start for start in free if start.astimezone(zone).date() not in full] if full else free
 
 
@@ -189,20 +192,26 @@ def _free(starts: Sequence[datetime], rules: Rules, taken: Sequence[Span]) -> li
     before = timedelta(minutes=rules.buffer_before)
     after = timedelta(minutes=rules.length + rules.buffer_after)
     free: list[datetime] = []
-    ahead = iter(taken)
-    busy = next(ahead, None)
-    for start in starts:
-        while busy is not None and busy.end <= start - before:
-            busy = next(ahead, None)
-        if busy is None or start + after <= busy.start:
-            free.append(start)
+    at = 0
+    for busy in taken:
+        clear = bisect_right(starts, busy.start - after, at)
+        free += starts[at:clear]
+        at = bisect_left(starts, busy.end + before, clear)
+    free += starts[at:]
     return free
 
 
 def by_local_date(slots: Sequence[datetime], zone: str) -> dict[date, list[datetime]]:
-    """Group slots by their date in a zone, in order."""
+    """Group slots, which are in order, by their date in a zone."""
     local = zone_of(zone)
     days: dict[date, list[datetime]] = {}
-    for slot in slots:
-        days.setdefault(slot.astimezone(local).date(), []).append(slot)
+    at = 0
+    while at < len(slots):
+        day = slots[at].astimezone(local).date()
+        midnight = datetime(day.year, day.month, day.day, tzinfo=local) + DAY
+        end = max(bisect_left(slots, midnight.astimezone(UTC), at), at + 1)
+        if slots[end - 1].astimezone(local).date() != day:  # a clock that changes around midnight
+            end = at + 1
+        days.setdefault(day, []).extend(slots[at:end])
+        at = end
     return days

@@ -111,7 +111,7 @@ def create(body: BookingRequest) -> BookingResponse:
         booking = service.book(
             session, event_type, body, address=address, idempotency_key=key, link=link, by_host=by_host
         )
-    return shown(booking)
+        return shown(booking)
 
 
 @blueprint.operation(

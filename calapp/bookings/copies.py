@@ -34,6 +34,7 @@ from calapp.config import settings
 from calapp.db import after_commit, database_now
 from calapp.errors import KeyDoesNotFit
 from calapp.mail import DELAYS, LEASE
+from calapp.statements import Plain
 
 BATCH = 8  # copies that are sent side by side, of as many accounts
 LOOKED_AT = 200  # copies that are due among which those of a batch are found
@@ -74,15 +75,18 @@ class CopyResult:
     error: str | None = None
 
 
+# The calendar that a host's bookings are written to, and a copy of a chain, where there are any.
+COPIED = Plain("""SELECT (SELECT id FROM external_calendar WHERE user_id = :host AND writes LIMIT 1),
+  (SELECT id FROM calendar_copy WHERE chain = :chain LIMIT 1)""")
+
+
 def touch(session: Session, booking: Booking) -> None:
     """Mark a booking's copy as due in the open transaction; a confirmed booking without one gets one."""
+    calendar_id, copied = COPIED.run(session, host=booking.host_id, chain=booking.chain).one()
+    if calendar_id is None and copied is None:
+        return  # as with most hosts
     if touch_chains(session, [booking.chain]) or booking.status != Status.ACCEPTED:
         return
-    calendar_id = session.scalar(
-        select(ExternalCalendar.id).where(
-            ExternalCalendar.user_id == booking.host_id, ExternalCalendar.writes
-        )
-    )
     if calendar_id is not None:
         _add(session, [booking.chain], calendar_id)
 

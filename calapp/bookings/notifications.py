@@ -37,6 +37,7 @@ SUBJECTS = {
 }
 
 DAYS_TO_CHOOSE = 30  # that the link to another time proves its metadata
+Invitations = dict[bool, tuple[str, str]]  # a booking's .ics and method, for guests and for all others
 PARKED = (
     "\nThe emails to the visitor and the guests are waiting for you, because visitors have triggered many "
     "emails. You can send or discard them on the Bookings page.\n"
@@ -65,20 +66,24 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     Nobody has checked that the visitor's address is the visitor's own, so no subject but the host's has a
     word that the visitor typed.
     """
-    session.flush()  # gives the booking its id and its dates, which the calendar file carries
+    if session.is_modified(booking) or booking in session.new:
+        session.flush()  # gives the booking its id and its dates, which the calendar file carries
     for_visitor, for_host = SUBJECTS[kind]
     host = booking.host
     subject = for_visitor.format(title=public_title(booking))
     again = _asked_for_another_time(session, booking) if kind == "to_reschedule" else ""
-    written = _to_people(booking, subject, again)
+    made: Invitations = {}
+    written = _to_people(booking, subject, made, again)
     for one in written:
         one.parked_at = now() if parked else None
     subject, note = for_host.format(title=booking.title), PARKED if parked else ""
     to_host = Reader(host.email, host.time_zone, subject, booking.visitor.email, "bookings")
-    for_host_alone = _composed(booking, to_host, note)
-    supersede_expiring(session, list(session.scalars(booking.chain_uids)))
-    if not parked and kind != "created":
-        supersede_parked(session, list(session.scalars(booking.chain_uids)))
+    for_host_alone = _composed(booking, to_host, made, note)
+    if kind not in {"created", "requested"} or booking.rescheduled_from_id is not None:
+        uids = list(session.scalars(booking.chain_uids))
+        supersede_expiring(session, uids)
+        if not parked:
+            supersede_parked(session, uids)
     post(session, [*written, for_host_alone] if for_host_alone else written)
 
 
@@ -91,7 +96,7 @@ def remind(session: Session, booking: Booking) -> None:
     about = select(Email.id).where(Email.about.in_(booking.chain_uids), held_back)
     if session.scalar(about.limit(1)) is not None:
         return
-    written = _to_people(booking, f"Reminder: {public_title(booking)}")
+    written = _to_people(booking, f"Reminder: {public_title(booking)}", {})
     for one in written:
         one.calendar = one.calendar_method = None  # everyone has it
         one.expires_at = booking.starts_at
@@ -141,28 +146,30 @@ def _asked_for_another_time(session: Session, booking: Booking) -> str:
     return f"\n{words}: {path}?{'&'.join(filter(None, (person, said)))}\n"
 
 
-def _to_people(booking: Booking, subject: str, for_visitor: str = "") -> list[Email]:
+def _to_people(booking: Booking, subject: str, made: Invitations, for_visitor: str = "") -> list[Email]:
     """Compose the emails to visitor and guests; `for_visitor` is a note that guests do not get."""
     readers = [
         Reader(one.email, one.time_zone, subject, booking.host.email, "booking", guest=one.position > 0)
         for one in booking.attendees
     ]
-    composed = (_composed(booking, reader, "" if reader.guest else for_visitor) for reader in readers)
+    composed = (_composed(booking, reader, made, "" if reader.guest else for_visitor) for reader in readers)
     return [email for email in composed if email]
 
 
-def _composed(booking: Booking, reader: Reader, note: str = "") -> Email | None:
+def _composed(booking: Booking, reader: Reader, made: Invitations, note: str = "") -> Email | None:
     """Compose an email, which may not fail the booking: what goes wrong is for the operator's log."""
     try:
-        return _email(booking, reader, note)
+        return _email(booking, reader, made, note)
     except Exception:
         log.exception("An email about booking %s could not be composed", booking.uid)
         return None
 
 
-def _email(booking: Booking, reader: Reader, note: str = "") -> Email:
+def _email(booking: Booking, reader: Reader, made: Invitations, note: str) -> Email:
     base = settings().base_url
-    ics, method = invitation(booking, base, for_guest=reader.guest)
+    if reader.guest not in made:
+        made[reader.guest] = invitation(booking, base, for_guest=reader.guest)
+    ics, method = made[reader.guest]
     return Email(
         user_id=booking.host_id,
         about=booking.uid,

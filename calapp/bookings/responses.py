@@ -237,6 +237,7 @@ def slots_by_date(
 
 
 def _in_zone(moments: Iterable[datetime], zone: ZoneInfo) -> list[str]:
-    """Write instants in a zone: 2027-01-05T11:00:00.000+01:00, or with Z in UTC."""
-    texts = [moment.astimezone(zone).isoformat(timespec="milliseconds") for moment in moments]
-    return [text.replace("+00:00", "Z") for text in texts] if zone.key == "UTC" else texts
+    """Write instants, which are in UTC, in a zone: 2027-01-05T11:00:00.000+01:00, or with Z in UTC."""
+    if zone.key == "UTC":
+        return [f"{moment.isoformat(timespec='milliseconds')[:-6]}Z" for moment in moments]
+    return [moment.astimezone(zone).isoformat(timespec="milliseconds") for moment in moments]

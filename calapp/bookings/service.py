@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from calapp import counters
@@ -125,10 +125,11 @@ def book(
             parked = _admitted(session, host, booking, address)
         booking.address_key = visitors.address_key(address)
         booking.email_key = visitors.email_key(email)
+    booking.sequence = 1
     session.add(booking)
     _hold_time(session, booking)
     pending = booking.status == Status.PENDING
-    record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    _record(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "requested" if pending else "created", parked=parked)
     copies.touch(session, booking)
     after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
@@ -155,10 +156,15 @@ def _full_key(
     return "".join(hashlib.sha256(text.encode()).hexdigest()[:HALF_KEY] for text in (key, content))
 
 
+SAME = select(Booking).where(
+    Booking.idempotency_key == bindparam("key"), Booking.host_id == bindparam("host")
+)
+
+
 def _booked_with(session: Session, host: User, key: str | None) -> Booking | None:
     if key is None:
         return None
-    return session.scalar(select(Booking).where(Booking.idempotency_key == key, Booking.host_id == host.id))
+    return session.scalar(SAME, {"key": key, "host": host.id})
 
 
 def _check_own_form(session: Session, host: User, key: str | None, start: datetime) -> None:
@@ -307,6 +313,19 @@ def record_event(
     """Record an event of a booking: the next of its chain."""
     booking.sequence += 1
     session.flush()
+    _record(session, host, booking, trigger, added=added, expires_at=expires_at)
+
+
+def _record(
+    session: Session,
+    host: User,
+    booking: Booking,
+    trigger: Trigger,
+    *,
+    added: Mapping[str, Any] | None = None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Record the event that a booking's `sequence` counts already; the booking is written."""
     payload = booking_payload(booking, settings().base_url) | dict(added or {})
     outbox.record(
         session,

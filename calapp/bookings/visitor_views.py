@@ -123,6 +123,8 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         act = _act(event_type.user_id)
         with times.taking_time(), transaction() as session:
             booking = service.book(session, event_type, wanted, link=link, **act)
+            stays, zone = embed.current() or not event_type.redirect_url, booking.time_zone
+            target = embed.url_of(f"/booking/{booking.uid}", "booked") if stays else redirect_target(booking)
     except Invalid as error:
         return booker_page(event_type, state, problem=error.message, errors=error.details), 422
     except TooMany as error:
@@ -134,9 +136,7 @@ def create(user: str, slug: str) -> ResponseReturnValue:
         ), 409
     except SlotTaken as error:
         return booker_page(event_type, state, problem=f"{error.message} {KEPT}"), 409
-    stays = embed.current() or not booking.event_type.redirect_url
-    target = embed.url_of(f"/booking/{booking.uid}", "booked") if stays else redirect_target(booking)
-    return remembering(redirect_to(target), booking.time_zone, state.clock)
+    return remembering(redirect_to(target), zone, state.clock)
 
 
 def refused(page: Response, seconds: int) -> Response:

@@ -23,6 +23,7 @@ from calapp.config import is_loopback, settings
 from calapp.db import one_at_a_time
 from calapp.errors import TooMany
 from calapp.mail import Email, waits
+from calapp.statements import Plain
 
 # ruff: noqa: RUF001 (letters that look like others are what this is about)
 
@@ -122,28 +123,36 @@ def _keyed(kind: str, text: str) -> str:
     return hmac.new(key, f"{kind} {text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
 
 
+OPEN = Plain("""SELECT
+  (SELECT count(*) FROM booking WHERE host_id = :host AND address_key = :address
+    AND status IN ('pending', 'accepted') AND starts_at > :at),
+  (SELECT count(*) FROM booking WHERE host_id = :host AND email_key = :email
+    AND status IN ('pending', 'accepted') AND starts_at > :at)""")
+
+
 def check_open_bookings(session: Session, host: User, address: str, email: str) -> None:
     """Raise TooMany when a visitor has as many upcoming bookings with a host as the settings allow.
 
     The caller holds the host's lock, so two requests at once cannot both take the last place.
     """
+    keys = {"address": address_key(address), "email": email_key(email)}
+    by_address, by_email = OPEN.run(session, host=host.id, at=now(), **keys).one()
     limits = (
         (
             "OPEN_BOOKINGS_PER_ADDRESS",
             settings().open_bookings_per_address,
-            Booking.address_key == address_key(address),
+            by_address,
             "from your internet address",
         ),
         (
             "OPEN_BOOKINGS_PER_EMAIL",
             settings().open_bookings_per_email,
-            Booking.email_key == email_key(email),
+            by_email,
             "with this email address",
         ),
     )
-    for name, most, same, whose in limits:
-        open_now = (Booking.host_id == host.id, same, _upcoming())
-        if not most or (session.scalar(select(func.count(Booking.id)).where(*open_now)) or 0) < most:
+    for name, most, count, whose in limits:
+        if not most or count < most:
             continue
         bookings = (
             "There is already 1 upcoming booking"

@@ -24,9 +24,10 @@ PUBLIC = (
     select(EventType)
     .join(EventType.user)
     .options(contains_eager(EventType.user))
-    .where(User.username == bindparam("username"), EventType.slug == bindparam("slug"))
     .where(EventType.deleted_at.is_(None), User.closed_at.is_(None))
 )  # built once: every visitor's page asks it
+NAMED = PUBLIC.where(User.username == bindparam("username"), EventType.slug == bindparam("slug"))
+OFFERED = PUBLIC.where(EventType.id == bindparam("id"))
 
 TAKEN = "You already have an event type with this address."
 # Addresses of the app below a host's page; tests/test_reserved_names.py holds it against those that exist.
@@ -63,15 +64,13 @@ def check_length(event_type: EventType, minutes: int | None, field: str) -> int:
 
 def find_public(session: Session, username: str, slug: str) -> EventType | None:
     """Return what can be booked at an address, hidden ones included: who has the link may book."""
-    return session.scalar(PUBLIC, {"username": username.lower(), "slug": slug.lower()})
+    return session.scalar(NAMED, {"username": username.lower(), "slug": slug.lower()})
 
 
 def find_offered(session: Session, event_type_id: int, user_id: int | None) -> EventType | None:
     """Return what anybody may book by its id; a hidden one only for its host, since ids can be guessed."""
-    found = session.get(EventType, event_type_id)
-    if found is None or found.deleted_at is not None:
-        return None
-    if session.get_one(User, found.user_id).closed_at is not None:
+    found = session.scalar(OFFERED, {"id": event_type_id})
+    if found is None:
         return None
     return found if not found.hidden or found.user_id == user_id else None
 
