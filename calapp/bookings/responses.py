@@ -1,6 +1,6 @@
 """Bookings and free times as the API shows them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from calapp.availability.slots import by_local_date
 from calapp.bookings.models import UNANSWERED, Attendee, Booking, SlotReservation, Status
 from calapp.bookings.queries import SlotsQuery
 from calapp.local_time import known_zone
@@ -221,23 +222,36 @@ def reserved(reservation: SlotReservation) -> ReservationResponse:
     )
 
 
+MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(1440)]  # of a day
+
+
 def slots_by_date(
-    slots: Iterable[datetime], query: SlotsQuery, minutes: int
+    slots: Sequence[datetime], query: SlotsQuery, minutes: int
 ) -> dict[str, list[Slot | SlotStart]]:
     """Return free times by their date in the zone that was asked for."""
     zone, length = ZoneInfo(query.time_zone), timedelta(minutes=minutes)
-    starts = list(slots)
-    shown = _in_zone(starts, zone)
-    ends = _in_zone([start + length for start in starts], zone) if query.format == "range" else []
     days: dict[str, list[Slot | SlotStart]] = {}
-    for at, text in enumerate(shown):
-        slot: Slot | SlotStart = {"start": text, "end": ends[at]} if ends else {"start": text}
-        days.setdefault(text[:10], []).append(slot)
+    for day, starts in by_local_date(slots, query.time_zone).items():
+        shown = _in_zone(starts, zone)
+        found: list[Slot | SlotStart] = [{"start": text} for text in shown]
+        if query.format == "range":
+            ends = _in_zone([start + length for start in starts], zone)
+            found = [Slot(start=start, end=end) for start, end in zip(shown, ends, strict=True)]
+        days[day.isoformat()] = found
     return days
 
 
-def _in_zone(moments: Iterable[datetime], zone: ZoneInfo) -> list[str]:
-    """Write instants, which are in UTC, in a zone: 2027-01-05T11:00:00.000+01:00, or with Z in UTC."""
-    if zone.key == "UTC":
-        return [f"{moment.isoformat(timespec='milliseconds')[:-6]}Z" for moment in moments]
-    return [moment.astimezone(zone).isoformat(timespec="milliseconds") for moment in moments]
+def _in_zone(moments: Sequence[datetime], zone: ZoneInfo) -> list[str]:
+    """Write instants, which are in UTC and in order, in a zone: 2027-01-05T11:00:00.000+01:00, or with Z.
+
+    Those of one date and offset differ in nothing but the minute: thousands of them are written at once.
+    """
+    first, last = (one.astimezone(zone) for one in (moments[0], moments[-1]))
+    end = "Z" if zone.key == "UTC" else first.isoformat()[19:]
+    same = (first.date(), first.utcoffset()) == (last.date(), last.utcoffset())
+    if not same or first.second or first.microsecond:
+        texts = [moment.astimezone(zone).isoformat(timespec="milliseconds") for moment in moments]
+        return [f"{text[:23]}Z" for text in texts] if zone.key == "UTC" else texts
+    shift = first.hour * 60 + first.minute - moments[0].hour * 60 - moments[0].minute
+    day = f"{first:%Y-%m-%dT}"
+    return [f"{day}{MINUTES[(one.hour * 60 + one.minute + shift) % 1440]}:00.000{end}" for one in moments]
