@@ -1,4 +1,4 @@
-"""How many statements the database is sent for what visitors do; on PostgreSQL each is a wait for the wire."""
+"""How many statements what visitors do sends to the database; on PostgreSQL each is a wait for the wire."""
 
 from collections.abc import Iterator
 
