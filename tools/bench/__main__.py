@@ -32,8 +32,17 @@ def main() -> None:
         parser.error(f"There is no {', '.join(unknown)}; there are {', '.join(STEPS)}.")
     for written, printed in measure(QUICK if given.quick else FULL, given.which):
         for name, content in written.items():
-            (given.into / name).write_text(content)
+            (given.into / name).write_text(content + by_hand(given.into / name))
         print(f"\n{printed}\nWritten to {given.into / 'RESULTS.md'}", flush=True)
+
+
+BY_HAND = "\n## Pages, measured by hand\n"
+
+
+def by_hand(path: Path) -> str:
+    """Return the end of RESULTS.md, which no run measures."""
+    text = path.read_text() if path.exists() else ""
+    return text[text.index(BY_HAND) :] if BY_HAND in text else ""
 
 
 STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
