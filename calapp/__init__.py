@@ -7,10 +7,12 @@ Read the packages in the order in which they may import each other, lowest first
 * `addresses`, `encryption`: the address guard, secrets at rest
 * `tracing`, `spans`, `logs`, `counters`: the trace from a request to a receiver, its spans for
   OpenTelemetry, lines of the log without secrets, what this process counts for /metrics
-* `db`: the database object, the instant type and `transaction()`, the only place that commits
+* `db`: the database object, the instant type and `transaction()`, the only place that commits; `statements`:
+  those that every booking page sends, as they stand
 * `broker`: the Valkey or Redis behind the queue
 * `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how responses
   look, how many requests, the API's own machinery, and emails
+* `compression`, `static_files`: what goes over the wire
 * `accounts`: who; `availability`: when; `event_types`: what can be booked
 * `webhooks`: who asked to be told; `deliveries`: telling them; `calendars`: what takes their time elsewhere
 * `bookings`: what happens
