@@ -273,6 +273,15 @@ class RescheduleRequest(RequestSchema):
 
     start: Start
     reason: Annotated[Text | None, Field(alias="reschedulingReason")] = None
+    reschedule_reason: Annotated[
+        Text | None, Field(description="The same, as Cal.com's MCP server says.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_reason(self) -> Self:
+        if self.reason is None:
+            self.reason = self.reschedule_reason
+        return self
 
 
 class ChangedLocation(RequestSchema):

@@ -19,7 +19,7 @@ BOOKING: Table = dict.fromkeys(
     NOTHING,
 ) | {"recurrenceCount": (0, 1)}
 CANCEL: Table = dict.fromkeys(("cancelSubsequentBookings", "seatUid"), NOTHING)
-RESCHEDULE: Table = dict.fromkeys(("seatUid", "emailVerificationCode"), NOTHING)
+RESCHEDULE: Table = dict.fromkeys(("seatUid", "emailVerificationCode", "rescheduledBy"), NOTHING)
 ATTENDEE: Table = {"phoneNumber": NOTHING, "language": ("", "en", "en-GB", "en-US")}
 GUESTS: Table = {f"guests[].{name}": harmless for name, harmless in ATTENDEE.items()}
 ABSENT: Table = {"host": NOTHING}

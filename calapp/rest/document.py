@@ -97,6 +97,7 @@ def document(operations: Iterable[Operation], server: str) -> Schema:
             "version": __version__,
             "description": INTRODUCTION,
             "contact": {"name": "Calapp", "url": server},
+            "license": {"name": "All rights reserved", "identifier": "LicenseRef-All-rights-reserved"},
         },
         "servers": [{"url": server}],
         "tags": [{"name": tag, "description": TAGS[tag]} for tag in dict.fromkeys(one.tag for one in found)],

@@ -53,19 +53,20 @@ def read_body(model: type[AnyBody]) -> AnyBody:
 def read_query(model: type[AnyQuery]) -> AnyQuery:
     """Read the request's query; raise Invalid whose details name each bad field.
 
-    Of a repeated field the first counts; a list's values may be repeated or separated by commas.
+    Of a repeated field the first counts; a list's values may be repeated, separated by commas, or named
+    `field[]`, as axios and PHP do.
     """
     refuse_unsupported(model, model.unsupported, request.args)
     given: dict[str, Any] = {}
     for field in model.model_fields.values():
         name = field.alias or ""
-        if name in request.args:
-            values = request.args.getlist(name)
-            parts = [part for value in values for part in value.split(",")]
-            kinds = {
-                getattr(one, "__origin__", one) for one in (field.annotation, *get_args(field.annotation))
-            }
-            given[name] = parts if list in kinds else values[0]
+        kinds = {getattr(one, "__origin__", one) for one in (field.annotation, *get_args(field.annotation))}
+        values = request.args.getlist(name)
+        if list in kinds:
+            values += request.args.getlist(f"{name}[]")
+            values = [part for value in values for part in value.split(",")]
+        if values:
+            given[name] = values if list in kinds else values[0]
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -7,7 +7,9 @@ import pytest
 
 from calapp.event_types.models import EventType
 from tests.api.conftest import Client
+from tests.running import ROOT
 from tools.clients import calls
+from tools.clients.installing import Clients
 
 pytestmark = pytest.mark.usefixtures("monday")
 
@@ -27,6 +29,10 @@ def call(rick_api: Client) -> Call:
     return send
 
 
+def test_the_tools_of_cal_coms_mcp_server_work(call: Call, quick_chat: EventType) -> None:
+    calls.mcp_server(call, quick_chat.id, *WEEK)
+
+
 def test_livekits_front_desk_books(call: Call) -> None:
     booking = calls.livekit(call, *WEEK)
     assert booking["attendees"][0]["email"] == "ada@example.com"
@@ -41,3 +47,11 @@ def test_activepieces_switches_its_trigger_on_and_off(call: Call) -> None:
 
 def test_the_actions_of_activepieces_work(call: Call, quick_chat: EventType) -> None:
     calls.activepieces_actions(call, quick_chat.id, *WEEK)
+
+
+def test_the_guide_names_the_versions_that_are_run() -> None:
+    guide = (ROOT / "docs" / "clients.md").read_text()
+    versions = Clients(ROOT).versions()
+    assert len(versions) >= 10
+    for client, version in versions.items():
+        assert version in guide, f"docs/clients.md has another version of {client} than {version}."

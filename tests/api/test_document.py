@@ -49,6 +49,9 @@ def test_every_schema_of_the_document_is_a_schema(app: Flask) -> None:
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
     assert document["openapi"] == "3.1.0"
+    assert {"contact", "license", "description"} <= set(document["info"])
+    used = {tag for path in document["paths"].values() for one in path.values() for tag in one["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
 
 
 def test_every_reference_of_the_document_leads_somewhere(app: Flask) -> None:

@@ -166,6 +166,7 @@ def test_bookings_are_filtered_and_sorted_as_cal_com_does(rick_api: Client, quic
     assert uids(f"bookingUid={late['uid']}") == [late["uid"]]
     assert uids(f"eventTypeIds={quick_chat.id},999") == [early["uid"], late["uid"]]
     assert uids("eventTypeIds=999") == []
+    assert uids("status[]=past&status[]=cancelled") == []
     assert uids("sortEnd=desc") == [late["uid"], early["uid"]]
     assert uids("sortUpdatedAt=asc&afterUpdatedAt=2027-01-04")[0] == late["uid"]
     assert uids("afterCreatedAt=2027-01-05") == uids("beforeCreatedAt=2027-01-03") == []

@@ -79,6 +79,56 @@ def activepieces_trigger_off(call: Call, webhook: dict[str, Any]) -> None:
     assert call("DELETE", f"/v2/webhooks/{webhook['id']}", **version)[0] == 404
 
 
+def mcp_server(call: Call, event_type_id: int, start: str, end: str) -> None:
+    """Do what the tools of Cal.com's MCP server do (apps/mcp-server of calcom/companion), for one host.
+
+    It names one version for each first part of a path, and sends no body where there is none.
+    """
+    versions = {"event-types": "2024-06-14", "schedules": "2024-06-11", "slots": "2024-09-04"}
+
+    def ask(method: str, path: str, body: object = None, expected: tuple[int, ...] = (200, 201)) -> Any:
+        version = versions.get(path.partition("/")[0].partition("?")[0], "2024-08-13")
+        status, answer = call(method, f"/v2/{path}", body, **{"cal-api-version": version})
+        assert status in expected, answer
+        return answer.get("data")
+
+    assert ask("GET", "me")["username"]
+    assert event_type_id in [one["id"] for one in ask("GET", "event-types")]
+    assert ask("GET", f"event-types/{event_type_id}")["id"] == event_type_id
+    talk = ask("POST", "event-types", {"title": "Talk", "slug": "talk-of-mcp", "lengthInMinutes": 30})
+    assert ask("PATCH", f"event-types/{talk['id']}", {"title": "Long talk"})["title"] == "Long talk"
+    ask("DELETE", f"event-types/{talk['id']}")
+    days = ask("GET", f"slots?{urlencode({'start': start, 'end': end, 'eventTypeId': event_type_id})}")
+    free = [one["start"] for day in days.values() for one in day]
+    held = ask("POST", "slots/reservations", {"eventTypeId": event_type_id, "slotStart": free[5]})
+    ask("GET", f"slots/reservations/{held['reservationUid']}")
+    ask("DELETE", f"slots/reservations/{held['reservationUid']}")
+
+    attendee = {"name": "Ada Byron", "email": "ada@example.com", "timeZone": "Europe/London"}
+    wish = {
+        "eventTypeId": event_type_id,
+        "start": free[7],
+        "attendee": attendee,
+        "metadata": {"user_id": "123"},
+    }
+    uid = ask("POST", "bookings", wish)["uid"]
+    query = f"status=upcoming&attendeeEmail=ada%40example.com&eventTypeId={event_type_id}&take=10&skip=0"
+    assert uid in [one["uid"] for one in ask("GET", f"bookings?{query}")]
+    guest = {"name": "Bob", "email": "bob@example.com", "timeZone": "Europe/Berlin", "language": "en"}
+    added = ask("POST", f"bookings/{uid}/attendees", guest)
+    assert ask("GET", f"bookings/{uid}/attendees/{added['id']}")["name"] == "Bob"
+    ask("POST", f"bookings/{uid}/guests", {"guests": [{"email": "eve@example.com", "name": "Eve"}]})
+    assert len(ask("GET", f"bookings/{uid}/attendees")) == 3
+    assert ask("GET", f"bookings/{uid}/calendar-links")
+    place = {"location": {"type": "address", "address": "Room 5"}}
+    assert ask("PATCH", f"bookings/{uid}/location", place)["location"] == "Room 5"
+    moved = ask("POST", f"bookings/{uid}/reschedule", {"start": free[9], "rescheduleReason": "Travel"})
+    assert (moved["reschedulingReason"], moved["metadata"]) == ("Travel", {"user_id": "123"})
+    ask("POST", f"bookings/{moved['uid']}/cancel", {"cancellationReason": "Ill"})
+    assert ask("GET", f"calendars/busy-times?{urlencode({'dateFrom': start, 'dateTo': end})}") is not None
+    assert ask("GET", "schedules") is not None
+
+
 ITEM, LIST, KINDS, SLOTS, SCHEDULES = (
     {"cal-api-version": version}
     for version in ("2026-02-25", "2026-05-01", "2026-06-12", "2024-09-04", "2024-06-11")

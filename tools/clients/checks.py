@@ -72,9 +72,14 @@ def agno(clients: Clients, stage: Stage) -> str:
 
 
 def cal_mcp(clients: Clients, stage: Stage) -> str:
-    """Call the tools of the MCP server that take a key, or need none, over its standard input."""
+    """Call the tools that the server offers by default, over its standard input.
+
+    But for updateEventType: its own check of the arguments fails before anything is sent.
+    """
     program = clients.node_modules / "@calcom" / "cal-mcp" / "dist" / "index.js"
     uid = stage.book()["uid"]
+    talk = {"title": "Talk", "slug": "talk-of-cal-mcp", "lengthInMinutes": 30}
+    kind = str(stage.data("POST", "/v2/event-types", talk)["id"])
     wish = {"start": stage.free_time(), "eventTypeId": stage.event_type_id, "attendee": ADA}
     wanted: list[tuple[str, dict[str, Any]]] = [
         ("getBookings", {"params": {"status": ["upcoming"], "take": 5}}),
@@ -83,6 +88,8 @@ def cal_mcp(clients: Clients, stage: Stage) -> str:
         ("rescheduleBooking", {"params": {"bookingUid": uid}, "body": {"start": stage.free_time()}}),
         ("cancelBooking", {"params": {"bookingUid": uid}, "body": {"cancellationReason": "Ill"}}),
         ("getEventTypes", {"params": {"username": "rick"}}),
+        ("getEventTypeById", {"params": {"eventTypeId": kind}}),
+        ("deleteEventType", {"params": {"eventTypeId": int(kind)}}),
     ]
     hello = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     lines: list[dict[str, Any]] = [
@@ -114,6 +121,8 @@ def cal_mcp(clients: Clients, stage: Stage) -> str:
                 assert result.get("isError") is False, f"{name}: {result}"
                 said = json.loads(result["content"][0]["text"])
                 assert said["status"] == "success", f"{name}: {said}"
+                if name == "getBookings":
+                    assert {one["status"] for one in said["data"]} <= {"accepted", "pending"}, said
         finally:
             server.kill()
     return f"Its tools {', '.join(name for name, _ in wanted)}."
@@ -138,6 +147,17 @@ def typescript(clients: Clients, stage: Stage) -> str:
     (folder / "types.ts").write_text((PROGRAMS / "types.ts").read_text())
     run([programs / "tsc", "--strict", "--noEmit", "types.ts"], folder=folder)
     return "The types compile strictly; a program sends what is needed and may leave out the rest."
+
+
+def linters(clients: Clients, stage: Stage) -> str:
+    """Let spectral and redocly look at the document; a warning or a hint counts as a failure."""
+    folder, programs = clients.node_modules.parent, clients.node_modules / ".bin"
+    document = f"{stage.address}/v2/openapi.json"
+    (folder / "ruleset.yaml").write_text("extends: ['spectral:oas']\n")
+    strict = ["--ruleset", "ruleset.yaml", "--fail-severity", "hint"]
+    run([programs / "spectral", "lint", document, *strict], folder=folder)
+    run([programs / "redocly", "lint", "--extends", "recommended-strict", document], folder=folder)
+    return "No error, warning or hint about the document."
 
 
 def calendars(clients: Clients, stage: Stage) -> str:
@@ -236,6 +256,12 @@ def activepieces(_clients: Clients, stage: Stage) -> str:
     return "Trigger on, received, off; its actions, with the versions of the API that they name."
 
 
+def mcp_server(_clients: Clients, stage: Stage) -> str:
+    first, last = (f"{day}T00:00:00Z" for day in weeks())
+    calls.mcp_server(stage.call, stage.event_type_id, first, last)
+    return "Its tools for event types, times, reservations, bookings, attendees, guests and schedules."
+
+
 MEETINGS = (
     Meeting("standardwebhooks and svix (Python)", "PyPI", signatures_in_python),
     Meeting("standardwebhooks and svix (JavaScript)", "npm", signatures_in_javascript),
@@ -243,8 +269,10 @@ MEETINGS = (
     Meeting("@calcom/cal-mcp", "npm", cal_mcp),
     Meeting("openapi-python-client", "PyPI", python_client),
     Meeting("openapi-typescript and tsc", "npm", typescript),
+    Meeting("spectral and redocly", "npm", linters),
     Meeting("vdirsyncer and khal", "PyPI", calendars),
     Meeting("n8n's Cal.com trigger", "npm", n8n),
+    Meeting("Cal.com's MCP server (its calls)", "", mcp_server),
     Meeting("LiveKit's front desk (its calls)", "", livekit),
     Meeting("Activepieces' Cal.com piece (its calls)", "", activepieces),
 )
