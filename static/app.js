@@ -371,6 +371,7 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.matches("[hx-post], [hx-get]") || form.method !== "post") return;
+    if (form.matches("[action$='/logout']")) sessionStorage.clear(); // the drafts
     if (form.classList.contains("sending")) event.preventDefault();
     form.classList.add("sending");
     typed.delete(form);
