@@ -77,6 +77,11 @@ def on_starting(server: Any) -> None:
         logging.getLogger("calapp.rate_limits").warning(
             "RATE_LIMITS=off: passwords and forms can be sent without limit"
         )
+    if _settings.sqlite and server.cfg.workers > 1:
+        logging.getLogger("calapp").warning(
+            "WEB_CONCURRENCY=%s: on SQLite, more processes only wait for each other. Use 1, or PostgreSQL.",
+            server.cfg.workers,
+        )
     follow_starter(graceful_timeout + 2)
 
 

@@ -183,6 +183,7 @@ def test_an_event_type_is_made_hidden_and_deleted(
     window.press("Enter")
     expect(window.text("Address")).to_have_attribute("aria-invalid", "true")
     expect(window.text("Question", exact=True)).to_have_value("Which one?")
+    expect(window.text("Address")).to_be_focused()
     window.text("Address").fill("deep-dive")
     window.press("Enter")
     expect(window.link("Deep dive").first).to_be_visible()

@@ -1,6 +1,7 @@
-"""/healthz is answered by threads of its own while every other thread of the web server waits."""
+"""How many processes the web server has, and the threads of its own that answer /healthz."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -71,3 +72,32 @@ def test_healthz_answers_while_all_threads_hang(port: int, tmp_path: Path, metho
         answer = requests.request(method, f"{address}/healthz?from=proxy", timeout=2 * PATIENCE)
     assert answer.status_code == 200
     assert pages == ["after a check"] * 3
+
+
+def web_starts(folder: Path, **settings: str) -> str:
+    """Start a web server, wait until it serves, and stop it; return what it says."""
+    port = free_port()
+    asked = environment(folder, port, **settings)
+    with (folder / "said").open("w") as said:
+        words = (sys.executable, "-m", "gunicorn", "app:create_app()")
+        process = subprocess.Popen(words, cwd=ROOT, env=asked, stderr=said)
+    try:
+        wait_until(lambda: listens(port))
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+    return (folder / "said").read_text()
+
+
+def test_o12_a_web_server_has_one_process_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    words = [sys.executable, "-m", "gunicorn", "--print-config", "app:create_app()"]
+    asked = environment(tmp_path, free_port())
+    printed = subprocess.run(words, cwd=ROOT, env=asked, capture_output=True, text=True, check=True)
+    assert re.search(r"^workers += 1$", printed.stdout, re.MULTILINE)
+
+
+def test_o12_more_processes_on_sqlite_are_warned_of(tmp_path: Path) -> None:
+    assert "WEB_CONCURRENCY=2: on SQLite, more" in web_starts(tmp_path, WEB_CONCURRENCY="2")
