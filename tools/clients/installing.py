@@ -12,6 +12,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 N8N = "n8n-nodes-base@2.41.2"
 WRITTEN_IN = "https://api.cal.com"  # where a client has no setting for its host
+# Otherwise npm asks a registry that is away for several minutes.
+SHORT = ("--fetch-retries=1", "--fetch-retry-mintimeout=2000", "--fetch-retry-maxtimeout=5000")
 LONGEST = 900  # seconds that an installation may take
 
 
@@ -56,14 +58,14 @@ class Clients:
         folder.mkdir()
         shutil.copy(HERE / "package.json", folder)
         words = "npm's registry cannot be reached, or lacks a version."
-        _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], words, folder)
+        _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *SHORT], words, folder)
         self._unpack_n8n(words)
 
     def _unpack_n8n(self, words: str) -> None:
         """Take the trigger alone: with all that it depends on, n8n has two gigabytes."""
         target = self.folder / "n8n"
         target.mkdir()
-        _run(["npm", "pack", "--silent", N8N], words, target)
+        _run(["npm", "pack", "--silent", *SHORT, N8N], words, target)
         with tarfile.open(next(target.glob("*.tgz"))) as archive:
             wanted = re.compile(
                 r"package/dist/(nodes/Cal/|credentials/CalApi|utils/webhook-signature).*\.js|.*/package\.json"
