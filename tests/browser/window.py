@@ -66,8 +66,10 @@ class Window:
         assert (self.complaints, self.strangers) == ([], [])
 
     def go(self, path: str) -> None:
-        """Open an address of ours."""
+        """Open an address of ours, and wait for what a list of webhooks loads, which moves its rows."""
         self.page.goto(self.address + path)
+        if self.javascript:
+            self.page.wait_for_function("!document.querySelector('.health:empty')")
 
     @property
     def path(self) -> str:
