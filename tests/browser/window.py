@@ -69,7 +69,7 @@ class Window:
         """Open an address of ours, and wait for what a list of webhooks loads, which moves its rows."""
         self.page.goto(self.address + path)
         if self.javascript:
-            self.page.wait_for_function("!document.querySelector('.health:empty')")
+            expect(self.page.locator(".health:empty")).to_have_count(0)
 
     @property
     def path(self) -> str:
