@@ -172,7 +172,7 @@ def test_d3_a_probe_that_is_refused_is_followed_soon_by_another(
     fail(5, AWAY)
     happen("good")
     answers[b"bad"] = REFUSED
-    for _ in range(3):
+    for _ in range(4):
         clock.shift(6.5)
         deliver()
     session.refresh(webhook)
