@@ -14,13 +14,14 @@ from calapp.accounts.service import lock_user
 from calapp.config import Settings
 from calapp.db import transaction
 from calapp.deliveries import outbox
+from calapp.deliveries.client import Sender
 from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import OF_BOOKINGS
 from tests.api.conftest import anyone, bob_api, rick_api, with_key
-from tests.deliveries.requests_made import PATIENCE
+from tests.deliveries.requests_made import LOOPBACK, PATIENCE
 from tests.receiver import Receiver, answer
 
 __all__ = ["anyone", "bob_api", "rick_api", "with_key"]  # fixtures
@@ -31,6 +32,22 @@ def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """A deadline longer than any test takes, and the schedule that a test names."""
     schedule = getattr(request, "param", (5, 300, 1800))
     return replace(settings, webhook_timeout=PATIENCE, webhook_retry_schedule=schedule)
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    """A sender that gives a receiver longer than any test takes."""
+    sender = Sender(slots=50, timeout=PATIENCE, guard=LOOPBACK)
+    yield sender
+    sender.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Sender]:
+    """A sender that gives a receiver a second."""
+    sender = Sender(slots=50, timeout=1.0, guard=LOOPBACK)
+    yield sender
+    sender.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import gzip
 import socket
 import time
 import tracemalloc
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,22 +14,6 @@ from tests.deliveries.requests_made import LOOPBACK, PATIENCE, send, send_one, w
 from tests.receiver import Behaviour, Receiver, answer, pouring, sending, silent
 
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
-
-
-@pytest.fixture
-def sender() -> Iterator[Sender]:
-    """A sender that gives a receiver longer than any test takes."""
-    sender = Sender(slots=20, timeout=PATIENCE, guard=LOOPBACK)
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
-def hasty() -> Iterator[Sender]:
-    """A sender that gives a receiver a second."""
-    sender = Sender(slots=20, timeout=1.0, guard=LOOPBACK)
-    yield sender
-    sender.close()
 
 
 def got(behave: Behaviour | bytes, timeout: float = PATIENCE) -> WebhookResponse:

@@ -1,7 +1,6 @@
 """Looking names up: one that hangs holds up no other, and the deadline holds."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,22 +13,6 @@ from tests.receiver import Receiver, silent
 @pytest.fixture
 def name_server(monkeypatch: pytest.MonkeyPatch) -> NameServer:
     return NameServer(monkeypatch)
-
-
-@pytest.fixture
-def sender() -> Iterator[Sender]:
-    """A sender that gives a receiver longer than any test takes."""
-    sender = Sender(slots=50, timeout=PATIENCE, guard=LOOPBACK)
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
-def hasty() -> Iterator[Sender]:
-    """A sender that gives a receiver a second."""
-    sender = Sender(slots=50, timeout=1.0, guard=LOOPBACK)
-    yield sender
-    sender.close()
 
 
 def test_forty_names_that_hang_hold_up_no_other(name_server: NameServer, sender: Sender) -> None:

@@ -1,7 +1,6 @@
 """The sender against well-behaved receivers: what goes out, what comes back, many at once."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,22 +9,6 @@ from calapp import clock
 from calapp.deliveries.client import Sender
 from tests.deliveries.requests_made import HOST, LOOPBACK, PATIENCE, TO_LOOPBACK, send, webhook_request
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
-
-
-@pytest.fixture
-def sender() -> Iterator[Sender]:
-    """A sender that gives a receiver longer than any test takes."""
-    sender = Sender(slots=50, timeout=PATIENCE, guard=LOOPBACK)
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
-def hasty() -> Iterator[Sender]:
-    """A sender that gives a receiver a second."""
-    sender = Sender(slots=50, timeout=1.0, guard=LOOPBACK)
-    yield sender
-    sender.close()
 
 
 def test_a_parcel_arrives_byte_for_byte(sender: Sender) -> None:

@@ -42,7 +42,7 @@ def test_a_seed_replays_the_same_walk(here: Ground) -> None:
     ],
 )
 def test_what_it_has_found_stays_mended(here: Ground, seed: int) -> None:
-    here.walk(seed)
+    assert "at rest" in here.walk(seed).trace[-1]
 
 
 def test_a_broken_invariant_is_reported_with_its_trace(here: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
