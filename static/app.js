@@ -27,6 +27,15 @@
     if (!again) fade(line); // what has to be pressed stays until it is, or until another click works
   }
 
+  function linkButton(text, act) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "link";
+    button.textContent = text;
+    button.addEventListener("click", act);
+    return button;
+  }
+
   function fade(line) {
     setTimeout(() => line.remove(), line.classList.contains("bad") ? 12000 : 6000);
   }
@@ -40,13 +49,9 @@
     const began = Date.now();
     const line = document.createElement("p");
     const seconds = document.createElement("span");
-    const cancel = document.createElement("button");
     line.className = "toast";
     seconds.setAttribute("aria-hidden", "true"); // a voice need not count along
-    cancel.type = "button";
-    cancel.className = "link";
-    cancel.textContent = "Cancel";
-    cancel.addEventListener("click", () => {
+    const cancel = linkButton("Cancel", () => {
       ctx.sourceElement.dispatchEvent(new CustomEvent("htmx:abort"));
       toast(ctx.request.method === "GET" ? "Canceled." : "Canceled. The server may still have done it.");
       remember(ctx);
@@ -145,11 +150,7 @@
       one[stateOf(one)] = draft[at][1];
     });
     typed.add(form);
-    const discard = document.createElement("button");
-    discard.type = "button";
-    discard.className = "link";
-    discard.textContent = "Discard";
-    discard.addEventListener("click", () => {
+    const discard = linkButton("Discard", () => {
       discard.parentElement.remove();
       drop(form);
       typed.delete(form);
@@ -300,11 +301,7 @@
 
   function lost(ctx) {
     if (ctx?.request?.method !== "GET") return toast(LOST, "bad");
-    const again = document.createElement("button");
-    again.type = "button";
-    again.className = "link";
-    again.textContent = "Try again";
-    again.addEventListener("click", () => {
+    const again = linkButton("Try again", () => {
       again.parentElement.remove();
       repeat(ctx.sourceElement, ctx.request.submitter);
     });
@@ -444,7 +441,7 @@
 
   function fillZones() {
     const choice = document.querySelector("select[data-zones]");
-    if (!choice || choice.options.length > 1 || "leaving" in document.documentElement.dataset) return;
+    if (!choice || "leaving" in document.documentElement.dataset) return;
     zones ??= fetch(choice.dataset.zones).then((response) => response.json());
     zones.then(listZones, () => {
       zones = null; // tried again with the next click
@@ -466,7 +463,7 @@
 
   async function findZones(words) {
     const list = document.getElementById("found-zones");
-    const all = words.trim() ? await zones.catch(() => []) : [];
+    const all = words.trim() ? await (zones?.catch(() => []) ?? []) : [];
     const wanted = plainly(words).trim().split(/\s+/);
     const found = all.filter((zone) => wanted.every((word) => plainly(zone.join(" ")).includes(word)));
     const lines = found.slice(0, 6).map(([name, text, old]) => {
