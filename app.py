@@ -12,6 +12,7 @@ from calapp.accounts import api as accounts_api
 from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
 from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
+from calapp.accounts.unsaved import prepare_unsaved
 from calapp.availability import api as schedules_api
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     prepare_requests(app)
     prepare_limits(app, settings)
     prepare_sign_in(app)
+    prepare_unsaved(app)
     register_api(app)
     register_pages(app)
     register_commands(app, create_app)

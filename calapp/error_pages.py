@@ -100,25 +100,25 @@ class Number(IntegerConverter):
 def register_error_pages(app: Flask) -> None:
     """Turn every error of this app into a response, and put the security headers on every response."""
     app.url_map.converters["int"] = Number
-    app.register_error_handler(errors.AppError, _app_error)
-    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(errors.AppError, app_error)
+    app.register_error_handler(HTTPException, http_error)
     app.after_request(_add_headers)
     app.add_template_filter(fitting)
 
     @app.errorhandler(OperationalError)
     def database_away(error: OperationalError) -> AnyResponse:
         app.logger.warning("The database did not respond: %s", error.orig)
-        return _app_error(errors.Busy())
+        return app_error(errors.Busy())
 
     @app.errorhandler(DataError)
     def beyond_a_column(error: DataError) -> AnyResponse:
         if not isinstance(error.orig, NumericValueOutOfRange):
             raise error  # other bad data is our fault
-        return _app_error(errors.NotFound())  # no id is as large as what PostgreSQL was asked for
+        return app_error(errors.NotFound())  # no id is as large as what PostgreSQL was asked for
 
     @app.errorhandler(ParseException)
     def bad_chunks(_error: ParseException) -> AnyResponse:
-        return _http_error(BadRequest())  # Transfer-Encoding: chunked, and no such chunks
+        return http_error(BadRequest())  # Transfer-Encoding: chunked, and no such chunks
 
 
 def fitting(value: object, limit: str) -> object:
@@ -140,7 +140,8 @@ def is_api() -> bool:
     return request.path == API or request.path.startswith(f"{API}/")
 
 
-def _app_error(error: errors.AppError) -> AnyResponse:
+def app_error(error: errors.AppError) -> AnyResponse:
+    """Respond to an error of this app."""
     if isinstance(error, errors.SignedOut) and not is_api():
         return _to_login()
     status = next(number for kind, number in STATUSES.items() if isinstance(error, kind))
@@ -159,13 +160,14 @@ def _app_error(error: errors.AppError) -> AnyResponse:
     )
 
 
-def _http_error(error: HTTPException) -> AnyResponse:
+def http_error(error: HTTPException) -> AnyResponse:
+    """Respond to an error of HTTP."""
     if isinstance(error, RateLimitExceeded):
         log_breach()
     if error.response is not None:  # a page's own words, with its form kept
         return error.response  # type: ignore[return-value]
     if isinstance(error, RateLimitExceeded):
-        return _app_error(errors.TooMany(retry_after=error.limit.limit.get_expiry()))
+        return app_error(errors.TooMany(retry_after=error.limit.limit.get_expiry()))
     status = error.code or 500
     message = SENTENCES.get(status) or TITLES.get(status) or error.name
     if isinstance(error, CSRFError):
@@ -203,12 +205,15 @@ def _to_login() -> AnyResponse:
     """Lead to the sign-in and then back to the page on which this happened; with htmx, sign in there."""
     if is_htmx():
         return sign_in_here(STALE_PAGE)
+    return redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page_of_request()})}")
+
+
+def page_of_request() -> str:
+    """Return the page on which this happened, which for a POST is the one that it came from."""
     if request.method in {"GET", "HEAD"}:
-        page = request.full_path.rstrip("?")
-    else:
-        parts = named_by("Referer")
-        page = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    return redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page})}")
+        return request.full_path.rstrip("?")
+    parts = named_by("Referer")
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 
 def _add_headers(response: AnyResponse) -> AnyResponse:

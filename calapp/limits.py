@@ -43,6 +43,9 @@ FAILED_GUESSES_PER_ADDRESS = (
 )
 LONGEST_GUESS_DELAY = 60  # seconds; a delay, not a lock: who knows the password gets in within a minute
 
+# Forms whose session had ended, kept for ten minutes, for a host and for an address: a person has a few tabs.
+UNSAVED_FORMS = 10
+
 # Links that set a password or confirm an address: one arrives or is in the spam folder.
 LINKS_PER_HOUR = 3  # sent to a host
 LINK_REQUESTS_PER_HOUR = 20  # from an address, over all names

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp import broker, clock, mail
-from calapp.accounts import links, sessions
+from calapp.accounts import links, sessions, unsaved
 from calapp.availability.service import give_missing_schedules
 from calapp.bookings import copies, reservations, visitors
 from calapp.bookings.maintenance import record_meetings
@@ -57,6 +57,7 @@ CLEANUP: tuple[Step, ...] = (
     maintenance.prune,
     sessions.remove_expired,
     links.remove_expired,
+    unsaved.remove_expired,
     give_missing_schedules,
     visitors.forget_addresses,
     reservations.forget_expired,

@@ -167,6 +167,9 @@ POST    /integrations/webhooks/ping                                          hos
 POST    /integrations/webhooks/preview                                       host
 GET     /login                                                               all
 POST    /login                                                               all
+GET     /login/unsaved                                                       host
+POST    /login/unsaved                                                       host
+POST    /login/unsaved/discard                                               host
 POST    /logout                                                              all
 GET     /metrics                                                             all
 GET     /reset-password/<token>                                              all

@@ -100,6 +100,20 @@ class UserSession(db.Model):
     last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now, index=True)  # to the hour
 
 
+class UnsavedForm(db.Model):
+    """A form that was sent after its session had ended, until its host has signed in and sent it again."""
+
+    __tablename__ = "unsaved_form"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)  # of what the browser's cookie has
+    address_key: Mapped[str] = mapped_column(String(32), index=True)  # a keyed hash of where it came from
+    sealed_form: Mapped[str] = mapped_column("form", Text)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
 class LinkPurpose(StrEnum):
     """What a link in an email lets its reader do."""
 

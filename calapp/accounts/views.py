@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import limits
-from calapp.accounts import guesses, links, service, sessions
+from calapp.accounts import guesses, links, service, sessions, unsaved
 from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import LinkPurpose, User
 from calapp.accounts.schemas import (
@@ -36,6 +36,7 @@ blueprint = Blueprint("accounts", __name__)
 HOME = "/bookings/upcoming"
 FIRST_STEPS = "/integrations/first-steps"  # where a newcomer goes on, a page of integrations
 SIGN_INS = "10/minute"
+NOT_KEPT = "There is nothing left to send: it was sent, discarded, or is older than ten minutes."
 Page = AnyResponse | str | tuple[str, int]
 
 
@@ -85,6 +86,31 @@ def signup() -> Page:
     except Invalid as error:
         return _signup_page(error.details), 422
     return _signed_in(user, FIRST_STEPS)
+
+
+@blueprint.route("/login/unsaved", methods=["GET", "POST"])
+def unsaved_form() -> Page:
+    """Show what was typed when the session had ended, and send it to where it was to go."""
+    host = current_host()
+    if request.method == "POST":
+        with transaction() as session:
+            path = unsaved.take(session, host.id)
+        # By 307 the browser sends the fields, now with this session's token, once more.
+        return redirect(path, 307) if path else redirect_to(HOME, NOT_KEPT, "bad")
+    form = unsaved.read(db.session(), host.id)
+    if form is None:
+        return redirect_to(HOME, NOT_KEPT, "bad")
+    return render_template("accounts/unsaved.html", form=form)
+
+
+@blueprint.post("/login/unsaved/discard")
+def discard_unsaved() -> Response:
+    """Forget what was typed, and go on where it was."""
+    host = current_host()
+    form = unsaved.read(db.session(), host.id)
+    with transaction() as session:
+        unsaved.discard(session, host.id)
+    return redirect_to(local_path(form.page if form else "", HOME), "Discarded.")
 
 
 @blueprint.post("/logout")
@@ -247,8 +273,13 @@ def _signed_in(user: User, otherwise: str = HOME) -> Response:
     with transaction() as session:
         sessions.end(session, login_id())
         sessions.begin(session, user, request.user_agent.string)
+        kept = unsaved.hand_over(session, cookies.get(unsaved.COOKIE), user.id)
     cookies.clear()
     cookies.permanent = True
+    unsaved.own_pages(user.id)
+    if kept:
+        cookies[unsaved.COOKIE] = kept
+        address = url_for("accounts.unsaved_form")
     login_user(user)
     response = _in_place(user) if is_htmx() else redirect_to(address)
     guesses.remember_browser(response, user)
@@ -281,6 +312,7 @@ def _login_page(wrong: str = "", problems: Mapping[str, object] | None = None) -
         wrong=wrong,
         next_page=local_path(request.values.get("next"), ""),
         may_sign_up=service.signup_open(db.session()),
+        unsaved=unsaved.is_kept(db.session()),
     )
 
 

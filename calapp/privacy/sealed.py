@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Text, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from calapp.accounts.models import FORGOTTEN, LinkKey, User
+from calapp.accounts.models import FORGOTTEN, LinkKey, UnsavedForm, User
 from calapp.calendars.models import CalendarAccount, ExternalCalendar
 from calapp.config import BadSetting
 from calapp.db import database_now, db, is_sqlite
@@ -47,6 +47,7 @@ TEXTS: dict[Any, tuple[str, ...]] = {
     InspectorRequest: (),
     CalendarAccount: ("sealed_password",),
     LinkKey: ("sealed_secret",),
+    UnsavedForm: ("sealed_form",),
 }
 LISTS: dict[Any, tuple[str, ...]] = {  # of [name, value]
     User: (),
@@ -55,6 +56,7 @@ LISTS: dict[Any, tuple[str, ...]] = {  # of [name, value]
     InspectorRequest: ("sealed_headers",),
     CalendarAccount: (),
     LinkKey: (),
+    UnsavedForm: (),
 }
 WRONG_KEY = (
     "The secrets in the database were encrypted with another SECRET_KEY. Please set that one, or add it to "
@@ -158,6 +160,9 @@ def forget_unreadable(session: Session) -> list[str]:
             lines.append(f"Calendar feed of {name}: still works, but its address can no longer be shown")
     lines += _forget_of_calendars(session)
     lines += _forget_link_keys(session)
+    for form in session.scalars(select(UnsavedForm)):
+        if not _opens(form.sealed_form):
+            session.delete(form)
     for request in session.scalars(select(InspectorRequest)):
         if not all(_opens(value) for _, value in request.sealed_headers):
             request.sealed_headers = [pair for pair in request.sealed_headers if _opens(pair[1])]
