@@ -9,8 +9,9 @@ from calapp.accounts.service import lock_user
 from calapp.bookings import copies, notifications
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.bookings.payload import no_show, updated
+from calapp.bookings.rows import invite, searchable
 from calapp.bookings.schemas import Guest
-from calapp.bookings.service import check_in_time, invite, record_event, searchable, too_late
+from calapp.bookings.service import check_in_time, record_event, too_late
 from calapp.bookings.times import ACTIVE
 from calapp.bookings.visitors import mailbox_of
 from calapp.clock import now

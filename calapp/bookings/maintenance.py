@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp.accounts.service import lock_user
-from calapp.bookings import notifications, reminders
+from calapp.bookings import notifications
 from calapp.bookings.models import UNANSWERED, Booking, Status
 from calapp.bookings.payload import reminder
 from calapp.bookings.service import change_status, record_event, write_rejection
@@ -78,7 +78,7 @@ def record_meeting(session: Session, booking_id: int) -> None:
     booking = session.get_one(Booking, booking_id)
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
-    due = reminders.take_due(booking)
+    due = _take_due(booking)
     for before in due:
         record_event(
             session,
@@ -100,6 +100,22 @@ def record_meeting(session: Session, booking_id: int) -> None:
     if _stamp(session, booking, Booking.ended_at, Booking.ends_at):
         late = booking.ends_at + MEETING_ENDED_EXPIRES
         record_event(session, host, booking, Trigger.MEETING_ENDED, expires_at=late)
+
+
+def _take_due(booking: Booking) -> list[int]:
+    """Take the reminders that are due, and return them in minutes before the start, the earliest first.
+
+    The caller holds the host's lock and has read the booking since, so each is taken once. Several are due
+    after no worker ran for a while; none once the meeting has started, and none that the host has removed.
+    """
+    due_at, at = booking.reminder_at, now()
+    if due_at is None or due_at > at or booking.status != Status.ACCEPTED:
+        return []
+    booking.reminder_at = booking.next_reminder()
+    if booking.starts_at <= at:
+        return []
+    found = booking.event_type.reminders
+    return [before for before in found if due_at <= booking.starts_at - timedelta(minutes=before) <= at]
 
 
 def _stamp(

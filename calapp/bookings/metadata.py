@@ -37,6 +37,9 @@ class Metadata:
     tracking: Mapping[str, str] = field(default_factory=dict)  # the fields of TRACKING that are not empty
 
 
+NO_METADATA = Metadata()
+
+
 def is_of_link(name: str) -> bool:
     """Return whether a field is one that `of_pairs` reads."""
     return name.startswith("metadata") or name in {LEFT_OUT, *PROOF, *TRACKING}

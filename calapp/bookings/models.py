@@ -1,6 +1,6 @@
 """Bookings, their attendees, and the cells of time that they hold."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -172,6 +172,17 @@ class Booking(db.Model):
     def current_status(self) -> Status:
         """The status by the clock: what was not answered in time is rejected, recorded or not."""
         return Status.REJECTED if self.unanswered else Status(self.status)
+
+    def next_reminder(self) -> datetime | None:
+        """Return when the next reminder of a confirmed booking is due, or None.
+
+        A reminder whose time has already passed is not caught up on: who books an hour ahead gets none for
+        the day before.
+        """
+        if self.status != Status.ACCEPTED:
+            return None
+        moments = (self.starts_at - timedelta(minutes=before) for before in self.event_type.reminders)
+        return min((moment for moment in moments if moment > now()), default=None)
 
 
 class Attendee(db.Model):

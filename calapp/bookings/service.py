@@ -2,27 +2,26 @@
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import copies, notifications, reminders, signed_links, times, visitors
-from calapp.bookings.metadata import MAX_LEFT_OUT, Metadata, merged
-from calapp.bookings.models import Attendee, Booking, BusySlot, Status
+from calapp.bookings import copies, notifications, signed_links, times, visitors
+from calapp.bookings.metadata import NO_METADATA, Metadata
+from calapp.bookings.models import Booking, Status
 from calapp.bookings.payload import booking_payload, cancelled, rejected
-from calapp.bookings.schemas import MAX_GUESTS, BookingRequest, Guest, RescheduleRequest
+from calapp.bookings.rows import new_booking, searchable, successor
+from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.bookings.signed_links import Proof
-from calapp.bookings.times import ACTIVE, CELL
-from calapp.bookings.visitors import mailbox_of
+from calapp.bookings.times import ACTIVE
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import after_commit, db
@@ -40,8 +39,6 @@ STATES = {
     Status.CANCELLED: "cancelled",
 }
 CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
-NO_METADATA = Metadata()
-SEALED = "left out, since the metadata of this booking is signed"
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
 
 
@@ -110,13 +107,13 @@ def book(
     except SlotTaken:
         _check_own_form(session, host, key, request.start)
         raise
-    booking = _new_booking(host, event_type, request, minutes)
+    booking = new_booking(host, event_type, request, minutes)
     booking.metadata_verified = proof is Proof.VERIFIED
     booking.tracking = dict(link.tracking)
     in_vain = [signed_links.LEFT_OUT[proof]] if proof in signed_links.LEFT_OUT else []
     booking.metadata_left_out = [*in_vain, *link.left_out]
     booking.idempotency_key = key
-    booking.reminder_at = reminders.next_reminder(booking)
+    booking.reminder_at = booking.next_reminder()
     parked = False
     if address is not None:
         email = request.attendee.email
@@ -125,11 +122,10 @@ def book(
             parked = _admitted(session, host, booking, address)
         booking.address_key = visitors.address_key(address)
         booking.email_key = visitors.email_key(email)
-    booking.sequence = 1
     session.add(booking)
-    _hold_time(session, booking)
     pending = booking.status == Status.PENDING
-    _record(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    times.hold_time(session, booking)
     notifications.write(session, booking, "requested" if pending else "created", parked=parked)
     copies.touch(session, booking)
     after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
@@ -200,105 +196,14 @@ def take_over(
     host = lock_user(session, event_type.user_id)
     if find(session, uid) is not None:
         raise Conflict("There is already a booking with this uid.")
-    booking = _new_booking(host, event_type, request, request.length_in_minutes or event_type.length, uid)
+    booking = new_booking(host, event_type, request, request.length_in_minutes or event_type.length, uid)
     booking.status, booking.title = status, line(title)[:300] or booking.title
     booking.location = booking.location if location is None else location
     booking.search = searchable(booking)
-    booking.reminder_at = reminders.next_reminder(booking)
+    booking.reminder_at = booking.next_reminder()
     session.add(booking)
-    _hold_time(session, booking)
+    times.hold_time(session, booking)
     return booking
-
-
-def _new_booking(
-    host: User, event_type: EventType, request: BookingRequest, minutes: int, uid: str | None = None
-) -> Booking:
-    visitor, uid = request.attendee, uid or secrets.token_urlsafe(16)
-    labels = {question["name"]: question["label"] for question in event_type.questions}
-    answers = {name: value for name, value in request.booking_fields_responses.items() if name in labels}
-    booking = Booking(
-        uid=uid,
-        chain=uid,
-        sequence=0,
-        ical_sequence=0,
-        host=host,
-        event_type=event_type,
-        status=Status.PENDING if event_type.requires_confirmation else Status.ACCEPTED,
-        title=line(f"{event_type.title} between {host.name} and {visitor.name}")[:300],
-        starts_at=request.start,
-        ends_at=request.start + timedelta(minutes=minutes),
-        time_zone=visitor.time_zone,
-        location=(visitor.phone_number if event_type.asks_phone else None) or event_type.place_of(uid),
-        notes=request.notes,
-        # With the question's words of today: tomorrow's edit must not change what was asked.
-        answers={name: {"label": labels[name], "value": value} for name, value in answers.items()},
-        link_metadata=dict(request.metadata),
-    )
-    booking.attendees = [_attendee(0, visitor.name, visitor.email, visitor.time_zone)]
-    invite(booking, request.guests)
-    booking.visitor.phone = visitor.phone_number or ""
-    booking.search = searchable(booking)
-    return booking
-
-
-def invite(booking: Booking, guests: Sequence[str], added: Sequence[Guest] = ()) -> None:
-    """Make these addresses the guests; visitor and host are there anyway, and written to as such.
-
-    Raises Invalid for more than MAX_GUESTS.
-    """
-    there = {mailbox_of(booking.visitor.email), mailbox_of(booking.host.email)}
-    known = {person.email: person for person in booking.attendees[1:]}
-    new = {one.email: one for one in added}
-    people = [booking.visitor]
-    for guest in dict.fromkeys([*guests, *new]):
-        if mailbox_of(guest) not in there:
-            zone, name = booking.visitor.time_zone, guest
-            if guest in new:
-                zone, name = new[guest].time_zone or zone, new[guest].name or name
-            person = known.get(guest) or _attendee(0, name, guest, zone)
-            person.position = len(people)
-            people.append(person)
-    if len(people) > MAX_GUESTS + 1:
-        problem = f"You can invite up to {MAX_GUESTS} guests."
-        raise Invalid(problem, guests=problem)
-    booking.attendees = people
-
-
-def searchable(booking: Booking) -> str:
-    """Return what a search finds a booking by: people, title, uid, and the values of its metadata.
-
-    Lower-cased here, since SQLite's own lower() knows ASCII alone and its JSON is escaped text.
-    """
-    people = [
-        text
-        for person in booking.attendees
-        for text in (person.name, person.email, *filter(None, (person.phone,)))
-    ]
-    return "\n".join((*people, booking.title, booking.uid, *booking.link_metadata.values())).lower()
-
-
-def _attendee(position: int, name: str, email: str, zone: str, phone: str = "") -> Attendee:
-    values = {"name": name[:200], "email": email, "time_zone": zone, "phone": phone}
-    return Attendee(position=position, no_show=False, **values)
-
-
-def _hold_time(session: Session, booking: Booking) -> None:
-    """Take the cells of a booking with its buffers; raise SlotTaken when another has one of them."""
-    event_type = booking.event_type
-    at = booking.starts_at - timedelta(minutes=event_type.buffer_before)
-    at -= timedelta(seconds=at.timestamp() % CELL.total_seconds())  # what was taken over may begin at 10:07
-    end = booking.ends_at + timedelta(minutes=event_type.buffer_after)
-    session.flush()  # gives the booking its id, which the cells carry
-    cells = []
-    while at < end:
-        cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
-        at += CELL
-    with times.taking_time():
-        session.execute(insert(BusySlot), cells)
-
-
-def _free_time(session: Session, booking: Booking) -> None:
-    session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))
 
 
 def record_event(
@@ -312,20 +217,7 @@ def record_event(
 ) -> None:
     """Record an event of a booking: the next of its chain."""
     booking.sequence += 1
-    session.flush()
-    _record(session, host, booking, trigger, added=added, expires_at=expires_at)
-
-
-def _record(
-    session: Session,
-    host: User,
-    booking: Booking,
-    trigger: Trigger,
-    *,
-    added: Mapping[str, Any] | None = None,
-    expires_at: datetime | None = None,
-) -> None:
-    """Record the event that a booking's `sequence` counts already; the booking is written."""
+    session.flush()  # writes the booking and its count in one statement
     payload = booking_payload(booking, settings().base_url) | dict(added or {})
     outbox.record(
         session,
@@ -377,7 +269,7 @@ def confirm(session: Session, booking: Booking) -> None:
     check_in_time(booking)
     change_status(session, booking, (Status.PENDING,), Status.ACCEPTED)
     booking.ical_sequence += 1
-    booking.reminder_at = reminders.next_reminder(booking)
+    booking.reminder_at = booking.next_reminder()
     moved = booking.rescheduled_from_id is not None
     record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
     notifications.write(session, booking, "confirmed")
@@ -398,7 +290,7 @@ def write_rejection(session: Session, host: User, booking: Booking, reason: str)
     """Write what a rejection brings with it, by the host or by the clock."""
     booking.rejection_reason = reason
     booking.ical_sequence += 1
-    _free_time(session, booking)
+    times.free_time(session, booking)
     record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
 
 
@@ -425,7 +317,7 @@ def cancel(
     booking.cancellation_reason = reason
     booking.cancelled_by = by
     booking.ical_sequence += 1
-    _free_time(session, booking)
+    times.free_time(session, booking)
     record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
     notifications.write(session, booking, kind, parked=parked)
@@ -464,17 +356,17 @@ def reschedule(
         parked = _admitted(session, host, booking, address, moved=True)
     asks = not by_host and (booking.event_type.requires_confirmation or booking.status == Status.PENDING)
     change_status(session, booking, ACTIVE, Status.CANCELLED)
-    _free_time(session, booking)
-    moved = _successor(booking, request.start, time_zone or booking.time_zone, metadata)
+    times.free_time(session, booking)
+    moved = successor(booking, request.start, time_zone or booking.time_zone, metadata)
     moved.status = Status.PENDING if asks else Status.ACCEPTED
-    moved.reminder_at = reminders.next_reminder(moved)
+    moved.reminder_at = moved.next_reminder()
     moved.idempotency_key = key if same is None else None  # moved back to where this form had moved it once
     session.add(moved)
-    _hold_time(session, moved)
     booking.rescheduled_to_uid = moved.uid
     booking.rescheduled_by = by
     booking.rescheduling_reason = request.reason or ""
     record_event(session, host, moved, Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED)
+    times.hold_time(session, moved)
     notifications.write(session, moved, "requested" if asks else "rescheduled", parked=parked)
     copies.touch(session, moved)
     return moved
@@ -488,48 +380,6 @@ def _check_movable(booking: Booking, start: datetime) -> None:
     if start == booking.starts_at:
         problem = "This is already the booked time. Please choose another."
         raise Invalid(problem, start=problem)
-
-
-def _successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) -> Booking:
-    """Make the booking that takes another's place; metadata that is verified stays as it was signed.
-
-    A meeting link of its own has the new uid, too.
-    """
-    uid = secrets.token_urlsafe(16)
-    left_out = [*booking.metadata_left_out, *metadata.left_out]
-    tracking = {**metadata.tracking, **booking.tracking}
-    if booking.metadata_verified:
-        new = (key for key in metadata.values if key not in booking.link_metadata)
-        left_out += [f"metadata[{key}]: {SEALED}" for key in new]
-        metadata = NO_METADATA
-    moved = Booking(
-        uid=uid,
-        chain=booking.chain,
-        sequence=booking.sequence,
-        ical_sequence=booking.ical_sequence + 1,
-        host=booking.host,
-        event_type=booking.event_type,
-        title=booking.title,
-        starts_at=start,
-        ends_at=start + timedelta(minutes=booking.minutes),
-        time_zone=zone,
-        location=booking.location.replace(booking.uid, uid),
-        notes=booking.notes,
-        answers=dict(booking.answers),
-        link_metadata=merged(booking.link_metadata, metadata.values),
-        metadata_left_out=left_out[:MAX_LEFT_OUT],
-        metadata_verified=booking.metadata_verified,
-        tracking=tracking,
-        rescheduled_from=booking,
-        address_key=booking.address_key,
-        email_key=booking.email_key,
-    )
-    moved.attendees = [
-        _attendee(person.position, person.name, person.email, zone, person.phone)
-        for person in booking.attendees
-    ]
-    moved.search = searchable(moved)
-    return moved
 
 
 def cancel_all_of_visitor(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -153,3 +153,22 @@ def is_free(
         now=now(),
         day_counts=day_counts(session, event_type, start, start + day, leave_out),
     )
+
+
+def hold_time(session: Session, booking: Booking) -> None:
+    """Take the cells of a booking with its buffers; raise SlotTaken when another has one of them."""
+    event_type = booking.event_type
+    at = booking.starts_at - timedelta(minutes=event_type.buffer_before)
+    at -= timedelta(seconds=at.timestamp() % CELL.total_seconds())  # what was taken over may begin at 10:07
+    end = booking.ends_at + timedelta(minutes=event_type.buffer_after)
+    session.flush()  # gives the booking its id, which the cells carry
+    cells = []
+    while at < end:
+        cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
+        at += CELL
+    with taking_time():
+        session.execute(insert(BusySlot), cells)
+
+
+def free_time(session: Session, booking: Booking) -> None:
+    session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))

@@ -14,7 +14,7 @@ from calapp.accounts.models import AccountLink, ApiKey, LinkKey, User, UserSessi
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.bookings.copies import touch_chains
 from calapp.bookings.models import Attendee, Booking, VisitorAct
-from calapp.bookings.service import searchable
+from calapp.bookings.rows import searchable
 from calapp.calendars.models import (
     CalendarAccount,
     CalendarConflict,

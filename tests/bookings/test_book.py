@@ -191,7 +191,7 @@ def test_a_redirect_takes_uid_and_metadata_along(client, form, session, quick_ch
 
 # A conflict of times after the event was written: on SQLite at once, on PostgreSQL not before the commit.
 CLASH_SQLITE = (
-    """CREATE TRIGGER clash AFTER INSERT ON event BEGIN
+    """CREATE TRIGGER clash AFTER INSERT ON busy_slot BEGIN
   INSERT INTO busy_slot SELECT host_id, at, booking_id FROM busy_slot LIMIT 1; END""",
 )
 CLASH_POSTGRESQL = (
