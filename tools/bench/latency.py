@@ -6,12 +6,11 @@ from statistics import median
 from sqlalchemy import text
 
 from calapp import broker
-from calapp.accounts.service import lock_user
-from calapp.db import after_commit, transaction
-from calapp.deliveries import outbox
+from calapp.db import transaction
 from tools.bench.figures import percentile
 from tools.bench.ground import BODY, Ground
 from tools.bench.receiving import wait
+from tools.bench.recorder import Recorder
 from tools.bench.stage import Stage, paths
 
 PAUSE = 0.03  # seconds between two events, in which everything comes to rest
@@ -50,32 +49,13 @@ def idle(stage: Stage, ground: Ground) -> list[float]:
         hits.update((name, at) for _, name, at in stage.receiver.take())
         return begun.keys() <= hits.keys()
 
+    recorder = Recorder(ground.host_id, event_type_id)
     with ground.here():
         for _ in range(stage.size.latencies):
-            happen(ground, event_type_id, begun)
+            recorder.one(begun)
             wait(all_arrived, every=0.005)
             time.sleep(PAUSE)
     return [(hits[name] - at) / 1e9 for name, at in begun.items()]
-
-
-def happen(ground: Ground, event_type_id: int, begun: dict[str, int]) -> None:
-    """Record an event as a booking does, and note when it was committed."""
-    committed: list[int] = []
-    chain = f"idle-{time.monotonic_ns()}"
-    with transaction() as session:
-        after_commit(session, "stamp", lambda: committed.append(time.monotonic_ns()))  # before the wake
-        event = outbox.record(
-            session,
-            user=lock_user(session, ground.host_id),
-            trigger="BOOKING_CREATED",
-            payload={"description": 1900 * "x"},
-            chain=chain,
-            sequence=1,
-            subject=chain,
-            event_type_id=event_type_id,
-        )
-        name = event.uid
-    begun[name] = committed[0]
 
 
 def beside_hanging(stage: Stage) -> None:

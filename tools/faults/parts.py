@@ -29,6 +29,7 @@ class Part(ABC):
     """A process with all of its children."""
 
     process: subprocess.Popen[bytes] | None = None
+    root = ROOT  # of the checkout whose program it is
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -48,7 +49,7 @@ class Part(ABC):
         with (self.folder / f"{type(self).__name__.lower()}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
