@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, TypeVar
 from urllib.parse import quote
 
+from redis import AuthenticationError, BusyLoadingError, Redis, RedisError, ResponseError
 from redis import ConnectionError as RedisConnectionError
-from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -46,6 +46,8 @@ BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as
 LONGEST_SOCKET = 100  # characters; systems take 104 to 108
 START = 10.0  # seconds within which a server must answer
 LETS_GO = 5.0  # seconds within which a former server must release its files
+# What a server says that is there: out of memory, read-only, its disk full, a wrong password, still loading.
+REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
 
 _away_until: list[float] = [0.0]
 
@@ -221,20 +223,15 @@ def _wake_channel(name: str) -> str:
     return f"calapp:wakes:{name}"
 
 
-def alive() -> bool:
-    """Return whether Valkey answers."""
-    return _asked(lambda client: bool(client.ping()), otherwise=False)
-
-
-def refusal() -> str:
-    """Return why Valkey takes no writes, in its own words; empty when it does, or does not respond."""
-    return _asked(_write, "")
+def refusal() -> str | None:
+    """Return why Valkey takes no writes, in its own words: empty when it does, None without a response."""
+    return _asked(_write, None)
 
 
 def _write(client: Redis) -> str:
     try:
         client.set("calapp:written", 1, ex=BEAT_LASTS)
-    except ResponseError as error:  # OOM, READONLY, MISCONF (its disk is full)
+    except REFUSALS as error:
         return str(error)
     return ""
 
@@ -264,7 +261,7 @@ def forget_beat(client: Redis, name: str, worker: str) -> None:
 
 
 def workers_alive(name: str = DELIVERIES) -> int:
-    """Return how many worker processes of a queue are alive; 0 when Valkey is away."""
+    """Return how many worker processes of a queue are alive; 0 when Valkey takes no heartbeats."""
     return _asked(lambda client: _count_beats(client, name), 0)
 
 
@@ -296,11 +293,13 @@ def _beats(name: str) -> str:
 
 
 def _asked(call: Callable[[Redis], Answer], otherwise: Answer) -> Answer:
-    """Return what a call of the web's client gives; `otherwise` when Valkey is away, or just was."""
+    """Return what a call of the web's client gives; `otherwise` when it refuses, is away, or just was."""
     if time.monotonic() < _away_until[0]:
         return otherwise
     try:
         return call(web_client())
+    except REFUSALS:
+        return otherwise
     except RedisError:
         _away_until[0] = time.monotonic() + LEFT_ALONE
         return otherwise

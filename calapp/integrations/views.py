@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from calapp.accounts import service as accounts
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import Scope
-from calapp.broker import alive, workers_alive
+from calapp.broker import refusal, workers_alive
 from calapp.calendars.views import card_context
 from calapp.config import settings
 from calapp.db import database_now, db, transaction
@@ -186,7 +186,7 @@ def index() -> str:
     asked_for = [one.id for one in shown_webhooks().rows] if "health" in request.args else []
     return render_template(
         "integrations/index.html",
-        trouble="valkey" if not alive() else "" if workers_alive() else "worker",
+        trouble="valkey" if refusal() != "" else "" if workers_alive() else "worker",
         embedded=not settings().redis_url,
         notices=current_notices(session, host.id),
         checklist=service.checklist(session, host),

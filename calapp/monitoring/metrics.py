@@ -184,8 +184,10 @@ class Database(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the last reading of the database, and ask Valkey for its workers."""
         yield from readings.get(self._read)
-        alive = broker.alive()
-        yield GaugeMetricFamily("calapp_broker_up", "Whether Valkey responds", value=int(alive))
+        alive = broker.refusal() == ""
+        yield GaugeMetricFamily(
+            "calapp_broker_up", "Whether Valkey responds and accepts writes", value=int(alive)
+        )
         workers = GaugeMetricFamily("calapp_workers", "Worker processes that are alive", labels=["queue"])
         for name in (broker.DELIVERIES, broker.MAINTENANCE):
             workers.add_metric([name], broker.workers_alive(name) if alive else 0)

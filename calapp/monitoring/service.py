@@ -29,6 +29,7 @@ Given = TypeVar("Given")
 
 PATIENCE = 2.0  # seconds for the database to answer /healthz
 WRITES_EVERY = 10.0  # seconds
+UNKNOWN = 4  # attempts in a row that were not told whether they could write, before nobody can be thought to
 LATE = 60.0  # seconds; what could be sent and has waited longer is a problem
 # How old what waits is, youngest first; the last takes the rest.
 AGES = (
@@ -47,9 +48,9 @@ class Health:
 
     database: bool
     writable: bool | None
-    broker: bool
-    refusal: str  # why Valkey takes no writes, in its own words
+    refusal: str | None  # why Valkey takes no writes, in its own words; None when it does not respond
     workers: int | None  # processes that deliver
+    maintenance: int | None  # processes that maintain
     oldest: float | None  # seconds for which the delivery that could be sent has waited longest
     emails_fail: bool = False
 
@@ -63,12 +64,14 @@ class Health:
         )
         if self.writable is False:
             found.append("The database cannot be written to: nothing can be booked or saved.")
-        if not self.broker:
+        if self.refusal is None:
             found.append("Valkey does not respond; workers check the database once a second instead.")
         if self.refusal:
             found.append(f"Valkey accepts no writes: {self.refusal}")
         if self.workers == 0:
             found.append("No worker is running (flask worker).")
+        elif self.maintenance == 0:
+            found.append("No maintenance process is running: emails, reminders and meetings wait.")
         if (self.oldest or 0.0) > LATE:
             found.append("A delivery that is ready to be sent has waited for over a minute.")
         if self.emails_fail:
@@ -85,20 +88,21 @@ class Health:
 
 def health(read: Callable[[], tuple[float, bool]], write: Callable[[], bool | None]) -> Health:
     """Ask every part; `read` (`read_database`) and `write` run in threads, since a database may hang."""
-    alive = broker.alive()
-    workers, refusal = (broker.workers_alive(), broker.refusal()) if alive else (None, "")
+    refusal = broker.refusal()
+    workers = maintenance = None
+    if refusal == "":  # else no heartbeat can be written
+        workers, maintenance = broker.workers_alive(), broker.workers_alive(broker.MAINTENANCE)
+    oldest, emails_fail, database = None, False, True
     try:
         oldest, emails_fail = within(PATIENCE, read)
     except Exception:  # noqa: BLE001 (whatever is wrong with it, it cannot serve)
-        return Health(
-            database=False, writable=None, broker=alive, refusal=refusal, workers=workers, oldest=None
-        )
+        database = False
     return Health(
-        database=True,
-        writable=last_write.renewed(write),
-        broker=alive,
+        database=database,
+        writable=last_write.renewed(write) if database else None,
         refusal=refusal,
         workers=workers,
+        maintenance=maintenance,
         oldest=oldest,
         emails_fail=emails_fail,
     )
@@ -110,10 +114,15 @@ def read_database(session: Session) -> tuple[float, bool]:
 
 
 class LastWrite:
-    """Whether this process could last write to the database, tried every ten seconds at most."""
+    """Whether this process could last write to the database, tried every ten seconds at most.
+
+    An attempt that was not told, as while another process writes for long, says nothing; several in a row say
+    that nobody can write: the writer is held by what hangs, or commits wait for a replica that is away.
+    """
 
     def __init__(self) -> None:
-        self.worked: bool | None = None  # None: not known, as while another process writes for long
+        self.worked: bool | None = None  # None: not known
+        self.unknown = 0  # attempts in a row
         self.due = 0.0  # in monotonic seconds
 
     def renewed(self, write: Callable[[], bool | None]) -> bool | None:
@@ -124,7 +133,8 @@ class LastWrite:
                 self.worked = within(PATIENCE, write)
             except TimeoutError:
                 self.worked = None
-        return self.worked
+            self.unknown = self.unknown + 1 if self.worked is None else 0
+        return False if self.unknown >= UNKNOWN else self.worked
 
 
 last_write = LastWrite()

@@ -36,7 +36,7 @@ def healthz() -> Response:
         problems=found.problems,
         database=found.database,
         writable=found.writable,
-        broker=found.broker,
+        broker=found.refusal == "",
         workers=found.workers,
         oldest_waiting_seconds=None if found.oldest is None else round(found.oldest, 1),
     )

@@ -22,13 +22,13 @@ from tests.integrations.conftest import HTMX
 
 
 @pytest.mark.parametrize(
-    ("alive", "workers", "words"),
-    [(False, 0, "make run"), (True, 0, "flask worker"), (True, 1, "")],
+    ("refusal", "workers", "words"),
+    [(None, 0, "make run"), ("OOM", 0, "make run"), ("", 0, "flask worker"), ("", 1, "")],
 )
 def test_a_banner_names_the_command_that_cures(
-    rick_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, alive: bool, workers: int, words: str
+    rick_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, refusal: str | None, workers: int, words: str
 ) -> None:
-    monkeypatch.setattr(views, "alive", lambda: alive)
+    monkeypatch.setattr(views, "refusal", lambda: refusal)
     monkeypatch.setattr(views, "workers_alive", lambda: workers)
     page = rick_client.get("/integrations").text
     assert ("Nothing is lost" in page) == bool(words)
@@ -40,7 +40,7 @@ def test_an_outside_queue_is_looked_at_by_its_own_address(
     rick_client: FlaskClient, settings: Settings, monkeypatch: pytest.MonkeyPatch, alive: bool
 ) -> None:
     monkeypatch.setattr(views, "settings", lambda: replace(settings, redis_url="redis://queue.example:6379"))
-    monkeypatch.setattr(views, "alive", lambda: alive)
+    monkeypatch.setattr(views, "refusal", lambda: "" if alive else None)
     monkeypatch.setattr(views, "workers_alive", lambda: 0)
     page = rick_client.get("/integrations").text
     assert ("valkey-cli" in page, "flask worker" in page) == (not alive, alive)

@@ -22,11 +22,11 @@ from calapp.monitoring import service
 from calapp.monitoring.models import Tally
 from tests.conftest import on_both_databases
 from tests.monitoring.rows import deliveries
+from tests.running import wait_until
 
 
 @pytest.fixture
 def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "alive", lambda: True)
     monkeypatch.setattr(broker, "workers_alive", lambda _name=broker.DELIVERIES: 2)
     monkeypatch.setattr(broker, "refusal", str)
 
@@ -61,7 +61,7 @@ class TestWithEverythingThere:
 
 
 @pytest.mark.usefixtures("healthy")
-def test_a_database_that_cannot_be_written_to_is_down(app: Flask, client: FlaskClient) -> None:
+def test_o7_a_database_that_cannot_be_written_to_is_down(app: Flask, client: FlaskClient) -> None:
     with transaction() as session:
         session.execute(
             text("CREATE TRIGGER full BEFORE INSERT ON tally BEGIN SELECT raise(ABORT, 'disk is full'); END")
@@ -70,6 +70,48 @@ def test_a_database_that_cannot_be_written_to_is_down(app: Flask, client: FlaskC
     assert (answer.status_code, answer.json["status"]) == (503, "down")
     assert (answer.json["database"], answer.json["writable"]) == (True, False)
     assert answer.json["problems"] == ["The database cannot be written to: nothing can be booked or saved."]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_o7_a_writer_that_nobody_gets_is_a_database_that_cannot_be_written_to(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "WRITES_EVERY", 0.0)
+    monkeypatch.setattr(service, "PATIENCE", 0.5)
+    with transaction():  # as a process that hangs holds it
+        answers = [client.get("/healthz") for _ in range(service.UNKNOWN)]
+    assert [answer.json["writable"] for answer in answers[:-1]] == [None] * (service.UNKNOWN - 1)
+    assert (answers[-1].status_code, answers[-1].json["writable"]) == (503, False)
+    wait_until(lambda: client.get("/healthz").status_code == 200)
+
+
+def test_o7_a_writer_that_is_busy_now_and_then_is_none() -> None:
+    found = [*[None] * (service.UNKNOWN - 1), True] * 3
+    last_write, told = service.LastWrite(), []
+    for worked in found:
+        last_write.due = 0.0
+        told.append(last_write.renewed(lambda worked=worked: worked))
+    assert told == found
+
+
+def test_without_a_maintenance_process_it_is_degraded(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "refusal", str)
+    found = {broker.DELIVERIES: 2, broker.MAINTENANCE: 0}
+    monkeypatch.setattr(broker, "workers_alive", lambda name=broker.DELIVERIES: found[name])
+    answer = client.get("/healthz").json
+    assert answer["status"] == "degraded"
+    assert answer["problems"] == ["No maintenance process is running: emails, reminders and meetings wait."]
+
+
+def test_o8_what_valkey_says_is_a_problem_and_its_workers_are_not_known(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "refusal", lambda: "OOM command not allowed")
+    answer = client.get("/healthz").json
+    assert (answer["status"], answer["broker"], answer["workers"]) == ("degraded", False, None)
+    assert answer["problems"] == ["Valkey accepts no writes: OOM command not allowed"]
 
 
 @pytest.mark.usefixtures("healthy")

@@ -94,10 +94,10 @@ def test_a_wake_without_valkey_returns_immediately(app: Flask) -> None:
 
 def test_a_stopped_valkey_is_not_asked_again_at_once(valkey: EmbeddedValkey) -> None:
     valkey.stop()
-    assert not broker.alive()
+    assert broker.refusal() is None
     valkey.start()
     broker._away_until[0] = time.monotonic() + 60
-    assert not broker.alive()
+    assert broker.refusal() is None
 
 
 def test_what_was_queued_survives_a_restart(valkey: EmbeddedValkey) -> None:
@@ -149,7 +149,7 @@ def test_a_beating_worker_counts_as_alive(valkey: EmbeddedValkey) -> None:
     assert broker.workers_alive() == 2
 
 
-def test_a_worker_whose_process_is_gone_is_not_alive(valkey: EmbeddedValkey) -> None:
+def test_o10_a_worker_whose_process_is_gone_is_not_alive(valkey: EmbeddedValkey) -> None:
     gone = multiprocessing.get_context("fork").Process(
         target=lambda: broker.beat(broker.worker_client(), broker.DELIVERIES, "gone")
     )
@@ -167,16 +167,24 @@ def test_a_worker_of_another_machine_counts_until_its_heartbeat_is_old(valkey: E
     assert broker.workers_alive() == 0
 
 
-def test_a_server_without_memory_says_so_itself(valkey: EmbeddedValkey) -> None:
+def test_o8_a_server_without_memory_says_so_itself(valkey: EmbeddedValkey) -> None:
     assert broker.refusal() == ""
     broker.web_client().config_set("maxmemory", "1mb")
     broker.web_client().config_set("maxmemory-policy", "noeviction")
     assert "maxmemory" in broker.refusal()
 
 
-def test_a_read_only_server_says_so_itself(valkey: EmbeddedValkey) -> None:
+def test_o8_a_read_only_server_says_so_itself(valkey: EmbeddedValkey) -> None:
     broker.web_client().replicaof("127.0.0.1", free_port())
+    broker.wake_workers()  # which the server refuses; it is there all the same
     assert "read only replica" in broker.refusal()
+
+
+def test_o8_a_server_that_refuses_us_says_so_itself(valkey: EmbeddedValkey) -> None:
+    broker.web_client().config_set("requirepass", "another")
+    broker.web_client().close()
+    broker.wake_workers()
+    assert "authenticate" in str(broker.refusal())
 
 
 def test_a_worker_that_said_goodbye_is_not_alive(valkey: EmbeddedValkey) -> None:

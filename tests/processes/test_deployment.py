@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -128,6 +129,22 @@ def test_the_stand_in_for_systemd_finds_in_a_unit_what_it_follows(
     options = systemctl.read_unit(unit.name)
     assert options["User"] == ["calapp"]
     assert {"ExecStart", "EnvironmentFile", "LimitNOFILE", "TimeoutStopSec", "UMask"} <= set(options)
+
+
+def test_o9_a_reload_needs_no_program_but_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemctl, "UNITS", (ROOT / "deploy",))
+    monkeypatch.setattr(systemctl, "RUN", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
+        (tmp_path / "calapp-web.service").write_text(str(process.pid))
+        systemctl.reload("calapp-web.service")
+    assert process.returncode == -signal.SIGHUP
+
+
+def test_a_migration_may_take_longer_than_systemd_waits_by_default() -> None:
+    options = systemctl.read_unit(str(ROOT / "deploy" / "calapp-web.service"))
+    assert options["ExecStartPre"]
+    assert options["TimeoutStartSec"] == ["infinity"]
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not on this machine")
