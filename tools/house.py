@@ -1,23 +1,27 @@
 """Print figures of the source: how long it is, how finely it is cut, and what one booking runs through.
 
-    python -m tools.house [CHECKOUT] [--engine]
+    python -m tools.house [CHECKOUT] [--engine] [--small]
 
-Without --engine: the figures that can be read from the source. With it, the way of one booking is traced too,
-from the form to the end of its delivery; the checkout's own Python must run it.
+Without options: the figures that can be read from the source. With --engine, the way of one booking is traced
+too, from the form to the end of its delivery; the checkout's own Python must run it. With --small, the small
+functions that are used exactly once are listed, each with why it may stand.
 """
 
 import argparse
 import ast
 import collections
 import itertools
+import logging
 import os
 import pathlib
 import re
 import statistics
 import sys
 import tempfile
+import time
 
 SHORT = 6  # lines of a body
+PAGE = "/rick/quick-chat"  # of the demo
 
 
 def modules(root: pathlib.Path) -> dict[pathlib.Path, ast.Module]:
@@ -72,7 +76,7 @@ def imported(trees: list[ast.Module]) -> set[str]:
     return found
 
 
-def source_figures(root: pathlib.Path) -> None:
+def source_figures(root: pathlib.Path, *, small: bool) -> None:
     trees = modules(root)
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in trees}
     all_functions = [node for tree in trees.values() for node in functions(tree)]
@@ -83,13 +87,14 @@ def source_figures(root: pathlib.Path) -> None:
     calls, shared = called(list(trees.values())), imported(list(trees.values()))
     tests = "\n".join(path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py")))
     tested = set(re.findall(r"\w+", tests))
-    reasons = collections.Counter(
-        "handed over" if node.name not in calls
+    reasons = {
+        node: "handed over" if node.name not in calls
         else "of another module" if node.name in shared
         else "named in a test" if node.name in tested
         else "alone"
         for node in crumbs
-    )  # fmt: skip
+    }  # fmt: skip
+    whys = collections.Counter(reasons.values())
     private = [node for node in all_functions if re.match(r"_[^_]", node.name)]
     homes: dict[str, set[pathlib.Path]] = collections.defaultdict(set)
     for path, tree in trees.items():
@@ -108,47 +113,22 @@ def source_figures(root: pathlib.Path) -> None:
         f"private {100 * len(private) / len(lengths):.0f} %, "
         f"used exactly once {100 * len(once) / len(lengths):.0f} %, "
         f"of these at most {SHORT} lines {len(crumbs)} "
-        f"({', '.join(f'{why} {number}' for why, number in sorted(reasons.items()))})"
+        f"({', '.join(f'{why} {number}' for why, number in sorted(whys.items()))})"
     )
     print(f"class names in two modules {len(double)}: {' '.join(double)}")
+    for path, tree in trees.items() if small else ():
+        for node in functions(tree):
+            if node in reasons:
+                print(f"  {path.relative_to(root)}:{node.lineno} {node.name}: {reasons[node]}")
 
 
 def booking_way(root: pathlib.Path) -> None:
     """Trace one booking through the test client and its delivery through the engine's own function."""
-    os.chdir(root)
-    sys.path.insert(0, str(root))
-    os.environ |= {
-        "CALAPP_DATA_DIR": tempfile.mkdtemp(),
-        "RATE_LIMITS": "off",
-        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "LOG_LEVEL": "warning",
-        "REDIS_URL": "redis://127.0.0.1:1/0",
-    }
-    import logging
-    import time
-
-    from flask_migrate import upgrade
-
-    from app import create_app
+    app = demo_app(root)
     from calapp.deliveries.engine import process_engine
 
-    app = create_app()
-    with app.app_context():
-        upgrade()
-        logging.disable(logging.CRITICAL)
-        app.test_cli_runner().invoke(args=["seed-demo"])
     client = app.test_client()
-    address = "/rick/quick-chat?metadata[user_id]=123&tz=UTC"
-    page = client.get(address).get_data(as_text=True)
-    slot = (
-        re.search(r'(?:slot=|value=")(\d{4}-\d\d-\d\dT\d\d(?::|%3A)\d\d[^"&]*)', page)
-        .group(1)
-        .replace("%3A", ":")
-    )
-    form = client.get(f"{address}&slot={slot}").get_data(as_text=True)
-    fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form))
-    fields |= {"start": slot, "name": "Ada", "email": "ada@example.com", "time_zone": "UTC"}
-    time.sleep(2.5)  # faster is taken for a machine
+    fields = filled_form(client)
     seen: list[tuple[str, str]] = []
 
     def note(frame, event, _argument):
@@ -157,7 +137,7 @@ def booking_way(root: pathlib.Path) -> None:
             seen.append((os.path.relpath(name, root), frame.f_code.co_name))
 
     sys.setprofile(note)
-    response = client.post("/rick/quick-chat?metadata[user_id]=123", data=fields)
+    response = client.post(f"{PAGE}?metadata[user_id]=123", data=fields)
     sys.setprofile(None)
     assert response.status_code == 303, f"the booking got {response.status_code}"
     with app.app_context():
@@ -176,14 +156,50 @@ def booking_way(root: pathlib.Path) -> None:
     os._exit(0)  # the engine's threads are not waited for
 
 
+def demo_app(root: pathlib.Path):
+    """Make the checkout's app with a new database that has the demo's host, event types and webhook."""
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ |= {
+        "CALAPP_DATA_DIR": tempfile.mkdtemp(),
+        "RATE_LIMITS": "off",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "LOG_LEVEL": "warning",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    from flask_migrate import upgrade
+
+    from app import create_app
+
+    app = create_app()
+    with app.app_context():
+        upgrade()
+        logging.disable(logging.CRITICAL)
+        app.test_cli_runner().invoke(args=["seed-demo"])
+    return app
+
+
+def filled_form(client) -> dict[str, str]:
+    """Open the booker as a visitor does, and return what its form sends for the first free time."""
+    address = f"{PAGE}?metadata[user_id]=123&tz=UTC"
+    page = client.get(address).get_data(as_text=True)
+    found = re.search(r'(?:slot=|value=")(\d{4}-\d\d-\d\dT\d\d(?::|%3A)\d\d[^"&]*)', page)
+    slot = found.group(1).replace("%3A", ":")
+    form = client.get(f"{address}&slot={slot}").get_data(as_text=True)
+    fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form))
+    time.sleep(2.5)  # faster is taken for a machine
+    return fields | {"start": slot, "name": "Ada", "email": "ada@example.com", "time_zone": "UTC"}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkout", nargs="?", default=".")
     parser.add_argument("--engine", action="store_true", help="trace one booking and its delivery, too")
+    parser.add_argument("--small", action="store_true", help="list the small functions that are used once")
     chosen = parser.parse_args()
     top = pathlib.Path(chosen.checkout).resolve()
-    source_figures(top)
+    source_figures(top, small=chosen.small)
     if chosen.engine:
         booking_way(top)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tools.mutants.faults import FAULTS, Fault
-from tools.simulate.checks import Broken
 from tools.simulate.runs import Ground, failure, ground
+from tools.simulate.seen import Broken
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,57 +1,32 @@
 """One seeded walk: what happens next is drawn from the seed, and everything is checked after each step."""
 
-import random
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from flask import Flask
 
 from calapp import maintenance as upkeep
-from calapp.bookings import changes
-from calapp.bookings import service as bookings
-from calapp.bookings.schemas import BookingRequest, RescheduleRequest
-from calapp.db import db, transaction
-from calapp.deliveries import maintenance, resend
-from calapp.deliveries.models import Delivery
-from calapp.deliveries.outbox import TemplateChoice
-from calapp.errors import AppError
-from calapp.event_types.models import EventType
-from calapp.privacy.service import erase_visitor
-from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import OffReason, ParkedDecision, Webhook
-from tools.simulate import model
-from tools.simulate.checks import Broken, Checks
+from calapp.db import transaction
+from calapp.deliveries import maintenance
+from tools.simulate.bookings import BookingActs
 from tools.simulate.receivers import BEHAVIOURS
-from tools.simulate.world import SCHEDULE, SECRETS, Hook, Killed, Worker, World
+from tools.simulate.seen import Broken
+from tools.simulate.webhooks import WebhookActs
+from tools.simulate.world import SCHEDULE, Worker
 
-TEMPLATES = ('{"event": {{triggerEvent}}}', '{"at": {{createdAt}}, "who": {{payload.attendees}}}')
-VISITORS = ("ada@example.com", "bea@example.com", "cyd@example.com")
 LEFT_OUT = {"calendars", "emails", "calendar copies"}  # tasks that have nothing to do with deliveries
 SETTLES = 400  # steps within which everything must calm down
 STEPS = 40
 WORN_OUT = 0.25  # of the walks go on with their receivers as they are before everything works
 
 
-class Walk:
-    """The walk of one seed; `trace` has a line for each thing that was done."""
+class Walk(BookingActs, WebhookActs):
+    """The walk of one seed: time, workers, maintenance and receivers; the rest is in its base classes."""
 
     def __init__(self, app: Flask, seed: int) -> None:
-        self.rng = random.Random(seed)
-        random.seed(seed)  # what spreads the product's delays
-        self.seed = seed
-        self.world = World(app, self.rng)
-        self.checks = Checks(self.world)
+        super().__init__(app, seed)
         self.world.on_sees = self.checks.claimed
         self.world.on_sent = self._sent
         self.world.clock.passing = self.checks.passing
-        self.checks.kinds = self.kinds = {}
-        self.meetings: dict[str, model.Meeting] = {}  # by uid
-        self.chains: dict[str, str] = {}  # uid: chain
-        self.trace: list[str] = []
-        self.taken = 0
-
-    def say(self, words: str) -> None:
-        self.trace.append(f"{self.world.clock.passed:12.2f} s  {words}")
 
     def _sent(self, flight: object) -> None:
         self.checks.sent(flight)  # type: ignore[arg-type]
@@ -217,296 +192,6 @@ class Walk:
         receiver.behaviour = self.rng.choice(["accepts", "accepts", *BEHAVIOURS])
         receiver.retry_after = self.rng.choice((0, 1, 20, 400))
         self.say(f"the receiver of webhook {hook.id} {receiver.behaviour}")
-
-    # Bookings
-
-    def _free_start(self) -> datetime:
-        self.taken += 1
-        return (self.world.wall() + timedelta(hours=1 + self.taken % 40)).replace(
-            minute=0, second=0, microsecond=0
-        ) + timedelta(minutes=15 * (self.taken % 4))
-
-    def _change(
-        self, words: str, act: Callable[[], str | None], expected: Callable[[], str | None]
-    ) -> str | None:
-        """Do something that writes an event; return the uid that it made, or None when it was refused.
-
-        `expected` has the model do the same; it is asked only when the transaction is committed or refused.
-        """
-        since = self.world.highest("id", "event")
-        self.world.user_dies_in_commit = dies = self.rng.random() < 0.08
-        made, refused = None, False
-        try:
-            made = act()
-        except Killed:
-            self.say(f"{words}: the web server dies in the commit")
-            self.checks.events(since, [])
-            return None
-        except AppError as error:
-            refused = True
-            words += f": refused ({type(error).__name__})"
-        finally:
-            self.world.user_dies_in_commit = False
-            db.session().rollback()
-        trigger = expected()
-        self.say(
-            words + (f": {trigger}" if trigger else "") + (" (a death was due)" if dies and refused else "")
-        )
-        if (trigger is None) != refused:
-            raise Broken(f"{words}: the model gives {trigger}")
-        if trigger is not None and made is not None:
-            self.checks.events(since, [(self.chains.get(made, made), trigger)])
-        else:
-            self.checks.events(since, [])
-        return made
-
-    def book(self) -> None:
-        kind = self.rng.choice(self.world.event_types)
-        start, visitor = self._free_start(), self.rng.choice(VISITORS)
-        asks = kind == self.world.event_types[1]
-
-        def act() -> str:
-            request = BookingRequest.model_validate(
-                {
-                    "start": start,
-                    "attendee": {"name": "Visitor", "email": visitor, "timeZone": "UTC"},
-                }
-            )
-            with transaction() as session:
-                uid = bookings.book(session, session.get_one(EventType, kind), request).uid
-                self.kinds[uid] = kind
-            return uid
-
-        trigger, meeting = model.book(start, asks=asks)
-        if any(one.starts_at == start for one in self.meetings.values()):
-            return
-        if uid := self._change(f"{visitor} books {start:%d %H:%M}", act, lambda: trigger):
-            self.meetings[uid], self.chains[uid] = meeting, uid
-
-    def _pick(self) -> str | None:
-        current = [uid for uid, one in self.meetings.items() if one.status in {"pending", "accepted"}]
-        if current and self.rng.random() < 0.9:
-            return self.rng.choice(current)
-        return self.rng.choice(list(self.meetings)) if self.meetings else None
-
-    def _number(self, uid: str) -> int:
-        return list(self.meetings).index(uid) + 1
-
-    def move(self) -> None:
-        if (uid := self._pick()) is None:
-            return
-        start = self._free_start()
-        if any(one.starts_at == start for one in self.meetings.values()):
-            return
-        moved: list[model.Meeting] = []
-
-        def act() -> str:
-            request = RescheduleRequest.model_validate({"start": start})
-            with transaction() as session:
-                made = bookings.reschedule(session, self.world.booking(uid), request, by=VISITORS[0]).uid
-            self.chains[made] = self.chains[uid]
-            return made
-
-        def expected() -> str | None:
-            found = self.meetings[uid].move(start, self.world.wall())
-            if found is None:
-                return None
-            moved.append(found[1])
-            return found[0]
-
-        if made := self._change(f"booking {self._number(uid)} is moved", act, expected):
-            self.meetings[made] = moved[0]
-
-    def _act_on(self, words: str, act: Callable[[str], None], expected: Callable[[str], str | None]) -> None:
-        if (uid := self._pick()) is None:
-            return
-
-        def do() -> str:
-            with transaction():
-                act(uid)
-            return uid
-
-        self._change(f"booking {self._number(uid)} is {words}", do, lambda: expected(uid))
-
-    def cancel(self) -> None:
-        self._act_on(
-            "cancelled",
-            lambda uid: bookings.cancel(db.session(), self.world.booking(uid), by=VISITORS[0], reason=""),
-            lambda uid: self.meetings[uid].cancel(self.world.wall()),
-        )
-
-    def confirm(self) -> None:
-        self._act_on(
-            "confirmed",
-            lambda uid: bookings.confirm(db.session(), self.world.booking(uid)),
-            lambda uid: self.meetings[uid].confirm(self.world.wall()),
-        )
-
-    def reject(self) -> None:
-        self._act_on(
-            "rejected",
-            lambda uid: bookings.reject(db.session(), self.world.booking(uid), ""),
-            lambda uid: self.meetings[uid].reject(self.world.wall()),
-        )
-
-    def mark_absent(self) -> None:
-        """Mark the visitor of a meeting that has begun, or take it back."""
-        begun = [uid for uid, one in self.meetings.items() if one.starts_at <= self.world.wall()]
-        if not begun:
-            return
-        uid, absent = self.rng.choice(begun), self.rng.random() < 0.7
-        if uid in self.erased or self.meetings[uid].absent == absent:
-            return
-
-        def do() -> str:
-            with transaction() as session:
-                booking = self.world.booking(uid)
-                changes.mark_no_show(session, booking, booking.attendees[0].email, absent=absent)
-            return uid
-
-        self._change(
-            f"the visitor of booking {self._number(uid)} was {'not ' * absent}there",
-            do,
-            lambda: self.meetings[uid].mark_absent(absent=absent, now=self.world.wall()),
-        )
-
-    erased: set[str] = set()
-
-    def erase(self) -> None:
-        visitor = self.rng.choice(VISITORS)
-        self.say(f"{visitor} is erased")
-        with transaction() as session:
-            erase_visitor(session, visitor)
-        self.erased = self.erased | set(self.meetings)
-
-    # Webhooks
-
-    def _touchable(self) -> list[Hook]:
-        return [hook for hook in self.world.hooks.values() if not (hook.healthy or hook.deleted)]
-
-    def _add_webhook(self) -> None:
-        kind = self.rng.choice((None, None, *self.world.event_types))
-        triggers = self.rng.choice(((), (), ("BOOKING_CREATED", "BOOKING_CANCELLED")))
-        wide = [one for one in self._touchable() if one.event_type_id is None]
-        shared = kind is not None and wide and self.rng.random() < 0.4
-        url = self.rng.choice(wide).url if shared else None
-        if any((one.url, one.event_type_id) == (url, kind) for one in self._touchable()):
-            url = None
-        hook = self.world.add_hook(kind, triggers=triggers, url=url)
-        self.say(f"webhook {hook.id} is added" + f" for event type {kind}" * (kind is not None))
-
-    def add_webhook(self) -> None:
-        if len(self._touchable()) < 4:
-            self._add_webhook()
-
-    def _with_webhook(self, words: str, act: Callable[[Webhook, Hook], None]) -> None:
-        if not (hooks := self._touchable()):
-            return
-        hook = self.rng.choice(hooks)
-        with transaction() as session:
-            act(session.get_one(Webhook, hook.id), hook)
-        self.say(f"webhook {hook.id} {words}")
-
-    def switch_off(self) -> None:
-        self._with_webhook("is switched off", lambda row, _: webhooks.switch_off(row, OffReason.HOST))
-
-    def switch_on(self) -> None:
-        self._with_webhook("is switched on", lambda row, _: webhooks.switch_on(row))
-
-    def edit_url(self) -> None:
-        def act(row: Webhook, hook: Hook) -> None:
-            number = len(self.world.receivers) + 1
-            url = f"https://receiver{number}.example/moved"
-            self.world.receivers[url] = type(self.world.receivers[hook.url])()
-            row.subscriber_url = hook.url = url
-            webhooks.forget_failures(row)
-
-        self._with_webhook("has another URL", act)
-
-    def change_secret(self) -> None:
-        def act(row: Webhook, hook: Hook) -> None:
-            secret = SECRETS[1] if hook.secrets == (SECRETS[0],) else SECRETS[0]
-            webhooks.change_secret(row, secret, 0)
-            hook.secrets = (secret,)
-
-        self._with_webhook("has another secret", act)
-
-    def edit_template(self) -> None:
-        text = self.rng.choice((None, *TEMPLATES))
-
-        def act(row: Webhook, _: Hook) -> None:
-            row.payload_template = text
-
-        self._with_webhook(f"has the payload template {text}", act)
-
-    def limit_rate(self) -> None:
-        limit = self.rng.choice((None, 1, 3, 10))
-
-        def act(row: Webhook, _: Hook) -> None:
-            row.max_per_second = limit
-            self.checks.limit(row.id, limit)
-
-        self._with_webhook(f"takes {limit or 'any number of'} requests a second", act)
-
-    def delete_webhook(self) -> None:
-        def act(row: Webhook, hook: Hook) -> None:
-            webhooks.delete(row)
-            hook.deleted = True
-
-        self._with_webhook("is deleted", act)
-
-    def decide_parked(self) -> None:
-        choice = self.rng.choice(
-            (ParkedDecision.RELEASE, ParkedDecision.RELEASE, ParkedDecision.DISCARD, None)
-        )
-        try:
-            self._with_webhook(
-                f"has its parked events decided: {choice}",
-                lambda row, _: resend.decide(db.session(), row, choice),
-            )
-        except AppError:
-            self.say("parked events cannot be sent while the webhook is off")
-
-    def send_now(self) -> None:
-        ids = [row.id for row in self.world.read("SELECT id FROM delivery ORDER BY id")]
-        if not ids:
-            return
-        chosen, choice = self.rng.choice(ids), self.rng.choice((None, *TemplateChoice))
-        try:
-            with transaction() as session:
-                resent = resend.resend(session, session.get_one(Delivery, chosen), choice)
-                self.checks.rendered_again(resent, choice)
-        except AppError as error:
-            self.say(f"delivery {chosen} cannot be resent ({type(error).__name__})")
-        else:
-            self.say(f"delivery {chosen} is resent")
-
-    def replay(self) -> None:
-        if not (hooks := self._touchable()):
-            return
-        hook = self.rng.choice(hooks)
-        now = self.world.wall()
-        time_range = resend.TimeRange(
-            from_at=now - timedelta(hours=self.rng.choice((1, 100))),
-            to_at=now,
-            only_failed=self.rng.random() < 0.5,
-        )
-        total = resend.count(db.session(), hook.id, time_range).total
-        try:
-            with transaction() as session:
-                resend.start(session, session.get_one(Webhook, hook.id), time_range, total)
-        except AppError as error:
-            self.say(f"no replay of webhook {hook.id} ({type(error).__name__})")
-        else:
-            self.checks.probing.pop(hook.id, None)  # its backoff is over
-            self.say(f"{total} events of webhook {hook.id} are replayed")
-
-    def stop_replay(self) -> None:
-        if hooks := self._touchable():
-            hook = self.rng.choice(hooks)
-            with transaction() as session:
-                resend.stop(session, hook.id)
-            self.say(f"a replay of webhook {hook.id} is stopped")
 
     # The end
 
