@@ -34,10 +34,11 @@ LIKELY = dict(pair.split("-") for pair in _LIKELY.split())
 
 @dataclass(frozen=True)
 class Habits:
-    """Whether clocks have twelve hours, and a week's first day (0 is Monday)."""
+    """Whether clocks have twelve hours, a week's first day (0 is Monday), and whether anybody has said so."""
 
     twelve: bool = False
     first_weekday: int = 0
+    known: bool = False
 
 
 def twelve_hours_in(zone: str) -> bool:
@@ -52,4 +53,5 @@ def habits_of(languages: LanguageAccept) -> Habits:
     region = next(named, "") or LIKELY.get(parts[0].lower(), "")
     # Canadians write 15:30 in French.
     twelve = region in TWELVE_HOURS and not (region == "CA" and parts[0].lower() == "fr")
-    return Habits(twelve, 6 if region in SUNDAY_FIRST else 5 if region in SATURDAY_FIRST else 0)
+    first_weekday = 6 if region in SUNDAY_FIRST else 5 if region in SATURDAY_FIRST else 0
+    return Habits(twelve, first_weekday, known=bool(languages))

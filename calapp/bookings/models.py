@@ -198,6 +198,8 @@ class Attendee(db.Model):
     time_zone: Mapped[str] = mapped_column(String(64))
     phone: Mapped[str] = mapped_column(String(40), default="")  # such as +49 30 901820; only the visitor's
     no_show: Mapped[bool] = mapped_column(default=False)
+    # The clock of the page on which the booking was made; None: the usual one where the time zone is.
+    twelve_hours: Mapped[bool | None]
 
 
 class VisitorAct(db.Model):

@@ -46,13 +46,14 @@ PARKED = (
 
 @dataclass(frozen=True)
 class Reader:
-    """Whom an email goes to: their zone, the subject, who gets the reply, and the page that it links to.
+    """Whom an email goes to: zone and clock, the subject, who gets the reply, and the page that it links to.
 
     A guest never asked to be written to, so a guest reads nothing that the visitor typed but a name.
     """
 
     email: str
     zone: str
+    twelve: bool  # hours
     subject: str
     reply_to: str
     page: str
@@ -77,7 +78,14 @@ def write(session: Session, booking: Booking, kind: str, *, parked: bool = False
     for one in written:
         one.parked_at = now() if parked else None
     subject, note = for_host.format(title=booking.title), PARKED if parked else ""
-    to_host = Reader(host.email, host.time_zone, subject, booking.visitor.email, "bookings")
+    to_host = Reader(
+        host.email,
+        host.time_zone,
+        twelve_hours_in(host.time_zone),
+        subject,
+        booking.visitor.email,
+        "bookings",
+    )
     for_host_alone = _composed(booking, to_host, made, note)
     if kind not in {"created", "requested"} or booking.rescheduled_from_id is not None:
         uids = list(session.scalars(booking.chain_uids))
@@ -116,7 +124,7 @@ def uninvite(session: Session, booking: Booking, people: Sequence[Attendee]) -> 
             subject=line(f"No longer invited: {public_title(booking)}")[:300],
             body=clean(
                 f"You are no longer invited to {public_title(booking)}.\n\n"
-                f"When: {spoken_time(*when, one.time_zone, twelve_hours_in(one.time_zone))}\n"
+                f"When: {spoken_time(*when, one.time_zone, _reads_twelve_hours(one))}\n"
             ),
             calendar=ics,
             calendar_method=method,
@@ -149,11 +157,24 @@ def _asked_for_another_time(session: Session, booking: Booking) -> str:
 def _to_people(booking: Booking, subject: str, made: Invitations, for_visitor: str = "") -> list[Email]:
     """Compose the emails to visitor and guests; `for_visitor` is a note that guests do not get."""
     readers = [
-        Reader(one.email, one.time_zone, subject, booking.host.email, "booking", guest=one.position > 0)
+        Reader(
+            one.email,
+            one.time_zone,
+            _reads_twelve_hours(one),
+            subject,
+            booking.host.email,
+            "booking",
+            guest=one.position > 0,
+        )
         for one in booking.attendees
     ]
     composed = (_composed(booking, reader, made, "" if reader.guest else for_visitor) for reader in readers)
     return [email for email in composed if email]
+
+
+def _reads_twelve_hours(person: Attendee) -> bool:
+    known = person.twelve_hours
+    return twelve_hours_in(person.time_zone) if known is None else known
 
 
 def _composed(booking: Booking, reader: Reader, made: Invitations, note: str = "") -> Email | None:
@@ -184,7 +205,7 @@ def _email(booking: Booking, reader: Reader, made: Invitations, note: str) -> Em
 
 def _text(booking: Booking, reader: Reader, link: str) -> str:
     """Return an email's text, its times in the reader's zone, which is named, on its clocks."""
-    zone, twelve = reader.zone, twelve_hours_in(reader.zone)
+    zone, twelve = reader.zone, reader.twelve
     people = ", ".join(f"{line(person.name)} <{person.email}>" for person in booking.attendees)
     lines = [
         public_title(booking) if reader.guest else booking.title,

@@ -122,9 +122,10 @@ def successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) 
         address_key=booking.address_key,
         email_key=booking.email_key,
     )
-    moved.attendees = [
-        _attendee(person.position, person.name, person.email, zone, person.phone)
-        for person in booking.attendees
-    ]
+    for person in booking.attendees:
+        own = zone if person.time_zone == booking.time_zone else person.time_zone
+        copied = _attendee(person.position, person.name, person.email, own, person.phone)
+        copied.twelve_hours = person.twelve_hours
+        moved.attendees.append(copied)
     moved.search = searchable(moved)
     return moved

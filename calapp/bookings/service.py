@@ -82,14 +82,16 @@ def book(
     idempotency_key: str | None = None,
     link: Metadata = NO_METADATA,
     by_host: bool = False,
+    twelve_hours: bool | None = None,
 ) -> Booking:
     """Book a time; raise SlotTaken when it is not offered any more, AlreadyBooked when this form took it.
 
     Invalid says that the event type does not have this length.
 
     The request's answers are those that `answered` has checked. `address` is the internet address of a
-    visitor, None for the host and the host's programs; `link` is what the metadata was read from. Raises
-    LinkRefused when the event type insists on a signed link and it is none, unless the host's program books.
+    visitor, None for the host and the host's programs; `link` is what the metadata was read from;
+    `twelve_hours` is the clock that the visitor reads, None where nobody knows. Raises LinkRefused when the
+    event type insists on a signed link and it is none, unless the host's program books.
     The same request with the same `idempotency_key` returns the booking that it made: a double click books
     once.
     """
@@ -110,6 +112,7 @@ def book(
     booking = new_booking(host, event_type, request, minutes)
     booking.metadata_verified = proof is Proof.VERIFIED
     booking.tracking = dict(link.tracking)
+    booking.visitor.twelve_hours = twelve_hours
     in_vain = [signed_links.LEFT_OUT[proof]] if proof in signed_links.LEFT_OUT else []
     booking.metadata_left_out = [*in_vain, *link.left_out]
     booking.idempotency_key = key
@@ -335,11 +338,12 @@ def reschedule(
     metadata: Metadata = NO_METADATA,
     address: str | None = None,
     idempotency_key: str | None = None,
+    twelve_hours: bool | None = None,
 ) -> Booking:
     """Move a booking: a new one with a new uid takes its place; raise SlotTaken, Conflict or Invalid.
 
     `by` is the email address of who asks for it, `time_zone` where the visitor is by now (None leaves it as
-    it was), `metadata` what the link adds; `address` and `idempotency_key` are as in `book`.
+    it was), `metadata` what the link adds; `address`, `idempotency_key` and `twelve_hours` are as in `book`.
     """
     host = lock_user(session, booking.host_id)
     link = [dict(metadata.values), *metadata.left_out]
@@ -358,6 +362,8 @@ def reschedule(
     change_status(session, booking, ACTIVE, Status.CANCELLED)
     times.free_time(session, booking)
     moved = successor(booking, request.start, time_zone or booking.time_zone, metadata)
+    if twelve_hours is not None:
+        moved.visitor.twelve_hours = twelve_hours
     moved.status = Status.PENDING if asks else Status.ACCEPTED
     moved.reminder_at = moved.next_reminder()
     moved.idempotency_key = key if same is None else None  # moved back to where this form had moved it once

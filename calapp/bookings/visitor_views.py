@@ -182,7 +182,7 @@ def visitors_habits() -> Habits:
     """Return how the visitor reads clocks and weeks: as chosen on a page before, else as the browser says."""
     habits, remembered = habits_of(request.accept_languages), request.cookies.get("tf", "")
     chosen = request.values.get("tf", remembered)
-    return replace(habits, twelve=chosen == "12") if chosen in {"12", "24"} else habits
+    return replace(habits, twelve=chosen == "12", known=True) if chosen in {"12", "24"} else habits
 
 
 def refuse_robots() -> None:
@@ -199,9 +199,13 @@ def link_pairs() -> list[tuple[str, str]]:
 
 
 def _act(host_id: int) -> dict[str, Any]:
-    """Return how the service knows a form: by its token, and a visitor by the internet address."""
-    token = visitors.known_token(request.form.get("attempt", ""))
-    return {"address": _visitors_address(host_id), "idempotency_key": token}
+    """Return how the service knows a form, by its token, and a visitor, by internet address and clock."""
+    habits = visitors_habits()
+    return {
+        "address": _visitors_address(host_id),
+        "idempotency_key": visitors.known_token(request.form.get("attempt", "")),
+        "twelve_hours": habits.twelve if habits.known and not _is_host(host_id) else None,
+    }
 
 
 def _visitors_address(host_id: int) -> str | None:

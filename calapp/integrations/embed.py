@@ -24,6 +24,7 @@ KINDS = {
     "frame": "Plain frame, without a script",
 }
 THEMES = {"auto": "As on the visitor's device", "light": "Light", "dark": "Dark"}
+CLOCKS = {"auto": "As in the visitor's language", "12": "12 hours", "24": "24 hours"}
 BUTTON = "Book a meeting"
 SCRIPT = '<script async src="$origin/embed/embed.js"></script>'
 QUEUE = "window.Cal = window.Cal || function () { (Cal.q = Cal.q || []).push(arguments); };"
@@ -54,6 +55,7 @@ class EmbedCard:
     slug: str
     kind: str
     theme: str
+    clock: str
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -63,12 +65,14 @@ class EmbedCard:
     @property
     def query(self) -> str:
         """The query of an address that shows the same choice."""
-        return urlencode({"event_type": self.slug, "kind": self.kind, "theme": self.theme})
+        chosen = {"kind": self.kind, "theme": self.theme, "tf": self.clock}
+        return urlencode({"event_type": self.slug, **chosen})
 
     @property
     def config(self) -> dict[str, str]:
-        """What the link gets beside its path; nothing for the visitor's own theme."""
-        return {} if self.theme == "auto" else {"theme": self.theme}
+        """What the link gets beside its path; nothing for the visitor's own theme and clock."""
+        chosen = {"theme": self.theme, "tf": self.clock}
+        return {name: value for name, value in chosen.items() if value != "auto"}
 
     @property
     def code(self) -> str:
@@ -93,13 +97,14 @@ def card() -> EmbedCard:
     event_types = of_user(db.session(), host.id)
     slug = given.get("event_type", event_types[0].slug if event_types else "")
     known = slug in {one.slug for one in event_types}
-    kind, theme = given.get("kind", ""), given.get("theme", "")
+    kind, theme, clock = (given.get(name, "") for name in ("kind", "theme", "tf"))
     return EmbedCard(
         event_types=event_types,
         link=f"{host.username}/{slug}" if known else host.username,
         slug=slug if known else "",
         kind=kind if kind in KINDS else "inline",
         theme=theme if theme in THEMES else "auto",
+        clock=clock if clock in CLOCKS else "auto",
     )
 
 
@@ -113,4 +118,4 @@ def show() -> Response:
 
 def context() -> dict[str, object]:
     """Return what the card's template needs."""
-    return {"card": card(), "kinds": KINDS, "themes": THEMES}
+    return {"card": card(), "kinds": KINDS, "themes": THEMES, "clocks": CLOCKS}

@@ -7,17 +7,20 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from calapp.bookings import service
-from calapp.bookings.changes import change
+from calapp.bookings.changes import add_attendee, change
+from calapp.bookings.schemas import Guest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.errors import Conflict
 from calapp.mail import Email
 from tests.api.conftest import Client, details, rick_api, with_key
+from tests.booking_requests import move_request
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.bookings.contract import check
 
 __all__ = ["rick_api", "with_key"]
 
+NOON = TUESDAY_TEN.replace(hour=12)
 EVE, ZOE = "eve@example.com", "zoe@example.com"
 
 
@@ -151,3 +154,12 @@ def test_the_api_names_what_is_wrong(rick_api: Client, book, changes, method, pa
     answer = getattr(rick_api, method)(f"/v2/bookings/{uid}{path}", body)
     assert (answer.status_code, list(details(answer))) == (400, [field])
     assert changes() == []
+
+
+def test_a_guest_in_another_zone_stays_there_when_the_booking_moves(book, session) -> None:
+    booking = book()
+    guest = Guest.model_validate({"email": EVE, "timeZone": "Asia/Tokyo"})
+    act(add_attendee, booking, guest)
+    moved = act(service.reschedule, booking, move_request(NOON), by="ada@example.com")
+    assert [one.time_zone for one in moved.attendees] == ["Europe/London", "Asia/Tokyo"]
+    assert "21:00 – 21:15 (Asia/Tokyo)" in newest(session)[EVE].body

@@ -22,6 +22,15 @@ MINUTE = timedelta(minutes=1)
 NOON = TUESDAY_TEN + timedelta(hours=2)
 
 
+VISITOR = "ada@example.com"
+FORM = {
+    "start": "2027-01-05T10:00:00Z",
+    "name": "Ada",
+    "email": VISITOR,
+    "time_zone": "Europe/London",
+}
+
+
 def act(function, *arguments, **more):
     with transaction() as session:
         return function(session, *arguments, **more)
@@ -131,6 +140,46 @@ def test_a_moved_booking_is_reminded_of_by_its_new_time(book, reminded, emails, 
     at(monday, NOON - 60 * MINUTE)
     assert reminded() == [1440, 60]
     assert all("12:00 – 12:15" in one.body for one in emails())
+
+
+@pytest.mark.parametrize(
+    ("languages", "tf", "zone", "clock"),
+    [
+        ("en-US,en;q=0.9", "", "Europe/London", "10:00am"),
+        ("de", "", "America/New_York", "05:00"),
+        ("en-US", "24", "Europe/London", "10:00 –"),
+        ("de", "12", "Europe/Berlin", "11:00am"),
+        ("", "", "America/New_York", "5:00am"),
+    ],
+)
+def test_every_email_has_the_clock_of_the_page(
+    client, quick_chat, session, monday, languages, tf, zone, clock
+) -> None:
+    query, headers = f"?tf={tf}" if tf else "", {"Accept-Language": languages} if languages else {}
+    form = {**FORM, "time_zone": zone, "guests": "eve@example.com"}
+    uid = client.post(f"/rick/quick-chat{query}", data=form, headers=headers).location.split("/")[2]
+    at(monday, TUESDAY_TEN - 60 * MINUTE)
+    with transaction() as writing:
+        service.cancel(writing, service.find(writing, uid), by="rick@example.com", reason="Ill")
+    session.rollback()
+    bodies = {
+        one.subject: one.body for one in session.scalars(select(Email).where(Email.recipient == VISITOR))
+    }
+    assert list(bodies) == [f"{kind}: Quick chat with Rick" for kind in ("Booked", "Reminder", "Cancelled")]
+    assert [clock in body for body in bodies.values()] == [True] * 3, bodies
+
+
+def test_a_visitor_who_moves_a_booking_elsewhere_brings_another_clock(
+    client, quick_chat, session, monday
+) -> None:
+    american, german = {"Accept-Language": "en-US"}, {"Accept-Language": "de-DE"}
+    uid = client.post("/rick/quick-chat", data=FORM, headers=american).location.split("/")[2]
+    form = {"start": "2027-01-05T14:00:00Z"}
+    client.post(f"/booking/{uid}/reschedule", data=form, headers=german)
+    session.rollback()
+    bodies = session.scalars(select(Email.body).where(Email.recipient == VISITOR).order_by(Email.id)).all()
+    assert "10:00am – 10:15am" in bodies[0]
+    assert "14:00 – 14:15" in bodies[1]
 
 
 def test_a_request_is_reminded_of_once_it_is_confirmed(book, quick_chat, change, reminded, monday) -> None:

@@ -171,6 +171,14 @@ def test_the_embed_card_shows_something_for_every_choice(
     assert ("rick/quick-chat" in answer.text) == (query == "")
 
 
+def test_the_embed_code_has_the_clock_that_was_chosen(
+    rick_client: FlaskClient, quick_chat: EventType
+) -> None:
+    code = unescape(rick_client.get("/integrations/embed?tf=12&theme=dark&kind=frame", headers=HTMX).text)
+    assert "/rick/quick-chat/embed?theme=dark&tf=12" in code
+    assert "kind=frame&theme=dark&tf=12#preview" in code
+
+
 def test_without_an_event_type_there_is_nothing_to_embed(rick_client: FlaskClient) -> None:
     for address in ("/integrations", "/integrations/embed"):
         assert "There are no event types to embed yet." in rick_client.get(address).text
