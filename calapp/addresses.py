@@ -1,6 +1,7 @@
 """Which addresses and ports a webhook may have: pure rules, used when a URL is saved and at every connect."""
 
 import ipaddress
+import itertools
 import logging
 import socket
 import threading
@@ -83,12 +84,17 @@ def _judge(ip: str, allowed: tuple[Network, ...]) -> str | None:
     except ValueError:
         return f"{ip} is not an address."
     forms = (address, *embedded(address))
-    if any(_within(form, METADATA_NETWORKS) for form in forms):
+    if _within(forms, METADATA_NETWORKS):
         return f"{ip} is a link-local address, where cloud providers expose credentials."
-    if _within(address, allowed) or any(_within(form, allowed) for form in forms[1:]):
+    if _within(forms, allowed):
         return None
-    if any(not _is_public(form) for form in forms):
-        return f"{ip} is not a public address. The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
+    for form in forms:
+        if isinstance(form, ipaddress.IPv6Address) and (form.ipv4_mapped is not None or form in NAT64):
+            continue  # judged by the address that it carries
+        unicast = isinstance(form, ipaddress.IPv4Address) or form in UNICAST
+        closed = form.is_multicast or _within((form,), CLOSED_NETWORKS)
+        if not (unicast and form.is_global) or closed:
+            return f"{ip} is not a public address. The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
     return None
 
 
@@ -103,17 +109,10 @@ def embedded(address: Address) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None or address in NAT64:
-            return True  # judged by the address that it carries
-        if address not in UNICAST:
-            return False
-    return address.is_global and not address.is_multicast and not _within(address, CLOSED_NETWORKS)
-
-
-def _within(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
+def _within(addresses: Sequence[Address], networks: Sequence[Network]) -> bool:
+    """Return whether one of these addresses is in one of these networks."""
+    pairs = itertools.product(addresses, networks)
+    return any(address.version == network.version and address in network for address, network in pairs)
 
 
 def is_loopback_name(name: str) -> bool:

@@ -329,8 +329,12 @@ class EmbeddedValkey:
 
     def _start_server(self) -> None:
         """Start the server, and the warden that ends it with this process."""
+        try:
+            binary = get_binary_path()
+        except ValkeyBinaryNotFoundError as error:
+            raise NoBroker(f"{error} Please set REDIS_URL to a Valkey or Redis server.") from None
         self.server = subprocess.Popen(
-            [self._binary(), "valkey.conf"],
+            [binary, "valkey.conf"],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -365,12 +369,6 @@ class EmbeddedValkey:
             with suppress(subprocess.TimeoutExpired):
                 self._warden.communicate(timeout=LETS_GO)
             self._warden = None
-
-    def _binary(self) -> Path:
-        try:
-            return Path(get_binary_path())
-        except ValkeyBinaryNotFoundError as error:
-            raise NoBroker(f"{error} Please set REDIS_URL to a Valkey or Redis server.") from None
 
     def _lock(self) -> None:
         """Lock out another start in this folder, and a former server that still has its files."""

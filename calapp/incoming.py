@@ -76,19 +76,14 @@ def prepare_hosts(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def refuse_others() -> tuple[Response, int] | None:
-        named = named_host(request.environ.get("HTTP_HOST", ""))
+        found = HOST.fullmatch(request.environ.get("HTTP_HOST", ""))
+        named = normal(found[1].strip("[]")) if found else ""
         if request.path in OPEN or (named and (named == own or (local and is_loopback(named)))):
             return None
         if request.path.startswith("/v2/"):
             error = {"code": "unknown_host", "message": REFUSED, "details": {}}
             return jsonify(status="error", error=error), 400
         return Response(f"{REFUSED}\n", mimetype="text/plain"), 400
-
-
-def named_host(header: str) -> str:
-    """Return the host of a Host header in the form that hosts are compared in; empty for anything else."""
-    found = HOST.fullmatch(header)
-    return normal(found[1].strip("[]")) if found else ""
 
 
 def normal(host: str) -> str:

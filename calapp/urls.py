@@ -22,7 +22,8 @@ PORTS = {"http": 80, "https": 443}
 UNSAFE_IN_PATH = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\U0010ffff]|%(?![0-9A-Fa-f]{2})')
 UNSAFE_IN_QUERY = re.compile(r"""[\x00-\x20"'<>\\^`{|}\x7f-\U0010ffff]|%(?![0-9A-Fa-f]{2})""")
 ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+PLAIN = {f"%{ord(letter):02X}": letter for letter in UNRESERVED}  # what need not be escaped
 DOT = frozenset((".", "%2e"))
 DOTS = frozenset(("..", ".%2e", "%2e.", "%2e%2e"))
 # They shape letters of some scripts and emoji; every other character that cannot be seen is a mistake.
@@ -49,7 +50,8 @@ class WebAddress(NamedTuple):
 
     def key(self) -> str:
         """Return what all spellings of this URL have in common."""
-        return ESCAPE.sub(_plainest, self._url(self.host.rstrip(".") or self.host))
+        url = self._url(self.host.rstrip(".") or self.host)
+        return ESCAPE.sub(lambda found: PLAIN.get(found[0].upper(), found[0].upper()), url)
 
     def _url(self, host: str) -> str:
         name = f"[{host}]" if ":" in host else host
@@ -197,8 +199,3 @@ def _without_dots(path: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace"))
-
-
-def _plainest(found: re.Match[str]) -> str:
-    letter = chr(int(found[0][1:], 16))
-    return letter if letter in UNRESERVED else found[0].upper()

@@ -20,7 +20,7 @@ from rq.worker_registration import clean_worker_registry
 from sqlalchemy.exc import DBAPIError
 
 from calapp import broker
-from calapp.config import Settings, settings
+from calapp.config import settings
 from calapp.db import db, prepare_to_deliver
 from calapp.deliveries import engine
 from calapp.deliveries.client import raise_file_limit
@@ -74,18 +74,14 @@ def perform(app: Flask, run: Callable[[], None], database: RecurringError) -> bo
         database.note(error)
     except Exception as error:
         log.exception("The deliveries failed")
-        end_if_starved(error)
+        # Without memory or a thread it ends: its parent starts another, slower and slower.
+        if isinstance(error, MemoryError) or "start new thread" in str(error):
+            log.critical("This process cannot continue and ends: %s", first_line(error) or "MemoryError")
+            request_stop()
     else:
         database.over()
         return True
     return False
-
-
-def end_if_starved(error: BaseException) -> None:
-    """End this process when it got no memory or no thread: its parent starts another, slower and slower."""
-    if isinstance(error, MemoryError) or "start new thread" in str(error):
-        log.critical("This process cannot continue and ends: %s", first_line(error) or "MemoryError")
-        request_stop()
 
 
 class QueueWorker(SimpleWorker):
@@ -216,7 +212,8 @@ def supervise(make_app: Callable[..., Flask]) -> None:
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
     signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
     try:
-        count = delivery_processes(chosen)
+        # SQLite has one writer, so more than one that delivers gain nothing there.
+        count = chosen.worker_processes or (1 if chosen.sqlite else os.cpu_count() or 1)
         children.extend(Forked("A delivery process", work, make_app) for _ in range(count))
         children.append(Forked("The maintenance process", maintain, make_app))
         follow_starter(patience + GRACE)
@@ -229,11 +226,6 @@ def supervise(make_app: Callable[..., Flask]) -> None:
         raise
     finally:
         stop(children, patience)
-
-
-def delivery_processes(chosen: Settings) -> int:
-    """Return how many children deliver: SQLite has one writer, so more than one gain nothing there."""
-    return chosen.worker_processes or (1 if chosen.sqlite else os.cpu_count() or 1)
 
 
 def _kill(children: list[Kept]) -> None:

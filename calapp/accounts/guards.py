@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from calapp.accounts import service, sessions
-from calapp.accounts.models import ApiKey, Scope, User
+from calapp.accounts.models import ApiKey, Scope, User, UserSession
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Busy, NotAllowed, SignedOut
@@ -43,11 +43,14 @@ def has_scope(scope: Scope) -> bool:
     return key is not None and scope in key.scopes
 
 
-def _require(scope: Scope) -> None:
-    if not request.headers.get("Authorization"):
+def _require(scope: Scope | None) -> None:
+    """Find the key that is sent, and refuse one without this scope; None: a key is not needed."""
+    g.api_key = None
+    if request.headers.get("Authorization"):
+        _identify()
+    elif scope is not None:
         raise SignedOut(MISSING)
-    _identify()
-    if not has_scope(scope):
+    if scope is not None and not has_scope(scope):
         raise NotAllowed(f"This API key is missing the scope {scope.replace('_', ' ')}.")
 
 
@@ -80,15 +83,9 @@ def _is_known_key() -> bool:
         return False
 
 
-def _identify_if_sent() -> None:
-    g.api_key = None
-    if request.headers.get("Authorization"):
-        _identify()
-
-
 READ = Access(lambda: _require(Scope.READ), key_needed=True, words="a key with read")
 WRITE = Access(lambda: _require(Scope.WRITE), key_needed=True, words="a key with write")
-OPEN = Access(_identify_if_sent, key_needed=False, words="no key")
+OPEN = Access(lambda: _require(None), key_needed=False, words="no key")
 
 
 login_manager = LoginManager()
@@ -118,7 +115,8 @@ def _note_seen(response: Response) -> Response:
     if session_id is not None and response.status_code < 500:
         try:
             with transaction() as session:
-                sessions.note_seen(session, session_id)
+                if (row := session.get(UserSession, session_id)) is not None:
+                    row.last_seen_at = now()
         except (DBAPIError, Busy) as error:
             log.debug("The last use of a session could not be stored: %s", type(error).__name__)
     return response

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import bindparam, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from calapp import limits, mail
@@ -190,9 +190,5 @@ def remove_expired(session: Session) -> int:
     return len(found)
 
 
-def _awaits_confirmation(session: Session, user_id: int) -> bool:
-    since = session.scalar(select(User.unconfirmed_since).where(User.id == user_id))
-    return since is not None
-
-
-mail.holds.append(_awaits_confirmation)
+UNCONFIRMED = select(exists().where(User.id == bindparam("id"), User.unconfirmed_since.is_not(None)))
+mail.holds.append(lambda session, user_id: bool(session.scalar(UNCONFIRMED, {"id": user_id})))

@@ -8,7 +8,7 @@ from typing import Annotated
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 from calapp.accounts.models import Removal
 from calapp.rest.validation import cleaned, said
@@ -104,12 +104,6 @@ def grouped(chosen: str = "") -> dict[str, list[str]]:
     return groups
 
 
-def _username(value: str) -> str:
-    if wrong := complaint(normal(value)):
-        raise ValueError(wrong)
-    return value
-
-
 def _email(value: str) -> str:
     try:
         validate_email(value, check_deliverability=False)
@@ -181,9 +175,16 @@ class Profile(BaseModel):
 class SignUp(Profile):
     """A new user as they ask for it; the code is compared by the service."""
 
-    username: Annotated[str, AfterValidator(_username)]
+    username: str
     password: NewPassword
     code: str = ""
+
+    @field_validator("username")
+    @classmethod
+    def _is_free_of_faults(cls, username: str) -> str:
+        if wrong := complaint(normal(username)):
+            raise ValueError(wrong)
+        return username
 
 
 class ForgottenPassword(BaseModel):

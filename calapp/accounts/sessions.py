@@ -79,13 +79,6 @@ def find(session: Session, login_id: str) -> tuple[User, UserSession | None] | N
     return row[0], row[1]
 
 
-def note_seen(session: Session, session_id: int) -> None:
-    """Note that a browser was seen now."""
-    found = session.get(UserSession, session_id)
-    if found is not None:
-        found.last_seen_at = now()
-
-
 def end(session: Session, login_id: str) -> None:
     """End the session of a cookie: a copy of the cookie is worth nothing from now on.
 

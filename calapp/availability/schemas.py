@@ -3,7 +3,7 @@
 import datetime as dt
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,7 +22,7 @@ from calapp.accounts.schemas import is_zone
 from calapp.availability.models import Schedule
 from calapp.availability.slots import Hours, Range
 from calapp.rest.schemas import PatchSchema, RequestSchema, ResponseSchema
-from calapp.rest.validation import cleaned, from_form, said
+from calapp.rest.validation import cleaned, said
 from calapp.text import line
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -333,32 +333,7 @@ def shown(schedule: Schedule, hours: Hours) -> ScheduleResponse:
     )
 
 
-def typed_week(form: MultiDict[str, str]) -> dict[int, list[Typed]]:
-    """Return the week's ranges as they were typed, rows that were left empty included."""
-    return {day: _rows(form, f"day-{day}") for day in range(7)}
-
-
-def _rows(form: MultiDict[str, str], prefix: str) -> list[Typed]:
+def typed_ranges(form: MultiDict[str, str], prefix: str) -> list[Typed]:
+    """Return the ranges of a form as they were typed, rows that were left empty included."""
     starts, ends = form.getlist(f"{prefix}-start"), form.getlist(f"{prefix}-end")
     return [(start.strip(), end.strip()) for start, end in zip(starts, ends, strict=False)]
-
-
-def checked_week(name: str, zone: str, typed: Mapping[int, Sequence[Typed]], *, saved_zone: str) -> Week:
-    """Check a week; raise Invalid naming each bad day (`day-0` is Monday), the name and the zone."""
-    given = {"name": name, "time_zone": zone, "day": [typed[day] for day in range(7)]}
-    return from_form(Week, given, rows="day", context={"saved_zone": saved_zone})
-
-
-def checked_override(form: MultiDict[str, str], today: dt.date) -> Override:
-    """Check dates and their hours; raise Invalid whose details name the bad field."""
-    off = bool(form.get("off"))
-    dates = [date for date in form.getlist("date") if date.strip()]
-    given: dict[str, Any] = {"date": dates, "off": off, "override": [] if off else _rows(form, "override")}
-    return from_form(Override, given, context={"today": today})
-
-
-def checked_time_off(form: Mapping[str, str], today: dt.date) -> TimeOffInput:
-    """Check days off; raise Invalid whose details name the bad field."""
-    given = {name: form.get(name, "").strip() for name in TimeOffInput.model_fields}
-    given["last_day"] = given["last_day"] or given["first_day"]
-    return from_form(TimeOffInput, given, context={"today": today})

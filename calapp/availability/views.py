@@ -17,14 +17,14 @@ from calapp.availability.models import Schedule
 from calapp.availability.schemas import (
     DAY,
     DayHours,
+    Override,
     ScheduleBody,
+    TimeOffInput,
     Typed,
-    checked_override,
-    checked_time_off,
-    checked_week,
+    Week,
     clock_text,
     range_text,
-    typed_week,
+    typed_ranges,
 )
 from calapp.availability.service import own_schedule
 from calapp.availability.slots import Range
@@ -69,13 +69,16 @@ def index(schedule_id: int | None = None) -> Response:
 def save(schedule_id: int | None = None) -> ResponseReturnValue:
     """Save the week; the buttons inside the form only change its rows."""
     schedule = _schedule(schedule_id)
-    week, zone = typed_week(request.form), request.form.get("time_zone", "")
+    week = {day: typed_ranges(request.form, f"day-{day}") for day in range(7)}
+    zone = request.form.get("time_zone", "")
     name = request.form.get("name", schedule.name if schedule else service.FIRST_NAME)
     action = request.form.get("action", "")
     if action:
         return _page(schedule, name=name, week=edited(week, action, request.form), zone=zone)
     try:
-        wanted = checked_week(name, zone, week, saved_zone=_zone_of(schedule))
+        given = {"name": name, "time_zone": zone, "day": list(week.values())}
+        # A bad day is named as its field is: day-0 is Monday.
+        wanted = from_form(Week, given, rows="day", context={"saved_zone": _zone_of(schedule)})
         with transaction() as session:
             schedule = _schedule(schedule_id) or service.default_schedule(session, current_host())
             schedule.name, schedule.time_zone = wanted.name, wanted.time_zone
@@ -93,8 +96,12 @@ def add_override(schedule_id: int | None = None) -> ResponseReturnValue:
     if request.form.get("action") == "add-date":
         return _page(schedule, dates=[*request.form.getlist("date"), ""][: limits.DATES_AT_ONCE])
     try:
+        off = bool(request.form.get("off"))
+        dates = [date for date in request.form.getlist("date") if date.strip()]
+        ranges = [] if off else typed_ranges(request.form, "override")
+        given = {"date": dates, "off": off, "override": ranges}
         today = service.today_of(current_host(), _zone_of(schedule))
-        wanted = checked_override(request.form, today)
+        wanted = from_form(Override, given, context={"today": today})
         with transaction() as session:
             service.set_overrides(session, current_host(), wanted.date, wanted.override, schedule_id)
     except (Invalid, Conflict) as error:
@@ -171,7 +178,9 @@ def add_time_off() -> ResponseReturnValue:
     """Give the host time off, from a day to another."""
     host = current_host()
     try:
-        wanted = checked_time_off(request.form, service.today_of(host))
+        given = {name: request.form.get(name, "").strip() for name in TimeOffInput.model_fields}
+        given["last_day"] = given["last_day"] or given["first_day"]
+        wanted = from_form(TimeOffInput, given, context={"today": service.today_of(host)})
         with transaction() as session:
             made = service.add_time_off(session, host, wanted)
     except (Invalid, Conflict) as error:

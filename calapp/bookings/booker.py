@@ -2,7 +2,7 @@
 
 import calendar
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -186,7 +186,8 @@ def month_view(
             by_day,
             day,
             today,
-            _days_within(away, first, zone),
+            away=away,
+            zone=zone,
             first_weekday=state.habits.first_weekday,
         ),
         before=None if first <= today.replace(day=1) else (first - timedelta(days=1)).replace(day=1),
@@ -205,28 +206,22 @@ def _weeks(
     by_day: Mapping[date, Sequence[datetime]],
     chosen: date | None,
     today: date,
-    away: Container[date],
     *,
+    away: Sequence[Span],
+    zone: ZoneInfo,
     first_weekday: int,
 ) -> list[list[Day | None]]:
-    weeks = calendar.Calendar(first_weekday).monthdatescalendar(first.year, first.month)
-    return [
-        [
-            Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today, away=at in away)
-            if at.month == first.month
-            else None
-            for at in week
-        ]
-        for week in weeks
-    ]
-
-
-def _days_within(spans: Sequence[Span], first: date, zone: ZoneInfo) -> set[date]:
-    """Return the days of a month that lie within one of these times as a whole."""
-    _, length = calendar.monthrange(first.year, first.month)
-    days = [first + timedelta(days=number) for number in range(length if spans else 0)]
-    ends = [(day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone)) for day in days]
-    return {day for day, start, end in ends if any(one.start <= start and end <= one.end for one in spans)}
+    """Return the days of a month in weeks; one is away that lies within one of the times as a whole."""
+    weeks: list[list[Day | None]] = []
+    for week in calendar.Calendar(first_weekday).monthdatescalendar(first.year, first.month):
+        days: list[Day | None] = []
+        for at in week:
+            start, end = _midnight(at, zone), _midnight(at + timedelta(days=1), zone)
+            gone = any(one.start <= start and end <= one.end for one in away)
+            day = Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today, away=gone)
+            days.append(day if at.month == first.month else None)
+        weeks.append(days)
+    return weeks
 
 
 def _next_free(

@@ -9,6 +9,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    field_validator,
     model_validator,
 )
 from werkzeug.datastructures import MultiDict
@@ -35,6 +36,7 @@ MAX_GUESTS = 20
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.0+)?Z")
 RESPONSE = re.compile(r"responses\[([A-Za-z0-9_-]{1,60})\]")
 CHOOSE_TIME = "Please choose a time."
+ENGLISH = "All texts are in English."
 # What a page says of fields that its own links and scripts fill in.
 PAGE_WORDS = {"start": CHOOSE_TIME, "time_zone": "Please choose a time zone from the list."}
 
@@ -66,12 +68,6 @@ def _person(name: str) -> str:
         raise ValueError("Please enter your name.")
     if has_web_address(name):
         raise ValueError("Please enter your name without a web address.")
-    return name
-
-
-def _language(name: str) -> str:
-    if name and name.lower().partition("-")[0] != "en":
-        raise NotSupported("All texts are in English.", **{"attendee.language": "All texts are in English."})
     return name
 
 
@@ -141,9 +137,14 @@ class AttendeeRequest(RequestSchema):
         ),
     ] = None
     time_zone: Zone
-    language: Annotated[
-        str, AfterValidator(_language), Field(description="All texts are in English.", examples=["en"])
-    ] = "en"
+    language: Annotated[str, Field(description=ENGLISH, examples=["en"])] = "en"
+
+    @field_validator("language")
+    @classmethod
+    def _is_english(cls, name: str) -> str:
+        if name and name.lower().partition("-")[0] != "en":
+            raise NotSupported(ENGLISH, **{"attendee.language": ENGLISH})
+        return name
 
 
 Utm = Annotated[str, Field(max_length=MAX_VALUE), cleaned(line)]

@@ -245,10 +245,6 @@ def _refused(limit: str, host: User, address: str, words: str, seconds: int = 36
     return TooMany(words, retry_after=seconds)
 
 
-def _upcoming() -> ColumnElement[bool]:
-    return and_(Booking.status.in_(ACTIVE), Booking.starts_at > now())
-
-
 def upcoming_of_visitor(
     session: Session, booking: Booking, *, by_email_only: bool = False
 ) -> Sequence[Booking]:
@@ -270,7 +266,8 @@ def _of_visitor(booking: Booking, *, by_email_only: bool = False) -> list[Column
     ]
     if booking.address_key and not by_email_only:
         same.append(Booking.address_key == booking.address_key)
-    return [Booking.host_id == booking.host_id, _upcoming(), or_(*same)]
+    upcoming = and_(Booking.status.in_(ACTIVE), Booking.starts_at > now())
+    return [Booking.host_id == booking.host_id, upcoming, or_(*same)]
 
 
 def forget_addresses(session: Session) -> int:

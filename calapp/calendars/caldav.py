@@ -255,7 +255,10 @@ def _start(account: DavClient, address: str) -> tuple[str, DavResource]:
     reasons: list[Unreadable] = []
     for url in places:
         try:
-            asked, found = _principal(account, url)
+            asked, found = account.properties(url, (PRINCIPAL, HOME, TYPE))
+            if not account.unasked and any(one.has(PRINCIPAL, f"{DAV}unauthenticated") for one in found):
+                account.unasked = True  # it also speaks to strangers, so it is told who we are before it asks
+                asked, found = account.properties(url, (PRINCIPAL, HOME, TYPE))
         except Unreadable as error:
             if error.code not in {"status_404", "status_410", "status_403", "not_caldav", "other_host"}:
                 raise
@@ -267,15 +270,6 @@ def _start(account: DavClient, address: str) -> tuple[str, DavResource]:
         reasons.append(Unreadable("not_caldav", NOT_CALDAV.format(host=place.host)))
     telling = [one for one in reasons if one.code != "status_404"]
     raise telling[0] if telling else Unreadable("not_caldav", NOT_CALDAV.format(host=place.host))
-
-
-def _principal(account: DavClient, url: str) -> tuple[str, list[DavResource]]:
-    """Ask who the user is; a server that also speaks to strangers is told before it asks."""
-    asked, found = account.properties(url, (PRINCIPAL, HOME, TYPE))
-    if account.unasked or not any(one.has(PRINCIPAL, f"{DAV}unauthenticated") for one in found):
-        return asked, found
-    account.unasked = True
-    return account.properties(url, (PRINCIPAL, HOME, TYPE))
 
 
 def _homes(account: DavClient, asked: str, start: DavResource) -> list[str]:

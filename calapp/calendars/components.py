@@ -1,7 +1,7 @@
 """A calendar's text as lines, and its events and busy times read from them; nothing is repeated here."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
@@ -127,11 +127,16 @@ class EventReader:
         start = self.moment(*first.get("DTSTART", ({}, "")))
         status = first.get("STATUS", ({}, ""))[1].upper()
         transparent = first.get("TRANSP", ({}, ""))[1].upper() == "TRANSPARENT"
+        declined = any(
+            pairs.get("PARTSTAT", "").upper() == "DECLINED"
+            and {value.lower(), f"mailto:{pairs.get('EMAIL', '')}".lower()} & self.emails
+            for pairs, value in given.get("ATTENDEE", ())
+        )
         component = Component(
             uid=first.get("UID", ({}, ""))[1],
             start=start,
             length=self._length(start, first),
-            blocks=not (transparent or status == "CANCELLED" or self._declined(given.get("ATTENDEE", ()))),
+            blocks=not (transparent or status == "CANCELLED" or declined),
             sequence=number_of(first.get("SEQUENCE", ({}, ""))[1]),
             rules=[value for _, value in given.get("RRULE", ())],
         )
@@ -174,14 +179,6 @@ class EventReader:
             return start, None
         period = end.strip().upper().startswith(("P", "+P"))
         return start, _duration(end) if period else _between(start, self.moment(parameters, end))
-
-    def _declined(self, attendees: Sequence[tuple[dict[str, str], str]]) -> bool:
-        """Return whether the host has declined this invitation."""
-        return any(
-            parameters.get("PARTSTAT", "").upper() == "DECLINED"
-            and {value.lower(), f"mailto:{parameters.get('EMAIL', '')}".lower()} & self.emails
-            for parameters, value in attendees
-        )
 
     def periods(self, text: str) -> Iterator[tuple[datetime, datetime]]:
         """Return what a calendar of busy times alone says (VFREEBUSY)."""

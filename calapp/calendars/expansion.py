@@ -123,12 +123,15 @@ def _expand_calendar(text: str, wanted: Wanted) -> tuple[list[tuple[datetime, da
     series: dict[str, list[Component]] = {}
     left_out = 0
     own = set(wanted.own)
-    days = [f"{one:%Y%m%d}" for one in (wanted.first - 2 * DAY, wanted.last + 2 * DAY)]
+    earliest, latest = (f"{one:%Y%m%d}" for one in (wanted.first - 2 * DAY, wanted.last + 2 * DAY))
     # Two that follow each other share a line break, which a split takes only once.
     for number, chunk in enumerate(text.replace(EVENT, f"\n{EVENT}").split(EVENT)[1:]):
         body, end, _ = f"\n{chunk}".partition(EVENT_END)
         block = body if end else ""
-        if end and _is_outside(block, *days):
+        # What does not repeat and is certainly before the wanted days, or after them, is not read.
+        dates = dict(DATES.findall(block)) if not REPEATS.search(block) else {}
+        start = dates.get("START", earliest)
+        if start > latest or max(start, dates.get("END", start)) < earliest:
             continue
         try:
             component = reader.component(block)
@@ -148,13 +151,6 @@ def _expand_calendar(text: str, wanted: Wanted) -> tuple[list[tuple[datetime, da
         if time.process_time() - began > CPU_SECONDS * 0.8:
             raise NotACalendar("too_much_work", "The repetitions of this calendar take too long to work out.")
     return busy, left_out
-
-
-def _is_outside(block: str, first: str, last: str) -> bool:
-    """Return whether an event that does not repeat is certainly before one day or after another."""
-    dates = dict(DATES.findall(block)) if not REPEATS.search(block) else {}
-    start = dates.get("START")
-    return start is not None and (start > last or max(start, dates.get("END", start)) < first)
 
 
 def _defined_zones(text: str, last: datetime) -> dict[str, tzinfo]:

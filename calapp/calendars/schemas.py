@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, field_validator
 
 from calapp.accounts.schemas import is_zone
 from calapp.addresses import AddressGuard, check_url
@@ -84,12 +84,6 @@ LONGEST_RANGE = timedelta(days=366)
 LOADED = re.compile(r"calendarsToLoad\[\d{1,3}\]\[credentialId\]")
 
 
-def _read_only(value: bool) -> bool:  # noqa: FBT001 (pydantic's)
-    if not value:
-        raise ValueError("An .ics address can only be read. Leave readOnly out, or send true.")
-    return value
-
-
 class IcsFeedBody(RequestSchema):
     """Addresses of calendars to read."""
 
@@ -102,11 +96,16 @@ class IcsFeedBody(RequestSchema):
             examples=[["https://calendar.example.com/secret/basic.ics"]],
         ),
     ]
-    read_only: Annotated[
-        bool,
-        AfterValidator(_read_only),
-        Field(description="An .ics address can only be read: true, or left out."),
-    ] = True
+    read_only: Annotated[bool, Field(description="An .ics address can only be read: true, or left out.")] = (
+        True
+    )
+
+    @field_validator("read_only")
+    @classmethod
+    def _is_read_only(cls, value: bool) -> bool:  # noqa: FBT001 (pydantic's)
+        if not value:
+            raise ValueError("An .ics address can only be read. Leave readOnly out, or send true.")
+        return value
 
 
 class IcsFeed(ResponseSchema):

@@ -301,18 +301,13 @@ def _of_events(session: Session, host_id: int | None, about: ColumnElement[bool]
     return Delivery.event_id.in_(session.scalars(query.limit(MOST_EVENTS)).all())
 
 
-def event_of_host(session: Session, user_id: int, uid: str) -> Event:
-    """Return a host's event; raise NotFound."""
+def event_of_host(session: Session, user_id: int, uid: str) -> tuple[Event, list[Delivery]]:
+    """Return a host's event with its deliveries, oldest first, their webhooks loaded; raise NotFound."""
     event: Event | None = session.scalar(select(Event).where(Event.uid == uid, Event.user_id == user_id))
     if event is None:
         raise NotFound
-    return event
-
-
-def deliveries_of(session: Session, event_id: int) -> list[Delivery]:
-    """Return the deliveries of an event, oldest first, their webhooks loaded."""
-    query = select(Delivery).where(Delivery.event_id == event_id).options(joinedload(Delivery.webhook))
-    return list(session.scalars(query.order_by(Delivery.webhook_id, Delivery.id)))
+    query = select(Delivery).where(Delivery.event_id == event.id).options(joinedload(Delivery.webhook))
+    return event, list(session.scalars(query.order_by(Delivery.webhook_id, Delivery.id)))
 
 
 def find(session: Session, webhook_id: int, delivery_id: int) -> Delivery:

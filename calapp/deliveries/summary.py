@@ -47,7 +47,9 @@ def summary_of(session: Session, user: User, day: date) -> dict[str, Any]:
     first = 0
     for row in _events(session, user.id, start, end):
         first = first or row.number
-        event_type_id = row.event_type_id or _from_body(row.old_body)
+        # One that a version before the column wrote has it in its body, until that is erased.
+        old = json.loads(row.old_body)["payload"].get("eventTypeId") if row.old_body else None
+        event_type_id = row.event_type_id or (old if isinstance(old, int) else 0)
         found.setdefault((event_type_id, row.trigger), []).append(row.uid)
     before = first - 1 if first else feed.first_since(session, user.id, end) - 1
     return {
@@ -86,12 +88,6 @@ def _events(session: Session, user_id: int, start: datetime, end: datetime) -> S
         .where(Event.created_at >= start, Event.created_at < end, Event.trigger.not_in(OPERATIONAL))
         .order_by(Event.number)
     ).all()
-
-
-def _from_body(body: str | None) -> int:
-    """Return the event type of an event that a version before its column wrote; 0 when it is erased."""
-    found = json.loads(body)["payload"].get("eventTypeId") if body else None
-    return found if isinstance(found, int) else 0
 
 
 def write_summaries() -> None:

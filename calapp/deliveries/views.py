@@ -77,8 +77,7 @@ def _log(wanted: log.Filter) -> Response:
 def event(event_uid: str) -> Response:
     """Show an event: its webhooks and their attempts beside each other."""
     session = db.session()
-    found = log.event_of_host(session, current_host().id, event_uid)
-    deliveries = log.deliveries_of(session, found.id)
+    found, deliveries = log.event_of_host(session, current_host().id, event_uid)
     return page_or_fragment(
         "deliveries/event.html",
         "deliveries/_event.html",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from flask import Blueprint, Response, render_template, request, url_for
-from pydantic import AfterValidator, Field
+from pydantic import Field, field_validator
 
 from calapp import limits
 from calapp.accounts import service as accounts
@@ -39,21 +39,21 @@ VALID_FOR = {  # hours
 Rows = Sequence[tuple[str, str]]
 
 
-def _in_future(moment: datetime) -> datetime:
-    if moment <= now():
-        raise ValueError("Must be in the future.")
-    return moment
-
-
 class LinkRequest(RequestSchema):
     """What a signed link is to contain."""
 
     event_type_id: Id
     metadata: JsonMetadata = {}
     expires_at: Annotated[
-        Annotated[Instant, AfterValidator(_in_future)] | None,
-        Field(description="Until when it is valid, to the second; null: no expiry."),
+        Instant | None, Field(description="Until when it is valid, to the second; null: no expiry.")
     ] = None
+
+    @field_validator("expires_at")
+    @classmethod
+    def _is_to_come(cls, moment: datetime | None) -> datetime | None:
+        if moment is not None and moment <= now():
+            raise ValueError("Must be in the future.")
+        return moment
 
 
 class LinkResponse(ResponseSchema):

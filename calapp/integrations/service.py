@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import LargeBinary, Text, and_, cast, delete, exists, func, or_, select, update
@@ -127,7 +127,11 @@ def receive(session: Session, token: str, incoming: Incoming) -> InspectorRespon
     if inspector is None:
         raise NotFound
     trigger = _trigger_in(incoming.body)
-    response = _next_response(inspector)
+    response = InspectorResponse(inspector.user_id, 200, "received\n", None, inspector.delay_seconds)
+    if inspector.fail_next:
+        inspector.fail_next -= 1
+        body = inspector.body or "failed on request\n"
+        response = replace(response, status=inspector.status, body=body, retry_after=inspector.retry_after)
     request = InspectorRequest(
         user_id=inspector.user_id,
         received_at=database_now(session),
@@ -144,16 +148,6 @@ def receive(session: Session, token: str, incoming: Incoming) -> InspectorRespon
     if trigger in {str(one) for one in OF_BOOKINGS}:
         finish_checklist(session, inspector.user_id)
     return response
-
-
-def _next_response(inspector: Inspector) -> InspectorResponse:
-    """Return what an inspector responds now, and count it."""
-    host_id, delay = inspector.user_id, inspector.delay_seconds
-    if not inspector.fail_next:
-        return InspectorResponse(host_id, 200, "received\n", None, delay)
-    inspector.fail_next -= 1
-    body = inspector.body or "failed on request\n"
-    return InspectorResponse(host_id, inspector.status, body, inspector.retry_after, delay)
 
 
 def first_bytes(text: str, most: int) -> str:

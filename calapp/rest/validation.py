@@ -35,12 +35,10 @@ WORDS = {
 }
 
 
-def as_whole(value: Any) -> Any:
-    """Return 20 for 20.0, which JSON takes for the same number; anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-WHOLE = BeforeValidator(as_whole)  # behind an int and its limits: strict, but 20.0 is the number 20
+# Behind an int and its limits: strict, but 20.0 is the number 20, as in JSON.
+WHOLE = BeforeValidator(
+    lambda value: int(value) if isinstance(value, float) and value.is_integer() else value
+)
 
 
 def said(words: str, *kinds: str) -> WrapValidator:
