@@ -55,6 +55,7 @@ LEASE = timedelta(minutes=10)  # an email claimed by a worker that was killed is
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
 FAILING = timedelta(minutes=10)  # of failures after which all of outgoing email counts as failing
 LATEST = 50  # emails that are looked at for one that was sent
+REFUSED = 6  # emails in a row, to at least half as many addresses, refused for good: that is not about one
 PORTS = {"smtp": 25, "smtps": 465}
 
 
@@ -175,13 +176,28 @@ def count_unsent(session: Session) -> dict[str, int]:
 
 
 def is_failing(session: Session) -> bool:
-    """Return whether an email has failed for ten minutes, and none of the latest was sent in this time."""
-    since = database_now(session) - FAILING
-    failed = select(Email.id).where(Email.due_at.is_not(None), Email.attempts > 0, Email.created_at < since)
-    if session.scalar(failed.limit(1)) is None:
+    """Return whether outgoing email as a whole fails, as far as the latest emails tell.
+
+    It does when one that should have gone out ten minutes ago waits, and none of the latest was sent since;
+    or when the last few, to several people, were all refused for good: that is not about their addresses.
+    """
+    if not settings().smtp_url:
         return False
-    latest = session.scalars(select(Email.sent_at).order_by(Email.id.desc()).limit(LATEST))
-    return not any(sent_at is not None and sent_at >= since for sent_at in latest)
+    columns = (Email.recipient, Email.attempts, Email.due_at, Email.sent_at)
+    latest = session.execute(select(*columns).order_by(Email.id.desc()).limit(LATEST)).all()
+    ended = [one for one in latest if one.attempts and one.due_at is None][:REFUSED]
+    if (
+        len(ended) == REFUSED
+        and not any(one.sent_at for one in ended)
+        and len({one.recipient for one in ended}) >= REFUSED // 2
+    ):
+        return True
+    since = database_now(session) - FAILING
+    late = or_(Email.attempts > 0, Email.due_at < since)
+    waiting = select(Email.id).where(Email.due_at.is_not(None), Email.created_at < since, late)
+    if session.scalar(waiting.limit(1)) is None:
+        return False
+    return not any(one.sent_at is not None and one.sent_at >= since for one in latest)
 
 
 def send_test(address: str) -> str | None:

@@ -306,7 +306,7 @@ def test_d8_emails_are_kept_for_a_year_and_those_that_wait_for_longer(written, c
     assert [one.recipient for one in stored()] == ["parked@example.com", "new@example.com"]
 
 
-def test_emails_fail_when_none_was_sent_for_ten_minutes(written, settings, clock) -> None:
+def test_o14_emails_fail_when_none_was_sent_for_ten_minutes(written, settings, clock) -> None:
     config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
     written()
     send_emails()
@@ -315,7 +315,9 @@ def test_emails_fail_when_none_was_sent_for_ten_minutes(written, settings, clock
     assert mail.is_failing(db.session())
 
 
-def test_emails_do_not_fail_while_others_are_sent(server: str, box: Box, written, settings, clock) -> None:
+def test_o14_emails_do_not_fail_while_others_are_sent(
+    server: str, box: Box, written, settings, clock
+) -> None:
     config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
     written()
     send_emails()
@@ -326,20 +328,54 @@ def test_emails_do_not_fail_while_others_are_sent(server: str, box: Box, written
     assert not mail.is_failing(db.session())
 
 
-def test_a_test_email_arrives(server: str, box: Box, app: Flask) -> None:
+@pytest.mark.parametrize("answer", ["to_data", "to_recipient"])
+def test_o14_emails_fail_when_whatever_is_sent_is_refused_for_good(
+    server: str, box: Box, written, answer: str
+) -> None:
+    people = [f"{name}@example.com" for name in ("ada", "bob", "eve", "joe", "rick", "zoe")]
+    refusal = "550 Relaying denied"
+    setattr(box, answer, refusal if answer == "to_data" else dict.fromkeys(people, refusal))
+    for one in people:
+        assert not mail.is_failing(db.session())
+        written(one)
+        send_emails()
+    assert mail.is_failing(db.session())
+    box.to_data, box.to_recipient = "250 OK", {}
+    written()
+    send_emails()
+    assert not mail.is_failing(db.session())
+
+
+def test_o14_addresses_that_there_are_not_are_no_failure_of_emails(server: str, box: Box, written) -> None:
+    box.to_recipient = dict.fromkeys(("typo@example.com", "typo@example.org"), "550 No such person")
+    for _ in range(5):
+        written("typo@example.com")
+        written("typo@example.org")
+    send_emails()
+    assert not mail.is_failing(db.session())
+
+
+def test_o14_emails_that_nothing_attempts_to_send_fail(server: str, written, clock) -> None:
+    written()
+    assert not mail.is_failing(db.session())
+    clock.shift(601)
+    assert mail.is_failing(db.session())
+
+
+def test_o14_a_test_email_arrives(server: str, box: Box, app: Flask) -> None:
     ended = app.test_cli_runner().invoke(args=["send-test-email", "ada@example.com"])
     assert (ended.exit_code, ended.output) == (0, "Sent a test email to ada@example.com.\n")
     assert len(box.received) == 1
 
 
-def test_a_test_email_that_cannot_be_sent_says_why(app: Flask, settings) -> None:
+def test_o14_a_test_email_that_cannot_be_sent_says_why(app: Flask, settings) -> None:
     config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
     ended = app.test_cli_runner().invoke(args=["send-test-email", "ada@example.com"])
     assert ended.exit_code == 1
     assert "The email could not be sent" in ended.output
 
 
-def test_host_pages_say_that_no_email_can_be_sent(written, settings, clock, rick_client) -> None:
+def test_o14_host_pages_say_that_no_email_can_be_sent(written, settings, clock, rick_client) -> None:
     assert "No email could be sent" not in rick_client.get("/event-types").text
     config.use(replace(settings, smtp_url=f"smtp://127.0.0.1:{free_port()}"))
     written()

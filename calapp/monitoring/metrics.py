@@ -237,10 +237,18 @@ class Database(Collector):
         )
         for username, seconds in service.longest_waiting_hosts(self.session).items():
             hosts.add_metric([username], seconds)
+        waiting = GaugeMetricFamily(
+            "calapp_host_waiting",
+            "Waiting deliveries, due now or later, for the ten hosts with the most",
+            labels=["host"],
+        )
+        for username, count in service.hosts_with_most_waiting(self.session).items():
+            waiting.add_metric([username], count)
         emails = GaugeMetricFamily("calapp_mails", "Emails that are not sent yet, by state", labels=["state"])
         for state, count in mail.count_unsent(self.session).items():
             emails.add_metric([state], count)
-        return [number, oldest, webhooks, due, hosts, emails, copy, failing, *_counters(self.session)]
+        gauges = [number, oldest, webhooks, due, hosts, waiting, emails, copy, failing]
+        return [*gauges, *_counters(self.session)]
 
 
 def _counters(session: Session) -> list[Metric]:

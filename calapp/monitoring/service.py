@@ -75,7 +75,7 @@ class Health:
         if (self.oldest or 0.0) > LATE:
             found.append("A delivery that is ready to be sent has waited for over a minute.")
         if self.emails_fail:
-            found.append("No email could be sent for ten minutes (try flask send-test-email).")
+            found.append("No email could be sent lately (try flask send-test-email).")
         return found
 
     @property
@@ -235,6 +235,26 @@ def longest_waiting_hosts(session: Session, most: int = 10) -> dict[str, float]:
         seconds = (at - first_due[webhook_id]).total_seconds()
         waits[username] = max(seconds, waits.get(username, 0.0))
     return dict(heapq.nlargest(most, waits.items(), key=lambda item: item[1]))
+
+
+def hosts_with_most_waiting(session: Session, most: int = 10) -> dict[str, int]:
+    """Count what waits, due or not, for the hosts with the most of it, from the partial index alone."""
+    waiting = (
+        select(Delivery.webhook_id, func.count().label("number"))
+        .where(WAITING_WITH_TIME)
+        .group_by(Delivery.webhook_id)
+        .subquery()
+    )
+    number = func.sum(waiting.c.number)
+    query = (
+        select(User.username, number)
+        .join(Webhook, Webhook.user_id == User.id)
+        .join(waiting, waiting.c.webhook_id == Webhook.id)
+        .group_by(User.username)
+        .order_by(number.desc(), User.username)
+        .limit(most)
+    )
+    return {username: int(count) for username, count in session.execute(query)}
 
 
 def _first_id_since(session: Session, moment: datetime) -> int:

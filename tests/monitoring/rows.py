@@ -36,10 +36,11 @@ def deliveries(
     created_at: datetime | None = None,
     due_at: datetime | None = None,
     backoff_until: datetime | None = None,
+    of: Webhook | None = None,
 ) -> list[int]:
     """Store events with a delivery each; return the deliveries' ids."""
     with transaction() as session:
-        hook = webhook(backoff_until)
+        hook = session.merge(of) if of else webhook(backoff_until)
         made = [_delivery(hook, state, created_at or now(), due_at) for _ in range(number)]
         session.add_all(made)
         session.flush()

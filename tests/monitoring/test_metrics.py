@@ -20,12 +20,13 @@ from calapp.config import Settings
 from calapp.deliveries.engine import Engine
 from calapp.errors import Busy
 from calapp.event_types.models import EventType
+from calapp.mail import Email
 from calapp.monitoring import service
 from calapp.monitoring.counting import save_counts
 from calapp.monitoring.metrics import readings
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import OF_BOOKINGS
-from tests.conftest import on_both_databases
+from tests.conftest import make_user, on_both_databases
 from tests.monitoring.rows import deliveries
 from tests.receiver import Receiver, answer
 
@@ -85,6 +86,29 @@ class TestWhatIsCounted:
     def test_the_hosts_that_wait_longest_are_named(self, client: FlaskClient) -> None:
         deliveries("waiting", 2, due_at=now() - timedelta(seconds=40))
         assert 39 < samples(client)["calapp_host_oldest_waiting_seconds", "rick"] < 100
+
+    def test_the_ten_hosts_with_the_most_waiting_are_counted(
+        self, client: FlaskClient, saved: Callable[..., None]
+    ) -> None:
+        users = [make_user(f"host{number}") for number in range(12)]
+        saved(*users)
+        for number, user in enumerate(users):
+            hook = Webhook(user_id=user.id, subscriber_url=f"https://hooks.example/{number}", triggers=[])
+            saved(hook)
+            deliveries("waiting", number + 1, due_at=now() + timedelta(hours=number % 2), of=hook)
+        deliveries("parked", 20)
+        found = {key[1]: count for key, count in samples(client).items() if key[0] == "calapp_host_waiting"}
+        assert found == {f"host{number}": number + 1 for number in range(2, 12)}
+
+    def test_o14_emails_that_are_not_sent_are_counted_by_state(
+        self, client: FlaskClient, rick: User, saved: Callable[..., None]
+    ) -> None:
+        fields = {"user_id": rick.id, "recipient": "ada@example.com", "subject": "Hello", "body": "Text"}
+        saved(Email(**fields, due_at=now()), Email(**fields, due_at=now(), attempts=2))
+        saved(Email(**fields, parked_at=now()), Email(**fields, sent_at=now(), attempts=1))
+        found = samples(client)
+        states = ("waiting", "retrying", "parked")
+        assert [found["calapp_mails", state] for state in states] == [1, 1, 1]
 
     def test_the_server_says_what_it_is_and_how_much_room_it_has(self, client: FlaskClient) -> None:
         found = samples(client)

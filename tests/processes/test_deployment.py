@@ -179,6 +179,14 @@ def test_the_alerts_fire_when_they_should() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_each_alert_is_fired_by_a_test_of_its_own() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())["groups"][0]["rules"]
+    tests = yaml.safe_load((ROOT / "tests" / "processes" / "alerts_test.yml").read_text())["tests"]
+    fired = [[one["labels"] for one in test["promql_expr_test"][0]["exp_samples"]] for test in tests]
+    alone = {labels[0] for labels in fired if len(labels) == 1}
+    assert {f'{{alertname="{rule["alert"]}"}}' for rule in rules} == alone
+
+
 @pytest.mark.parametrize("name", ["alerts.yml", "grafana.json"])
 def test_alerts_and_dashboard_ask_for_metrics_that_there_are(name: str, client: FlaskClient) -> None:
     readings.forget()
