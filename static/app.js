@@ -105,7 +105,9 @@
 
   function ready(root) {
     for (const button of root.querySelectorAll("[data-copy][hidden], [data-copy-from][hidden]")) button.hidden = false;
-    for (const input of root.querySelectorAll("[data-finds-zone]")) input.hidden = false;
+    for (const box of root.querySelectorAll(".zone-search")) {
+      box.firstElementChild.hidden = !box.querySelector("[data-finds-zone]").hidden;
+    }
   }
 
   // What was typed into forms that were not sent yet. A form that is gone takes it along.
@@ -120,7 +122,7 @@
   if (document.body.matches(".host")) {
     document.addEventListener("input", ({ target }) => {
       const form = target.form;
-      if (form && form.method === "post" && target.type !== "password") typed.add(form);
+      if (form && form.method === "post" && target.name && target.type !== "password") typed.add(form);
     });
     window.addEventListener("beforeunload", (event) => {
       if (hasTyped(document)) event.preventDefault();
@@ -438,14 +440,22 @@
   // A page has only the zone that it shows; the list of all is loaded once, and filled into each that comes.
 
   let zones = null;
+  let cities = null;
+
+  const load = async (address) => (await fetch(address)).json();
+
+  function loadZones(address) {
+    zones ??= load(address);
+    zones.catch(() => {
+      zones = null; // tried again with the next click
+    });
+    return zones;
+  }
 
   function fillZones() {
     const choice = document.querySelector("select[data-zones]");
     if (!choice || "leaving" in document.documentElement.dataset) return;
-    zones ??= fetch(choice.dataset.zones).then((response) => response.json());
-    zones.then(listZones, () => {
-      zones = null; // tried again with the next click
-    });
+    loadZones(choice.dataset.zones).then(listZones, () => {});
   }
 
   function listZones(all) {
@@ -457,55 +467,128 @@
     choice.value = shown.value;
   }
 
-  // What stands for a city in the names of zones, old ones included; each find is a button of the same form.
+  // A zone is found by its name, an old name or a city. Each find is a button: in a booking page of the form that is
+  // sent with each click, elsewhere one that chooses the zone in the list.
 
-  const plainly = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replaceAll("_", " ");
+  const LETTERS = { ß: "ss", ø: "o", ł: "l", đ: "d", æ: "ae", œ: "oe", ı: "i" };
 
-  async function findZones(words) {
-    const list = document.getElementById("found-zones");
-    const all = words.trim() ? await (zones?.catch(() => []) ?? []) : [];
-    const wanted = plainly(words).trim().split(/\s+/);
-    const found = all.filter((zone) => wanted.every((word) => plainly(zone.join(" ")).includes(word)));
-    const lines = found.slice(0, 6).map(([name, text, old]) => {
-      const line = document.createElement("li");
-      const button = document.createElement("button");
-      const was = old.split(" ").find((one) => plainly(one).includes(wanted[0]) && !plainly(name).includes(wanted[0]));
-      button.name = "tz";
-      button.value = name;
-      button.textContent = was ? `${text}, before: ${was.replaceAll("_", " ")}` : text;
-      line.append(button);
-      return line;
-    });
-    if (words.trim() && !found.length) {
-      const line = document.createElement("li");
-      line.className = "low";
-      line.textContent = "No time zone has this name. Try a larger city nearby.";
-      lines.push(line);
-    }
-    list.replaceChildren(...lines);
+  function plainly(text) {
+    const plain = text.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "").replace(/[_/-]/g, " ");
+    return plain.replace(/[ßøłđæœı]/g, (letter) => LETTERS[letter]);
   }
 
-  document.addEventListener("input", (event) => {
-    if (!event.target.matches("[data-finds-zone]")) return;
-    fillZones();
-    findZones(event.target.value);
+  async function loadCities(address) {
+    const { zones: names, cities: rows } = await load(address);
+    return rows.map(([city, number]) => ({ city, plain: plainly(city), zone: names[number] }));
+  }
+
+  async function search(box, words) {
+    cities ??= loadCities(box.dataset.cities);
+    cities.catch(() => {
+      cities = null;
+    });
+    const [all, places] = await Promise.all([loadZones(box.dataset.list), cities]);
+    const wanted = words.split(/\s+/);
+    const fits = (text) => wanted.every((word) => ` ${text}`.includes(` ${word}`));
+    const found = new Map(); // text by zone: a zone's own name goes before its cities
+    for (const [name, text, old] of all.filter((zone) => fits(plainly(zone.join(" ")))).slice(0, 5)) {
+      const was = old.split(" ").find((one) => plainly(one).includes(wanted[0]) && !plainly(name).includes(wanted[0]));
+      found.set(name, was ? `${text}, before: ${was.replaceAll("_", " ")}` : text);
+    }
+    const texts = new Map(all);
+    const near = places.filter(({ plain }) => fits(plain));
+    near.sort((one, other) => other.plain.startsWith(words) - one.plain.startsWith(words)); // else the largest first
+    for (const { city, zone } of near) {
+      if (found.size < 8 && texts.has(zone) && !found.has(zone)) found.set(zone, `${city}: ${texts.get(zone)}`);
+    }
+    return found;
+  }
+
+  const searched = (input) => plainly(input.value).trim();
+
+  async function findZones(input) {
+    const box = input.closest(".zone-search");
+    const choice = document.getElementById(box.dataset.for);
+    const words = searched(input);
+    const lines = [];
+    let problem = "";
+    try {
+      const found = words ? await search(box, words) : new Map();
+      if (searched(input) !== words) return; // more was typed meanwhile
+      for (const [zone, text] of found) {
+        const button = document.createElement("button");
+        button.type = choice.matches("[data-submit]") ? "submit" : "button";
+        button.name = "tz";
+        button.value = zone;
+        button.textContent = text;
+        lines.push(document.createElement("li"));
+        lines.at(-1).append(button);
+      }
+      if (words && !found.size) problem = "No time zone has this name. Try a larger city nearby.";
+    } catch {
+      problem = "The list of cities could not be loaded. Please try again.";
+    }
+    if (problem) {
+      lines.push(document.createElement("li"));
+      lines[0].className = "low";
+      lines[0].textContent = problem;
+    }
+    box.querySelector(".found").replaceChildren(...lines);
+  }
+
+  function openSearch(box, open) {
+    const [button, input] = [box.querySelector("[data-opens-search]"), box.querySelector("[data-finds-zone]")];
+    [button.hidden, input.hidden] = [open, !open];
+    input.value = "";
+    box.querySelector(".found").replaceChildren();
+    if (open) input.focus();
+  }
+
+  document.addEventListener("click", ({ target }) => {
+    const box = target.closest(".zone-search");
+    if (target.closest("[data-opens-search]")) openSearch(box, true);
+    if (!box || !target.matches(".found button[type=button]")) return;
+    const choice = document.getElementById(box.dataset.for);
+    choice.value = target.value;
+    choice.dispatchEvent(new Event("input", { bubbles: true }));
+    openSearch(box, false);
+    choice.focus();
+  });
+
+  document.addEventListener("input", ({ target }) => {
+    if (target.matches("[data-finds-zone]")) findZones(target);
   });
   document.addEventListener("keydown", (event) => {
-    if (!event.target.matches("[data-finds-zone]") || event.key !== "Enter") return;
-    event.preventDefault(); // which would press the first button of the form
-    document.querySelector("#found-zones button")?.click();
+    const { target, key } = event;
+    if (!target.matches("[data-finds-zone]") || !["Enter", "Escape"].includes(key)) return;
+    event.preventDefault(); // Enter would press the first button of the form
+    const box = target.closest(".zone-search");
+    if (key === "Enter") return findZones(target).then(() => box.querySelector(".found button")?.click());
+    openSearch(box, false);
+    box.querySelector("[data-opens-search]").focus();
   });
 
   document.addEventListener("focusin", (event) => {
     if (event.target.matches("select[data-zones]")) fillZones();
   });
 
+  // The zone of the browser, of which it may know an old name.
+  async function chooseOwn(choice) {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const has = (name) => [...choice.options].some((option) => option.value === name);
+    if (has(zone)) {
+      choice.value = zone;
+      return;
+    }
+    const box = document.querySelector(`.zone-search[data-for="${choice.id}"]`);
+    const rows = await loadZones(box.dataset.list).catch(() => []);
+    const row = rows.find(([, , old]) => old.split(" ").includes(zone));
+    if (row && has(row[0])) choice.value = row[0];
+  }
+
   if (document.body.matches("[data-wants-zone]")) addZone();
   fillZones();
-  for (const choice of document.querySelectorAll("select[data-own-zone]")) {
-    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if ([...choice.options].some((option) => option.value === zone)) choice.value = zone;
-  }
+  for (const choice of document.querySelectorAll("select[data-own-zone]")) chooseOwn(choice);
 
   ready(document);
   for (const line of toasts ? toasts.children : []) fade(line);

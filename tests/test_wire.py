@@ -83,6 +83,20 @@ def test_the_list_of_time_zones_is_a_file_with_their_offsets(client: FlaskClient
     assert len(zones) > 400
 
 
+def test_large_cities_name_a_time_zone_that_the_list_has(client: FlaskClient) -> None:
+    data = json.loads(text_of(ask(client, "/static/cities.json")))
+    listed = {name for name, _, _ in json.loads(text_of(ask(client, "/static/time-zones.json")))}
+    assert set(data["zones"]) <= listed
+    zone_of: dict[str, str] = {}
+    for city, number in data["cities"]:
+        zone_of.setdefault(city, data["zones"][number])
+    assert zone_of["Munich"] == zone_of["Hamburg"] == "Europe/Berlin"
+    assert zone_of["San Francisco"] == zone_of["Seattle"] == "America/Los_Angeles"
+    assert (zone_of["Mumbai"], zone_of["Beijing"]) == ("Asia/Kolkata", "Asia/Shanghai")
+    assert zone_of["Barcelona"] == "Europe/Madrid"
+    assert len(zone_of) > 3_000
+
+
 def test_without_a_script_a_button_shows_all_time_zones(client: FlaskClient, booker: str) -> None:
     assert 'name="zones" value="all"' in text_of(ask(client, booker))
     page = text_of(ask(client, f"{booker}?zones=all&tz=Asia/Tokyo"))

@@ -87,15 +87,20 @@ def old_names() -> dict[str, str]:
     return {old: name for _, name, old in links if name in present and old not in present and old in _names()}
 
 
+def present_name(zone: str) -> str:
+    """Return a zone by its present name, if it was given by an old one."""
+    return old_names().get(zone, zone)
+
+
 def is_zone(name: str) -> bool:
     """Return whether this is the name of a zone; old names such as US/Eastern count."""
     return name in _names()
 
 
 def grouped(chosen: str = "") -> dict[str, list[str]]:
-    """Return region → names for a select box, with `chosen` among them even when it is an old name."""
+    """Return region → present names for a select box, with `chosen` among them where it is a zone."""
     groups: dict[str, list[str]] = {"UTC": ["UTC"]}
-    for name in sorted(_names()):
+    for name in sorted(_names() - old_names().keys()):
         region = name.split("/")[0]
         if region in _REGIONS and "/" in name:
             groups.setdefault(region, []).append(name)

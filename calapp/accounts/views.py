@@ -22,6 +22,7 @@ from calapp.accounts.schemas import (
     Profile,
     SignUp,
     grouped,
+    present_name,
 )
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
@@ -318,6 +319,7 @@ def _login_page(wrong: str = "", problems: Mapping[str, object] | None = None) -
 
 def _signup_page(problems: Mapping[str, object]) -> str:
     typed = _typed(SignUp)
+    typed["time_zone"] = present_name(typed["time_zone"])
     return render_template(
         "accounts/signup.html",
         typed=typed,
@@ -336,7 +338,8 @@ def _settings_page(
     deletion_problems: Mapping[str, object] | None = None,
 ) -> str:
     host = current_host()
-    values = typed or {name: getattr(host, name) for name in Profile.model_fields}
+    values = dict(typed or {name: getattr(host, name) for name in Profile.model_fields})
+    values["time_zone"] = present_name(values["time_zone"])
     return render_template(
         "accounts/settings.html",
         values=values,

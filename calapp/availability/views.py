@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from calapp import limits
 from calapp.accounts.guards import current_host, require_host
-from calapp.accounts.schemas import grouped
+from calapp.accounts.schemas import grouped, present_name
 from calapp.availability import schemas, service
 from calapp.availability.models import Schedule
 from calapp.availability.schemas import (
@@ -244,6 +244,7 @@ def _page(
     hours = service.hours_of(session, host, schedule.id if schedule else None)
     today = service.today_of(host, hours.zone)
     saved = {day: [range_text(one) for one in hours.weekly.get(day, ())] for day in range(7)}
+    shown = present_name(hours.zone if zone is None else zone)
     page = render_template(
         "availability/index.html",
         schedule=schedule,
@@ -254,9 +255,9 @@ def _page(
         name=(schedule.name if schedule else service.FIRST_NAME) if name is None else name,
         week=saved if week is None else week,
         weekdays=schemas.WEEKDAYS,
-        zone=hours.zone if zone is None else zone,
+        zone=shown,
         zone_note=zone_note(hours.zone),
-        zones=grouped(hours.zone if zone is None else zone),
+        zones=grouped(shown),
         overrides={date: ranges for date, ranges in hours.overrides.items() if date >= today},
         dates=dates or [""],
         time_off=service.time_off_of(session, host),

@@ -11,7 +11,7 @@ from markupsafe import escape
 from sqlalchemy.orm import Session
 
 from calapp import limits
-from calapp.accounts.schemas import is_zone, old_names
+from calapp.accounts.schemas import is_zone, present_name
 from calapp.availability.service import away_times
 from calapp.availability.slots import Span, by_local_date
 from calapp.bookings import times
@@ -125,8 +125,7 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = Fal
     zone = query.get("tz", "")
     day = _date(query.get("date", ""))
     slot = read_instant(query.get("slot", ""))
-    zone = zone if is_zone(zone) else known_zone(fallback_zone)
-    zone = old_names().get(zone, zone)
+    zone = present_name(zone if is_zone(zone) else known_zone(fallback_zone))
     if day is None and slot is not None:
         day = slot.astimezone(ZoneInfo(zone)).date()
     month = _date(query.get("month", "") + "-01") or day

@@ -465,6 +465,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "clock": clock,
     "clock_span": clock_span,
     "zone_label": zone_label,
+    "zone_with_offset": zone_with_offset,
     "line": line,
     "spoken_answer": spoken_answer,
     "minutes": spoken_minutes,

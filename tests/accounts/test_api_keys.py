@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts import service
 from calapp.accounts.models import ApiKey, User
-from calapp.accounts.schemas import grouped, is_zone
+from calapp.accounts.schemas import grouped, is_zone, present_name
 from calapp.db import transaction
 from calapp.errors import Invalid, NotFound
 
@@ -92,8 +92,11 @@ def test_newcomers_get_what_the_other_packages_give(rick: User, monkeypatch: pyt
     assert given == ["ada"]
 
 
-def test_zones_are_offered_by_region_and_old_names_stay_chosen() -> None:
+def test_zones_are_offered_by_region_under_their_present_names() -> None:
     assert "Europe/Berlin" in grouped()["Europe"]
-    assert grouped("US/Eastern")["UTC"] == ["UTC", "US/Eastern"]
+    assert "Asia/Kolkata" in grouped()["Asia"]
+    assert "Asia/Calcutta" not in grouped()["Asia"]
+    assert present_name("US/Eastern") == "America/New_York"
+    assert grouped("Etc/UTC")["UTC"] == ["UTC", "Etc/UTC"]
     assert grouped("Mars/Base") == grouped()
     assert is_zone("US/Eastern")

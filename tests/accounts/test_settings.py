@@ -30,7 +30,9 @@ def test_a_host_changes_name_mail_and_zone(rick_client: FlaskClient, rick: User,
     session.refresh(rick)
     assert (answer.status_code, answer.location) == (303, "/settings")
     assert (rick.name, rick.email, rick.time_zone) == ("Rick S", "r@example.org", "Asia/Calcutta")
-    assert "Saved." in rick_client.get("/settings").text
+    page = rick_client.get("/settings").text
+    assert "Saved." in page
+    assert '<option value="Asia/Kolkata" selected>' in page
 
 
 def test_a_bad_mail_address_changes_nothing(rick_client: FlaskClient, rick: User, session: Session) -> None:

@@ -456,3 +456,14 @@ def test_each_card_of_the_integrations_is_reached_from_the_top(
         assert window.page.locator(f"section{address}").count() == 1
     links.last.click()
     expect(window.page.locator("#webhooks")).to_be_in_viewport()
+
+
+def test_a_host_finds_a_time_zone_by_a_city_too(window: Window) -> None:
+    window.go("/settings")
+    window.button("Find a city").click()
+    window.page.get_by_role("searchbox", name="Find a city").fill("seattle")
+    window.press("Enter")
+    expect(window.page.locator("#field-time_zone")).to_have_value("America/Los_Angeles")
+    expect(window.page.locator("#field-time_zone")).to_be_focused()
+    window.button("Save").first.click()
+    expect(window.toast).to_have_text("Saved.")
