@@ -265,7 +265,9 @@
 
   // A swapped link or button without an id keeps the focus by its name: the calendar works by keyboard.
   function focusSame() {
-    if (focusOn(pressedId)) return;
+    // What was moved to an end of its list has no button for this direction any more.
+    const opposite = pressedId.replace(/^(raise|lower)(?=-)/, (word) => (word === "raise" ? "lower" : "raise"));
+    if (focusOn(pressedId) || focusOn(opposite)) return;
     if (pressedId && place) return focusPlace();
     const root = dialog && dialog.open ? dialog : document;
     const same = [...root.querySelectorAll("a, button, select")].find((one) => nameOf(one) === pressed);

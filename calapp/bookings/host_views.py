@@ -202,17 +202,20 @@ def _act(booking: Booking, action: Callable[..., None], words: str) -> ResponseR
             action(session)
     except (Conflict, Invalid) as error:
         problem = error.message
-    tone, path = "bad" if problem else "good", f"/bookings/{booking.uid}"
-    if is_htmx():
-        asked = named_by("HX-Current-URL")
-        tab = next((one for one in Tab if asked.path == f"/bookings/{one}"), None)
-        if tab:
-            return page_done(_list(tab, dict(parse_qsl(asked.query))), problem or words, tone)
-        if asked.path == path:
-            return page_done(_detail(booking), problem or words, tone)
-    elif problem:
+    if problem and not is_htmx():
         return _detail(booking, problem), 409
-    return redirect_to(path, problem or words, tone)
+    return _done(booking, problem or words, "bad" if problem else "good")
+
+
+def _done(booking: Booking | None, words: str, tone: str = "good") -> Response:
+    """Put the page in place on which something was done, or lead to the booking or the list."""
+    asked, path = named_by("HX-Current-URL"), f"/bookings/{booking.uid if booking else 'upcoming'}"
+    tab = next((one for one in Tab if asked.path == f"/bookings/{one}"), None)
+    if is_htmx() and tab:
+        return page_done(_list(tab, dict(parse_qsl(asked.query))), words, tone)
+    if is_htmx() and booking and asked.path == path:
+        return page_done(_detail(booking), words, tone)
+    return redirect_to(path, words, tone)
 
 
 def _act_with_reason(
@@ -270,7 +273,7 @@ def cancel_all(uid: str) -> ResponseReturnValue:
     words = f"{cancelled} {'booking' if cancelled == 1 else 'bookings'} cancelled."
     if left:
         words += f" {left} remaining: cancel again to continue."
-    return redirect_to(f"/bookings/{uid}", words)
+    return _done(booking, words)
 
 
 @blueprint.post("/bookings/emails/send")
@@ -288,7 +291,8 @@ def discard_emails() -> ResponseReturnValue:
 def _take_emails(*, send: bool) -> ResponseReturnValue:
     host = current_host()
     uid = request.form.get("booking", "")
-    about = db.session().scalars(own_booking(uid).chain_uids).all() if uid else ()
+    booking = own_booking(uid) if uid else None
+    about = db.session().scalars(booking.chain_uids).all() if booking else ()
     done, step = 0, mail.PARKED_STEP
     while step == mail.PARKED_STEP:
         with transaction() as session:
@@ -296,7 +300,7 @@ def _take_emails(*, send: bool) -> ResponseReturnValue:
         done += step
     what = "1 email" if done == 1 else f"{done} emails"
     words = f"{what} on the way." if send else f"{what} discarded."
-    return redirect_to(f"/bookings/{uid or 'upcoming'}", words)
+    return _done(booking, words)
 
 
 def _ask_about_visitor(booking: Booking, problem: str = "") -> Response:

@@ -177,6 +177,24 @@ def test_v1_beyond_a_day_of_a_host_the_booking_stands_and_emails_wait(
     assert "is waiting" not in rick_client.get("/bookings/upcoming").text
 
 
+def test_v1_waiting_emails_are_sent_and_discarded_where_they_are_shown(
+    client, rick_client, quick_chat, session, limited
+) -> None:
+    limited(recipients_per_day_per_host=1)
+    paths = [send(client, number, address=f"192.0.2.{number}").location for number in range(3)]
+    uid = paths[1].rpartition("/")[2]
+    for page, act, words, data in (
+        (f"/bookings/{uid}", "discard", "1 email discarded.", {"booking": uid}),
+        ("/bookings/upcoming?person=a", "send", "1 email on the way.", {}),
+    ):
+        asked = {"HX-Request": "true", "HX-Current-URL": f"http://127.0.0.1:5000{page}"}
+        answer = rick_client.post(f"/bookings/emails/{act}", data=data, headers=asked)
+        assert (answer.status_code, answer.headers["HX-Retarget"]) == (200, "#content")
+        assert words in answer.headers["HX-Trigger"]
+        assert "waiting, because" not in answer.text
+    assert 'value="a"' in answer.text  # the filter stands
+
+
 def test_v1_waiting_emails_are_discarded_for_one_booking_or_all(
     client, rick_client, bob_client, quick_chat, session, limited
 ) -> None:

@@ -404,6 +404,7 @@ def test_a_list_is_sorted_without_a_jump_to_the_top(open_window: Callable[..., W
     requests = len(window.requests)
     move.press("Enter")
     expect(window.page.locator("#event-types .row-title").first).to_have_text("Deep dive")
+    expect(window.button("Move down Deep dive")).to_be_focused()  # it cannot go further up
     assert window.requests[requests:][0].endswith("/move")
     assert not any(one == "GET /event-types" for one in window.requests[requests:])  # no page was loaded anew
     window.button("Hide Deep dive").click()
