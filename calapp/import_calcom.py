@@ -21,7 +21,7 @@ from calapp.availability import service as availability
 from calapp.availability.schemas import ScheduleBody, SchedulePatch
 from calapp.bookings import service as bookings
 from calapp.bookings.answers import MAX_TEXT, answered
-from calapp.bookings.models import Status
+from calapp.bookings.models import Status, find
 from calapp.bookings.schemas import BookingRequest
 from calapp.calcom_api import CalcomAccount, CalcomApi, CalcomUnavailable, ForeignBooking, read_all
 from calapp.clock import now
@@ -162,7 +162,7 @@ class Import:
         given = ForeignBooking.model_validate(read)
         named = given.event_type_id
         event_type = None if named is None else self.event_types.get(str(named))
-        if bookings.find(self.session, given.uid) is not None:
+        if find(self.session, given.uid) is not None:
             return "already here"
         if given.hosts and all(one.id != user_id for one in given.hosts):
             notes.append("Somebody else is its host.")

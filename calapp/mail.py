@@ -228,9 +228,12 @@ def waits() -> ColumnElement[bool]:
     return or_(Email.parked_at.is_not(None), Email.held_at.is_not(None))
 
 
-def supersede_parked(session: Session, uids: Sequence[str]) -> None:
-    """Discard what waits about bookings of which newer emails go out: it is true no more."""
-    parked = (Email.about.in_(uids), waits())
+def supersede_parked(session: Session, uids: Sequence[str], before: datetime | None = None) -> None:
+    """Discard what waits about bookings of which newer emails go out: it is true no more.
+
+    `before` is the instant of what the newer ones are about.
+    """
+    parked = [Email.about.in_(uids), waits(), *([Email.created_at < before] if before else [])]
     superseded = update(Email).where(*parked).values(parked_at=None, held_at=None, error=SUPERSEDED)
     session.execute(superseded.execution_options(synchronize_session=False))
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from calapp import broker, clock, mail
 from calapp.accounts import links, sessions, unsaved
 from calapp.availability.service import give_missing_schedules
-from calapp.bookings import copies, reservations, visitors
+from calapp.bookings import copies, emails, reservations, visitors
 from calapp.bookings.maintenance import record_meetings
 from calapp.calendars.maintenance import CalendarReaders
 from calapp.config import settings
@@ -95,17 +95,18 @@ def answer_link_requests() -> None:
 
 
 def send_emails() -> None:
-    """Send the emails that are due, a batch at a time; no transaction is open while the server is awaited.
+    """Write the emails about bookings, and send those that are due, a batch at a time.
 
-    Over for this time when the mail server fails.
+    No transaction is open while the server is awaited. Over for this time when the mail server fails.
     """
+    emails.write_emails()
     while not stop_requested():
         with transaction() as session:
-            emails = mail.claim(session)
-        outcomes = mail.send(emails)
+            claimed = mail.claim(session)
+        outcomes = mail.send(claimed)
         with transaction() as session:
-            mail.record(session, emails, outcomes)
-        if len(emails) < mail.BATCH or any(outcome.error for outcome in outcomes):
+            mail.record(session, claimed, outcomes)
+        if len(claimed) < mail.BATCH or any(outcome.error for outcome in outcomes):
             break
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from icalendar import Calendar, Event, vCalAddress, vText
 
 from calapp.accounts.models import User
+from calapp.bookings.facts import Facts
 from calapp.bookings.models import Booking, Status
 from calapp.text import clean, line
 
@@ -29,13 +30,8 @@ STATUSES = {
 }
 
 
-def public_title(booking: Booking) -> str:
-    """Return a booking's title without a word that the visitor typed."""
-    return f"{booking.event_type.title} with {booking.host.name}"
-
-
 def invitation(
-    booking: Booking, base_url: str, *, for_guest: bool = False, withdrawn: bool = False
+    booking: Booking | Facts, base_url: str, *, for_guest: bool = False, withdrawn: bool = False
 ) -> tuple[str, str]:
     """Return a booking's .ics text and its method: REQUEST, or CANCEL when it takes place no more.
 
@@ -93,7 +89,7 @@ def _calendar() -> Calendar:
     return calendar
 
 
-def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event:
+def _event(booking: Booking | Facts, base_url: str, *, for_guest: bool = False) -> Event:
     event = Event()
     event.add("uid", f"{booking.chain}{UID_END}")
     event.add("sequence", booking.ical_sequence)
@@ -103,7 +99,7 @@ def _event(booking: Booking, base_url: str, *, for_guest: bool = False) -> Event
     event.add("dtstart", booking.starts_at)
     event.add("dtend", booking.ends_at)
     text = link_text(booking, base_url) if for_guest else description(booking, base_url)
-    event.add("summary", line(public_title(booking) if for_guest else booking.title))
+    event.add("summary", line(booking.public_title if for_guest else booking.title))
     event.add("description", clean(text))
     event.add("status", STATUSES[booking.current_status])
     if booking.location:
@@ -124,12 +120,12 @@ def _person(email: str, name: str) -> vCalAddress:
     return address
 
 
-def link_text(booking: Booking, base_url: str) -> str:
+def link_text(booking: Booking | Facts, base_url: str) -> str:
     """Return the line that says where a booking can be moved or cancelled."""
     return f"Reschedule or cancel: {base_url}/booking/{booking.uid}"
 
 
-def description(booking: Booking, base_url: str) -> str:
+def description(booking: Booking | Facts, base_url: str) -> str:
     """Return what a calendar shows of a booking: the notes, and where it can be moved or cancelled."""
     link = link_text(booking, base_url)
     return f"{booking.notes}\n\n{link}" if booking.notes else link

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from calapp.accounts.service import lock_user
-from calapp.bookings import copies, notifications
+from calapp.bookings import copies, emails
 from calapp.bookings.models import Attendee, Booking, Status
 from calapp.bookings.payload import no_show, updated
 from calapp.bookings.rows import invite, searchable
@@ -45,11 +45,9 @@ def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> Non
         return
     booking.search = searchable(booking)
     booking.ical_sequence += 1
-    record_event(session, host, booking, Trigger.BOOKING_UPDATED, added=updated(changes))
-    notifications.write(session, booking, "updated")
-    for email in after["guests"]:
-        gone.pop(email, None)
-    notifications.uninvite(session, booking, list(gone.values()))
+    event = record_event(session, host, booking, Trigger.BOOKING_UPDATED, added=updated(changes))
+    removed = [person for email, person in gone.items() if email not in after["guests"]]
+    emails.note(session, booking, event, "updated", removed=removed)
     copies.touch(session, booking)
 
 

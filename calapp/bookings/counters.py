@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from calapp.bookings import service
+from calapp.bookings.models import find
 from calapp.db import LARGEST, db
 from calapp.event_types.service import find_offered, find_public
 from calapp.rate_limits import client_network
@@ -47,7 +47,7 @@ def _key(named: dict[str, Any]) -> str:
 def _event_type_id(named: dict[str, Any]) -> int | None:
     session, user, slug = db.session(), named.get("user"), named.get("slug")
     if uid := named.get("uid"):
-        booking = service.find(session, uid)
+        booking = find(session, uid)
         return booking.event_type_id if booking else None
     if named.get("id") is not None:  # then the names count for nothing
         number = whole_number(str(named["id"])[:20])

@@ -13,9 +13,9 @@ from calapp.accounts.guards import current_host
 from calapp.bookings import changes, lists, service, spreadsheet
 from calapp.bookings.conflicts import conflicts_of
 from calapp.bookings.copies import copies_of
+from calapp.bookings.emails import of_chain
 from calapp.bookings.lists import Tab, read_booking_filter
 from calapp.bookings.models import Booking
-from calapp.bookings.notifications import of_chain
 from calapp.bookings.schemas import changes_of_form, reason_of
 from calapp.bookings.service import own_booking
 from calapp.bookings.times import ACTIVE

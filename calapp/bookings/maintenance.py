@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp.accounts.service import lock_user
-from calapp.bookings import notifications
+from calapp.bookings import emails
 from calapp.bookings.models import UNANSWERED, Booking, Status
 from calapp.bookings.payload import reminder
 from calapp.bookings.service import change_status, record_event, write_rejection
@@ -78,9 +78,9 @@ def record_meeting(session: Session, booking_id: int) -> None:
     booking = session.get_one(Booking, booking_id)
     host = lock_user(session, booking.host_id)
     session.refresh(booking)
-    due = _take_due(booking)
-    for before in due:
-        record_event(
+    event = None
+    for before in _take_due(booking):
+        event = record_event(
             session,
             host,
             booking,
@@ -88,13 +88,12 @@ def record_meeting(session: Session, booking_id: int) -> None:
             added=reminder(before),
             expires_at=booking.starts_at,
         )
-    if due:
-        notifications.remind(session, booking)
+    if event is not None:
+        emails.note(session, booking, event, emails.REMINDER)
     if _stamp(session, booking, Booking.unanswered_at, Booking.starts_at, of=Status.PENDING):
         change_status(session, booking, (Status.PENDING,), Status.REJECTED)
-        write_rejection(session, host, booking, UNANSWERED)
-        if now() - booking.starts_at <= EMAIL_UNANSWERED_FOR:
-            notifications.write(session, booking, "unanswered")
+        lately = now() - booking.starts_at <= EMAIL_UNANSWERED_FOR
+        write_rejection(session, host, booking, UNANSWERED, "unanswered" if lately else None)
     if _stamp(session, booking, Booking.started_at, Booking.starts_at):
         record_event(session, host, booking, Trigger.MEETING_STARTED, expires_at=booking.ends_at)
     if _stamp(session, booking, Booking.ended_at, Booking.ends_at):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, Select, String, Text, false, select, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from calapp.accounts.models import User
 from calapp.clock import now
@@ -159,6 +159,11 @@ class Booking(db.Model):
         return self.location if self.location.startswith(("https://", "http://")) else None
 
     @property
+    def public_title(self) -> str:
+        """The title without a word that the visitor typed."""
+        return f"{self.event_type.title} with {self.host.name}"
+
+    @property
     def public_location(self) -> str:
         """Where it takes place, without the visitor's phone number."""
         return BY_PHONE if self.location and self.location == self.visitor.phone else self.location
@@ -185,6 +190,11 @@ class Booking(db.Model):
         return min((moment for moment in moments if moment > now()), default=None)
 
 
+def find(session: Session, uid: str) -> Booking | None:
+    """Return the booking with this uid."""
+    return session.scalar(select(Booking).where(Booking.uid == uid))
+
+
 class Attendee(db.Model):
     """A person at a booking; position 0 is the visitor, then the guests."""
 
@@ -200,6 +210,21 @@ class Attendee(db.Model):
     no_show: Mapped[bool] = mapped_column(default=False)
     # The clock of the page on which the booking was made; None: the usual one where the time zone is.
     twelve_hours: Mapped[bool | None]
+
+
+class Notification(db.Model):
+    """What happened to a booking, of which the emails are still to be written; removed when they are."""
+
+    __tablename__ = "notification"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))  # the host
+    about: Mapped[str] = mapped_column(String(40), index=True)  # the booking's uid
+    event_id: Mapped[int] = mapped_column(ForeignKey("event.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(20))  # of the emails
+    # Guests who are invited no more, as in facts.Person.
+    removed: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
 
 class VisitorAct(db.Model):

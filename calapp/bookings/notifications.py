@@ -1,4 +1,4 @@
-"""Emails about a booking to visitor, guests and host, written in the transaction of what they are about."""
+"""What the emails about a booking say to visitor, guests and host, and who gets which."""
 
 import logging
 from collections.abc import Sequence
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode
 
-from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from calapp.accounts.service import link_keys
 from calapp.bookings import signed_links
 from calapp.bookings.answers import spoken_answer
-from calapp.bookings.calendar import invitation, public_title
+from calapp.bookings.calendar import invitation
+from calapp.bookings.facts import Facts, Person
 from calapp.bookings.habits import twelve_hours_in
-from calapp.bookings.models import Attendee, Booking, Status
+from calapp.bookings.models import Status
 from calapp.clock import now
 from calapp.config import settings
 from calapp.errors import KeyDoesNotFit
 from calapp.local_time import spoken_time
-from calapp.mail import DISCARDED, Email, post, supersede_expiring, supersede_parked
+from calapp.mail import Email
 from calapp.text import clean, line
 
 log = logging.getLogger(__name__)
@@ -60,88 +61,62 @@ class Reader:
     guest: bool = False
 
 
-def write(session: Session, booking: Booking, kind: str, *, parked: bool = False) -> None:
-    """Write the emails about what has just happened to a booking; `kind` is a key of SUBJECTS.
+def composed(session: Session, booking: Facts, kind: str, *, parked: bool = False) -> list[Email]:
+    """Compose the emails about what has happened to a booking; `kind` is a key of SUBJECTS.
 
     Those to visitor and guests are `parked` when a host's visitors have caused too many; the host's says so.
     Nobody has checked that the visitor's address is the visitor's own, so no subject but the host's has a
     word that the visitor typed.
     """
-    if session.is_modified(booking) or booking in session.new:
-        session.flush()  # gives the booking its id and its dates, which the calendar file carries
     for_visitor, for_host = SUBJECTS[kind]
-    host = booking.host
-    subject = for_visitor.format(title=public_title(booking))
     again = _asked_for_another_time(session, booking) if kind == "to_reschedule" else ""
     made: Invitations = {}
-    written = _to_people(booking, subject, made, again)
-    for one in written:
+    emails = _to_people(booking, for_visitor.format(title=booking.public_title), made, again)
+    for one in emails:
         one.parked_at = now() if parked else None
-    subject, note = for_host.format(title=booking.title), PARKED if parked else ""
-    to_host = Reader(
-        host.email,
-        host.time_zone,
-        twelve_hours_in(host.time_zone),
-        subject,
-        booking.visitor.email,
-        "bookings",
-    )
-    for_host_alone = _composed(booking, to_host, made, note)
-    if kind not in {"created", "requested"} or booking.rescheduled_from_id is not None:
-        uids = list(session.scalars(booking.chain_uids))
-        supersede_expiring(session, uids)
-        if not parked:
-            supersede_parked(session, uids)
-    post(session, [*written, for_host_alone] if for_host_alone else written)
+    host, subject = booking.host, for_host.format(title=booking.title)
+    to_host = Reader(host.email, host.time_zone, _twelve(host), subject, booking.visitor.email, "bookings")
+    for_host_alone = _composed(booking, to_host, made, PARKED if parked else "")
+    return [*emails, for_host_alone] if for_host_alone else emails
 
 
-def remind(session: Session, booking: Booking) -> None:
-    """Write a reminder to visitor and guests, which is not sent once the meeting has started.
-
-    Nobody is reminded whose earlier emails the host has discarded, or has still to decide on.
-    """
-    held_back = or_(Email.parked_at.is_not(None), Email.error == DISCARDED)
-    about = select(Email.id).where(Email.about.in_(booking.chain_uids), held_back)
-    if session.scalar(about.limit(1)) is not None:
-        return
-    written = _to_people(booking, f"Reminder: {public_title(booking)}", {})
-    for one in written:
+def reminders(booking: Facts) -> list[Email]:
+    """Compose a reminder to visitor and guests, which is not sent once the meeting has started."""
+    emails = _to_people(booking, f"Reminder: {booking.public_title}", {})
+    for one in emails:
         one.calendar = one.calendar_method = None  # everyone has it
         one.expires_at = booking.starts_at
-    post(session, written)
+    return emails
 
 
-def uninvite(session: Session, booking: Booking, people: Sequence[Attendee]) -> None:
-    """Write to guests who were removed from a booking, so that it leaves their calendars."""
+def withdrawals(booking: Facts, people: Sequence[Person]) -> list[Email]:
+    """Compose emails to guests who were removed, so that it leaves their calendars."""
     ics, method = invitation(booking, settings().base_url, for_guest=True, withdrawn=True)
     when = (booking.starts_at, booking.ends_at)
-    written = [
+    return [
         Email(
-            user_id=booking.host_id,
-            about=booking.uid,
             recipient=one.email,
             reply_to=booking.host.email,
-            subject=line(f"No longer invited: {public_title(booking)}")[:300],
+            subject=line(f"No longer invited: {booking.public_title}")[:300],
             body=clean(
-                f"You are no longer invited to {public_title(booking)}.\n\n"
-                f"When: {spoken_time(*when, one.time_zone, _reads_twelve_hours(one))}\n"
+                f"You are no longer invited to {booking.public_title}.\n\n"
+                f"When: {spoken_time(*when, one.time_zone, _twelve(one))}\n"
             ),
             calendar=ics,
             calendar_method=method,
         )
         for one in people
     ]
-    post(session, written)
 
 
-def _asked_for_another_time(session: Session, booking: Booking) -> str:
+def _asked_for_another_time(session: Session, booking: Facts) -> str:
     """Return the note with the link by which the visitor books again, with what the first link said.
 
     Metadata that was verified is signed again, but not for ever: whoever gets the email can use the link.
     """
     visitor, event_type = booking.visitor, booking.event_type
     words, said = "Choose another time", signed_links.pairs_of(booking.link_metadata)
-    if booking.metadata_verified:
+    if booking.metadata_verified and link_keys(session, event_type.user_id):
         exp = f"{(now() + timedelta(days=DAYS_TO_CHOOSE)).timestamp():.0f}"
         try:
             signed = signed_links.signed_link(session, event_type, booking.link_metadata, exp)
@@ -154,13 +129,13 @@ def _asked_for_another_time(session: Session, booking: Booking) -> str:
     return f"\n{words}: {path}?{'&'.join(filter(None, (person, said)))}\n"
 
 
-def _to_people(booking: Booking, subject: str, made: Invitations, for_visitor: str = "") -> list[Email]:
+def _to_people(booking: Facts, subject: str, made: Invitations, for_visitor: str = "") -> list[Email]:
     """Compose the emails to visitor and guests; `for_visitor` is a note that guests do not get."""
     readers = [
         Reader(
             one.email,
             one.time_zone,
-            _reads_twelve_hours(one),
+            _twelve(one),
             subject,
             booking.host.email,
             "booking",
@@ -172,12 +147,12 @@ def _to_people(booking: Booking, subject: str, made: Invitations, for_visitor: s
     return [email for email in composed if email]
 
 
-def _reads_twelve_hours(person: Attendee) -> bool:
+def _twelve(person: Person) -> bool:
     known = person.twelve_hours
     return twelve_hours_in(person.time_zone) if known is None else known
 
 
-def _composed(booking: Booking, reader: Reader, made: Invitations, note: str = "") -> Email | None:
+def _composed(booking: Facts, reader: Reader, made: Invitations, note: str = "") -> Email | None:
     """Compose an email, which may not fail the booking: what goes wrong is for the operator's log."""
     try:
         return _email(booking, reader, made, note)
@@ -186,14 +161,12 @@ def _composed(booking: Booking, reader: Reader, made: Invitations, note: str = "
         return None
 
 
-def _email(booking: Booking, reader: Reader, made: Invitations, note: str) -> Email:
+def _email(booking: Facts, reader: Reader, made: Invitations, note: str) -> Email:
     base = settings().base_url
     if reader.guest not in made:
         made[reader.guest] = invitation(booking, base, for_guest=reader.guest)
     ics, method = made[reader.guest]
     return Email(
-        user_id=booking.host_id,
-        about=booking.uid,
         recipient=reader.email,
         reply_to=reader.reply_to,
         subject=line(reader.subject)[:300],
@@ -203,12 +176,12 @@ def _email(booking: Booking, reader: Reader, made: Invitations, note: str) -> Em
     )
 
 
-def _text(booking: Booking, reader: Reader, link: str) -> str:
+def _text(booking: Facts, reader: Reader, link: str) -> str:
     """Return an email's text, its times in the reader's zone, which is named, on its clocks."""
     zone, twelve = reader.zone, reader.twelve
     people = ", ".join(f"{line(person.name)} <{person.email}>" for person in booking.attendees)
     lines = [
-        public_title(booking) if reader.guest else booking.title,
+        booking.public_title if reader.guest else booking.title,
         "",
         f"When: {spoken_time(booking.starts_at, booking.ends_at, zone, twelve)}",
         f"Who: {booking.host.name} <{booking.host.email}>, {people}",
@@ -237,16 +210,3 @@ def _text(booking: Booking, reader: Reader, link: str) -> str:
 
 def _line(label: str, text: str | None) -> list[str]:
     return [f"{line(label)}: {text}"] if text else []
-
-
-def was_sent_to_visitor(session: Session, booking: Booking) -> bool:
-    """Return whether the mail server has taken the newest email to the visitor about this very booking."""
-    to_visitor = (Email.about == booking.uid, Email.recipient == booking.visitor.email)
-    query = select(Email.sent_at).where(*to_visitor).order_by(Email.id.desc()).limit(1)
-    return session.scalar(query) is not None
-
-
-def of_chain(session: Session, booking: Booking) -> list[Email]:
-    """Return the emails about a booking and those it was moved from or to, newest first, sent or kept."""
-    about = Email.about.in_(booking.chain_uids)
-    return list(session.scalars(select(Email).where(about).order_by(Email.id.desc())))

@@ -14,9 +14,9 @@ from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import copies, notifications, signed_links, times, visitors
+from calapp.bookings import copies, emails, signed_links, times, visitors
 from calapp.bookings.metadata import NO_METADATA, Metadata
-from calapp.bookings.models import Booking, Status
+from calapp.bookings.models import Booking, Status, find
 from calapp.bookings.payload import booking_payload, cancelled, rejected
 from calapp.bookings.rows import new_booking, searchable, successor
 from calapp.bookings.schemas import BookingRequest, RescheduleRequest
@@ -26,6 +26,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import after_commit, db
 from calapp.deliveries import outbox
+from calapp.deliveries.models import Event
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import check_length
@@ -40,11 +41,6 @@ STATES = {
 }
 CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
-
-
-def find(session: Session, uid: str) -> Booking | None:
-    """Return the booking with this uid."""
-    return session.scalar(select(Booking).where(Booking.uid == uid))
 
 
 def booking_at(uid: str) -> Booking:
@@ -127,9 +123,10 @@ def book(
         booking.email_key = visitors.email_key(email)
     session.add(booking)
     pending = booking.status == Status.PENDING
-    record_event(session, host, booking, Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED)
+    trigger = Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED
+    event = record_event(session, host, booking, trigger)
     times.hold_time(session, booking)
-    notifications.write(session, booking, "requested" if pending else "created", parked=parked)
+    emails.note(session, booking, event, "requested" if pending else "created", parked=parked)
     copies.touch(session, booking)
     after_commit(session, f"count {booking.uid}", partial(counters.count, counters.BOOKINGS))
     return booking
@@ -217,12 +214,12 @@ def record_event(
     *,
     added: Mapping[str, Any] | None = None,
     expires_at: datetime | None = None,
-) -> None:
+) -> Event:
     """Record an event of a booking: the next of its chain."""
     booking.sequence += 1
     session.flush()  # writes the booking and its count in one statement
     payload = booking_payload(booking, settings().base_url) | dict(added or {})
-    outbox.record(
+    return outbox.record(
         session,
         user=host,
         trigger=trigger,
@@ -274,8 +271,9 @@ def confirm(session: Session, booking: Booking) -> None:
     booking.ical_sequence += 1
     booking.reminder_at = booking.next_reminder()
     moved = booking.rescheduled_from_id is not None
-    record_event(session, host, booking, Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED)
-    notifications.write(session, booking, "confirmed")
+    trigger = Trigger.BOOKING_RESCHEDULED if moved else Trigger.BOOKING_CREATED
+    event = record_event(session, host, booking, trigger)
+    emails.note(session, booking, event, "confirmed")
     copies.touch(session, booking)
 
 
@@ -285,16 +283,19 @@ def reject(session: Session, booking: Booking, reason: str) -> None:
     session.refresh(booking)
     check_in_time(booking)
     change_status(session, booking, (Status.PENDING,), Status.REJECTED)
-    write_rejection(session, host, booking, reason)
-    notifications.write(session, booking, "rejected")
+    write_rejection(session, host, booking, reason, "rejected")
 
 
-def write_rejection(session: Session, host: User, booking: Booking, reason: str) -> None:
-    """Write what a rejection brings with it, by the host or by the clock."""
+def write_rejection(
+    session: Session, host: User, booking: Booking, reason: str, kind: str | None = None
+) -> None:
+    """Write what a rejection brings with it, by the host or by the clock; `kind` is of the emails, if any."""
     booking.rejection_reason = reason
     booking.ical_sequence += 1
     times.free_time(session, booking)
-    record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
+    event = record_event(session, host, booking, Trigger.BOOKING_REJECTED, added=rejected(booking))
+    if kind:
+        emails.note(session, booking, event, kind)
 
 
 def cancel(
@@ -321,9 +322,9 @@ def cancel(
     booking.cancelled_by = by
     booking.ical_sequence += 1
     times.free_time(session, booking)
-    record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
+    event = record_event(session, host, booking, Trigger.BOOKING_CANCELLED, added=cancelled(booking))
     parked = address is not None and _admitted(session, host, booking, address, always=True)
-    notifications.write(session, booking, kind, parked=parked)
+    emails.note(session, booking, event, kind, parked=parked)
     copies.touch(session, booking)
 
 
@@ -371,9 +372,10 @@ def reschedule(
     booking.rescheduled_to_uid = moved.uid
     booking.rescheduled_by = by
     booking.rescheduling_reason = request.reason or ""
-    record_event(session, host, moved, Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED)
+    trigger = Trigger.BOOKING_REQUESTED if asks else Trigger.BOOKING_RESCHEDULED
+    event = record_event(session, host, moved, trigger)
     times.hold_time(session, moved)
-    notifications.write(session, moved, "requested" if asks else "rescheduled", parked=parked)
+    emails.note(session, moved, event, "requested" if asks else "rescheduled", parked=parked)
     copies.touch(session, moved)
     return moved
 

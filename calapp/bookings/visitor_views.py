@@ -22,10 +22,10 @@ from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
+from calapp.bookings.emails import was_sent_to_visitor
 from calapp.bookings.habits import Habits, habits_of
 from calapp.bookings.metadata import is_of_link, of_pairs
-from calapp.bookings.models import Booking
-from calapp.bookings.notifications import was_sent_to_visitor
+from calapp.bookings.models import Booking, find
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
 from calapp.bookings.service import booking_at
 from calapp.calendars.asking import freshen_after
@@ -379,7 +379,7 @@ def ask_reschedule(uid: str) -> AnyResponse:
 
 def too_many_moves(limit: RequestLimit) -> Response | None:
     """Give the form back to who moves too often, with what was typed; None where there is no form."""
-    found = service.find(db.session(), (request.view_args or {})["uid"])
+    found = find(db.session(), (request.view_args or {})["uid"])
     if found is None:
         return None
     booking = service.newest(db.session(), found)

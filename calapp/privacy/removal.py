@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import Removal, User
 from calapp.accounts.service import close_account
-from calapp.bookings.models import Booking
+from calapp.bookings.models import Booking, Notification
 from calapp.bookings.service import cancel
 from calapp.bookings.times import ACTIVE
 from calapp.db import Model, database_now
@@ -63,7 +63,8 @@ def _has_last_words(session: Session, user: User) -> bool:
     emails = exists().where(Email.user_id == user.id, Email.due_at.is_not(None))
     waiting = select(Delivery.id).join(Webhook, Webhook.id == Delivery.webhook_id)
     waiting = waiting.where(Webhook.user_id == user.id, Webhook.active, Delivery.state == State.WAITING)
-    return bool(session.scalar(select(or_(emails, waiting.exists()))))
+    unwritten = exists().where(Notification.user_id == user.id)
+    return bool(session.scalar(select(or_(emails, unwritten, waiting.exists()))))
 
 
 def _remove_step(session: Session, user: User) -> bool:

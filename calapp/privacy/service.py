@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import AccountLink, ApiKey, LinkKey, User, UserSession
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
 from calapp.bookings.copies import touch_chains
-from calapp.bookings.models import Attendee, Booking, VisitorAct
+from calapp.bookings.models import Attendee, Booking, Notification, VisitorAct
 from calapp.bookings.rows import searchable
 from calapp.calendars.models import (
     CalendarAccount,
@@ -202,6 +202,7 @@ def _erase_told(session: Session, bookings: Iterable[Booking]) -> Counts:
     words = [*uids, *(event.uid for event in events)]
     counts = _erase_events(session, [event.id for event in events])
     counts["emails"] = _changed(session, delete(Email).where(Email.about.in_(uids)))
+    counts["emails"] += _changed(session, delete(Notification).where(Notification.about.in_(uids)))
     touch_chains(session, chains)  # what is in the host's calendar is written again, without the person
     words = [word.casefold() for word in words]
     found = []
@@ -218,6 +219,7 @@ def _erase_events(session: Session, events: Collection[int]) -> Counts:
     """Erase the bodies of events and their attempts; discard what was still to be sent."""
     deliveries = session.scalars(select(Delivery.id).where(Delivery.event_id.in_(events))).all()
     mine = Delivery.id.in_(deliveries)
+    _changed(session, delete(Notification).where(Notification.event_id.in_(events)))
     gone = {"body": None, "search": "", "trace": None, "trace_state": None}
     _changed(session, update(Event).where(Event.id.in_(events)).values(gone))
     _changed(session, update(Delivery).where(mine).values(body=None))
@@ -349,6 +351,7 @@ def _tables(user_id: int) -> list[tuple[str, Select[Any]]]:
         AccountLink,
         Notice,
         Email,
+        Notification,
         InspectorRequest,
         CalendarAccount,
     )

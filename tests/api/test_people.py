@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
+from calapp.bookings.emails import write_emails
 from calapp.bookings.models import Booking
 from calapp.event_types.models import EventType
 from calapp.mail import Email
@@ -23,6 +24,7 @@ BOB = {"email": "bob@example.com", "name": "Bob", "timeZone": "Europe/Paris"}
 
 
 def emails(session: Session) -> list[tuple[str, str, str]]:
+    write_emails()
     session.rollback()
     found = session.scalars(select(Email).order_by(Email.id))
     return [(one.recipient, one.subject, one.body) for one in found]

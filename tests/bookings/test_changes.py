@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from calapp.bookings import service
 from calapp.bookings.changes import add_attendee, change
+from calapp.bookings.emails import write_emails
 from calapp.bookings.schemas import Guest
 from calapp.db import transaction
 from calapp.deliveries.models import Event
@@ -46,6 +47,7 @@ def changes(session):
 
 def newest(session) -> dict[str, Email]:
     """Return the last email to each reader."""
+    write_emails()
     session.rollback()
     return {one.recipient: one for one in session.scalars(select(Email).order_by(Email.id))}
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from calapp.bookings import changes, maintenance, service
+from calapp.bookings.emails import write_emails
 from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import BusySlot, Status
@@ -199,6 +200,7 @@ def test_v8_a_request_nobody_answers_is_rejected_by_the_clock_once(
     assert (payload["status"], payload["rejectionReason"]) == ("REJECTED", "Not answered in time.")
     assert session.scalar(select(BusySlot)) is None
     assert booking.status == Status.REJECTED
+    write_emails()
     told = session.scalars(select(Email).where(Email.subject.startswith("Not confirmed in time:"))).all()
     assert {mail.recipient for mail in told} == {"ada@example.com", "eve@example.com", "rick@example.com"}
     assert {mail.calendar_method for mail in told} == {"CANCEL"}
@@ -236,9 +238,11 @@ def test_v8_nothing_can_be_done_to_a_request_after_its_start(asking, book, trigg
 
 def test_v8_requests_of_long_ago_are_closed_without_writing_to_people(asking, book, session, monday) -> None:
     book()
+    write_emails()
     before = len(session.scalars(select(Email)).all())
     monday.move_to(TUESDAY_TEN + timedelta(days=8))
     record_meetings()
+    write_emails()
     session.rollback()
     assert len(session.scalars(select(Email)).all()) == before
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings import service
+from calapp.bookings.emails import write_emails
 from calapp.db import transaction
 from calapp.mail import Email
 from tests.booking_requests import move_request
@@ -26,6 +27,7 @@ def mails(session: Session):
     """Return a function that reads the mails written so far."""
 
     def read(recipient: str | None = None) -> list[Email]:
+        write_emails()
         session.rollback()
         found = session.scalars(select(Email).order_by(Email.id))
         return [mail for mail in found if recipient in {None, mail.recipient}]

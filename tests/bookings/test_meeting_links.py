@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from calapp.bookings import service
+from calapp.bookings.emails import write_emails
 from calapp.bookings.models import Booking
 from calapp.bookings.responses import shown
 from calapp.db import transaction
@@ -44,6 +45,7 @@ def test_a_booking_has_its_link_everywhere(book, session, client: FlaskClient, r
     assert {told["location"], told["meetingUrl"], told["videoCallUrl"]} == {link}
     answer = shown(booking)
     assert {answer.location, answer.meeting_url, answer.video_call_url} == {link}
+    write_emails()
     for email in session.scalars(select(Email)):
         assert f"Where: {link}\n" in email.body
         assert f"LOCATION:{link}" in email.calendar.replace("\r\n ", "")

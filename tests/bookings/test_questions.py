@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.bookings.answers import answered
+from calapp.bookings.emails import write_emails
 from calapp.bookings.models import Booking
 from calapp.bookings.phones import read_phone
 from calapp.deliveries.models import Event
@@ -75,6 +76,7 @@ def test_answers_of_every_type_reach_the_payload(client: FlaskClient, asking, se
         "days": ["Monday", "Friday"],
         "drinks": ["Tea"],
     }
+    write_emails()
     told = session.scalars(select(Email.body).order_by(Email.id)).first()
     assert "Days?: Monday, Friday\nDrinks?: Tea\n" in told
 
@@ -160,6 +162,7 @@ def test_v5_the_number_is_in_booking_payload_emails_and_calendar(
     assert told["responses"]["attendeePhoneNumber"]["value"] == number
     assert [one["phoneNumber"] for one in told["attendees"]] == [number, None]
     assert told["location"] == number
+    write_emails()
     emails = {one.recipient: one for one in session.scalars(select(Email))}
     for reader in ("ada@example.com", "rick@example.com"):
         assert f"Where: {number}" in emails[reader].body

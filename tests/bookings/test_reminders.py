@@ -8,7 +8,9 @@ from sqlalchemy import select
 
 from calapp import mail, maintenance
 from calapp.bookings import service
+from calapp.bookings.emails import write_emails
 from calapp.bookings.maintenance import record_meetings
+from calapp.bookings.models import find
 from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.mail import Email
@@ -58,6 +60,7 @@ def emails(session):
     """Return a function that gives the reminders that were written, or have become of."""
 
     def read() -> list[Email]:
+        write_emails()
         session.rollback()
         query = select(Email).where(Email.subject == "Reminder: Quick chat with Rick").order_by(Email.id)
         return list(session.scalars(query))
@@ -159,8 +162,10 @@ def test_every_email_has_the_clock_of_the_page(
     form = {**FORM, "time_zone": zone, "guests": "eve@example.com"}
     uid = client.post(f"/rick/quick-chat{query}", data=form, headers=headers).location.split("/")[2]
     at(monday, TUESDAY_TEN - 60 * MINUTE)
+    write_emails()
     with transaction() as writing:
-        service.cancel(writing, service.find(writing, uid), by="rick@example.com", reason="Ill")
+        service.cancel(writing, find(writing, uid), by="rick@example.com", reason="Ill")
+    write_emails()
     session.rollback()
     bodies = {
         one.subject: one.body for one in session.scalars(select(Email).where(Email.recipient == VISITOR))
@@ -176,6 +181,7 @@ def test_a_visitor_who_moves_a_booking_elsewhere_brings_another_clock(
     uid = client.post("/rick/quick-chat", data=FORM, headers=american).location.split("/")[2]
     form = {"start": "2027-01-05T14:00:00Z"}
     client.post(f"/booking/{uid}/reschedule", data=form, headers=german)
+    write_emails()
     session.rollback()
     bodies = session.scalars(select(Email.body).where(Email.recipient == VISITOR).order_by(Email.id)).all()
     assert "10:00am – 10:15am" in bodies[0]
@@ -203,6 +209,7 @@ def test_a_reminder_that_the_host_removed_is_not_sent(book, quick_chat, change, 
 
 def test_nobody_is_reminded_whose_emails_the_host_holds_back(book, emails, session, monday, rick) -> None:
     booking = book()
+    write_emails()
     with transaction() as writing:
         for one in writing.scalars(select(Email).where(Email.about == booking.uid)):
             one.parked_at = MONDAY
@@ -214,8 +221,9 @@ def test_nobody_is_reminded_whose_emails_the_host_holds_back(book, emails, sessi
 
 def queued(emails) -> None:
     """Have reminders wait for a mail server."""
+    found = emails()
     with transaction():
-        for one in emails():
+        for one in found:
             one.due_at = MONDAY
 
 

@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from calapp.bookings.emails import write_emails
 from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.models import Booking
 from calapp.clock import iso_seconds
@@ -156,6 +157,7 @@ def test_the_same_form_at_once_books_once(quick_chat, client, at_once, monday, s
     monday.shift(5)
     assert at_once(*[("/rick/quick-chat", form)] * 3, host=False) == [303, 303, 303]
     assert len(session.scalars(select(Booking)).all()) == len(session.scalars(select(Event)).all()) == 1
+    write_emails()
     assert len(session.scalars(select(Email)).all()) == 2
 
 

@@ -10,6 +10,7 @@ from icalendar import Calendar
 
 from calapp.bookings import service
 from calapp.bookings.maintenance import record_meetings
+from calapp.bookings.models import find
 from calapp.clock import iso_seconds
 from calapp.db import transaction
 from tests.bookings.conftest import TUESDAY_TEN
@@ -205,7 +206,7 @@ def test_a_rejected_booking_offers_other_times(
     booking = book()
     path = move(client, booking.uid) if moved else f"/booking/{booking.uid}"
     with transaction() as session:
-        newest = service.newest(session, service.find(session, booking.uid))
+        newest = service.newest(session, find(session, booking.uid))
         service.reject(session, newest, "On holiday")
     page = text_of(client, path)
     assert "Rick cannot make it" in page
@@ -255,7 +256,7 @@ def test_a_reschedule_link_adds_metadata(client, book, session) -> None:
     old = book().uid
     path = f"/booking/{old}/reschedule?metadata[user_id]=666&metadata[campaign]=spring"
     answer = client.post(path, data={"start": iso_seconds(NOON)})
-    moved = service.find(session, answer.location.rpartition("/")[2])
+    moved = find(session, answer.location.rpartition("/")[2])
     assert moved.link_metadata == {"user_id": "123", "campaign": "spring"}
 
 
