@@ -62,6 +62,8 @@ PORTS = {"smtp": 25, "smtps": 465}
 # Whether a host's emails wait, since nobody has shown that the host's own address is theirs: packages above
 # this one know users.
 holds: list[Callable[[Session, int], bool]] = []
+# How many emails, at least, are still to be written about what was noted before an instant.
+unwritten: list[Callable[[Session, datetime], int]] = []
 
 
 class Email(db.Model):
@@ -172,6 +174,8 @@ def count_unsent(session: Session) -> dict[str, int]:
     again = func.count().filter(Email.due_at.is_not(None), Email.attempts > 0)
     waiting, retrying = session.execute(select(first, again).where(Email.due_at.is_not(None))).one()
     parked = session.scalar(select(func.count()).where(Email.parked_at.is_not(None))) or 0
+    if settings().smtp_url:
+        waiting += sum(count(session, database_now(session)) for count in unwritten)
     return {"waiting": int(waiting), "retrying": int(retrying), "parked": int(parked)}
 
 
@@ -195,7 +199,7 @@ def is_failing(session: Session) -> bool:
     since = database_now(session) - FAILING
     late = or_(Email.attempts > 0, Email.due_at < since)
     waiting = select(Email.id).where(Email.due_at.is_not(None), Email.created_at < since, late)
-    if session.scalar(waiting.limit(1)) is None:
+    if session.scalar(waiting.limit(1)) is None and not any(count(session, since) for count in unwritten):
         return False
     return not any(one.sent_at is not None and one.sent_at >= since for one in latest)
 

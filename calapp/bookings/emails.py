@@ -6,10 +6,12 @@ calendar file, from its event. So no visitor waits for texts, and an email that 
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
+from calapp import mail
 from calapp.accounts.service import create_link_key, link_keys
 from calapp.bookings import notifications
 from calapp.bookings.facts import Facts, Person
@@ -131,6 +133,11 @@ def _post(session: Session, noted: Notification, emails: Sequence[Email]) -> Non
     post(session, emails)
 
 
+def _count_unwritten(session: Session, before: datetime) -> int:
+    noted = select(func.count(Notification.id)).where(Notification.created_at <= before)
+    return session.scalar(noted) or 0
+
+
 def was_sent_to_visitor(session: Session, booking: Booking) -> bool:
     """Return whether the mail server has taken the newest email to the visitor about this very booking."""
     if session.scalar(select(Notification.id).where(Notification.about == booking.uid).limit(1)) is not None:
@@ -151,3 +158,6 @@ def of_chain(session: Session, booking: Booking) -> list[Email]:
         email.due_at = email.created_at if settings().smtp_url else None
     kept = select(Email).where(Email.about.in_(booking.chain_uids)).order_by(Email.created_at, Email.id)
     return [*session.scalars(kept), *unwritten][::-1]
+
+
+mail.unwritten.append(_count_unwritten)

@@ -1,17 +1,18 @@
 """Emails about bookings are written when they are sent, and say what was so when it happened."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from flask.testing import FlaskClient
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from calapp import maintenance
+from calapp import mail, maintenance
 from calapp.bookings import changes, emails, service
 from calapp.bookings.emails import write_emails
 from calapp.bookings.maintenance import record_meetings
 from calapp.bookings.models import Booking, Notification
-from calapp.db import db, transaction
+from calapp.db import database_now, db, transaction
 from calapp.deliveries.models import Event
 from calapp.mail import Email
 from tests.booking_requests import move_request
@@ -148,3 +149,15 @@ def test_a_reminder_that_is_not_written_yet_is_dropped_by_a_cancellation(
     record_meetings()
     act(service.cancel, session.get(Booking, booking.id), by="ada@example.com", reason="")
     assert [one.subject.partition(":")[0] for one in to_ada(session)] == ["Booked", "Cancelled"]
+
+
+def test_emails_that_nobody_writes_are_counted_and_noticed(
+    book, session: Session, monkeypatch, settings
+) -> None:
+    monkeypatch.setattr(mail, "settings", lambda: replace(settings, smtp_url="smtp://127.0.0.1:9"))
+    book()
+    assert (mail.count_unsent(session)["waiting"], mail.is_failing(session)) == (1, False)
+    with transaction() as writing:
+        long_ago = database_now(writing) - timedelta(hours=1)
+        writing.execute(update(Notification).values(created_at=long_ago))
+    assert mail.is_failing(session)
