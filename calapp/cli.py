@@ -14,7 +14,6 @@ from flask.cli import with_appcontext
 
 from calapp import demo, logs, mail, maintenance
 from calapp.accounts.models import User
-from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
 from calapp.config import settings
 from calapp.copy_database import copy_command
@@ -23,6 +22,7 @@ from calapp.deliveries import maintenance as delivery_maintenance
 from calapp.errors import AppError, NotFound
 from calapp.import_calcom import import_calcom
 from calapp.listen import listen
+from calapp.local_time import is_zone
 from calapp.privacy import service as privacy
 from calapp.privacy.commands import (
     delete_user,

@@ -7,13 +7,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import create_user, find_user, password_fits
 from calapp.deliveries.signing import new_secret
 from calapp.event_types.models import EventType
 from calapp.event_types.service import of_user
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
+from calapp.local_time import is_zone
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import SUBSCRIBABLE
 

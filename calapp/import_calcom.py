@@ -15,7 +15,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.accounts.schemas import is_zone
 from calapp.accounts.service import find_user
 from calapp.availability import service as availability
 from calapp.availability.schemas import ScheduleBody, SchedulePatch
@@ -37,6 +36,7 @@ from calapp.event_types.schemas import (
     EventTypeBody,
     EventTypePatch,
 )
+from calapp.local_time import is_zone
 from calapp.privacy.commands import needs_key
 from calapp.rest.schemas import RequestSchema
 from calapp.rest.validation import problems

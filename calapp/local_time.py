@@ -1,12 +1,142 @@
-"""Instants in a time zone, as people read them; a zone that is no longer known counts as UTC and says so."""
+"""Time zones, and instants in them as people read them where they are.
 
+A zone that is no longer known counts as UTC and says so. Which regions have clocks of twelve hours, and weeks
+that begin on which day, is as Unicode's CLDR has it (supplemental data, timeData and weekData).
+"""
+
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from functools import cache, lru_cache
+from importlib.resources import files
+from zoneinfo import ZoneInfo, available_timezones
+
+from werkzeug.datastructures import LanguageAccept
 
 from calapp.clock import now
 
 FALLBACK = "UTC"
+_REGIONS = (
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Europe",
+    "Indian",
+    "Pacific",
+)
+# Names that mean another zone on every machine, or none.
+_NOT_ZONES = {"localtime", "posixrules", "Factory"}
+_TWELVE_HOURS = """
+AE AG AL AS AU BB BD BH BM BS BT CA CO CY DJ DM DO DZ EG EH ER ET FJ FM GD GH GM GR GU GY HK IN IQ
+JM JO KH KI KN KP KR KW KY LB LC LR LS LY MH MO MP MR MW MY NA NP NZ OM PA PG PH PK PR PS PW QA SA
+SB SD SG SL SO SS SY SZ TC TD TN TO TT TW UM US VC VE VG VI VU WS YE ZM
+"""
+TWELVE_HOURS = frozenset(_TWELVE_HOURS.split())
+_SUNDAY_FIRST = """
+AG AS BD BR BS BT BW BZ CA CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI
+NP PA PE PH PK PR PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW
+"""
+SUNDAY_FIRST = frozenset(_SUNDAY_FIRST.split())
+_SATURDAY_FIRST = """
+AE AF BH DJ DZ EG IQ IR JO KW LY OM QA SD SY
+"""
+SATURDAY_FIRST = frozenset(_SATURDAY_FIRST.split())
+# Where a language that is named without a region is mostly spoken, where that has other habits than most.
+_LIKELY = """
+am-ET ar-EG bn-BD el-GR en-US fa-IR he-IL hi-IN id-ID ja-JP km-KH ko-KR ms-MY ne-NP pt-BR sq-AL
+ta-IN th-TH ur-PK
+"""
+LIKELY = dict(pair.split("-") for pair in _LIKELY.split())
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(available_timezones()) - _NOT_ZONES
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """Return every zone's name in order, old ones included, since browsers still report them."""
+    return tuple(sorted(_names()))
+
+
+@cache
+def old_names() -> dict[str, str]:
+    """Return the present name of each zone of which an old name, such as US/Eastern, is still understood.
+
+    https://data.iana.org/time-zones/theory.html#naming
+    """
+    folder = files("tzdata") / "zoneinfo"
+    rows = (row.split("\t") for row in (folder / "zone.tab").read_text().splitlines())
+    present = {row[2] for row in rows if len(row) > 2 and not row[0].startswith("#")}
+    links = (row.split() for row in (folder / "tzdata.zi").read_text().splitlines() if row.startswith("L "))
+    return {old: name for _, name, old in links if name in present and old not in present and old in _names()}
+
+
+def present_name(zone: str) -> str:
+    """Return a zone by its present name, if it was given by an old one."""
+    return old_names().get(zone, zone)
+
+
+def is_zone(name: str) -> bool:
+    """Return whether this is the name of a zone; old names such as US/Eastern count."""
+    return name in _names()
+
+
+def grouped(chosen: str = "") -> dict[str, list[str]]:
+    """Return region → present names for a select box, with `chosen` among them where it is a zone."""
+    groups: dict[str, list[str]] = {"UTC": ["UTC"]}
+    for name in sorted(_names() - old_names().keys()):
+        region = name.split("/")[0]
+        if region in _REGIONS and "/" in name:
+            groups.setdefault(region, []).append(name)
+    if is_zone(chosen) and not any(chosen in names for names in groups.values()):
+        groups["UTC"].append(chosen)
+    return groups
+
+
+@cache
+def regions() -> dict[str, str]:
+    """Return the country (ISO 3166) of each time zone that is in one, by zone.tab and its links.
+
+    https://data.iana.org/time-zones/tzdb/zone.tab
+    """
+    folder = files("tzdata") / "zoneinfo"
+    rows = (line.split("\t") for line in (folder / "zone.tab").read_text().splitlines())
+    found = {row[2]: row[0] for row in rows if len(row) > 2 and not row[0].startswith("#")}
+    for line in (folder / "tzdata.zi").read_text().splitlines():
+        kind, *names = line.split()
+        if kind == "L" and names[0] in found:
+            found.setdefault(names[1], found[names[0]])
+    return found
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Whether clocks have twelve hours, a week's first day (0 is Monday), and whether anybody has said so."""
+
+    twelve: bool = False
+    first_weekday: int = 0
+    known: bool = False
+
+
+def twelve_hours_in(zone: str) -> bool:
+    """Return whether clocks have twelve hours where a time zone is; for emails, which have no browser."""
+    return regions().get(zone) in TWELVE_HOURS
+
+
+def habits_of(languages: LanguageAccept) -> Habits:
+    """Return the habits of the language that a browser likes best; 24 hours and Monday for none."""
+    parts = (languages.best or "").replace("_", "-").split("-")
+    named = (part.upper() for part in parts[1:] if len(part) == 2)
+    region = next(named, "") or LIKELY.get(parts[0].lower(), "")
+    # Canadians write 15:30 in French.
+    twelve = region in TWELVE_HOURS and not (region == "CA" and parts[0].lower() == "fr")
+    first_weekday = 6 if region in SUNDAY_FIRST else 5 if region in SATURDAY_FIRST else 0
+    return Habits(twelve, first_weekday, known=bool(languages))
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from calapp.accounts.schemas import is_zone, old_names
+from calapp.local_time import is_zone, old_names
 
 TARGET = Path(__file__).parent.parent / "static" / "cities.json"
 SMALLEST = 150_000  # inhabitants

@@ -7,10 +7,11 @@ from pydantic import AfterValidator, Field
 from calapp.accounts import unsupported
 from calapp.accounts.guards import OPEN, READ, WRITE, current_host
 from calapp.accounts.models import User
-from calapp.accounts.schemas import Name, is_zone, zone_names
+from calapp.accounts.schemas import Name
 from calapp.accounts.service import lock_user, schedule_choosers
 from calapp.db import transaction
 from calapp.errors import NotSupported
+from calapp.local_time import is_zone, zone_names
 from calapp.rest.routes import Api
 from calapp.rest.schemas import Id, PatchSchema, RequestSchema, ResponseSchema
 

@@ -2,15 +2,13 @@
 
 import re
 import unicodedata
-from functools import cache
-from importlib.resources import files
 from typing import Annotated
-from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 from calapp.accounts.models import Removal
+from calapp.local_time import is_zone
 from calapp.rest.validation import cleaned, said
 from calapp.text import line
 
@@ -43,70 +41,6 @@ def complaint(username: str) -> str | None:
     if username in RESERVED_NAMES:
         return "This name is reserved. Please choose another."
     return None
-
-
-_REGIONS = (
-    "Africa",
-    "America",
-    "Antarctica",
-    "Arctic",
-    "Asia",
-    "Atlantic",
-    "Australia",
-    "Europe",
-    "Indian",
-    "Pacific",
-)
-
-
-# Names that mean another zone on every machine, or none.
-_NOT_ZONES = {"localtime", "posixrules", "Factory"}
-
-
-@cache
-def _names() -> frozenset[str]:
-    return frozenset(available_timezones()) - _NOT_ZONES
-
-
-@cache
-def zone_names() -> tuple[str, ...]:
-    """Return every zone's name in order, old ones included, since browsers still report them."""
-    return tuple(sorted(_names()))
-
-
-@cache
-def old_names() -> dict[str, str]:
-    """Return the present name of each zone of which an old name, such as US/Eastern, is still understood.
-
-    https://data.iana.org/time-zones/theory.html#naming
-    """
-    folder = files("tzdata") / "zoneinfo"
-    rows = (row.split("\t") for row in (folder / "zone.tab").read_text().splitlines())
-    present = {row[2] for row in rows if len(row) > 2 and not row[0].startswith("#")}
-    links = (row.split() for row in (folder / "tzdata.zi").read_text().splitlines() if row.startswith("L "))
-    return {old: name for _, name, old in links if name in present and old not in present and old in _names()}
-
-
-def present_name(zone: str) -> str:
-    """Return a zone by its present name, if it was given by an old one."""
-    return old_names().get(zone, zone)
-
-
-def is_zone(name: str) -> bool:
-    """Return whether this is the name of a zone; old names such as US/Eastern count."""
-    return name in _names()
-
-
-def grouped(chosen: str = "") -> dict[str, list[str]]:
-    """Return region → present names for a select box, with `chosen` among them where it is a zone."""
-    groups: dict[str, list[str]] = {"UTC": ["UTC"]}
-    for name in sorted(_names() - old_names().keys()):
-        region = name.split("/")[0]
-        if region in _REGIONS and "/" in name:
-            groups.setdefault(region, []).append(name)
-    if is_zone(chosen) and not any(chosen in names for names in groups.values()):
-        groups["UTC"].append(chosen)
-    return groups
 
 
 def _email(value: str) -> str:

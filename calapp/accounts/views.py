@@ -21,14 +21,12 @@ from calapp.accounts.schemas import (
     PasswordReset,
     Profile,
     SignUp,
-    grouped,
-    present_name,
 )
 from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Gone, Invalid, NotAllowed, TooMany
 from calapp.htmx import is_htmx, redirect_to, trigger
-from calapp.local_time import zone_note
+from calapp.local_time import grouped, present_name, zone_note
 from calapp.rate_limits import limiter
 from calapp.rest.validation import from_form
 

@@ -18,9 +18,9 @@ from pydantic import (
 from werkzeug.datastructures import MultiDict
 
 from calapp import limits
-from calapp.accounts.schemas import is_zone
 from calapp.availability.models import Schedule
 from calapp.availability.slots import Hours, Range
+from calapp.local_time import is_zone
 from calapp.rest.schemas import PatchSchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import cleaned, said
 from calapp.text import line

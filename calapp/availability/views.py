@@ -11,7 +11,6 @@ from werkzeug.datastructures import MultiDict
 
 from calapp import limits
 from calapp.accounts.guards import current_host, require_host
-from calapp.accounts.schemas import grouped, present_name
 from calapp.availability import schemas, service
 from calapp.availability.models import Schedule
 from calapp.availability.schemas import (
@@ -31,7 +30,7 @@ from calapp.availability.slots import Range
 from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
-from calapp.local_time import spoken_date, zone_note
+from calapp.local_time import grouped, present_name, spoken_date, zone_note
 from calapp.rest.validation import from_form
 from calapp.text import whole_number
 

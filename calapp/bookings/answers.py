@@ -4,17 +4,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import phonenumbers
 from email_validator import EmailNotValidError, validate_email
+from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
-from calapp.bookings.phones import read_phone
 from calapp.errors import Invalid
 from calapp.event_types.models import SEVERAL, EventType
+from calapp.local_time import regions
 from calapp.text import clean, line
 
 MAX_TEXT = 5000  # characters of notes, reasons and long answers
 MAX_LINE = 500  # characters of an answer in one line
 NUMBER = re.compile(r"[-+]?\d{1,15}(\.\d{1,9})?", re.ASCII)
 NOTES = {"name": "notes", "type": "textarea", "required": False}  # the question that every form asks
+MAX_PHONE = 40  # characters of a number as it is typed
+HOW = "Please enter a phone number with its country code, such as +49 30 901820."
 NO_NOTES = "This event type does not ask for notes."
 NO_GUESTS = "This event type does not take guests."
 
@@ -27,6 +31,26 @@ def read_email(text: str) -> str:
         return validate_email(clean(text).strip(), check_deliverability=False).normalized
     except EmailNotValidError:
         raise ValueError("Please enter an email address such as name@example.com.") from None
+
+
+def read_phone(text: str, zone: str) -> str:
+    """Return a phone number as every phone takes it (E.164), such as +4930901820.
+
+    Raises ValueError with the words for what is none. A number without a + is one of the country of the time
+    zone, and must be in use there. One with it need only be as long as its country's numbers are: numbering
+    plans change, and who types a + means it.
+    """
+    national = not text.strip().startswith("+")
+    try:
+        number = phonenumbers.parse(text[: MAX_PHONE + 1], regions().get(zone) if national else None)
+    except NumberParseException:
+        raise ValueError(HOW) from None
+    fitting = phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
+    if len(text) > MAX_PHONE or not fitting or (national and not phonenumbers.is_valid_number(number)):
+        raise ValueError(HOW)
+    if number.extension:
+        raise ValueError("Please enter the phone number without an extension.")
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
 def answered(

@@ -11,18 +11,16 @@ from markupsafe import escape
 from sqlalchemy.orm import Session
 
 from calapp import limits
-from calapp.accounts.schemas import is_zone, present_name
 from calapp.availability.service import away_times
 from calapp.availability.slots import Span, by_local_date
 from calapp.bookings import times
-from calapp.bookings.habits import Habits
 from calapp.bookings.metadata import Metadata, carried, of_pairs
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import read_instant
 from calapp.clock import iso_seconds, now
 from calapp.event_types.models import EventType
+from calapp.local_time import Habits, is_zone, known_zone, present_name
 from calapp.local_time import clock as clock_at
-from calapp.local_time import known_zone
 from calapp.text import clean, whole_number
 
 PREFILL = ("name", "email", "phone", "notes", "guests", "reason")

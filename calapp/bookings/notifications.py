@@ -13,12 +13,11 @@ from calapp.bookings import signed_links
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation
 from calapp.bookings.facts import Facts, Person
-from calapp.bookings.habits import twelve_hours_in
 from calapp.bookings.models import Status
 from calapp.clock import now
 from calapp.config import settings
 from calapp.errors import KeyDoesNotFit
-from calapp.local_time import spoken_time
+from calapp.local_time import spoken_time, twelve_hours_in
 from calapp.mail import Email
 from calapp.text import clean, line
 

@@ -14,7 +14,6 @@ from pydantic import (
 )
 from werkzeug.datastructures import MultiDict
 
-from calapp.accounts.schemas import is_zone
 from calapp.bookings import unsupported
 from calapp.bookings.answers import MAX_TEXT, Answer, answered, check_guests, phone_of, read_email
 from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
@@ -22,6 +21,7 @@ from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid, NotSupported
 from calapp.event_types.models import SEVERAL, EventType
 from calapp.event_types.schemas import PlaceText
+from calapp.local_time import is_zone
 from calapp.rest.schemas import (
     Id,
     Instant,

@@ -17,13 +17,11 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import static_files
-from calapp.accounts.schemas import is_zone, old_names, zone_names
 from calapp.accounts.service import find_open
 from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.emails import was_sent_to_visitor
-from calapp.bookings.habits import Habits, habits_of
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking, find
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
@@ -38,14 +36,19 @@ from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import (
+    Habits,
     clock,
     clock_span,
+    habits_of,
+    is_zone,
     known_zone,
+    old_names,
     spoken_date,
     spoken_day,
     spoken_minutes,
     spoken_time,
     zone_label,
+    zone_names,
     zone_with_offset,
 )
 from calapp.rate_limits import csrf, limiter

@@ -7,12 +7,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from calapp.accounts.schemas import is_zone
 from calapp.addresses import AddressGuard, check_url
 from calapp.calendars.models import CalendarKind, ExternalCalendar, WhenStale
 from calapp.errors import Invalid
 from calapp.limits import CALENDARS_PER_HOST
-from calapp.local_time import zone_of
+from calapp.local_time import is_zone, zone_of
 from calapp.rest.schemas import Instant, QuerySchema, RequestSchema, ResponseSchema
 from calapp.rest.validation import WHOLE, cleaned, from_form, said
 from calapp.text import line

@@ -14,11 +14,10 @@ from sqlalchemy.orm import Session
 from calapp import tracing
 from calapp.clock import now
 from calapp.db import UTCDateTime, is_sqlite
-from calapp.deliveries.batches import ByIds
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import free_next
 from calapp.deliveries.policy import FAILURES_TO_ONE, Ready, limit_begins, requests_allowed
-from calapp.statements import Plain, instant
+from calapp.statements import ByIds, Plain, instant
 from calapp.tracing import Trace
 from calapp.webhooks.models import opened, opened_headers
 

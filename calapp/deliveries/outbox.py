@@ -19,10 +19,9 @@ from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds
 from calapp.db import after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
-from calapp.deliveries.batches import ByIds
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.errors import Conflict, Invalid
-from calapp.statements import Plain, instant
+from calapp.statements import ByIds, Plain, instant
 from calapp.urls import key_of
 from calapp.webhooks import template
 from calapp.webhooks.models import ParkedDecision

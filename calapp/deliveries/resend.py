@@ -16,7 +16,6 @@ from calapp.accounts.service import lock_user
 from calapp.broker import wake_maintenance, wake_workers
 from calapp.db import UTCDateTime, after_commit, database_now
 from calapp.deliveries import outbox
-from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.models import (
     Delivery,
     Event,
@@ -29,6 +28,7 @@ from calapp.deliveries.models import (
 )
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
 from calapp.errors import Conflict, Gone, Invalid
+from calapp.statements import ByIds, ByRows, writer
 from calapp.webhooks.models import ParkedDecision, Webhook
 
 # What is sent manually does not expire.

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from calapp import counters
 from calapp.db import UTCDateTime, after_commit, database_now, is_sqlite
-from calapp.deliveries.batches import ByIds, ByRows, writer
 from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, free_next
@@ -26,6 +25,7 @@ from calapp.deliveries.policy import (
     backoff_delay,
     next_delay,
 )
+from calapp.statements import ByIds, ByRows, writer
 from calapp.tracing import Trace
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import OPERATIONAL

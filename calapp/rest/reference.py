@@ -3,17 +3,14 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import Rule
+from flask import Blueprint, Response, current_app, jsonify, render_template
 
 from calapp.config import settings
-from calapp.error_pages import API, is_api
 from calapp.rate_limits import csrf
+from calapp.rest.cors import METHODS
 from calapp.rest.document import Schema, document
 from calapp.rest.routes import Api, Operation
 
@@ -222,26 +219,6 @@ def _curl(
 
 
 blueprint = Blueprint("rest", __name__)
-
-METHODS = ("GET", "POST", "PATCH", "DELETE")
-
-
-@blueprint.before_app_request
-def refuse_pages() -> None:
-    """Keep pages at any two parts, /<user>/<slug>, away from the API's addresses."""
-    if not is_api() or request.url_rule is None or _of_api(request.url_rule):
-        return
-    adapter = current_app.create_url_adapter(request)
-    allowed = []
-    for method in METHODS:
-        with suppress(HTTPException):
-            if adapter and _of_api(adapter.match(method=method, return_rule=True)[0]):
-                allowed.append(method)
-    raise MethodNotAllowed(valid_methods=allowed) if allowed else NotFound
-
-
-def _of_api(rule: Rule) -> bool:
-    return rule.rule.startswith(API)
 
 
 def operations() -> Iterator[Operation]:

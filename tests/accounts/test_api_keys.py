@@ -5,9 +5,9 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts import service
 from calapp.accounts.models import ApiKey, User
-from calapp.accounts.schemas import grouped, is_zone, present_name
 from calapp.db import transaction
 from calapp.errors import Invalid, NotFound
+from calapp.local_time import grouped, is_zone, present_name
 
 
 def make_key(user: User, *scopes: str) -> tuple[int, str]:

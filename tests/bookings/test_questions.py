@@ -8,10 +8,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from calapp.bookings.answers import answered
+from calapp.bookings.answers import answered, read_phone
 from calapp.bookings.emails import write_emails
 from calapp.bookings.models import Booking
-from calapp.bookings.phones import read_phone
 from calapp.deliveries.models import Event
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType, LocationKind
