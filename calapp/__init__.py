@@ -3,12 +3,12 @@
 Read the packages in the order in which they may import each other, lowest first:
 
 * `config`, `clock`, `errors`, `limits`, `text`, `urls`, `local_time`: settings, time, what can go wrong, how
-  many of each thing there may be, clean texts, URLs as they are sent, times as people read them
+  many of each thing there may be, clean texts, URLs as they are sent, zones and times as people read them
 * `addresses`, `encryption`: the address guard, secrets at rest
 * `tracing`, `spans`, `logs`, `counters`: the trace from a request to a receiver, its spans for
   OpenTelemetry, lines of the log without secrets, what this process counts for /metrics
 * `db`: the database object, the instant type and `transaction()`, the only place that commits; `statements`:
-  those that every booking page sends, as they stand
+  those that every booking page sends, and batches, as the driver takes them
 * `broker`: the Valkey or Redis behind the queue
 * `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how responses
   look, how many requests, the API's own machinery, and emails

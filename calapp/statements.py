@@ -1,6 +1,6 @@
-"""Statements that are given to the driver as they stand: what every booking page asks, and batches of rows.
+"""Statements that are given to the driver as they are: what every booking page asks, and batches of rows.
 
-SQLAlchemy builds a select anew for each request, and then an object for each row: a lookup of three rows
+SQLAlchemy builds a select for each request, and then an object for each row: a lookup of three rows
 costs it eight times as much CPU as the database. A batch is one statement for many rows, which costs a
 fraction of what a statement for each row costs.
 """
@@ -52,7 +52,7 @@ class Plain:
 class ByIds:
     """A statement for the rows whose id is one of some: `WHERE id {among}`.
 
-    Its text is always the same, so the database need not read it anew, as with `IN (?, ?, …)`. `lock` is how
+    Its text is always the same, so the database need not read it again, as with `IN (?, ?, …)`. `lock` is how
     PostgreSQL locks the rows; SQLite has one writer.
     """
 
@@ -67,7 +67,7 @@ class ByIds:
 
 
 class ByRows:
-    """A statement for rows that are given: they stand `{from_rows}`, and `r.name` is a column of theirs.
+    """A statement for rows that are given: they come in `{from_rows}`, and `r.name` is a column of theirs.
 
     It takes PostgreSQL's types of the columns, whose names and values `{columns}` and `{values}` stand for.
     PostgreSQL takes all rows as one value, SQLite executes it for each. Instants are given as `writer` writes

@@ -16,7 +16,7 @@ _NONCHARACTERS = "".join(
 )
 _UNWANTED = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 _LINE_END = re.compile("\r\n|[\u2028\u2029]")  # the latter two end a line for Python and JavaScript, too
-# Embeddings, overrides and isolates turn what stands behind them around: "evil[RLO]fdp.exe" reads as a PDF.
+# Embeddings, overrides and isolates turn what follows them around: "evil[RLO]fdp.exe" reads as a PDF.
 # The marks that single letters need (LRM, RLM, ALM) stay.
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -49,7 +49,7 @@ def spaced(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """Return a text of one line that turns nothing around: for titles, subjects, and what stands beside them.
+    """Return a text of one line that turns nothing around: for titles, subjects, and what is beside them.
 
     A person's name is stored as they write it (`spaced`), and goes through this where it is shown.
     """

@@ -18,7 +18,7 @@ from calapp.errors import Invalid
 from calapp.limits import SENT_URL_LENGTH, URL_LENGTH
 
 PORTS = {"http": 80, "https": 443}
-# What may not stand in a request line as it is; a percent sign, unless two hexadecimal digits follow.
+# What may not be in a request line as it is; a percent sign, unless two hexadecimal digits follow.
 UNSAFE_IN_PATH = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\U0010ffff]|%(?![0-9A-Fa-f]{2})')
 UNSAFE_IN_QUERY = re.compile(r"""[\x00-\x20"'<>\\^`{|}\x7f-\U0010ffff]|%(?![0-9A-Fa-f]{2})""")
 ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")

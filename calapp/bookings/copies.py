@@ -248,7 +248,7 @@ def _write(client: DavClient, copy: ClaimedCopy, text: str) -> str:
         return found.etag  # it was stored, and the response lost
     if there not in copy.known:
         raise Changed
-    return put_event(client, copy.url, text, found.etag or "*")  # the server has only written it down anew
+    return put_event(client, copy.url, text, found.etag or "*")  # the server has only written it differently
 
 
 def _remove(client: DavClient, copy: ClaimedCopy) -> None:
@@ -257,7 +257,7 @@ def _remove(client: DavClient, copy: ClaimedCopy) -> None:
         try:
             delete_event(client, copy.url, copy.etag)
         except Changed:
-            pass  # by a person, or the server has only written it down anew
+            pass  # by a person, or the server has only written it differently
         else:
             return
     found = get_event(client, copy.url)

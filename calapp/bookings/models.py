@@ -30,7 +30,7 @@ class Booking(db.Model):
     __tablename__ = "booking"
     __table_args__ = (
         Index("ix_booking_host_start", "host_id", "starts_at"),
-        # What the sweep looks through once a second: meetings whose start or end has not been recorded yet.
+        # What maintenance looks through once a second: meetings whose start or end has not been recorded yet.
         Index(
             "ix_booking_to_start",
             "starts_at",

@@ -41,7 +41,7 @@ MOST_CALENDARS = 100  # of an account that are shown
 WELL_KNOWN = "/.well-known/caldav"
 SCHEMES = {"caldav": "https", "caldavs": "https", "webcal": "https", "webcals": "https"}
 COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
-# What stands below a country's domain for everybody, so that no two names below it have one owner.
+# What is below a country's domain for everybody, so that no two names below it have one owner.
 SHARED_LABELS = frozenset(
     ("ac", "co", "com", "edu", "go", "gov", "ltd", "ne", "net", "nom", "or", "org", "plc")
 )

@@ -182,7 +182,7 @@ def _cpu_limit(seconds: float) -> Iterator[None]:
 
 
 class _Series:
-    """An event with all its repetitions, and what stands in place of some of them."""
+    """An event with all its repetitions, and what replaces some of them."""
 
     def __init__(self, components: Sequence[Component], wanted: Wanted) -> None:
         self.wanted = wanted

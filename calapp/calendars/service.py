@@ -122,7 +122,7 @@ def viewer_of(session: Session, user: User) -> Viewer:
 def source_of(session: Session, calendar: ExternalCalendar, viewer: Viewer) -> tuple[Source, str | None]:
     """Return how to read a calendar, and the hash of a copy that may be kept; raise KeyDoesNotFit.
 
-    A copy that was made as for another, or that ends before the horizon, has to be made anew.
+    A copy that was made as for another, or that ends before the horizon, has to be made again.
     """
     first, last = range_of(session, calendar.user_id)
     kept = calendar.busy_until

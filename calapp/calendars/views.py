@@ -194,7 +194,7 @@ def read_now(calendar_id: int) -> Response:
 
 @blueprint.post(f"{CALENDAR}/dismiss")
 def dismiss(calendar_id: int) -> Response:
-    """Put the notice of a calendar that cannot be read away, until it fails anew."""
+    """Put the notice of a calendar that cannot be read away, until it fails again."""
     with transaction() as session:
         calendar = own_calendar(calendar_id)
         calendar.dismissed_at = calendar.dismissed_at or database_now(session)

@@ -79,8 +79,8 @@ class Sender:
         self.direct = bool(connect_to)
         self.epoll = select.epoll()
         self.epoll.register(self.names.wake, select.EPOLLIN)
-        self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.epoll.register(self.bell, select.EPOLLIN)
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.epoll.register(self.wake_fd, select.EPOLLIN)
         self.woken = False
         self.wakes: WakeSource | None = None
         self.wakes_fd = -1
@@ -159,7 +159,7 @@ class Sender:
 
     def wake(self) -> None:
         """End the wait for responses, from any thread."""
-        os.eventfd_write(self.bell, 1)
+        os.eventfd_write(self.wake_fd, 1)
 
     def was_woken(self) -> bool:
         """Return whether it rang since this was last asked."""
@@ -202,7 +202,7 @@ class Sender:
         for fd, event in self.epoll.poll(seconds, EVENTS):
             if fd == self.names.wake:
                 os.eventfd_read(fd)
-            elif fd == self.bell:
+            elif fd == self.wake_fd:
                 self.woken = bool(os.eventfd_read(fd))
             elif self.wakes is not None and fd == self.wakes_fd:
                 self.woken = self.wakes.heard() or self.woken
@@ -231,7 +231,7 @@ class Sender:
         self.idle.append(transfer)
 
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        """Watch a socket as libcurl asks for it; it may be closed already when libcurl lets go of it."""
+        """Watch a socket as libcurl asks for it; it may be closed already when libcurl closes it."""
         if what == pycurl.POLL_REMOVE:
             self.watched.discard(fd)
             with suppress(OSError):
@@ -257,7 +257,7 @@ class Sender:
         self.idle.clear()
         self.multi.close()
         self.epoll.close()
-        os.close(self.bell)
+        os.close(self.wake_fd)
         self.names.close()
 
 

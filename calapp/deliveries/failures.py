@@ -20,12 +20,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What libcurl tells of a transfer without an answer; `reached` is the phase that it was in."""
+    """What libcurl tells of a transfer without a response; `reached` is the phase that it was in."""
 
     error: int
     text: str
     url: str
-    reached: str  # name, connect, tls, answer, body
+    reached: str  # name, connect, tls, response, body
     seconds: float  # the whole deadline
     blocked: str | None = None  # the address guard's reason
     system: int = 0  # the system's errno of a connect
@@ -46,7 +46,7 @@ TIMEOUTS = {
     "name": "The DNS lookup of {host} took longer than {seconds:g} s. Check its name servers.",
     "connect": "{host} did not accept a connection within {seconds:g} s. Check the server and its firewall.",
     "tls": "{host} did not finish the TLS handshake within {seconds:g} s.",
-    "answer": "No response within {seconds:g} s. Respond first, then do the work.",
+    "response": "No response within {seconds:g} s. Respond first, then do the work.",
     "body": "The response from {host} was not complete within {seconds:g} s. Send a short response.",
 }
 
@@ -190,7 +190,7 @@ def _reason(trouble: Trouble) -> tuple[str, str]:
 
 
 def of_status(status: int, location: str | None = None) -> Failure | None:
-    """Say why an answer with this status is not a success, or None when it is one."""
+    """Say why a response with this status is not a success, or None when it is one."""
     if 200 <= status < 300:
         return None
     if status in {301, 302, 303, 307, 308}:

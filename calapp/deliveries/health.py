@@ -18,7 +18,7 @@ from calapp.clock import iso_seconds
 from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries import notices, outbox
-from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State, stands
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State, in_state
 from calapp.deliveries.policy import DIFFERENT_BEFORE_FAILING
 from calapp.local_time import known_zone, to_the_second
 from calapp.mail import Email, post
@@ -216,7 +216,7 @@ def _said(session: Session, webhook: Webhook, owner: User) -> str:
     attempts = "1 attempt has" if count == 1 else f"{count:,} attempts have"
     began = f" since {to_the_second(since, owner.time_zone)} ({known_zone(owner.time_zone)})" if since else ""
     query = select(func.count()).select_from(Delivery)
-    waiting = session.scalar(query.where(Delivery.webhook_id == webhook.id, stands(State.WAITING))) or 0
+    waiting = session.scalar(query.where(Delivery.webhook_id == webhook.id, in_state(State.WAITING))) or 0
     lines = [notices.heading(webhook), "", f"{attempts} failed{began}, and none has succeeded."]
     if last is not None:
         lines.append(f"Last failure: {last.failure}")

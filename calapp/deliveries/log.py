@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, func, or_, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from calapp.db import database_now
-from calapp.deliveries.models import Attempt, Delivery, Event, State, stands
+from calapp.deliveries.models import Attempt, Delivery, Event, State, in_state
 from calapp.errors import NotFound
 from calapp.local_time import typed_instant
 from calapp.text import whole_number
@@ -19,7 +19,7 @@ from calapp.webhooks.models import Webhook
 from calapp.webhooks.triggers import Trigger
 
 NEWEST = 200  # attempts of one webhook that are looked at
-WINDOW = timedelta(hours=24)
+LATELY = timedelta(hours=24)
 BARS = 24
 TOGETHER = 100  # webhooks that one statement asks for; SQLite takes 500 parts at most
 
@@ -57,7 +57,7 @@ def health_of(session: Session, webhook_ids: Iterable[int]) -> dict[int, Webhook
     attempts: dict[int, list[Row[Any]]] = {}
     wanted = list(webhook_ids)
     for first in range(0, len(wanted), TOGETHER):
-        for row in session.execute(_newest(wanted[first : first + TOGETHER], at - WINDOW)):
+        for row in session.execute(_newest(wanted[first : first + TOGETHER], at - LATELY)):
             attempts.setdefault(row.webhook_id, []).append(row)
     return {webhook_id: _judged(rows, at) for webhook_id, rows in attempts.items()}
 
@@ -81,7 +81,7 @@ def _judged(rows: Sequence[Row[Any]], at: datetime) -> WebhookHealth:
     """Sum up the attempts of one webhook, newest first."""
     delivered, missed = [0] * BARS, [0] * BARS
     for row in rows:
-        hour = min(BARS - 1, max(0, int((at - row.at) / (WINDOW / BARS))))
+        hour = min(BARS - 1, max(0, int((at - row.at) / (LATELY / BARS))))
         (missed if row.failure is not None else delivered)[BARS - 1 - hour] += 1
     times = sorted(row.total_ms for row in rows if row.failure is None and row.total_ms is not None)
     failed = [row for row in rows if row.failure is not None]
@@ -282,9 +282,9 @@ def _of_rows(wanted: Filter) -> list[ColumnElement[bool]]:
     elif wanted.before is not None:
         conditions.append(Delivery.id < wanted.before)
     if wanted.state == FAILING:
-        conditions += [stands(State.WAITING), Delivery.attempts_on_schedule > 0]
+        conditions += [in_state(State.WAITING), Delivery.attempts_on_schedule > 0]
     elif wanted.state:
-        conditions.append(stands(State(wanted.state)))
+        conditions.append(in_state(State(wanted.state)))
     if wanted.from_at:
         conditions.append(Delivery.created_at >= wanted.from_at)
     if wanted.to_at:
@@ -336,7 +336,7 @@ def counts(session: Session, webhook_ids: Iterable[int], state: State) -> dict[i
     """Return how many deliveries of each webhook are in a state; a webhook without any is left out."""
     query = (
         select(Delivery.webhook_id, func.count().label("number"))
-        .where(Delivery.webhook_id.in_(list(webhook_ids)), stands(state))
+        .where(Delivery.webhook_id.in_(list(webhook_ids)), in_state(state))
         .group_by(Delivery.webhook_id)
     )
     return {row.webhook_id: row.number for row in session.execute(query)}

@@ -10,7 +10,7 @@ from calapp.db import database_now
 from calapp.deliveries import health
 from calapp.deliveries.claims import ready
 from calapp.deliveries.feed import kept_since
-from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, stands, waiting_at
+from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, State, in_state, waiting_at
 from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
@@ -81,14 +81,14 @@ def bring_forward(session: Session, by: timedelta) -> None:
 
 def discard_of_deleted(session: Session) -> int:
     """Discard a step of what waits or is parked for webhooks that were deleted; return how many."""
-    parked = exists().where(Delivery.webhook_id == Webhook.id, stands(State.PARKED))
+    parked = exists().where(Delivery.webhook_id == Webhook.id, in_state(State.PARKED))
     query = select(Webhook.id).where(
         Webhook.deleted_at.is_not(None), or_(exists().where(waiting_at(Webhook.id)), parked)
     )
     webhook_id = session.scalar(query.limit(1))
     if webhook_id is None:
         return 0
-    parked_here = and_(Delivery.webhook_id == webhook_id, stands(State.PARKED))
+    parked_here = and_(Delivery.webhook_id == webhook_id, in_state(State.PARKED))
     ids = [*_ids(session, waiting_at(webhook_id)), *_ids(session, parked_here)][:STEP]
     values: dict[str, object] = {"state": State.EXPIRED, "due_at": None, "after_id": None, "claim": None}
     values |= {"pressed_at": None, "finished_at": database_now(session), "reason": DELETED}
@@ -122,7 +122,7 @@ def expire_parked(session: Session) -> int:
     Returns STEP while there may be more, of this webhook or another, and then 0.
     """
     at = database_now(session)
-    old = (stands(State.PARKED), Delivery.parked_at < at - KEEP_PARKED)
+    old = (in_state(State.PARKED), Delivery.parked_at < at - KEEP_PARKED)
     webhook_id = session.scalar(select(Delivery.webhook_id).where(*old).limit(1))
     if webhook_id is None:
         return 0

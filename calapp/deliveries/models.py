@@ -25,7 +25,7 @@ from calapp.webhooks.models import Webhook
 
 
 class State(StrEnum):
-    """Where a delivery stands; `delivered` is final for good, the other ends can be resent."""
+    """The state of a delivery; `delivered` is final for good, the other ends can be resent."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -35,7 +35,7 @@ class State(StrEnum):
 
 
 class ReplayState(StrEnum):
-    """Where a replay stands."""
+    """The state of a replay."""
 
     RUNNING = "running"
     DONE = "done"
@@ -175,18 +175,18 @@ class Delivery(db.Model):
     webhook: Mapped[Webhook] = relationship()
 
 
-def stands(state: State) -> ColumnElement[bool]:
+def in_state(state: State) -> ColumnElement[bool]:
     """Compare a delivery's state with one that is written out, so that SQLite finds the partial index."""
     return Delivery.state == literal(state.value, literal_execute=True)
 
 
 def waiting_at(webhook_id: Any) -> ColumnElement[bool]:
     """Return what waits at a webhook; the chain, which is always above nothing, leads SQLite to the index."""
-    return and_(Delivery.webhook_id == webhook_id, stands(State.WAITING), Delivery.chain > "")
+    return and_(Delivery.webhook_id == webhook_id, in_state(State.WAITING), Delivery.chain > "")
 
 
 def in_flight(row: Any, at: datetime) -> bool:
-    """Return whether a delivery is being sent: it waits, and its lease stands."""
+    """Return whether a delivery is being sent: it waits, and its lease has not ended."""
     leased = row.claim is not None and row.due_at is not None and row.due_at > at
     return bool(row.state == State.WAITING and leased)
 

@@ -23,7 +23,7 @@ from calapp.deliveries.models import (
     ReplayState,
     State,
     in_flight,
-    stands,
+    in_state,
     waiting_at,
 )
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
@@ -78,7 +78,7 @@ def _waiting(session: Session, webhook_id: int, rows: dict[int, str]) -> dict[st
     found: dict[str, list[int]] = {}
     query = select(Delivery.chain, Delivery.id).where(
         Delivery.webhook_id == webhook_id,
-        stands(State.WAITING),
+        in_state(State.WAITING),
         Delivery.attempts_on_schedule < ATTEMPTS_THAT_BLOCK,
         Delivery.chain.in_(set(rows.values())),
     )
@@ -92,7 +92,7 @@ NOT_DELIVERED = (State.FAILED, State.EXPIRED)
 FINISHED = (*NOT_DELIVERED, State.DELIVERED)
 
 # The order is that of the ids.
-COPIES = ByIds(
+RESENT = ByIds(
     """INSERT INTO delivery (event_id, webhook_id, chain, body, content_type, created_at,
   state, attempts, tries, manual)
 SELECT event_id, webhook_id, chain, body, content_type, :at, 'waiting', 0, 0, true FROM delivery
@@ -117,9 +117,9 @@ def room(session: Session, webhook_id: int, most: int, *, only_due: bool = False
 def send_again(session: Session, webhook_id: int, ids: Sequence[int], *, manual: bool = True) -> int:
     """Put a selection of a webhook's deliveries in line, oldest first; return how many still were to be sent.
 
-    A delivered one stays as it is and a copy is sent; one that waits comes due at once where it is in line;
-    one whose template could not be rendered stays failed. `manual`: they are marked as resent and do not
-    expire.
+    A delivered one stays as it is and a new one is sent; one that waits comes due immediately where it is in
+    line; one whose template could not be rendered stays failed. `manual`: they are marked as resent and do
+    not expire.
     """
     query = select(Delivery.id, Delivery.event_id, Delivery.chain, Delivery.state)
     query = query.where(
@@ -127,10 +127,10 @@ def send_again(session: Session, webhook_id: int, ids: Sequence[int], *, manual:
         or_(Delivery.state == State.PARKED, and_(Delivery.state.in_(FINISHED), ~Delivery.template_failed)),
     )
     found = session.execute(query.order_by(Delivery.id).with_for_update()).all()
-    copies = _copies(session, [row.id for row in found if row.state == State.DELIVERED])
-    rows = [(copies.get(row.event_id, row.id), row.chain) for row in found]
+    resent = _new_ones(session, [row.id for row in found if row.state == State.DELIVERED])
+    rows = [(resent.get(row.event_id, row.id), row.chain) for row in found]
     put_in_line(session, webhook_id, rows, manual=manual)
-    waiting = session.scalars(select(Delivery.id).where(Delivery.id.in_(ids), stands(State.WAITING))).all()
+    waiting = session.scalars(select(Delivery.id).where(Delivery.id.in_(ids), in_state(State.WAITING))).all()
     waiting = sorted(set(waiting) - {row.id for row in found})
     if waiting:
         HASTEN.run(session, waiting, at=database_now(session))
@@ -138,9 +138,9 @@ def send_again(session: Session, webhook_id: int, ids: Sequence[int], *, manual:
     return len(found) + len(waiting)
 
 
-def _copies(session: Session, ids: Sequence[int]) -> dict[int, int]:
-    """Copy delivered deliveries, which stay as they are; return the ids of the copies by event id."""
-    made = COPIES.run(session, ids, at=database_now(session)) if ids else ()
+def _new_ones(session: Session, ids: Sequence[int]) -> dict[int, int]:
+    """Make a new delivery of each delivered one, which stays as it is; return the new ids by event id."""
+    made = RESENT.run(session, ids, at=database_now(session)) if ids else ()
     return {row.event_id: row.id for row in made}
 
 
@@ -155,12 +155,12 @@ def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None =
     """
     session.refresh(delivery, with_for_update={"key_share": True})  # two clicks at once send it once
     if delivery.state == State.DELIVERED:
-        delivery = _copy_in_hand(session, delivery) or delivery
+        delivery = _resent_in_hand(session, delivery) or delivery
     at = database_now(session)
     _check_sendable(delivery, at)
     made = outbox.for_resend(delivery, choice)
     if delivery.state == State.DELIVERED:
-        copy_id = _copies(session, [delivery.id])[delivery.event_id]
+        copy_id = _new_ones(session, [delivery.id])[delivery.event_id]
         delivery = session.get_one(Delivery, copy_id)
     elif delivery.state == State.WAITING:
         _step_out_of_line(session, delivery)
@@ -181,7 +181,7 @@ def _step_out_of_line(session: Session, delivery: Delivery) -> None:
         return
     session.execute(
         update(Delivery)
-        .where(Delivery.after_id == delivery.id, stands(State.WAITING))
+        .where(Delivery.after_id == delivery.id, in_state(State.WAITING))
         .values(after_id=delivery.after_id)
         .execution_options(synchronize_session=False)
     )
@@ -199,8 +199,8 @@ def _check_sendable(delivery: Delivery, at: datetime) -> None:
         raise Conflict("It is being sent right now.")
 
 
-def _copy_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
-    """Return the copy that a first click has made and that still waits, locked."""
+def _resent_in_hand(session: Session, delivery: Delivery) -> Delivery | None:
+    """Return the delivery that a first click has made and that still waits, locked."""
     query = select(Delivery).where(
         Delivery.event_id == delivery.event_id,
         Delivery.webhook_id == delivery.webhook_id,
@@ -368,7 +368,7 @@ def continue_replay(session: Session, step: Step) -> None:
 
 
 def _wanted(webhook_id: int, time_range: TimeRange) -> Any:
-    """Select the first delivery of each event of the time range, unless a copy of it is on its way already.
+    """Select the first delivery of each event of the time range, unless it is being resent already.
 
     One that still waits is among them: it comes due at once.
     """
@@ -428,7 +428,7 @@ def decide(session: Session, webhook: Webhook, choice: ParkedDecision | None) ->
     if choice == ParkedDecision.RELEASE and not webhook.active:
         raise Conflict("The webhook is off. Please switch it on first.")
     webhook.parked_decision = choice
-    last = select(func.max(Delivery.id)).where(Delivery.webhook_id == webhook.id, stands(State.PARKED))
+    last = select(func.max(Delivery.id)).where(Delivery.webhook_id == webhook.id, in_state(State.PARKED))
     webhook.decided_up_to = session.scalar(last) if choice else None
 
 
@@ -456,7 +456,7 @@ def continue_decision(session: Session, webhook_id: int) -> int:
         taken = 0
     elif sending:
         most = release_room(session, webhook_id)
-        parked = select(Delivery.id).where(Delivery.webhook_id == webhook_id, stands(State.PARKED))
+        parked = select(Delivery.id).where(Delivery.webhook_id == webhook_id, in_state(State.PARKED))
         ids = session.scalars(parked.order_by(Delivery.id).limit(most)).all()
         taken = send_again(session, webhook_id, ids, manual=False)
     else:

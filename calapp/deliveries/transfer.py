@@ -198,7 +198,7 @@ class Transfer(pycurl.Curl):
 
     def _expired(self) -> timedelta | None:
         """Return for how long the server's own certificate, the first that it sent, has been invalid."""
-        certificates = self.getinfo_raw(pycurl.INFO_CERTINFO)  # in bytes: what stands in it may be anything
+        certificates = self.getinfo_raw(pycurl.INFO_CERTINFO)  # in bytes: what is in it may be anything
         pairs = [one for one in certificates[0] if isinstance(one, tuple)] if certificates else []
         end = dict[bytes, bytes](pairs).get(b"Expire date", b"")
         try:
@@ -215,11 +215,11 @@ class Transfer(pycurl.Curl):
         return None
 
     def _reached(self) -> str:
-        """Return the phase that the transfer was in: name, connect, tls, answer, body."""
+        """Return the phase that the transfer was in: name, connect, tls, response, body."""
         if self.head:
             return "body"
         if self.getinfo(pycurl.REQUEST_SIZE):  # on a kept connection the times of the phases before are zero
-            return "answer"
+            return "response"
         if not self.getinfo(pycurl.NAMELOOKUP_TIME_T):
             return "name"
         return "tls" if self.getinfo(pycurl.CONNECT_TIME_T) else "connect"

@@ -156,14 +156,14 @@ def within(seconds: float, call: Callable[[], Given]) -> Given:
     """Return what a call gives; raise TimeoutError when it takes longer, and whatever it raises."""
     if not _askers.acquire(blocking=False):
         raise TimeoutError
-    answers: queue.SimpleQueue[tuple[Given | None, Exception | None]] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[Given | None, Exception | None]] = queue.SimpleQueue()
     try:
-        threading.Thread(target=_ask, args=(call, answers), name=ASKER, daemon=True).start()
+        threading.Thread(target=_ask, args=(call, results), name=ASKER, daemon=True).start()
     except RuntimeError:  # no thread is to be had now
         _askers.release()
         raise
     try:
-        given, error = answers.get(timeout=seconds)
+        given, error = results.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
     if error is not None:
@@ -172,12 +172,12 @@ def within(seconds: float, call: Callable[[], Given]) -> Given:
 
 
 def _ask(
-    call: Callable[[], Given], answers: "queue.SimpleQueue[tuple[Given | None, Exception | None]]"
+    call: Callable[[], Given], results: "queue.SimpleQueue[tuple[Given | None, Exception | None]]"
 ) -> None:
     try:
-        answers.put((call(), None))
+        results.put((call(), None))
     except Exception as error:  # noqa: BLE001 (raised again by whoever waits for it)
-        answers.put((None, error))
+        results.put((None, error))
     finally:
         _askers.release()
 

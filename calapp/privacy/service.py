@@ -45,7 +45,7 @@ def pattern_of(address: str) -> Pattern:
 
 
 def mentions(values: Any, address: Pattern) -> bool:
-    """Return whether an address stands in one of these texts, lists or dicts of texts."""
+    """Return whether an address is in one of these texts, lists or dicts of texts."""
     return any(redacted(value, address, "") != value for value in values)
 
 

@@ -1,6 +1,6 @@
 """The API's own machinery: schemas, checked requests, the envelope of responses, the document.
 
-A package's routes stand in `calapp/<package>/api.py`, on an `Api` blueprint:
+A package's routes are in `calapp/<package>/api.py`, on an `Api` blueprint:
 
     blueprint = Api("webhooks_api", tag="Webhooks")
 

@@ -127,7 +127,7 @@ def _content(part: Schema | None) -> Schema:
 
 
 def _resolved(document: Schema, schema: Schema) -> Schema:
-    """Follow a reference; keep what stands beside it."""
+    """Follow a reference; keep what is beside it."""
     if "$ref" not in schema:
         return schema
     named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]

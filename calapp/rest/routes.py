@@ -160,7 +160,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a list, and where it stands."""
+    """A part of a list, and where it is."""
 
     items: Any  # a sequence, or what takes its place
     pagination: ResponseSchema

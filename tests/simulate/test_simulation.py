@@ -31,11 +31,11 @@ def test_a_seed_replays_the_same_walk(here: Ground) -> None:
 @pytest.mark.parametrize(
     "seed",
     [
-        11,  # an event waited only for a resent copy, not for the earlier event of its booking behind it
+        11,  # an event waited only for a resent delivery, not for the earlier event of its booking behind it
         39,  # events that had expired took the places of others, which then waited for ten seconds
         175,  # an event that no longer waited for an earlier one passed a parked one that was undecided
-        276,  # an event waited for a resent copy that had failed, not for the earlier event of its booking
-        392,  # a late failure, which does not count, let the next event of its booking go
+        276,  # an event waited for a resent delivery that had failed, not for its booking's earlier event
+        392,  # a late failure, which does not count, released the next event of its booking
         570,  # SQLite gave a new delivery the id of a deleted one that was still in flight
         655,  # what waited behind an event that was parked by a 410 waited on for a decision
         1493,  # an erased event was still marked to be sent now

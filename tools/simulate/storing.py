@@ -153,7 +153,7 @@ class StoringChecks(Seen):
         if row.after_id is not None and row.after_id in rows:
             ahead = rows[row.after_id]
             same = (ahead.webhook_id, ahead.chain) == (row.webhook_id, row.chain)
-            # In a replay the copy of an earlier event is younger than the delivery of a later one.
+            # In a replay the resent delivery of an earlier event is younger than the delivery of a later one.
             earlier = ahead.id < row.id or ahead.event_id < row.event_id
             expect(same and earlier, f"{name} waits behind {ahead.id}")
 
