@@ -21,7 +21,6 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import (
     ColumnElement,
     ForeignKey,
-    Index,
     String,
     Text,
     case,
@@ -30,7 +29,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -39,7 +37,7 @@ from calapp import limits
 from calapp.broker import wake_maintenance
 from calapp.clock import now
 from calapp.config import settings
-from calapp.db import UTCDateTime, after_commit, database_now, db
+from calapp.db import UTCDateTime, after_commit, database_now, db, partial_index
 from calapp.text import clean, line
 
 BATCH = 20  # emails of one claim, sent over one connection
@@ -71,18 +69,8 @@ class Email(db.Model):
 
     __tablename__ = "mail"
     __table_args__ = (
-        Index(
-            "ix_mail_due",
-            "due_at",
-            sqlite_where=text("due_at IS NOT NULL"),
-            postgresql_where=text("due_at IS NOT NULL"),
-        ),
-        Index(
-            "ix_mail_parked",
-            "user_id",
-            sqlite_where=text("parked_at IS NOT NULL"),
-            postgresql_where=text("parked_at IS NOT NULL"),
-        ),
+        partial_index("ix_mail_due", "due_at", where="due_at IS NOT NULL"),
+        partial_index("ix_mail_parked", "user_id", where="parked_at IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from calapp.accounts.models import User
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.db import UTCDateTime, db, partial_index
 from calapp.event_types.models import BY_PHONE, EventType
 
 UNANSWERED = "Not answered in time."  # the reason of a rejection by the clock
@@ -31,57 +31,17 @@ class Booking(db.Model):
     __table_args__ = (
         Index("ix_booking_host_start", "host_id", "starts_at"),
         # What maintenance looks through once a second: meetings whose start or end has not been recorded yet.
-        Index(
-            "ix_booking_to_start",
-            "starts_at",
-            sqlite_where=text("status = 'accepted' AND started_at IS NULL"),
-            postgresql_where=text("status = 'accepted' AND started_at IS NULL"),
+        partial_index("ix_booking_to_start", "starts_at", where="status = 'accepted' AND started_at IS NULL"),
+        partial_index("ix_booking_to_end", "ends_at", where="status = 'accepted' AND ended_at IS NULL"),
+        partial_index(
+            "ix_booking_to_remind", "reminder_at", where="status = 'accepted' AND reminder_at IS NOT NULL"
         ),
-        Index(
-            "ix_booking_to_end",
-            "ends_at",
-            sqlite_where=text("status = 'accepted' AND ended_at IS NULL"),
-            postgresql_where=text("status = 'accepted' AND ended_at IS NULL"),
-        ),
-        Index(
-            "ix_booking_to_remind",
-            "reminder_at",
-            sqlite_where=text("status = 'accepted' AND reminder_at IS NOT NULL"),
-            postgresql_where=text("status = 'accepted' AND reminder_at IS NOT NULL"),
-        ),
-        Index(
-            "ix_booking_to_answer",
-            "starts_at",
-            sqlite_where=text("status = 'pending'"),
-            postgresql_where=text("status = 'pending'"),
-        ),
+        partial_index("ix_booking_to_answer", "starts_at", where="status = 'pending'"),
         # What one visitor has with a host, while it is to come.
-        Index(
-            "ix_booking_of_address",
-            "host_id",
-            "address_key",
-            sqlite_where=text("address_key IS NOT NULL"),
-            postgresql_where=text("address_key IS NOT NULL"),
-        ),
-        Index(
-            "ix_booking_of_email",
-            "host_id",
-            "email_key",
-            sqlite_where=text("email_key IS NOT NULL"),
-            postgresql_where=text("email_key IS NOT NULL"),
-        ),
-        Index(
-            "ix_booking_with_key",
-            "ends_at",
-            sqlite_where=text("email_key IS NOT NULL"),
-            postgresql_where=text("email_key IS NOT NULL"),
-        ),
-        Index(
-            "ix_booking_to_forget",
-            "ends_at",
-            sqlite_where=text("erased_at IS NULL"),
-            postgresql_where=text("erased_at IS NULL"),
-        ),
+        partial_index("ix_booking_of_address", "host_id", "address_key", where="address_key IS NOT NULL"),
+        partial_index("ix_booking_of_email", "host_id", "email_key", where="email_key IS NOT NULL"),
+        partial_index("ix_booking_with_key", "ends_at", where="email_key IS NOT NULL"),
+        partial_index("ix_booking_to_forget", "ends_at", where="erased_at IS NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

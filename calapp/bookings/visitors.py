@@ -33,9 +33,7 @@ LIKE_DOT = "\u3002\uff61\u06d4\u0701\u0702\ua4f8\ua60e\u1390\u2e33"  # not the m
 LIKE_SLASH = "\u2215\u2044\u2571\u29f8"
 LIKE_COLON = "\u02d0\u02f8\u2236\ua789"
 LOOKALIKES = str.maketrans(
-    dict.fromkeys(LIKE_DOT, ".")
-    | dict.fromkeys(LIKE_SLASH, "/")
-    | dict.fromkeys("\u02d0\u02f8\u2236\ua789", ":")
+    dict.fromkeys(LIKE_DOT, ".") | dict.fromkeys(LIKE_SLASH, "/") | dict.fromkeys(LIKE_COLON, ":")
 )
 # Ends of names that email programs make links of, those that are abused most, and those kept for examples
 # (RFC 2606). Ends that are people's names, too (Dr.No, Wei.Li), count only before a path.

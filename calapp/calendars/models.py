@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.db import UTCDateTime, db, partial_index
 from calapp.encryption import open_sealed, seal
 from calapp.errors import KeyDoesNotFit
 
@@ -187,12 +187,7 @@ class CalendarCopy(db.Model):
     __tablename__ = "calendar_copy"
     __table_args__ = (
         UniqueConstraint("chain", "calendar_id", name="uq_calendar_copy_chain"),
-        Index(
-            "ix_calendar_copy_due",
-            "due_at",
-            sqlite_where=text("due_at IS NOT NULL"),
-            postgresql_where=text("due_at IS NOT NULL"),
-        ),
+        partial_index("ix_calendar_copy_due", "due_at", where="due_at IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

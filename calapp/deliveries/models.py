@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.db import UTCDateTime, db, partial_index
 from calapp.webhooks.models import Webhook
 
 
@@ -52,12 +52,7 @@ class Event(db.Model):
     __table_args__ = (
         UniqueConstraint("user_id", "number"),
         UniqueConstraint("chain", "sequence"),
-        Index(
-            "ix_event_to_prune",
-            "created_at",
-            sqlite_where=text("body IS NOT NULL"),
-            postgresql_where=text("body IS NOT NULL"),
-        ),
+        partial_index("ix_event_to_prune", "created_at", where="body IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -83,52 +78,14 @@ class Delivery(db.Model):
     __tablename__ = "delivery"
     # Only what is waiting is indexed by time: an index over everything would walk the finished rows.
     __table_args__ = (
-        Index(
-            "ix_delivery_due",
-            "webhook_id",
-            "due_at",
-            "id",
-            sqlite_where=WAITING_WITH_TIME,
-            postgresql_where=WAITING_WITH_TIME,
-        ),
-        Index(
-            "ix_delivery_next", "due_at", sqlite_where=WAITING_WITH_TIME, postgresql_where=WAITING_WITH_TIME
-        ),
-        Index(
-            "ix_delivery_after",
-            "after_id",
-            sqlite_where=text("after_id IS NOT NULL"),
-            postgresql_where=text("after_id IS NOT NULL"),
-        ),
-        Index(
-            "ix_delivery_open_chain",
-            "webhook_id",
-            "chain",
-            "id",
-            sqlite_where=text("state = 'waiting'"),
-            postgresql_where=text("state = 'waiting'"),
-        ),
-        Index(
-            "ix_delivery_parked",
-            "webhook_id",
-            "id",
-            sqlite_where=text("state = 'parked'"),
-            postgresql_where=text("state = 'parked'"),
-        ),
-        Index(
-            "ix_delivery_parked_chain",
-            "webhook_id",
-            "chain",
-            sqlite_where=text("state = 'parked'"),
-            postgresql_where=text("state = 'parked'"),
-        ),
+        partial_index("ix_delivery_due", "webhook_id", "due_at", "id", where=WAITING_WITH_TIME),
+        partial_index("ix_delivery_next", "due_at", where=WAITING_WITH_TIME),
+        partial_index("ix_delivery_after", "after_id", where="after_id IS NOT NULL"),
+        partial_index("ix_delivery_open_chain", "webhook_id", "chain", "id", where="state = 'waiting'"),
+        partial_index("ix_delivery_parked", "webhook_id", "id", where="state = 'parked'"),
+        partial_index("ix_delivery_parked_chain", "webhook_id", "chain", where="state = 'parked'"),
         # What ended badly, for /metrics to count.
-        Index(
-            "ix_delivery_ended",
-            "state",
-            sqlite_where=text("state IN ('failed', 'expired')"),
-            postgresql_where=text("state IN ('failed', 'expired')"),
-        ),
+        partial_index("ix_delivery_ended", "state", where="state IN ('failed', 'expired')"),
         Index("ix_delivery_log", "webhook_id", "id"),
         Index(
             "ix_delivery_template_failed",
@@ -136,12 +93,7 @@ class Delivery(db.Model):
             sqlite_where=text("template_failed = 1"),
             postgresql_where=text("template_failed"),
         ),
-        Index(
-            "ix_delivery_pressed",
-            "id",
-            sqlite_where=text("pressed_at IS NOT NULL"),
-            postgresql_where=text("pressed_at IS NOT NULL"),
-        ),
+        partial_index("ix_delivery_pressed", "id", where="pressed_at IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -4,12 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, false, text
+from sqlalchemy import JSON, ForeignKey, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.accounts.models import User
 from calapp.clock import now
-from calapp.db import UTCDateTime, db
+from calapp.db import UTCDateTime, db, partial_index
 
 BY_PHONE = "By phone"
 UID = "{uid}"  # in a link: the uid of the booking, so that each has a link of its own
@@ -35,14 +35,7 @@ class EventType(db.Model):
     __tablename__ = "event_type"
     # A deleted event type stays for its bookings and frees its slug.
     __table_args__ = (
-        Index(
-            "uq_event_type_slug",
-            "user_id",
-            "slug",
-            unique=True,
-            sqlite_where=text("deleted_at IS NULL"),
-            postgresql_where=text("deleted_at IS NULL"),
-        ),
+        partial_index("uq_event_type_slug", "user_id", "slug", unique=True, where="deleted_at IS NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

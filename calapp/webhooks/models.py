@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, false, text
+from sqlalchemy import JSON, ForeignKey, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from calapp.clock import now
-from calapp.db import SealedText, UTCDateTime, db
+from calapp.db import SealedText, UTCDateTime, db, partial_index
 from calapp.encryption import open_sealed, seal
 from calapp.errors import KeyDoesNotFit
 from calapp.event_types.models import EventType
@@ -39,50 +39,26 @@ class Webhook(db.Model):
     __tablename__ = "webhook"
     # One URL once per host and scope; two partial indexes, since NULL never equals NULL.
     __table_args__ = (
-        Index(
+        partial_index(
             "uq_webhook_url_host",
             "user_id",
             "subscriber_url",
             unique=True,
-            sqlite_where=text("deleted_at IS NULL AND event_type_id IS NULL"),
-            postgresql_where=text("deleted_at IS NULL AND event_type_id IS NULL"),
+            where="deleted_at IS NULL AND event_type_id IS NULL",
         ),
-        Index(
+        partial_index(
             "uq_webhook_url_event_type",
             "event_type_id",
             "subscriber_url",
             unique=True,
-            sqlite_where=text("deleted_at IS NULL AND event_type_id IS NOT NULL"),
-            postgresql_where=text("deleted_at IS NULL AND event_type_id IS NOT NULL"),
+            where="deleted_at IS NULL AND event_type_id IS NOT NULL",
         ),
-        Index(
-            "ix_webhook_settling",
-            "id",
-            sqlite_where=text("settling IS NOT NULL"),
-            postgresql_where=text("settling IS NOT NULL"),
-        ),
-        Index(
-            "ix_webhook_releasing", "id", sqlite_where=text("releasing"), postgresql_where=text("releasing")
-        ),
+        partial_index("ix_webhook_settling", "id", where="settling IS NOT NULL"),
+        partial_index("ix_webhook_releasing", "id", where="releasing"),
         # Of a host whose webhooks work, nothing is in these.
-        Index(
-            "ix_webhook_first_failed",
-            "user_id",
-            sqlite_where=text("first_failed_at IS NOT NULL"),
-            postgresql_where=text("first_failed_at IS NOT NULL"),
-        ),
-        Index(
-            "ix_webhook_switched_off",
-            "user_id",
-            sqlite_where=text("off_reason = 'failing'"),
-            postgresql_where=text("off_reason = 'failing'"),
-        ),
-        Index(
-            "ix_webhook_recovered",
-            "user_id",
-            sqlite_where=text("recovered_at IS NOT NULL"),
-            postgresql_where=text("recovered_at IS NOT NULL"),
-        ),
+        partial_index("ix_webhook_first_failed", "user_id", where="first_failed_at IS NOT NULL"),
+        partial_index("ix_webhook_switched_off", "user_id", where="off_reason = 'failing'"),
+        partial_index("ix_webhook_recovered", "user_id", where="recovered_at IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
