@@ -87,7 +87,7 @@ class Launcher:
         self.valkey_again_at = 0.0
 
     def run(self) -> None:
-        """Start, watch until asked to stop, and stop."""
+        """Start, start again what dies until asked to stop, and stop."""
         check_port(self.settings)
         stop_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, force=self.kill)
         try:
@@ -97,7 +97,12 @@ class Launcher:
             self.start_processes()
             if not stop_requested():
                 print(block(self.settings, welcome), flush=True)
-            self.watch()
+            while not stop_requested():
+                for kept in (self.web, self.worker):
+                    if kept is not None:
+                        kept.keep_alive()
+                self.keep_valkey_alive()
+                rest(0.1)
         finally:
             self.stop()
 
@@ -110,15 +115,6 @@ class Launcher:
             if not self.web.alive() or time.monotonic() > until:
                 raise CannotStart("The web server did not start; see its output above.")
             time.sleep(0.05)
-
-    def watch(self) -> None:
-        """Start again what dies, until asked to stop."""
-        while not stop_requested():
-            for kept in (self.web, self.worker):
-                if kept is not None:
-                    kept.keep_alive()
-            self.keep_valkey_alive()
-            rest(0.1)
 
     def keep_valkey_alive(self) -> None:
         """Start the embedded Valkey again when it died; what was due is in the database.

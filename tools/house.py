@@ -76,19 +76,41 @@ def imported(trees: list[ast.Module]) -> set[str]:
     return found
 
 
+def of_libraries(trees: list[ast.Module]) -> set[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the methods of classes with a base that is not ours: what they override is called there."""
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    ours = {one.name for one in classes}
+    found: set[ast.FunctionDef | ast.AsyncFunctionDef] = set()
+    for one in classes:
+        bases = (base.value if isinstance(base, ast.Subscript) else base for base in one.bases)
+        if any(
+            (base.id if isinstance(base, ast.Name) else getattr(base, "attr", "")) not in ours
+            for base in bases
+        ):
+            found |= {node for node in one.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return found
+
+
+def takes_session(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(argument.arg == "session" for argument in node.args.args)
+
+
 def source_figures(root: pathlib.Path, *, small: bool) -> None:
     trees = modules(root)
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in trees}
     all_functions = [node for tree in trees.values() for node in functions(tree)]
-    count = references([*trees.values(), ast.parse((root / "app.py").read_text(encoding="utf-8"))])
+    all_trees = [*trees.values(), ast.parse((root / "app.py").read_text(encoding="utf-8"))]
+    count = references(all_trees)
     named = [node for node in all_functions if not node.name.startswith("__") and not node.decorator_list]
     once = [node for node in named if count[node.name] == 1]
     crumbs = [node for node in once if body_lines(node) <= SHORT]
-    calls, shared = called(list(trees.values())), imported(list(trees.values()))
+    calls, shared, libraries = called(all_trees), imported(all_trees), of_libraries(list(trees.values()))
     tests = "\n".join(path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py")))
     tested = set(re.findall(r"\w+", tests))
     reasons = {
-        node: "handed over" if node.name not in calls
+        node: "of a library's class" if node in libraries
+        else "handed over" if node.name not in calls
+        else "with a session, of another module" if node.name in shared and takes_session(node)
         else "of another module" if node.name in shared
         else "named in a test" if node.name in tested
         else "alone"

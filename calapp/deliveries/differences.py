@@ -77,12 +77,7 @@ def _bodies(delivery: Delivery) -> tuple[Sequence[Line], tuple[str, str] | None,
     old, new = pretty(stored).splitlines(), pretty(current).splitlines()
     if max(len(old), len(new)) > MOST_LINES:
         return (), changed, True, ""
-    return compared(old, new), changed, False, ""
-
-
-def compared(old: Sequence[str], new: Sequence[str]) -> list[Line]:
-    """Return the lines that differ, with a few around them."""
     lines = list(difflib.unified_diff(old, new, lineterm="", n=AROUND))[2:]
-    return [Line("@", "…") if line.startswith("@@") else Line(line[0], line[1:]) for line in lines][
-        1 if lines else 0 :
-    ]
+    # Between two places that differ there is a line with an ellipsis.
+    shown = [Line("@", "…") if line.startswith("@@") else Line(line[0], line[1:]) for line in lines]
+    return shown[1:], changed, False, ""

@@ -204,9 +204,9 @@ def move(session: Session, event_type: EventType, *, up: bool) -> None:
         one.position = position
 
 
-def give_first_event_type(session: Session, user: User) -> None:
-    """Give a newcomer something that can be booked immediately."""
-    session.add(EventType(user_id=user.id, title="30 min", slug="30min", length=30, position=1))
-
-
-newcomer_gifts.append(give_first_event_type)
+# A newcomer has something that can be booked immediately.
+newcomer_gifts.append(
+    lambda session, user: session.add(
+        EventType(user_id=user.id, title="30 min", slug="30min", length=30, position=1)
+    )
+)

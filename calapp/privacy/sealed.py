@@ -158,8 +158,7 @@ def forget_unreadable(session: Session) -> list[str]:
             user.sealed_calendar_token = f"{FORGOTTEN}{user.id}"
             name = user.username
             lines.append(f"Calendar feed of {name}: still works, but its address can no longer be shown")
-    lines += _forget_of_calendars(session)
-    lines += _forget_link_keys(session)
+    lines += _forget_of_hosts(session)
     for form in session.scalars(select(UnsavedForm)):
         if not _opens(form.sealed_form):
             session.delete(form)
@@ -170,7 +169,8 @@ def forget_unreadable(session: Session) -> list[str]:
     return lines
 
 
-def _forget_of_calendars(session: Session) -> Iterator[str]:
+def _forget_of_hosts(session: Session) -> Iterator[str]:
+    """Clear calendars that cannot be read, and remove link keys, so that there is room for others."""
     for account in session.scalars(select(CalendarAccount).order_by(CalendarAccount.id)):
         if not _opens(account.sealed_password):
             account.set_password("")  # which its server refuses, so that the host is told
@@ -179,10 +179,6 @@ def _forget_of_calendars(session: Session) -> Iterator[str]:
         if not (_opens(calendar.sealed_address) and _opens(calendar.sealed_credentials or "")):
             calendar.sealed_address, calendar.sealed_credentials = "", None  # its host is told by reading it
             yield f"Calendar {calendar.id} at {calendar.place}: its address has to be entered again"
-
-
-def _forget_link_keys(session: Session) -> Iterator[str]:
-    """Remove link keys that cannot be read, so that there is room for others."""
     for key, username in session.execute(select(LinkKey, User.username).join(User)).all():
         if not _opens(key.sealed_secret):
             session.delete(key)
