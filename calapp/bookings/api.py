@@ -28,16 +28,16 @@ from calapp.bookings.schemas import (
     RescheduleRequest,
 )
 from calapp.bookings.service import booking_at, own_booking
-from calapp.bookings.unasked import refuse_unknown_answers
 from calapp.calendars.asking import freshen_after
 from calapp.db import db, transaction
-from calapp.errors import Invalid, NotFound
+from calapp.errors import Invalid, NotFound, NotSupported
 from calapp.event_types.models import EventType
 from calapp.event_types.schemas import shown_location
 from calapp.event_types.service import check_length, find_offered, find_public
 from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.schemas import page_info
+from calapp.rest.unsupported import NOTHING
 
 blueprint = Api("bookings_api", tag="Bookings")
 slots = Api("slots_api", tag="Slots")
@@ -96,7 +96,7 @@ def create(body: BookingRequest) -> BookingResponse:
     created. Without a write key of the host, visitor limits apply; a 429 says which one was reached.
     """
     event_type = event_type_of(body)
-    refuse_unknown_answers(body, event_type)
+    _refuse_unknown_answers(body, event_type)
     _read_answers(event_type, body)
     address, key = visitors_address(event_type.user_id), request.headers.get("Idempotency-Key") or None
     if key is not None:  # it is bound to all that the request says
@@ -253,6 +253,23 @@ def mark_absent(uid: str, body: AbsentRequest) -> BookingResponse:
         for one in body.attendee:
             changes.mark_no_show(session, booking, one.email, absent=one.absent)
     return shown(booking)
+
+
+def _refuse_unknown_answers(body: BookingRequest, event_type: EventType) -> None:
+    """Raise NotSupported for answers to what the event type does not ask, by their names.
+
+    Name, email and guests may be repeated as they are.
+    """
+    asked = {"notes", "attendeePhoneNumber", *(question["name"] for question in event_type.questions)}
+    repeated = {"name": body.attendee.name, "email": body.attendee.email, "guests": body.guests}
+    words = "This event type does not ask this."
+    problems = {
+        f"bookingFieldsResponses.{name[:60]}": words
+        for name, value in body.booking_fields_responses.items()
+        if name not in asked and value is not None and value not in NOTHING and repeated.get(name) != value
+    }
+    if problems:
+        raise NotSupported(" ".join(f"{name}: {text}" for name, text in problems.items()), **problems)
 
 
 def _read_answers(event_type: EventType, body: BookingRequest) -> None:

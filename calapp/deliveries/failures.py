@@ -25,7 +25,7 @@ class Trouble:
     error: int
     text: str
     url: str
-    reached: str  # name, connect, tls, response, body
+    reached: str  # name, connect, tls, answer, body
     seconds: float  # the whole deadline
     blocked: str | None = None  # the address guard's reason
     system: int = 0  # the system's errno of a connect
@@ -46,7 +46,7 @@ TIMEOUTS = {
     "name": "The DNS lookup of {host} took longer than {seconds:g} s. Check its name servers.",
     "connect": "{host} did not accept a connection within {seconds:g} s. Check the server and its firewall.",
     "tls": "{host} did not finish the TLS handshake within {seconds:g} s.",
-    "response": "No response within {seconds:g} s. Respond first, then do the work.",
+    "answer": "No response within {seconds:g} s. Respond first, then do the work.",
     "body": "The response from {host} was not complete within {seconds:g} s. Send a short response.",
 }
 

@@ -215,11 +215,11 @@ class Transfer(pycurl.Curl):
         return None
 
     def _reached(self) -> str:
-        """Return the phase that the transfer was in: name, connect, tls, response, body."""
+        """Return the phase that the transfer was in: name, connect, tls, answer, body."""
         if self.head:
             return "body"
         if self.getinfo(pycurl.REQUEST_SIZE):  # on a kept connection the times of the phases before are zero
-            return "response"
+            return "answer"
         if not self.getinfo(pycurl.NAMELOOKUP_TIME_T):
             return "name"
         return "tls" if self.getinfo(pycurl.CONNECT_TIME_T) else "connect"

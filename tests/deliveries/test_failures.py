@@ -305,7 +305,7 @@ def test_a_lack_of_files_is_ours_and_not_called_a_refusal() -> None:
 
 
 def test_an_unknown_error_keeps_its_own_words() -> None:
-    failure = of_trouble(Trouble(9999, "odd {thing}", "not an address", "response", 15.0))
+    failure = of_trouble(Trouble(9999, "odd {thing}", "not an address", "answer", 15.0))
     assert failure.words == "The request to not an address failed: odd (thing)."
 
 
@@ -314,4 +314,4 @@ def test_words_can_be_stored_whatever_the_address() -> None:
     failure.words.encode()
     assert "\0" not in failure.words
     assert len(failure.words) < 400
-    assert of_trouble(Trouble(9999, "odd \udcff\0", "", "response", 15.0)).words.isprintable()
+    assert of_trouble(Trouble(9999, "odd \udcff\0", "", "answer", 15.0)).words.isprintable()

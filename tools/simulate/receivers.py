@@ -20,7 +20,7 @@ class Behaviour:
     status: int | None = None
     seconds: float = 0.02
     error: int = 0
-    reached: str = "response"
+    reached: str = "answer"
     about_event: bool = False  # its failure speaks about the event
 
     def failure(self, url: str) -> Failure | None:
