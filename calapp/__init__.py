@@ -9,7 +9,7 @@ Read the packages in the order in which they may import each other, lowest first
   OpenTelemetry, lines of the log without secrets, what this process counts for /metrics
 * `db`: the database object, the instant type and `transaction()`, the only place that commits; `statements`:
   those that every booking page sends, and batches, as the driver takes them
-* `broker`: the Valkey or Redis behind the queue
+* `broker`, `embedded_valkey`: the Valkey or Redis behind the queue, and the one that comes with Calapp
 * `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how responses
   look, how many requests, the API's own machinery, and emails
 * `compression`, `static_files`: what goes over the wire

@@ -17,9 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
 from calapp import config, demo, logs
-from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import KEY_IS_KEPT, Settings
 from calapp.db import db, transaction
+from calapp.embedded_valkey import EmbeddedValkey, NoBroker
 from calapp.privacy.commands import encrypt_all
 from calapp.privacy.sealed import sweep_pages
 from calapp.processes import LONGEST_PAUSE, Spawned, stop

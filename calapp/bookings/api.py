@@ -32,7 +32,7 @@ from calapp.calendars.asking import freshen_after
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound, NotSupported
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import shown_location
+from calapp.event_types.responses import shown_location
 from calapp.event_types.service import check_length, find_offered, find_public
 from calapp.rate_limits import limiter
 from calapp.rest.routes import Api, Page, bearer_token

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from calapp import mail
 from calapp.accounts.service import create_link_key, link_keys
 from calapp.bookings import notifications
-from calapp.bookings.facts import Facts, Person
+from calapp.bookings.facts import Facts, Participant
 from calapp.bookings.models import Attendee, Booking, Notification, find
 from calapp.broker import wake_maintenance
 from calapp.config import settings
@@ -112,7 +112,7 @@ def _composed(session: Session, noted: Notification, *, parked: bool = False) ->
         emails = notifications.reminders(facts)
     else:
         emails = notifications.composed(session, facts, noted.kind, parked=parked)
-        emails += notifications.withdrawals(facts, [Person(**one) for one in noted.removed])
+        emails += notifications.withdrawals(facts, [Participant(**one) for one in noted.removed])
     for email in emails:
         email.user_id, email.about, email.created_at = noted.user_id, noted.about, noted.created_at
     return emails

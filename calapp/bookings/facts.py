@@ -12,7 +12,7 @@ from calapp.event_types.models import BY_PHONE, EventType
 
 
 @dataclass(frozen=True)
-class Person:
+class Participant:
     """Somebody at a booking; position 0 is the visitor, and the host has none."""
 
     name: str
@@ -50,8 +50,8 @@ class Facts:
     answers: Mapping[str, Any]
     link_metadata: Mapping[str, str]
     metadata_verified: bool
-    host: Person
-    attendees: tuple[Person, ...]
+    host: Participant
+    attendees: tuple[Participant, ...]
     rescheduled_from: Previous | None
     cancellation_reason: str | None
     cancelled_by: str | None
@@ -83,7 +83,7 @@ class Facts:
             answers=told["userFieldsResponses"],
             link_metadata=told["metadata"],
             metadata_verified=told["metadataVerified"],
-            host=Person(organizer["name"], organizer["email"], booking.host.time_zone),
+            host=Participant(organizer["name"], organizer["email"], booking.host.time_zone),
             attendees=tuple(
                 _person(one, position, known.get(one["email"]))
                 for position, one in enumerate(told["attendees"])
@@ -99,7 +99,7 @@ class Facts:
         )
 
     @property
-    def visitor(self) -> Person:
+    def visitor(self) -> Participant:
         """The attendee who booked; the others are guests."""
         return self.attendees[0]
 
@@ -109,10 +109,10 @@ class Facts:
         return BY_PHONE if self.location and self.location == self.visitor.phone else self.location
 
 
-def _person(told: Mapping[str, Any], position: int, known: Attendee | None) -> Person:
+def _person(told: Mapping[str, Any], position: int, known: Attendee | None) -> Participant:
     zone = known.time_zone if known else told["timeZone"]
     clock = known.twelve_hours if known else None
-    return Person(told["name"], told["email"], zone, told["phoneNumber"] or "", position, clock)
+    return Participant(told["name"], told["email"], zone, told["phoneNumber"] or "", position, clock)
 
 
 def _previous(told: Mapping[str, Any]) -> Previous:

@@ -182,7 +182,7 @@ class Notification(db.Model):
     about: Mapped[str] = mapped_column(String(40), index=True)  # the booking's uid
     event_id: Mapped[int] = mapped_column(ForeignKey("event.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(20))  # of the emails
-    # Guests who are invited no more, as in facts.Person.
+    # Guests who are invited no more, as in facts.Participant.
     removed: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 

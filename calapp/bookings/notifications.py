@@ -12,7 +12,7 @@ from calapp.accounts.service import link_keys
 from calapp.bookings import signed_links
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation
-from calapp.bookings.facts import Facts, Person
+from calapp.bookings.facts import Facts, Participant
 from calapp.bookings.models import Status
 from calapp.clock import now
 from calapp.config import settings
@@ -88,7 +88,7 @@ def reminders(booking: Facts) -> list[Email]:
     return emails
 
 
-def withdrawals(booking: Facts, people: Sequence[Person]) -> list[Email]:
+def withdrawals(booking: Facts, people: Sequence[Participant]) -> list[Email]:
     """Compose emails to guests who were removed, so that it leaves their calendars."""
     ics, method = invitation(booking, settings().base_url, for_guest=True, withdrawn=True)
     when = (booking.starts_at, booking.ends_at)
@@ -146,7 +146,7 @@ def _to_people(booking: Facts, subject: str, made: Invitations, for_visitor: str
     return [email for email in composed if email]
 
 
-def _twelve(person: Person) -> bool:
+def _twelve(person: Participant) -> bool:
     known = person.twelve_hours
     return twelve_hours_in(person.time_zone) if known is None else known
 

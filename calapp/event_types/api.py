@@ -5,14 +5,8 @@ from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.event_types import service
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import (
-    EventTypeBody,
-    EventTypeGone,
-    EventTypePatch,
-    EventTypeResponse,
-    EventTypesQuery,
-    shown,
-)
+from calapp.event_types.responses import EventTypeGone, EventTypeResponse, shown
+from calapp.event_types.schemas import EventTypeBody, EventTypePatch, EventTypesQuery
 from calapp.event_types.service import own_event_type
 from calapp.rest.routes import Api
 

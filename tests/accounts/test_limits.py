@@ -10,9 +10,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from calapp import broker, rate_limits
+from calapp import rate_limits
 from calapp.accounts.models import User
 from calapp.config import Settings
+from calapp.embedded_valkey import EmbeddedValkey
 from tests.conftest import PASSWORD
 
 FROM = {"REMOTE_ADDR": "192.0.2.1"}
@@ -114,17 +115,15 @@ def test_the_limits_can_be_switched_off(settings: Settings, client: FlaskClient,
 
 
 @pytest.fixture
-def valkey(settings: Settings) -> Iterator[broker.EmbeddedValkey]:
-    server = broker.EmbeddedValkey(settings.data_dir)
+def valkey(settings: Settings) -> Iterator[EmbeddedValkey]:
+    server = EmbeddedValkey(settings.data_dir)
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def with_valkey(
-    valkey: broker.EmbeddedValkey, settings: Settings, client: FlaskClient
-) -> Callable[[], FlaskClient]:
+def with_valkey(valkey: EmbeddedValkey, settings: Settings, client: FlaskClient) -> Callable[[], FlaskClient]:
     def browser() -> FlaskClient:
         app = create_app(settings)
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
@@ -140,7 +139,7 @@ def test_two_web_processes_count_together(with_valkey: Callable[[], FlaskClient]
 
 
 def test_a_valkey_that_is_away_turns_nobody_away(
-    with_valkey: Callable[[], FlaskClient], valkey: broker.EmbeddedValkey, rick: User
+    with_valkey: Callable[[], FlaskClient], valkey: EmbeddedValkey, rick: User
 ) -> None:
     browser = with_valkey()
     tries(browser, 5)
@@ -149,7 +148,7 @@ def test_a_valkey_that_is_away_turns_nobody_away(
 
 
 def test_a_valkey_that_hangs_slows_nobody_down(
-    with_valkey: Callable[[], FlaskClient], valkey: broker.EmbeddedValkey, rick: User
+    with_valkey: Callable[[], FlaskClient], valkey: EmbeddedValkey, rick: User
 ) -> None:
     browser = with_valkey()
     tries(browser, 1)

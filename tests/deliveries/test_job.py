@@ -11,10 +11,10 @@ from flask import Flask
 from redis import RedisError
 
 from calapp import broker
-from calapp.broker import EmbeddedValkey
 from calapp.config import Settings
 from calapp.deliveries import engine as engine_module
 from calapp.deliveries.engine import Engine
+from calapp.embedded_valkey import EmbeddedValkey
 from tests.conftest import on_both_databases
 from tests.receiver import answer
 from tests.running import wait_until
@@ -26,7 +26,7 @@ pytestmark = on_both_databases
 def valkey(app: Flask, settings: Settings) -> Iterator[EmbeddedValkey]:
     server = EmbeddedValkey(settings.data_dir)
     server.start()
-    broker._away_until[0] = 0.0
+    broker.ask_again()
     yield server
     server.server.send_signal(signal.SIGCONT)
     server.stop()

@@ -16,8 +16,8 @@ from flask import Flask
 from redis import RedisError
 
 from calapp import broker
-from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.config import Settings
+from calapp.embedded_valkey import EmbeddedValkey, NoBroker
 from tests.running import free_port, wait_until
 
 
@@ -26,7 +26,7 @@ def valkey(app: Flask, settings: Settings) -> Iterator[EmbeddedValkey]:
     """A server in the data folder of the test's app."""
     server = EmbeddedValkey(settings.data_dir)
     server.start()
-    broker._away_until[0] = 0.0
+    broker.ask_again()
     yield server
     server.stop()
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from calapp.addresses import resolve
-from calapp.broker import EmbeddedValkey, NoBroker
 from calapp.deliveries.resolver import Names
+from calapp.embedded_valkey import EmbeddedValkey, NoBroker
 from calapp.monitoring.service import within
 from calapp.processes import FOLLOW, LONGEST_PAUSE, Spawned
 from tests.running import wait_until

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from calapp.errors import Invalid
 from calapp.webhooks import template
-from calapp.webhooks.template import LARGEST
+from calapp.webhooks.largest import LARGEST
 from tests.bookings import contract
 
 PREVIEW = "/integrations/webhooks/preview"
