@@ -7,6 +7,7 @@ Read the packages in the order in which they may import each other, lowest first
 * `addresses`, `encryption`: the address guard, secrets at rest
 * `tracing`, `spans`, `logs`, `counters`: the trace from a request to a receiver, its spans for
   OpenTelemetry, lines of the log without secrets, what this process counts for /metrics
+* `direct`: the database driver without sessions, for who does little but statements
 * `db`: the database object, the instant type and `transaction()`, the only place that commits; `statements`:
   those that every booking page sends, and batches, as the driver takes them
 * `broker`, `embedded_valkey`: the Valkey or Redis behind the queue, and the one that comes with Calapp

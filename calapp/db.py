@@ -2,8 +2,6 @@
 
 import logging
 import os
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from calapp.clock import now
 from calapp.config import Settings
+from calapp.direct import WEB_WAITS, AnySession, Direct, in_turn, is_locked, run_after_commit
 from calapp.errors import Busy
 from calapp.text import ACCENTS, PLAIN_LETTERS, unaccented
 
@@ -46,8 +45,7 @@ db = SQLAlchemy(model_class=Model)
 
 LARGEST = 2**31 - 1  # whole number that a column of ids holds on PostgreSQL
 
-WEB_WAITS = 5.0  # seconds for SQLite's writer
-WORKER_WAITS = 30.0
+WORKER_WAITS = 30.0  # seconds for SQLite's writer
 
 SQLITE_DELIVERS = ("PRAGMA synchronous = NORMAL",)
 POSTGRESQL_DELIVERS = ("SET synchronous_commit TO off", "SET enable_seqscan TO off")
@@ -60,8 +58,6 @@ BUNDLES = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # RHEL
     "/etc/ssl/cert.pem",  # Alpine without ca-certificates, macOS
 )
-
-_turn = threading.Lock()
 
 log = logging.getLogger(__name__)
 
@@ -116,47 +112,23 @@ def transaction() -> Iterator[Session]:
     session.info["writing"] = True
     session.info["after_commit"] = {}
     try:
-        with _in_turn(session):
-            session.connection(execution_options={"write": True})
-            yield session
-            session.commit()
+        with in_turn(session.get_bind(), sqlite=is_sqlite(session)):
+            try:
+                session.connection(execution_options={"write": True})
+                yield session
+                session.commit()
+            finally:
+                session.rollback()  # so that the next thread finds the writer free, also after an error
     except OperationalError as error:
-        session.rollback()
-        if isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig):
+        if is_locked(error):
             raise Busy() from error
-        raise
-    except BaseException:
-        session.rollback()
         raise
     finally:
         session.info["writing"] = False
-    for name, call in session.info.pop("after_commit").items():
-        try:
-            call()
-        except Exception:  # what was committed is so, whatever becomes of what follows
-            log.exception("After a commit, “%s” failed", name)
+    run_after_commit(session.info)
 
 
-@contextmanager
-def _in_turn(session: Session) -> Iterator[None]:
-    """Let the threads of one process write to SQLite one after the other; raise Busy after a long wait.
-
-    SQLite's own wait is a lottery of growing pauses, in which some threads draw blanks for seconds.
-    """
-    if not is_sqlite(session):
-        yield
-        return
-    waits = session.get_bind().get_execution_options().get("waits", WEB_WAITS)
-    if not _turn.acquire(timeout=waits):
-        raise Busy()
-    try:
-        yield
-    finally:
-        session.rollback()  # so that the next thread finds the writer free, also after an error
-        _turn.release()
-
-
-def after_commit(session: Session, name: str, call: AfterCommit) -> None:
+def after_commit(session: AnySession, name: str, call: AfterCommit) -> None:
     """Run a callable once after the open transaction has committed; a name that is there already is kept."""
     session.info.setdefault("after_commit", {}).setdefault(name, call)
 
@@ -167,15 +139,18 @@ def one_at_a_time(session: Session, name: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
 
 
-def is_sqlite(session: Session) -> bool:
+def is_sqlite(session: AnySession) -> bool:
     """Return whether this session's database is SQLite."""
     return session.get_bind().dialect.name == "sqlite"
 
 
-def database_now(session: Session) -> datetime:
+def database_now(session: AnySession) -> datetime:
     """Return the current instant by the clock that all processes share: that of the database server."""
     if is_sqlite(session):
         return now()
+    if isinstance(session, Direct):
+        moment: datetime = session.run("SELECT clock_timestamp()")[0][0]
+        return moment
     return session.scalar(select(func.clock_timestamp(type_=UTCDateTime))) or now()
 
 

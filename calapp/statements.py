@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from calapp.db import is_sqlite
+from calapp.direct import AnySession, Direct
 
 NAME = re.compile(r":(\w+)")
 AMONG_SQLITE = "IN (SELECT value FROM json_each(:ids))"
@@ -34,8 +35,12 @@ class Plain:
         self.sqlite = sqlite
         self.postgresql = for_psycopg(postgresql or sqlite)
 
-    def run(self, session: Session, **values: Any) -> Any:
+    def run(self, session: AnySession, **values: Any) -> Any:
         """Execute it and return the result; instants are as the driver gives them, see `instant`."""
+        if isinstance(session, Direct):
+            if session.sqlite:
+                return session.run(self.sqlite, {name: stored(value) for name, value in values.items()})
+            return session.run(self.postgresql, values)
         connection = session.connection()
         if connection.dialect.name != "sqlite":
             return connection.exec_driver_sql(self.postgresql, values)
@@ -60,7 +65,7 @@ class ByIds:
         sqlite, postgresql = (statement.format(among=among) for among in (AMONG_SQLITE, AMONG_POSTGRESQL))
         self.statement = Plain(sqlite, f"{postgresql} {lock}")
 
-    def run(self, session: Session, ids: Collection[int], **values: Any) -> Any:
+    def run(self, session: AnySession, ids: Collection[int], **values: Any) -> Any:
         """Execute it for these ids and return the result."""
         among = list(ids)
         return self.statement.run(session, ids=json.dumps(among) if is_sqlite(session) else among, **values)
@@ -83,11 +88,15 @@ class ByRows:
         self.sqlite = COLUMN.sub(lambda match: places[match[1]], statement.format(from_rows="", **parts))
         self.postgresql = for_psycopg(statement.format(from_rows=rows, **parts))
 
-    def run(self, session: Session, rows: Sequence[tuple[Any, ...]]) -> int:
+    def run(self, session: AnySession, rows: Sequence[tuple[Any, ...]]) -> int:
         """Execute it for these rows, with values in the order of the columns; return how many it changed."""
         if is_sqlite(session):
+            if isinstance(session, Direct):
+                return session.run_each(self.sqlite, rows)
             return session.connection().exec_driver_sql(self.sqlite, list(rows)).rowcount
         given = json.dumps([dict(zip(self.names, row, strict=True)) for row in rows], ensure_ascii=False)
+        if isinstance(session, Direct):
+            return session.run(self.postgresql, {"rows": given}).rowcount
         return session.connection().exec_driver_sql(self.postgresql, {"rows": given}).rowcount
 
 
@@ -114,6 +123,6 @@ def day(value: str | date) -> date:
     return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-def writer(session: Session) -> Callable[[datetime], str]:
+def writer(session: AnySession) -> Callable[[datetime], str]:
     """Return how instants are written for the rows of a statement."""
     return partial(written, sqlite=is_sqlite(session))

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import String, bindparam, text
-from sqlalchemy.orm import Session
-
 from calapp import tracing
 from calapp.clock import now
-from calapp.db import UTCDateTime, is_sqlite
+from calapp.db import is_sqlite
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import free_next
 from calapp.deliveries.policy import FAILURES_TO_ONE, Ready, limit_begins, requests_allowed
+from calapp.direct import AnySession
 from calapp.statements import ByIds, Plain, instant
 from calapp.tracing import Trace
 from calapp.webhooks.models import opened, opened_headers
@@ -132,6 +130,9 @@ WEBHOOKS = ByIds(f"""SELECT id, subscriber_url, headers, secret, old_secret, old
 LEASE = ByIds("""UPDATE delivery SET due_at = :until, claim = :token, attempts = attempts + 1, after_id = NULL
 WHERE id {among}""")
 
+EXPIRE = ByIds(f"""UPDATE delivery SET state = '{State.EXPIRED}', due_at = NULL, claim = NULL,
+  finished_at = :at, reason = :reason WHERE id {{among}}""")
+
 # Whose turn it is to be probed; another process that is at it has it.
 TO_PROBE = ByIds(
     f"SELECT id, probes FROM webhook WHERE id {{among}} AND {RESTED} ORDER BY id",
@@ -227,7 +228,7 @@ class Look(NamedTuple):
     next_at: datetime | None
 
 
-def look(session: Session, at: datetime | None = None) -> Look:
+def look(session: AnySession, at: datetime | None = None) -> Look:
     """Look for what is due, at an instant or now, by the clock that all processes share; takes no lock."""
     if at is None and is_sqlite(session):
         at = now()
@@ -242,24 +243,24 @@ def look(session: Session, at: datetime | None = None) -> Look:
     return Look(at, found, next_at)
 
 
-def ready(session: Session, at: datetime) -> list[Ready]:
+def ready(session: AnySession, at: datetime) -> list[Ready]:
     """Return the endpoints that have something due and what was pressed, with a plain read."""
     return look(session, at).ready
 
 
-def fresh(session: Session, since: datetime, at: datetime) -> list[Ready]:
+def fresh(session: AnySession, since: datetime, at: datetime) -> list[Ready]:
     """Return endpoints of which something has come due since an instant: of many only some."""
     return [Ready(row[0], row[1], instant(row[2])) for row in FRESH.run(session, since=since, now=at)]
 
 
-def last_attempts(session: Session, webhook_ids: Collection[int]) -> dict[int, bool | None]:
+def last_attempts(session: AnySession, webhook_ids: Collection[int]) -> dict[int, bool | None]:
     """Return for each webhook whether its latest attempt succeeded; None: there is none."""
     found = LAST_ATTEMPTS.run(session, webhook_ids)
-    return {row.id: None if row.success is None else bool(row.success) for row in found}
+    return {key: None if success is None else bool(success) for key, success in found}
 
 
 def claim(
-    session: Session,
+    session: AnySession,
     quotas: Mapping[int, int],
     lease: timedelta,
     at: datetime,
@@ -295,7 +296,7 @@ def claim(
 
 
 def _probes(
-    session: Session, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime, until: datetime
+    session: AnySession, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime, until: datetime
 ) -> list[Due]:
     """Leave of each webhook in backoff one row, by turns its oldest and its newest not yet tried."""
     kept: list[Due] = []
@@ -315,7 +316,7 @@ def _probes(
 
 
 def _within_limits(
-    session: Session, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime
+    session: AnySession, rows: Sequence[Due], webhooks: Mapping[int, Target], at: datetime
 ) -> list[Due]:
     """Leave of each webhook as many rows as its limit allows now, and count them.
 
@@ -352,7 +353,7 @@ def _pointless(row: Due, at: datetime) -> str | None:
     return None
 
 
-def _picked(session: Session, quotas: Mapping[int, int], at: datetime) -> list[Due]:
+def _picked(session: AnySession, quotas: Mapping[int, int], at: datetime) -> list[Due]:
     if not is_sqlite(session):
         values = {"webhooks": list(quotas), "quotas": list(quotas.values()), "now": at}
         return [_due(row) for row in PICK_POSTGRESQL.run(session, **values)]
@@ -379,14 +380,6 @@ def _target(found: Target) -> Target:
     return found._replace(sealed_headers=headers, old_secret_until=instant(until) if until else None)
 
 
-def _expire(session: Session, ids: Sequence[int], reason: str, at: datetime) -> None:
-    session.execute(
-        text("""UPDATE delivery SET state = :state, due_at = NULL, claim = NULL, finished_at = :at,
-  reason = :reason WHERE id IN :ids""").bindparams(
-            bindparam("ids", expanding=True),
-            bindparam("at", type_=UTCDateTime),
-            bindparam("state", type_=String),
-        ),
-        {"ids": list(ids), "at": at, "reason": reason, "state": State.EXPIRED.value},
-    )
+def _expire(session: AnySession, ids: Sequence[int], reason: str, at: datetime) -> None:
+    EXPIRE.run(session, ids, at=at, reason=reason)
     free_next(session, ids, at)

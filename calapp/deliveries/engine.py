@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from calapp import broker, logs, spans
 from calapp.addresses import AddressGuard
 from calapp.clock import monotonic, sleep
 from calapp.config import Settings, settings
-from calapp.db import database_now, db, is_sqlite, transaction
+from calapp.db import database_now, db, transaction
 from calapp.deliveries import maintenance, resend, store
 from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, look
 from calapp.deliveries.client import Sender
@@ -23,6 +22,7 @@ from calapp.deliveries.exchange import Transport, WakeSource, WebhookRequest, We
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
 from calapp.deliveries.signing import signed_requests
 from calapp.deliveries.store import Outcome, Sent, judge
+from calapp.direct import AnySession, Direct
 from calapp.errors import Busy
 from calapp.shutdown import stop_requested
 
@@ -36,7 +36,7 @@ STEPS_AT_ONCE = 10  # of one webhook's release, before others have their turn
 LEASE_MARGIN = 15.0  # seconds beyond the deadline of a request
 AWAY = (OperationalError, InterfaceError, Busy)  # the database is away or locked; nothing is wrong with a row
 UNKNOWN = Sent(0, manual=False, probe=False)
-ClaimNext = Callable[[Session, datetime], Claim | None]
+ClaimNext = Callable[[AnySession, datetime], Claim | None]
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,11 @@ class Engine:
         self.looked = 0.0
         self.look_at = 0.0  # when something comes due that was not at the last look, in monotonic seconds
 
+    @cached_property
+    def database(self) -> Direct:
+        """The database of this process's app, without sessions."""
+        return Direct(db.engine)
+
     def deliver(self, wakes: WakeSource | None = None) -> None:
         """Store what came back, claim what there is room for, send and wait, again and again.
 
@@ -208,24 +213,19 @@ class Engine:
         return 0 if self.stopping() else min(self.limits.free(self.sender.in_flight()), BATCH)
 
     def _look_and_claim(self) -> Claim | None:
-        """Look and claim; on SQLite with a plain read first, which does not hold its one writer up."""
-        session = db.session()
-        if is_sqlite(session):
-            _at, quotas = self._quotas(session)
-            session.rollback()  # ends the read
-            if not quotas and not self.pressed:
-                return None
-            with transaction() as writing:
-                return self._claim_quotas(writing, quotas, database_now(writing))
-        with transaction() as writing:
-            return self._claim_in(writing)
+        """Look and claim; with a plain read first, which holds nobody up."""
+        at, quotas = self._quotas(self.database)
+        if not quotas and not self.pressed:
+            return None
+        with self.database.transaction() as writing:  # on SQLite it may have waited for the writer
+            return self._claim_quotas(writing, quotas, database_now(writing) if writing.sqlite else at)
 
-    def _claim_in(self, session: Session, at: datetime | None = None) -> Claim | None:
+    def _claim_in(self, session: AnySession, at: datetime) -> Claim | None:
         """Look and claim in a transaction that is open."""
         at, quotas = self._quotas(session, at)
         return self._claim_quotas(session, quotas, at) if quotas or self.pressed else None
 
-    def _claim_quotas(self, session: Session, quotas: Mapping[int, int], at: datetime) -> Claim:
+    def _claim_quotas(self, session: AnySession, quotas: Mapping[int, int], at: datetime) -> Claim:
         """Claim so many of each webhook's deliveries; note of which endpoints there was nothing more."""
         claimed = claim(session, quotas, self.lease, at, self.pressed)
         self.pressed, self.expired = [], claimed.expired
@@ -233,7 +233,7 @@ class Engine:
             self.known.pop(webhook_id, None)
         return claimed
 
-    def _quotas(self, session: Session, at: datetime | None = None) -> tuple[datetime, dict[int, int]]:
+    def _quotas(self, session: AnySession, at: datetime | None = None) -> tuple[datetime, dict[int, int]]:
         """Return how many of each webhook's deliveries are to be claimed, and at what time it was looked.
 
         While something is in flight, all endpoints are looked through only now and then, since that costs the
@@ -347,7 +347,7 @@ class Engine:
         sleep(GATHER)
 
     def _write(self, responses: Sequence[WebhookResponse], claim_next: ClaimNext) -> Claim | None:
-        with transaction() as session:
+        with self.database.transaction() as session:
             at = database_now(session)
             outcomes = self._judged(session, responses, at)
             store.record(session, outcomes, self.schedule, at)
@@ -358,7 +358,9 @@ class Engine:
                 _export(outcome, at)
         return claimed
 
-    def _judged(self, session: Session, responses: Sequence[WebhookResponse], at: datetime) -> list[Outcome]:
+    def _judged(
+        self, session: AnySession, responses: Sequence[WebhookResponse], at: datetime
+    ) -> list[Outcome]:
         """Judge responses; a failure counts only for the webhook as it still is."""
         failed = {response.request.webhook_id for response in responses if response.failure is not None}
         revisions = store.revisions(session, failed)
@@ -374,7 +376,7 @@ class Engine:
         return self.in_flight.get(response.request.delivery_id, UNKNOWN)
 
 
-def _claim_nothing(_session: Session, _at: datetime) -> None:
+def _claim_nothing(_session: AnySession, _at: datetime) -> None:
     """Claim nothing in the transaction that stores what came back."""
 
 

@@ -20,6 +20,7 @@ from calapp.clock import iso_milliseconds
 from calapp.db import after_commit, database_now, one_at_a_time
 from calapp.deliveries import notices
 from calapp.deliveries.models import Delivery, Event, State
+from calapp.direct import AnySession
 from calapp.errors import Conflict, Invalid
 from calapp.statements import ByIds, Plain, instant
 from calapp.urls import key_of
@@ -150,7 +151,7 @@ FREE_NEXT = ByIds(f"""UPDATE delivery SET after_id = ({UNDECIDED}),
 WHERE after_id {{among}} AND state = 'waiting'""")
 
 
-def free_next(session: Session, ids: Collection[int], at: datetime) -> None:
+def free_next(session: AnySession, ids: Collection[int], at: datetime) -> None:
     """Let what waits behind these deliveries go, but for what a parked one still holds up."""
     FREE_NEXT.run(session, ids, at=at, held=at + PARKED_HOLD, since=at - PARKED_HOLD)
 

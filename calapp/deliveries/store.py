@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from calapp import counters
-from calapp.db import UTCDateTime, after_commit, database_now, is_sqlite
+from calapp.db import after_commit, database_now
 from calapp.deliveries.exchange import WebhookResponse
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, free_next
@@ -25,7 +25,8 @@ from calapp.deliveries.policy import (
     backoff_delay,
     next_delay,
 )
-from calapp.statements import ByIds, ByRows, writer
+from calapp.direct import AnySession
+from calapp.statements import ByIds, ByRows, Plain, instant, writer
 from calapp.tracing import Trace
 from calapp.webhooks.models import OffReason, Webhook
 from calapp.webhooks.triggers import OPERATIONAL
@@ -37,29 +38,27 @@ RELEASE_STEP = 1000  # rows that one transaction makes due
 # `most`, the receiver has come back by itself: what was refused, or has failed more often than the endpoint
 # did in a row, failed between successes: that is its own fault.
 NUMBERS = ", ".join(map(str, sorted(REFUSALS)))
-RELEASE = text(f"""UPDATE delivery SET due_at = CASE WHEN created_at < :at THEN created_at ELSE :at END
+RELEASE = Plain(f"""UPDATE delivery SET due_at = CASE WHEN created_at < :at THEN created_at ELSE :at END
 WHERE id IN (
   SELECT id FROM delivery WHERE webhook_id = :webhook AND state = 'waiting' AND due_at > :at
   AND claim IS NULL AND after_id IS NULL
   AND (CAST(:most AS integer) IS NULL
     OR (tries <= :most AND coalesce(last_status, 0) NOT IN ({NUMBERS})))
   AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.delivery_id = delivery.id AND attempt.at > :since)
-  ORDER BY due_at LIMIT :step)""").bindparams(
-    bindparam("at", type_=UTCDateTime), bindparam("since", type_=UTCDateTime)
-)
+  ORDER BY due_at LIMIT :step)""")
 
-GOES_ON = text("UPDATE webhook SET releasing = :goes_on WHERE id = :webhook")
+GOES_ON = Plain("UPDATE webhook SET releasing = :goes_on WHERE id = :webhook")
 
 
 def release(
-    session: Session, webhook_id: int, at: datetime, *, since: datetime, most: int | None = None
+    session: AnySession, webhook_id: int, at: datetime, *, since: datetime, most: int | None = None
 ) -> int:
     """Make due a step of what waits at a webhook and was not tried since an instant; return how many.
 
     `most` is how often the endpoint had failed in a row; None releases what was refused, too.
     """
-    values = {"webhook": webhook_id, "at": at, "since": since, "most": most, "step": RELEASE_STEP}
-    return int(session.execute(RELEASE, values).rowcount)  # type: ignore[attr-defined]
+    found = RELEASE.run(session, webhook=webhook_id, at=at, since=since, most=most, step=RELEASE_STEP)
+    return int(found.rowcount)
 
 
 def releasing(session: Session) -> Sequence[int]:
@@ -78,7 +77,7 @@ def release_step(session: Session, webhook_id: int) -> int:
     at = database_now(session)
     count = release(session, webhook_id, at, since=found.released_at or at, most=found.releasing_tries)
     if count < RELEASE_STEP:
-        session.execute(GOES_ON, {"webhook": webhook_id, "goes_on": False})
+        GOES_ON.run(session, webhook=webhook_id, goes_on=False)
     return count
 
 
@@ -147,11 +146,9 @@ DELIVERY = ByRows(
 
 # A late response of a lease that was lost changes the state only when the receiver did take the event. SQLite
 # gives the id of a delivery that was deleted meanwhile, with its webhook, to another one.
-LATE = text("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, pressed_at = NULL,
+LATE = Plain("""UPDATE delivery SET state = 'delivered', due_at = NULL, claim = NULL, pressed_at = NULL,
   last_status = :status, reason = NULL, finished_at = :finished_at
-WHERE id = :id AND webhook_id = :webhook_id AND event_id = :event_id AND state <> 'delivered'""").bindparams(
-    bindparam("finished_at", type_=UTCDateTime)
-)
+WHERE id = :id AND webhook_id = :webhook_id AND event_id = :event_id AND state <> 'delivered'""")
 
 # Attempts of deliveries that were deleted meanwhile fall away. Not by EXISTS, for which PostgreSQL goes
 # through all deliveries when its statistics are old.
@@ -184,46 +181,28 @@ WHERE id {among} AND (failures > 0 OR refused_events <> '' OR first_failed_at IS
   OR (unhealthy_since IS NOT NULL AND recovered_at IS NULL))""")
 
 # The backoff of a webhook ends with its first success; what it asked for by Retry-After stands.
-HEALTHY = text("""UPDATE webhook SET failures = 0, refused_events = '', denied_events = '',
+HEALTHY = Plain("""UPDATE webhook SET failures = 0, refused_events = '', denied_events = '',
   failing_since = NULL, warnings = 0, hold_until = NULL, probes = 0,
-  first_failed_at = NULL, failed_events = '', failed_bookings = :no,
+  first_failed_at = NULL, failed_events = '', failed_bookings = (1 = 0),
   recovered_at = CASE WHEN unhealthy_since IS NULL THEN NULL ELSE coalesce(recovered_at, :at) END,
   released_at = coalesce(:released_at, released_at), releasing_tries = :most
-WHERE id = :id""").bindparams(
-    bindparam("released_at", type_=UTCDateTime),
-    bindparam("at", type_=UTCDateTime),
-    bindparam("no", value=False),
-)
+WHERE id = :id""")
 
-HEALTH = (
-    text("""SELECT id, failures, refused_events, denied_events, failing_since, hold_until, revision,
-  first_failed_at, failed_events, failed_bookings
-FROM webhook WHERE id IN :ids ORDER BY id""")
-    .bindparams(bindparam("ids", expanding=True))
-    .columns(failing_since=UTCDateTime, hold_until=UTCDateTime, first_failed_at=UTCDateTime)
-)
-LOCK = text("SELECT id, revision FROM webhook WHERE id IN :ids ORDER BY id FOR NO KEY UPDATE").bindparams(
-    bindparam("ids", expanding=True)
-)
+HEALTH = ByIds("""SELECT id, failures, refused_events, denied_events, failing_since, hold_until,
+  first_failed_at, failed_events, failed_bookings FROM webhook WHERE id {among} ORDER BY id""")
 
-FAILING = text("""UPDATE webhook SET failures = :failures, refused_events = :refused_events,
+REVISIONS = ByIds("SELECT id, revision FROM webhook WHERE id {among} ORDER BY id", "FOR NO KEY UPDATE")
+
+FAILING = Plain("""UPDATE webhook SET failures = :failures, refused_events = :refused_events,
   denied_events = :denied_events, failing_since = :failing_since, hold_until = :hold_until,
   first_failed_at = :first_failed_at, failed_events = :failed_events, failed_bookings = :failed_bookings
-WHERE id = :id""").bindparams(
-    bindparam("failing_since", type_=UTCDateTime),
-    bindparam("hold_until", type_=UTCDateTime),
-    bindparam("first_failed_at", type_=UTCDateTime),
-)
+WHERE id = :id""")
 
-ASKED = text("""UPDATE webhook SET asked_until = :until
-WHERE id = :id AND (asked_until IS NULL OR asked_until < :until)""").bindparams(
-    bindparam("until", type_=UTCDateTime)
-)
+ASKED = Plain("""UPDATE webhook SET asked_until = :until
+WHERE id = :id AND (asked_until IS NULL OR asked_until < :until)""")
 
-OFF = text("""UPDATE webhook SET active = :no, off_reason = :reason, off_at = :at
-WHERE id IN :ids AND active""").bindparams(
-    bindparam("ids", expanding=True), bindparam("at", type_=UTCDateTime), bindparam("no", value=False)
-)
+OFF = ByIds("""UPDATE webhook SET active = (1 = 0), off_reason = :reason, off_at = :at
+WHERE id {among} AND active""")
 
 
 def judge(
@@ -249,15 +228,12 @@ def judge(
     return Outcome(response, sent, State.WAITING, at + timedelta(seconds=delay), failure.words, counted)
 
 
-def revisions(session: Session, webhook_ids: Collection[int]) -> dict[int, int]:
+def revisions(session: AnySession, webhook_ids: Collection[int]) -> dict[int, int]:
     """Return the revision of each webhook, and lock them until the transaction ends."""
-    if not webhook_ids:
-        return {}
-    statement = HEALTH if is_sqlite(session) else LOCK
-    return {row.id: row.revision for row in session.execute(statement, {"ids": list(webhook_ids)})}
+    return dict(map(tuple, REVISIONS.run(session, webhook_ids))) if webhook_ids else {}
 
 
-def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime) -> None:
+def record(session: AnySession, outcomes: Sequence[Outcome], schedule: Sequence[int], at: datetime) -> None:
     """Write a batch of outcomes, and what they mean for the webhooks."""
     write = writer(session)
     ended_at = write(at)
@@ -268,7 +244,7 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
     gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
-        session.execute(OFF, {"ids": list(gone), "reason": OffReason.GONE.value, "at": at})
+        OFF.run(session, gone, reason=OffReason.GONE.value, at=at)
     ended = [  # final, or failed often enough: what waits behind them may go
         one.response.request.delivery_id
         for one in outcomes
@@ -276,7 +252,7 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
         or one.sent.attempts_on_schedule + one.counted >= ATTEMPTS_THAT_BLOCK
     ]
     if matched != len(outcomes) and ended:
-        ended = [row.id for row in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
+        ended = [key for (key,) in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
     if ended:
         free_next(session, ended, at)
     _record_successes(session, outcomes, at)
@@ -285,8 +261,7 @@ def record(session: Session, outcomes: Sequence[Outcome], schedule: Sequence[int
     for one in outcomes:
         asked = one.response.retry_after
         if asked and not one.outdated:  # the whole webhook waits for it, whatever its other responses were
-            values = {"id": one.response.request.webhook_id, "until": at + timedelta(seconds=asked)}
-            session.execute(ASKED, values)
+            ASKED.run(session, id=one.response.request.webhook_id, until=at + timedelta(seconds=asked))
     after_commit(session, "count attempts", partial(_count, outcomes))
 
 
@@ -322,20 +297,18 @@ def _delivery_row(outcome: Outcome, at: str, write: Write) -> tuple[Any, ...]:
     )
 
 
-def _record_late(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
-    late = [
-        {
-            "id": one.response.request.delivery_id,
-            "webhook_id": one.response.request.webhook_id,
-            "event_id": one.sent.event_id,
-            "status": one.response.status,
-            "finished_at": at,
-        }
-        for one in outcomes
-        if one.success
-    ]
-    if late:
-        session.execute(LATE, late)
+def _record_late(session: AnySession, outcomes: Sequence[Outcome], at: datetime) -> None:
+    for one in outcomes:
+        request = one.response.request
+        if one.success:
+            LATE.run(
+                session,
+                id=request.delivery_id,
+                webhook_id=request.webhook_id,
+                event_id=one.sent.event_id,
+                status=one.response.status,
+                finished_at=at,
+            )
 
 
 def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
@@ -361,19 +334,19 @@ def _attempt_row(outcome: Outcome, write: Write) -> tuple[Any, ...]:
     )
 
 
-def _record_successes(session: Session, outcomes: Sequence[Outcome], at: datetime) -> None:
+def _record_successes(session: AnySession, outcomes: Sequence[Outcome], at: datetime) -> None:
     """End the backoff of the webhooks that respond again, and release what waits there."""
     succeeded = {one.response.request.webhook_id for one in outcomes if one.success}
     found = RECOVERED.run(session, succeeded).all() if succeeded else ()
-    for webhook_id, failures, refused, denied in sorted(found):  # in one order, as above
+    for webhook_id, failures, refused, denied in sorted(map(tuple, found)):  # in one order, as above
         everything = (
             len(_ids(refused)) >= REFUSED_BEFORE_BACKOFF or len(_ids(denied)) >= DENIED_BEFORE_BACKOFF
         )
         most = None if everything else failures
         released_at = at if failures else None
-        session.execute(HEALTHY, {"id": webhook_id, "at": at, "released_at": released_at, "most": most})
+        HEALTHY.run(session, id=webhook_id, at=at, released_at=released_at, most=most)
         if failures and release(session, webhook_id, at, since=at, most=most) == RELEASE_STEP:
-            session.execute(GOES_ON, {"webhook": webhook_id, "goes_on": True})
+            GOES_ON.run(session, webhook=webhook_id, goes_on=True)
 
 
 @dataclass(slots=True)
@@ -409,15 +382,30 @@ def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, Run]:
     return runs
 
 
+class Health(NamedTuple):
+    """How a webhook has been doing; instants as the driver gives them."""
+
+    id: int
+    failures: int
+    refused_events: str
+    denied_events: str
+    failing_since: datetime | str | None
+    hold_until: datetime | str | None
+    first_failed_at: datetime | str | None
+    failed_events: str
+    failed_bookings: bool
+
+
 def _record_failures(
-    session: Session, runs: Mapping[int, Run], schedule: Sequence[int], at: datetime
+    session: AnySession, runs: Mapping[int, Run], schedule: Sequence[int], at: datetime
 ) -> None:
     """Count what speaks about the endpoints, which `revisions` has locked; back those off that keep failing.
 
     A backoff that stands is not lengthened but by its own probe. A probe whose event was refused has found a
     receiver that is there: the next one follows soon.
     """
-    for row in session.execute(HEALTH, {"ids": list(runs)}).all():
+    for found in HEALTH.run(session, runs).all():
+        row = Health._make(found)
         run = runs[row.id]
         refused = _together(row.refused_events, run.refused, REFUSED_BEFORE_BACKOFF)
         denied = _together(row.denied_events, run.denied, DENIED_BEFORE_BACKOFF)
@@ -427,19 +415,26 @@ def _record_failures(
         elif run.denied and len(denied) >= DENIED_BEFORE_BACKOFF:
             failures = max(failures + len(run.denied), DENIED_BEFORE_BACKOFF)
         counted = failures > row.failures
-        failing_since = (row.failing_since or at) if counted else row.failing_since
-        hold_until = row.hold_until
+        began = instant(row.failing_since) if row.failing_since else None
+        failing_since = (began or at) if counted else began
+        hold_until = instant(row.hold_until) if row.hold_until else None
         standing = hold_until is not None and hold_until > at and not run.probed
         if failures >= FAILURES_BEFORE_BACKOFF and not standing and (counted or run.probed):
             failing_for = (at - failing_since).total_seconds() if counted and failing_since else 0
             hold_until = at + timedelta(seconds=backoff_delay(schedule, failing_for))
-        values = {"failures": failures, "failing_since": failing_since, "hold_until": hold_until}
         failed = _together(row.failed_events, run.events, DIFFERENT_BEFORE_FAILING)
-        events = {"refused_events": refused, "denied_events": denied, "failed_events": failed}
-        values |= {name: ",".join(map(str, ids)) for name, ids in events.items()}
-        values["first_failed_at"] = row.first_failed_at or run.began
-        values["failed_bookings"] = bool(row.failed_bookings) or run.bookings
-        session.execute(FAILING, {"id": row.id, **values})
+        FAILING.run(
+            session,
+            id=row.id,
+            failures=failures,
+            failing_since=failing_since,
+            hold_until=hold_until,
+            refused_events=",".join(map(str, refused)),
+            denied_events=",".join(map(str, denied)),
+            failed_events=",".join(map(str, failed)),
+            first_failed_at=row.first_failed_at or run.began,
+            failed_bookings=bool(row.failed_bookings) or run.bookings,
+        )
 
 
 def _ids(text: str) -> list[int]:

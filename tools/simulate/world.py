@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import greenlet
 import psycopg
 from flask import Flask
 from sqlalchemy import event, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session
 
 from app import create_app
 from calapp import broker, clock, config
@@ -28,6 +27,7 @@ from calapp.bookings.models import Booking
 from calapp.db import db, transaction
 from calapp.deliveries.engine import LEASE_MARGIN, Engine
 from calapp.deliveries.exchange import WebhookRequest
+from calapp.direct import Direct, Rows
 from calapp.event_types.models import EventType
 from calapp.statements import instant
 from calapp.webhooks.models import Webhook
@@ -73,6 +73,32 @@ def make_app(folder: Path, database_url: str = "") -> Flask:
     return create_app(settings)
 
 
+class WorkersDatabase(Direct):
+    """A worker's way to the database: others may go on between its look and its claim, and commits kill."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(db.engine)
+        self.world = world
+        self.has_looked = False
+
+    def run(self, statement: str, values: Any = ()) -> Rows:
+        self.has_looked = self.has_looked or self.connection is None
+        return super().run(statement, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Self]:
+        running, looked, self.has_looked = self.world.running, self.has_looked, False
+        if looked and running is not None and self.world.pauses_after_look:
+            running.pause("has looked")
+        with super().transaction():
+            yield self
+
+    def _commit(self) -> None:
+        if self.world.running is not None and self.world.running.dies_in_commit:
+            raise Killed
+        super()._commit()
+
+
 class Worker:
     """A worker process: its engine in a coroutine, which the walk lets go on, stops or kills."""
 
@@ -81,6 +107,7 @@ class Worker:
         self.sender = SimulatedSender(name, world.receivers, world.sees, world.sent, self.pause)
         self.stopping = False
         self.engine = Engine(config.settings(), self.sender, lambda: self.stopping)
+        self.engine.database = WorkersDatabase(world)
         self.where, self.until = "starts", None
         self.dies_in_commit = self.dies_after_commit = False
         self.killed = False
@@ -168,13 +195,8 @@ class World:
             stack.enter_context(clock.ruled_by(self.clock))
             stack.enter_context(broker.wakes_taken_by(self._wake))
             stack.enter_context(self.app.app_context())
-            listened = (
-                (db.engine, "commit", self._on_commit),
-                (Session, "after_rollback", self._on_rollback),
-            )
-            for target, name, call in listened:
-                event.listen(target, name, call)
-                stack.callback(event.remove, target, name, call)
+            event.listen(db.engine, "commit", self._on_commit)
+            stack.callback(event.remove, db.engine, "commit", self._on_commit)
             stack.callback(self._end)
             if not self.sqlite:
                 self.reader = self._connect()
@@ -240,18 +262,10 @@ class World:
             self.running.pause(where, until)
 
     def _on_commit(self, connection: Connection) -> None:
-        if not connection.get_execution_options().get("write"):
-            return
-        if self.running is not None and self.running.dies_in_commit:
-            raise Killed
-        if self.running is None and self.user_dies_in_commit:
+        writes = connection.get_execution_options().get("write")
+        if writes and self.running is None and self.user_dies_in_commit:
             self.user_dies_in_commit = False
             raise Killed
-
-    def _on_rollback(self, session: Session) -> None:
-        """Between the look and the claim others may go on, where no turn is held."""
-        if self.running is not None and self.pauses_after_look and not session.info.get("writing"):
-            self.running.pause("has looked")
 
     def _wake(self, name: str) -> None:
         if name != broker.DELIVERIES or self.wakes == "lost":

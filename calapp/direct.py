@@ -1,0 +1,213 @@
+"""The driver's own connections: transactions and statements without what SQLAlchemy does for each of them.
+
+A session's transaction with one update costs a process twenty times what the database needs for it. So those
+that do little but statements which stand as they are (`statements.Plain`) are written here.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from calapp.errors import Busy
+
+WEB_WAITS = 5.0  # seconds for SQLite's writer
+
+_turn = threading.Lock()
+
+log = logging.getLogger(__name__)
+
+
+class Rows(list[Any]):
+    """What a statement gave: its rows as tuples, and how many it changed."""
+
+    rowcount = -1
+
+    def all(self) -> Self:
+        """Return the rows."""
+        return self
+
+    def first(self) -> Any:
+        """Return the first row, or None."""
+        return self[0] if self else None
+
+
+class Direct:
+    """What stands for a session where `Plain`, `ByIds` and `ByRows` are run; not for two threads at a time.
+
+    Outside of a transaction each statement is one by itself. Errors are those of SQLAlchemy.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.sqlite = engine.dialect.name == "sqlite"
+        self.driver: Any = engine.dialect.loaded_dbapi
+        self.info: dict[str, Any] = {}
+        self.pooled: PoolProxiedConnection | None = None  # that of the open transaction
+        self.connection: Any = None  # the driver's
+        self.begun = False
+
+    def get_bind(self) -> Engine:
+        """Return the engine, as a session does."""
+        return self.engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Self]:
+        """Open a write transaction; commit at its end, else roll back, as `db.transaction` does."""
+        if self.connection is not None:
+            raise RuntimeError("A transaction is open already.")
+        self.info["after_commit"] = {}
+        with in_turn(self.engine, sqlite=self.sqlite):
+            self._connect()
+            try:
+                if self.sqlite:
+                    self._begin()
+                yield self
+                self._commit()
+            except BaseException as error:
+                self._roll_back()
+                if is_locked(error):
+                    raise Busy() from error
+                raise
+            finally:
+                self._release()
+        run_after_commit(self.info)
+
+    def run(self, statement: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Rows:
+        """Execute a statement in the driver's words, in the open transaction or by itself."""
+        if self.connection is not None:
+            if not self.begun:
+                self._begin()
+            return self._execute(statement, values)
+        self._connect()
+        try:
+            return self._execute(statement, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        finally:
+            self._release()
+        self._connect()  # the server was restarted since: on a new connection once more
+        try:
+            return self._execute(statement, values)
+        finally:
+            self._release()
+
+    def run_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Execute a statement for each of some rows, in SQLite's transaction; return how many it changed."""
+        if len(rows) == 1:
+            return self._execute(statement, rows[0]).rowcount
+        try:
+            return int(self.connection.executemany(statement, rows).rowcount)
+        except self.driver.Error as error:
+            raise self._as_of_sqlalchemy(error, statement) from error
+
+    def _execute(self, statement: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Rows:
+        try:
+            if self.sqlite:
+                cursor = self.connection.execute(statement, values)
+                found = Rows(cursor.fetchall())
+            else:
+                cursor = self.connection.execute(statement, values or None)
+                found = Rows(cursor.fetchall() if cursor.description else ())
+        except self.driver.Error as error:
+            raise self._as_of_sqlalchemy(error, statement) from error
+        found.rowcount = cursor.rowcount
+        return found
+
+    def _connect(self) -> None:
+        self.pooled = self.engine.raw_connection()
+        self.connection = self.pooled.dbapi_connection
+        if not self.sqlite:
+            self.connection.autocommit = True  # BEGIN and COMMIT are ours
+        self.begun = False
+
+    def _begin(self) -> None:
+        try:
+            self._execute("BEGIN IMMEDIATE" if self.sqlite else "BEGIN")
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            self._connect()  # the server was restarted since
+            self._execute("BEGIN")
+        self.begun = True
+
+    def _commit(self) -> None:
+        if self.begun:
+            self._execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        if self.connection is not None and self.begun:
+            with suppress(DBAPIError):
+                self._execute("ROLLBACK")
+
+    def _release(self) -> None:
+        """Give the connection back to the pool, which closes one that is broken."""
+        pooled, self.pooled = self.pooled, None
+        connection, self.connection = self.connection, None
+        self.begun = False
+        if pooled is None:
+            return
+        if not self.sqlite:
+            with suppress(self.driver.Error):
+                connection.autocommit = False
+        pooled.close()
+
+    def _as_of_sqlalchemy(self, error: Any, statement: str) -> Exception:
+        """Return a driver's error as SQLAlchemy raises it; a connection that is lost is not used again."""
+        lost = self.engine.dialect.is_disconnect(error, self.connection, None)
+        if lost and self.pooled is not None:
+            self.engine.pool._invalidate(self.pooled, error)  # noqa: SLF001 (and all that are as old)
+            self.pooled = None
+        made: Exception = DBAPIError.instance(
+            statement,
+            None,
+            error,
+            self.driver.Error,
+            connection_invalidated=lost,
+            dialect=self.engine.dialect,
+        )
+        return made
+
+
+AnySession = Session | Direct
+
+
+@contextmanager
+def in_turn(engine: Any, *, sqlite: bool) -> Iterator[None]:
+    """Let the threads of one process write to SQLite one after the other; raise Busy after a long wait.
+
+    SQLite's own wait is a lottery of growing pauses, in which some threads draw blanks for seconds.
+    """
+    if not sqlite:
+        yield
+        return
+    if not _turn.acquire(timeout=engine.get_execution_options().get("waits", WEB_WAITS)):
+        raise Busy()
+    try:
+        yield
+    finally:
+        _turn.release()
+
+
+def is_locked(error: BaseException) -> bool:
+    """Return whether SQLite's writer was busy for too long."""
+    of_driver = getattr(error, "orig", None)
+    return isinstance(of_driver, sqlite3.OperationalError) and "locked" in str(of_driver)
+
+
+def run_after_commit(info: dict[str, Any]) -> None:
+    """Run what waited for the commit, in order."""
+    calls: dict[str, Callable[[], None]] = info.pop("after_commit")
+    for name, call in calls.items():
+        try:
+            call()
+        except Exception:  # what was committed is so, whatever becomes of what follows
+            log.exception("After a commit, “%s” failed", name)
