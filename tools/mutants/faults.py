@@ -90,8 +90,8 @@ FAULTS = (
     Fault(
         "late successes are dropped",
         "store",
-        "        if one.success\n    ]",
-        "        if not one.success\n    ]",
+        "        if one.success:\n            LATE",
+        "        if not one.success:\n            LATE",
     ),
     Fault("what is final frees nothing", "store", "    if ended:\n", "    if not ended:\n"),
     Fault(
@@ -131,7 +131,7 @@ FAULTS = (
         "(self.outdated or self.sent.pressed)",
         "self.outdated",
     ),
-    Fault("the 410 switches nothing off", "store", 'OFF, {"ids": list(gone),', 'OFF, {"ids": [0],'),
+    Fault("the 410 switches nothing off", "store", "OFF.run(session, gone,", "OFF.run(session, [0],"),
     Fault(
         "Retry-After is forgotten by the retry",
         "store",
