@@ -80,7 +80,7 @@ class Direct:
                 self._release()
         run_after_commit(self.info)
 
-    def run(self, statement: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Rows:
+    def run(self, statement: str, values: Mapping[str, Any] | None = None) -> Rows:
         """Execute a statement in the driver's words, in the open transaction or by itself."""
         if self.connection is not None:
             if not self.begun:
@@ -109,13 +109,13 @@ class Direct:
         except self.driver.Error as error:
             raise self._as_of_sqlalchemy(error, statement) from error
 
-    def _execute(self, statement: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Rows:
+    def _execute(self, statement: str, values: Mapping[str, Any] | Sequence[Any] | None = None) -> Rows:
         try:
             if self.sqlite:
-                cursor = self.connection.execute(statement, values)
+                cursor = self.connection.execute(statement, values or ())
                 found = Rows(cursor.fetchall())
             else:
-                cursor = self.connection.execute(statement, values or None)
+                cursor = self.connection.execute(statement, values)
                 found = Rows(cursor.fetchall() if cursor.description else ())
         except self.driver.Error as error:
             raise self._as_of_sqlalchemy(error, statement) from error

@@ -23,19 +23,21 @@ from calapp import broker, clock, mail
 from calapp.accounts import links, sessions, unsaved
 from calapp.availability.service import give_missing_schedules
 from calapp.bookings import copies, emails, reservations, visitors
-from calapp.bookings.maintenance import record_meetings
-from calapp.calendars.maintenance import CalendarReaders
+from calapp.bookings.maintenance import MEETINGS_DUE, record_meetings
+from calapp.calendars.maintenance import CALENDARS_DUE, CalendarReaders
 from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
-from calapp.deliveries import health, maintenance, resend
+from calapp.deliveries import health, maintenance, resend, store
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
 from calapp.deliveries.summary import write_summaries
+from calapp.direct import Direct
 from calapp.errors import Busy
 from calapp.monitoring.counting import counting
 from calapp.privacy import removal
 from calapp.privacy import service as privacy
 from calapp.processes import RecurringError, follow_forker
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
+from calapp.statements import Plain
 
 STOP_WITHIN = 2.0  # seconds for steps that run when the process is asked to stop; each is done again later
 SET_BACK = 5.0  # seconds; less is a clock that is being kept right
@@ -46,21 +48,23 @@ log = logging.getLogger(__name__)
 Step = Callable[[Session], int]
 
 # Each changes at most a step of rows and returns how many; one that did a whole step is asked again.
-CLEANUP: tuple[Step, ...] = (
+UPKEEP: tuple[Step, ...] = (
     maintenance.park_waiting,
     maintenance.tell_gone,
     maintenance.watch_failing,
-    maintenance.expire_parked,
     maintenance.discard_of_deleted,
+    give_missing_schedules,
+)
+CLEANUP: tuple[Step, ...] = (
+    maintenance.expire_parked,
     maintenance.remove_deleted,
     mail.prune_emails,
     maintenance.prune,
     sessions.remove_expired,
     links.remove_expired,
-    unsaved.remove_expired,
-    give_missing_schedules,
     visitors.forget_addresses,
     reservations.forget_expired,
+    unsaved.remove_expired,
 )
 
 
@@ -130,8 +134,14 @@ def watch_webhooks() -> None:
         repeat(health.tell, health.STEP)
 
 
+def look_after_webhooks() -> None:
+    """Park and discard what is not to be sent, tell of what was switched off, give new hosts their hours."""
+    for step in UPKEEP:
+        repeat(step)
+
+
 def clean_up() -> None:
-    """Park, expire, remove and forget what its time has come for."""
+    """Expire, remove and forget what its time has come for."""
     for step in CLEANUP:
         repeat(step)
     repeat(privacy.forget_old, privacy.STEP)
@@ -168,12 +178,16 @@ class ClockWatch:
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the table: how often it runs, in seconds, and the lane in which it waits for its turn."""
+    """A row of the table: how often it runs, in seconds, and the lane in which it waits for its turn.
+
+    What has its turn every second and seldom anything to do has a statement for `when` that is.
+    """
 
     name: str
     run: Callable[[], None]
     every: float
     lane: str
+    when: Plain | None = None  # gives a row while there may be something to do; `:now` in it
 
 
 # Lanes with something that a person may wait for.
@@ -184,16 +198,17 @@ def tasks() -> list[Task]:
     """Return the table, in the order in which the tasks of a lane take turns."""
     return [
         Task("clock", ClockWatch().look, 1.0, "due"),
-        Task("meetings", record_meetings, 1.0, "due"),
-        Task("deliveries", wake_for_deliveries, 1.0, "due"),
-        Task("replays", continue_replays, 1.0, "sending again"),
-        Task("parked", continue_parked, 1.0, "sending again"),
-        Task("releases", continue_releases, 1.0, "sending again"),
-        Task("left behind", free_left_behind, 3.0, "sending again"),
-        Task("calendars", CalendarReaders().read_due, 1.0, "calendars"),
+        Task("meetings", record_meetings, 1.0, "due", MEETINGS_DUE),
+        Task("deliveries", wake_for_deliveries, 1.0, "due", maintenance.DELIVERIES_DUE),
+        Task("replays", continue_replays, 1.0, "sending again", resend.REPLAYS_RUN),
+        Task("parked", continue_parked, 1.0, "sending again", resend.PARKED_DECIDED),
+        Task("releases", continue_releases, 1.0, "sending again", store.RELEASES_RUN),
+        Task("left behind", free_left_behind, 3.0, "sending again", maintenance.BEHIND),
+        Task("calendars", CalendarReaders().read_due, 1.0, "calendars", CALENDARS_DUE),
         Task("failing webhooks", watch_webhooks, 3.0, "failing webhooks"),
         Task("summaries", write_summaries, 10.0, "cleanup"),
-        Task("cleanup", clean_up, 10.0, "cleanup"),
+        Task("webhooks", look_after_webhooks, 10.0, "cleanup"),
+        Task("cleanup", clean_up, 60.0, "cleanup"),
         Task("links", answer_link_requests, 10.0, "emails"),
         Task("emails", send_emails, 10.0, "emails"),
         Task("calendar copies", send_copies, 10.0, "calendar copies"),
@@ -208,6 +223,8 @@ class Lane(threading.Thread):
         self.app = app
         self.wake = threading.Event()
         self.due_at = dict.fromkeys(tasks, 0.0)
+        with app.app_context():
+            self.database = Direct(db.engine)
         self.errors = {task: RecurringError(f"The maintenance of {task.name}") for task in tasks}
 
     def run(self) -> None:
@@ -226,8 +243,9 @@ class Lane(threading.Thread):
         """Run a task; when it fails, the others still run, and it has its next turn as ever."""
         error_log = self.errors[task]
         try:
-            with self.app.app_context():
-                task.run()
+            if task.when is None or task.when.run(self.database, now=clock.now()):
+                with self.app.app_context():
+                    task.run()
         except (DBAPIError, Busy) as error:
             error_log.note(error)
         except Exception as error:
@@ -240,7 +258,7 @@ class Lane(threading.Thread):
             error_log.over()
 
 
-def maintain(make_app: Callable[..., Flask]) -> None:
+def maintain(app: Flask) -> None:
     """Run every lane until asked to stop: the maintenance process of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
     grace = settings().webhook_timeout + STOP_WITHIN
@@ -253,7 +271,6 @@ def maintain(make_app: Callable[..., Flask]) -> None:
                 lane.wake.set()
 
     stop_on(signal.SIGTERM)
-    app = make_app(settings(), worker=True)
     table = tasks()
     for name in dict.fromkeys(task.lane for task in table):
         lanes.append(Lane(app, name, [task for task in table if task.lane == name]))

@@ -159,6 +159,7 @@ class Forked(Kept):
     """
 
     pid: int | None = None
+    ended = -1  # a file that is readable when the process has ended
 
     def __init__(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         self.target = target
@@ -173,6 +174,7 @@ class Forked(Kept):
         if pid == 0:
             self._be_child()
         self.pid = pid
+        self.ended = os.pidfd_open(pid)
 
     def _be_child(self) -> NoReturn:
         code = 1
@@ -215,6 +217,9 @@ class Forked(Kept):
         while self.alive() and time.monotonic() < until:
             time.sleep(0.01)
         self.pid = None
+        if self.ended >= 0:
+            os.close(self.ended)
+            self.ended = -1
 
 
 def stop(processes: Sequence[Kept], patience: float) -> None:

@@ -1,6 +1,7 @@
 """Whether this process was asked to stop; loops that could go on ask it."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -12,12 +13,21 @@ SAME_WISH = 1.0  # seconds
 
 class _Stop:
     asked_at: float | None = None  # monotonic seconds
+    bell = os.eventfd(0, os.EFD_CLOEXEC)  # readable from then on, for all that rest
+
+
+def _get_own_bell() -> None:
+    _Stop.bell = os.eventfd(0, os.EFD_CLOEXEC)  # else a child that is asked to stop would wake who forked it
+
+
+os.register_at_fork(after_in_child=_get_own_bell)
 
 
 def request_stop() -> None:
     """Ask this process to stop: claim nothing more, finish what is begun."""
     if _Stop.asked_at is None:
         _Stop.asked_at = time.monotonic()
+        os.eventfd_write(_Stop.bell, 1)
 
 
 def stop_requested() -> bool:
@@ -25,11 +35,10 @@ def stop_requested() -> bool:
     return _Stop.asked_at is not None
 
 
-def rest(seconds: float) -> None:
-    """Sleep, but no longer than until this process is asked to stop."""
-    until = time.monotonic() + seconds
-    while not stop_requested() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 0.05))
+def rest(seconds: float, *files: int) -> None:
+    """Sleep, but no longer than until this process is asked to stop or one of these files is readable."""
+    if not stop_requested():
+        select.select([_Stop.bell, *files], [], [], seconds)
 
 
 def stop_on(

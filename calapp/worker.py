@@ -27,10 +27,11 @@ from calapp.deliveries.client import raise_file_limit
 from calapp.errors import Busy
 from calapp.maintenance import maintain
 from calapp.monitoring.counting import counting
-from calapp.processes import Forked, Kept, RecurringError, first_line, follow_forker, follow_starter, stop
+from calapp.processes import Forked, RecurringError, first_line, follow_forker, follow_starter, stop
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 
 BEAT_EVERY = 3.0  # seconds
+CHECK_EVERY = 1.0  # seconds after which children are looked at that have not said that they ended
 LOOK_AGAIN = 1.0  # seconds after which Valkey is looked for again
 GARBAGE = 10_000  # new objects after which a worker looks for what is unreachable; Python's own number is 700
 GRACE = 2.0  # seconds beyond the deadline of a request in which to record what came
@@ -38,16 +39,14 @@ GRACE = 2.0  # seconds beyond the deadline of a request in which to record what 
 log = logging.getLogger(__name__)
 
 
-def work(make_app: Callable[..., Flask]) -> None:
+def work(app: Flask) -> None:
     """Run the queue's job until asked to stop; while Valkey is away, look once a second without it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
     follow_forker(settings().webhook_timeout + GRACE)
     stop_on(signal.SIGTERM, wake=QueueWorker.wake)
     raise_file_limit(settings().webhook_concurrency)
-    app = make_app(settings(), worker=True)
     with app.app_context():
         prepare_to_deliver(db.engine)
-    gc.freeze()  # what is loaded by now stays: looking through it took a tenth of the engine's time
     gc.set_threshold(GARBAGE)
     valkey, database = RecurringError("Valkey"), RecurringError("The database")
     with counting(app):
@@ -207,20 +206,26 @@ def supervise(make_app: Callable[..., Flask]) -> None:
     and whoever started it (systemd, the launcher) starts another.
     """
     chosen = settings()
+    app = make_app(chosen, worker=True)
+    # What is loaded by now stays: looking through it took a tenth of the engine's time, and each child would
+    # have a copy of the memory that it shares with this process.
+    gc.collect()
+    gc.freeze()
     patience = chosen.webhook_timeout + GRACE
-    children: list[Kept] = []
+    children: list[Forked] = []
     stop_on(signal.SIGINT, signal.SIGTERM, force=lambda: _kill(children))
     signal.signal(signal.SIGQUIT, lambda *_: _kill(children))
     try:
         # SQLite has one writer, so more than one that delivers gain nothing there.
         count = chosen.worker_processes or (1 if chosen.sqlite else os.cpu_count() or 1)
-        children.extend(Forked("A delivery process", work, make_app) for _ in range(count))
-        children.append(Forked("The maintenance process", maintain, make_app))
+        children.extend(Forked("A delivery process", work, app) for _ in range(count))
+        children.append(Forked("The maintenance process", maintain, app))
         follow_starter(patience + GRACE)
         while not stop_requested():
             for child in children:
                 child.keep_alive()
-            rest(0.1)
+            living = [child.ended for child in children if child.alive()]
+            rest(CHECK_EVERY if len(living) == len(children) else 0.1, *living)
     except Exception as error:
         log.critical("The worker cannot continue and ends (%s: %s)", type(error).__name__, error)
         raise
@@ -228,7 +233,7 @@ def supervise(make_app: Callable[..., Flask]) -> None:
         stop(children, patience)
 
 
-def _kill(children: list[Kept]) -> None:
+def _kill(children: list[Forked]) -> None:
     for child in children:
         child.send(signal.SIGKILL)
     os._exit(1)

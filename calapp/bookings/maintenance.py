@@ -16,6 +16,7 @@ from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Busy
 from calapp.shutdown import stop_requested
+from calapp.statements import Plain
 from calapp.webhooks.triggers import Trigger
 
 AT_ONCE = 100  # bookings that one query finds
@@ -23,6 +24,13 @@ AT_ONCE = 100  # bookings that one query finds
 # still does, an upgrade that finds requests of last year writes to nobody.
 EMAIL_UNANSWERED_FOR = timedelta(days=7)
 MEETING_ENDED_EXPIRES = timedelta(days=1)  # after its end, MEETING_ENDED is no news any more
+
+# Whether anything of `due_meetings` is due.
+MEETINGS_DUE = Plain("""SELECT 1 WHERE
+  EXISTS (SELECT 1 FROM booking WHERE status = 'accepted' AND reminder_at <= :now)
+  OR EXISTS (SELECT 1 FROM booking WHERE status = 'accepted' AND started_at IS NULL AND starts_at <= :now)
+  OR EXISTS (SELECT 1 FROM booking WHERE status = 'accepted' AND ended_at IS NULL AND ends_at <= :now)
+  OR EXISTS (SELECT 1 FROM booking WHERE status = 'pending' AND starts_at <= :now)""")
 
 
 def record_meetings() -> None:

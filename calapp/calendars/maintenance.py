@@ -14,7 +14,13 @@ from calapp.calendars.reading import ReadOutcome, read
 from calapp.db import db, transaction
 from calapp.errors import Busy, KeyDoesNotFit
 from calapp.shutdown import stop_requested
+from calapp.statements import Plain
 
+# Whether there is anything for `service.claim_due`.
+CALENDARS_DUE = Plain(
+    "SELECT 1 FROM external_calendar WHERE due_at <= :now AND blocks LIMIT 1",
+    "SELECT 1 FROM external_calendar WHERE due_at <= clock_timestamp() AND blocks LIMIT 1",
+)
 AT_ONCE = 8  # calendars; one that hangs holds a place for 15 s
 
 log = logging.getLogger(__name__)

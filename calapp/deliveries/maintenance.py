@@ -14,6 +14,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, Notice, Replay, S
 from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
+from calapp.statements import Plain
 from calapp.webhooks.models import OffReason, Webhook, WebhookChange
 from calapp.webhooks.service import switch_off
 from calapp.webhooks.triggers import Trigger
@@ -23,6 +24,15 @@ KEEP_PARKED = timedelta(days=90)
 GIVE_UP = timedelta(days=5)  # after which a webhook whose every attempt failed is switched off
 ENOUGH_ATTEMPTS = 20
 DELETED = "Discarded: its webhook was deleted."
+
+# Whether `anything_due` may find something: one probe, when all that waits comes due later.
+DELIVERIES_DUE = Plain(
+    "SELECT 1 FROM delivery WHERE state = 'waiting' AND due_at <= :now LIMIT 1",
+    "SELECT 1 FROM delivery WHERE state = 'waiting' AND due_at <= clock_timestamp() LIMIT 1",
+)
+
+# Whether anything waits behind another delivery.
+BEHIND = Plain("SELECT 1 FROM delivery WHERE after_id IS NOT NULL AND state = 'waiting' LIMIT 1")
 
 
 def anything_due(session: Session) -> bool:

@@ -28,7 +28,7 @@ from calapp.deliveries.models import (
 )
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
 from calapp.errors import Conflict, Gone, Invalid
-from calapp.statements import ByIds, ByRows, writer
+from calapp.statements import ByIds, ByRows, Plain, writer
 from calapp.webhooks.models import ParkedDecision, Webhook
 
 # What is sent manually does not expire.
@@ -316,6 +316,9 @@ def stop(session: Session, webhook_id: int) -> None:
         _end(session, replay, ReplayState.STOPPED)
 
 
+REPLAYS_RUN = Plain("SELECT 1 FROM replay WHERE state = 'running' LIMIT 1")
+
+
 def plan(session: Session) -> list[Step]:
     """Return what every running replay does next: a plain read, since it may walk a long log."""
     query = select(Replay).where(Replay.state == ReplayState.RUNNING).order_by(Replay.id)
@@ -430,6 +433,9 @@ def decide(session: Session, webhook: Webhook, choice: ParkedDecision | None) ->
     webhook.parked_decision = choice
     last = select(func.max(Delivery.id)).where(Delivery.webhook_id == webhook.id, in_state(State.PARKED))
     webhook.decided_up_to = session.scalar(last) if choice else None
+
+
+PARKED_DECIDED = Plain("SELECT 1 FROM webhook WHERE settling IS NOT NULL LIMIT 1")
 
 
 def decided_webhooks(session: Session) -> Sequence[int]:

@@ -61,6 +61,9 @@ def release(
     return int(found.rowcount)
 
 
+RELEASES_RUN = Plain("SELECT 1 FROM webhook WHERE releasing LIMIT 1")
+
+
 def releasing(session: Session) -> Sequence[int]:
     """Return the webhooks of which more is to come due at once; a plain read."""
     return session.scalars(select(Webhook.id).where(text("releasing")).order_by(Webhook.id)).all()

@@ -57,6 +57,7 @@ def sent(receiver: Receiver, deliver: Callable[[], None]) -> Callable[..., list[
     """Return a function that lets a worker do all it has to do, and gives what arrived at a path."""
 
     def run(path: str = "/hook") -> list[Request]:
+        maintenance.look_after_webhooks()
         maintenance.clean_up()
         maintenance.continue_parked()
         deliver()

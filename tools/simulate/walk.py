@@ -4,16 +4,19 @@ from datetime import timedelta
 
 from flask import Flask
 
+from calapp import clock
 from calapp import maintenance as upkeep
-from calapp.db import transaction
+from calapp.db import db, transaction
 from calapp.deliveries import maintenance
+from calapp.direct import Direct
 from tools.simulate.bookings import BookingActs
 from tools.simulate.receivers import BEHAVIOURS
 from tools.simulate.seen import Broken
 from tools.simulate.webhooks import WebhookActs
 from tools.simulate.world import SCHEDULE, Worker
 
-LEFT_OUT = {"calendars", "emails", "calendar copies"}  # tasks that have nothing to do with deliveries
+# Tasks that have nothing to do with deliveries, and one that goes with "cleanup".
+LEFT_OUT = {"calendars", "emails", "calendar copies", "webhooks"}
 SETTLES = 400  # steps within which everything must calm down
 STEPS = 40
 WORN_OUT = 0.25  # of the walks go on with their receivers as they are before everything works
@@ -151,7 +154,12 @@ class Walk(BookingActs, WebhookActs):
         self.say("everybody is woken")
 
     def task(self, name: str) -> None:
-        next(task for task in self.tasks if task.name == name).run()
+        task = next(task for task in self.tasks if task.name == name)
+        due = task.when is None or task.when.run(Direct(db.engine), now=clock.now())
+        if due:
+            task.run()
+            if name == "cleanup":
+                upkeep.look_after_webhooks()
 
     def _due_tasks(self) -> None:
         for task in self.tasks:

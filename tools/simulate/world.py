@@ -81,7 +81,7 @@ class WorkersDatabase(Direct):
         self.world = world
         self.has_looked = False
 
-    def run(self, statement: str, values: Any = ()) -> Rows:
+    def run(self, statement: str, values: Any = None) -> Rows:
         self.has_looked = self.has_looked or self.connection is None
         return super().run(statement, values)
 
