@@ -145,7 +145,9 @@ PARKED_HOLD = timedelta(hours=1)
 UNDECIDED = """SELECT max(parked.id) FROM delivery AS parked JOIN webhook ON webhook.id = parked.webhook_id
   WHERE parked.webhook_id = delivery.webhook_id AND parked.chain = delivery.chain
     AND parked.state = 'parked' AND parked.id < delivery.id
-    AND webhook.active AND webhook.settling IS NULL AND webhook.on_at > :since"""
+    AND (webhook.settling IS NULL
+      OR webhook.settling = 'drop' AND parked.id > COALESCE(webhook.settling_to, 0))
+    AND webhook.active AND webhook.on_at > :since"""
 FREE_NEXT = ByIds(f"""UPDATE delivery SET after_id = ({UNDECIDED}),
   due_at = CASE WHEN ({UNDECIDED}) IS NULL THEN :at ELSE :held END
 WHERE after_id {{among}} AND state = 'waiting'""")
@@ -165,7 +167,8 @@ SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling AS 
     AND tries < :block ORDER BY pressed_at IS NOT NULL, manual AND after_id IS NULL, id DESC LIMIT 1)
     AS earlier_id,
   (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain
-    AND state = 'parked') AS parked_id
+    AND state = 'parked' AND id > CASE settling WHEN 'drop' THEN COALESCE(settling_to, 0) ELSE 0 END)
+    AS parked_id
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL
   AND (CAST(:about AS integer) IS NULL AND (event_type_id IS NULL OR event_type_id = :event_type)
     OR id <> :about)
@@ -183,7 +186,7 @@ class Subscriber(NamedTuple):
     payload_template: str | None
     on_at: datetime | None
     earlier_id: int | None  # the delivery that a new one of this chain must wait behind
-    parked_id: int | None  # the last of this chain that is parked
+    parked_id: int | None  # the last of this chain that is parked, and not among those being discarded
 
 
 def subscribers(
@@ -279,7 +282,7 @@ def _sends_parked(webhook: Subscriber) -> bool:
 def _holds_parked(webhook: Subscriber, at: datetime) -> bool:
     """Return whether a webhook was switched on so lately that its host may still decide what is parked."""
     lately = webhook.on_at is not None and webhook.on_at + PARKED_HOLD > at
-    return webhook.active and lately and webhook.parked_decision is None
+    return webhook.active and lately and webhook.parked_decision != ParkedDecision.RELEASE
 
 
 def _rows(event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -154,11 +154,14 @@ def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None =
     cannot be rendered, Gone when its body was pruned.
     """
     session.refresh(delivery, with_for_update={"key_share": True})  # two clicks at once send it once
+    chosen = delivery
     if delivery.state == State.DELIVERED:
         delivery = _resent_in_hand(session, delivery) or delivery
     at = database_now(session)
     _check_sendable(delivery, at)
     made = outbox.for_resend(delivery, choice)
+    if choice == TemplateChoice.ORIGINAL and delivery is not chosen:
+        made = Rendered(chosen.body, chosen.content_type)
     if delivery.state == State.DELIVERED:
         copy_id = _new_ones(session, [delivery.id])[delivery.event_id]
         delivery = session.get_one(Delivery, copy_id)

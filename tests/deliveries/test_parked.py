@@ -252,6 +252,19 @@ def test_d5_when_it_was_discarded_the_later_ones_go(undecided, settle, receiver,
     assert received(receiver, "booked") == [2, 3]
 
 
+def test_d5_what_is_parked_after_a_decision_to_discard_holds_later_events_up(
+    happen, switch, settle, receiver, deliver, session
+) -> None:
+    switch(on=False)
+    happen("other")
+    settle("drop")
+    happen("booked", sequence=1)
+    switch(on=True)
+    happen("booked", sequence=2, trigger="BOOKING_CANCELLED")
+    sweep(deliver)
+    assert states(session) == ["expired", "parked", "waiting"]
+
+
 def test_d5_after_an_hour_they_go_all_the_same(undecided, receiver, deliver, clock, session) -> None:
     clock.shift(3590)
     sweep(deliver)

@@ -161,6 +161,20 @@ def test_t6_a_resend_goes_as_it_was_or_with_the_current_template(
     assert receiver.requests[-1].body == body
 
 
+def test_t6_the_original_is_resent_also_after_a_click_on_the_current_template(
+    broken: Webhook, receiver, happen, deliver, change, rick_api, session
+) -> None:
+    change(broken, payload_template='{"old": "{{metadata.user_id}}"}')
+    happen()
+    deliver()
+    mend(rick_api, broken)
+    delivery = only(session, broken)
+    for choice in ("current", "original"):
+        rick_api.post(f"/v2/deliveries/{delivery.id}/resend", {"template": choice})
+    deliver()
+    assert [request.body for request in receiver.requests] == [b'{"old": "123"}'] * 2
+
+
 def test_t6_no_choice_is_offered_while_the_template_is_the_same(
     broken: Webhook, happen, deliver, change, rick_client, session
 ) -> None:

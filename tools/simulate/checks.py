@@ -59,6 +59,8 @@ class Checks(SendingChecks, StoringChecks):
         in_line = [one.id for one in waiting if one.id in ahead and not (one.manual and one.after_id is None)]
         in_line = in_line or ahead or [one.id for one in waiting]
         parked = [one.id for one in chain if one.state == "parked"]
+        discarded = (webhook.settling_to or 0) if webhook.settling == "drop" else 0
+        undecided = [one for one in parked if one > discarded]
         if not webhook.active:
             expect(row.state == "parked", f"{name} is {row.state} though its webhook is off")
             return
@@ -69,7 +71,7 @@ class Checks(SendingChecks, StoringChecks):
         if in_line:
             expect(row.after_id == max(in_line), f"{name} waits behind {row.after_id}, not {max(in_line)}")
             expect(row.due_at is None, f"{name} waits behind another and is due")
-        elif parked and webhook.on_at and webhook.on_at + PARKED_HOLD > at and webhook.settling is None:
+        elif undecided and webhook.on_at and webhook.on_at + PARKED_HOLD > at:
             expect(row.after_id == max(parked), f"{name} waits behind {row.after_id}, not {max(parked)}")
             expect(row.due_at == webhook.on_at + PARKED_HOLD, f"{name} waits until {row.due_at}")
         else:

@@ -16,7 +16,7 @@ FINAL = {"delivered", "failed", "expired"}
 DELIVERIES = """SELECT id, event_id, webhook_id, chain, state, due_at, after_id, claim, attempts, tries,
   manual, pressed_at, created_at, finished_at, expires_at, body FROM delivery ORDER BY id"""
 WEBHOOKS = """SELECT id, active, failures, failing_since, hold_until, asked_until, revision, deleted_at,
-  on_at, settling, refused_events, denied_events FROM webhook ORDER BY id"""
+  on_at, settling, settling_to, refused_events, denied_events FROM webhook ORDER BY id"""
 ATTEMPTS = """SELECT id, delivery_id, webhook_id, number, status, failure_code FROM attempt WHERE id > {after}
 ORDER BY id"""
 EVENTS = "SELECT id, chain, trigger, sequence FROM event WHERE id > {after} ORDER BY id"
@@ -70,7 +70,12 @@ class Seen:
         self.before: dict[int, Any] = {}  # deliveries at the last look
         self.last_attempt = 0
         self.by_key: dict[tuple[int, int], Flight] = {}
-        self.bytes: dict[tuple[int, int], tuple[str, bytes]] = {}
+        # SQLite gives ids of deleted deliveries to others; with event and webhook, each is one of its own.
+        self.bytes: dict[tuple[int, int, int], tuple[str, bytes]] = {}  # id and body of its requests
+        self.bodies: dict[tuple[int, int], set[tuple[str, bytes]]] = {}  # of each event at each webhook
+        self.rendered_anew: set[tuple[int, int, int]] = (
+            set()
+        )  # what the host resent with the current template
         self.health: dict[int, Health] = {}
         self.stored: set[tuple[int, int]] = set()
         self.delivered: set[int] = set()

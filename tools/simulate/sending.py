@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from calapp.deliveries.exchange import WebhookRequest
-from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, PARKED_HOLD
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, PARKED_HOLD, TemplateChoice
 from calapp.deliveries.policy import UNUSED
 from calapp.deliveries.signing import verify
 from tools.simulate.receivers import Flight
@@ -79,10 +79,15 @@ class SendingChecks(Seen):
                 words = f"webhook {webhook_id} got {count} requests in {seconds} s, its limit is {limit}"
                 expect(count <= most, words)
 
-    def rendered_again(self, delivery: Any, choice: str | None) -> None:
-        """Take note that a delivery may have another body from now on, that of the current template."""
-        if choice == "current":
-            self.bytes.pop((delivery.event_id, delivery.webhook_id), None)
+    def resent(self, delivery: Any, chosen: int, choice: TemplateChoice | None) -> None:
+        """Take note of the delivery that a resend has made or taken, and of the body that it must have."""
+        mine, source = ((key, delivery.event_id, delivery.webhook_id) for key in (delivery.id, chosen))
+        if choice == TemplateChoice.CURRENT:
+            self.bytes.pop(mine, None)
+            self.rendered_anew.add(mine)
+        elif source in self.bytes and (choice == TemplateChoice.ORIGINAL or mine not in self.bytes):
+            self.bytes[mine] = self.bytes[source]
+            self.rendered_anew.discard(mine)
 
     def _released(self, row: Any) -> bool:
         """Return whether what was stored with the claim made it due: a success, or its outdated failure."""
@@ -96,9 +101,14 @@ class SendingChecks(Seen):
                 expect(lease_over, f"{name} is in flight already, from {flight.worker}")
 
     def _same_bytes(self, request: WebhookRequest, row: Any, name: str) -> None:
-        headers = dict(request.headers)
-        known = self.bytes.setdefault((row.event_id, row.webhook_id), (headers["webhook-id"], request.body))
-        expect(known == (headers["webhook-id"], request.body), f"{name} has another id or body than before")
+        """Expect each attempt's id and body to be those of the first; a new delivery's, of one before it."""
+        sent = dict(request.headers)["webhook-id"], request.body
+        words = f"{name} has another id or body than before"
+        mine = row.id, row.event_id, row.webhook_id
+        expect(self.bytes.setdefault(mine, sent) == sent, words)
+        before = self.bodies.setdefault((row.event_id, row.webhook_id), set())
+        expect(not before or sent in before or mine in self.rendered_anew, words)
+        before.add(sent)
         expect(request.body, f"{name} has no body")
 
     def _in_order(self, row: Any, rows: dict[int, Any], webhook: Any, at: datetime, name: str) -> None:
@@ -114,7 +124,9 @@ class SendingChecks(Seen):
             expect(not waits, f"{name} is sent before {other.id}, an earlier event of its booking that waits")
             # What was due then is brought forward when the clock is set back; the hour stays an hour.
             hold = PARKED_HOLD - self.set_back
-            held = webhook.on_at is not None and webhook.on_at + hold > at and webhook.settling is None
+            held = webhook.on_at is not None and webhook.on_at + hold > at
+            discarded = webhook.settling == "drop" and other.id <= (webhook.settling_to or 0)
+            held = held and not discarded and webhook.settling != "send"
             parked = other.state == "parked" and held and row.created_at >= webhook.on_at
             expect(not parked, f"{name} is sent before {other.id}, which is parked and undecided")
 

@@ -113,7 +113,7 @@ class WebhookActs(Acts):
         try:
             with transaction() as session:
                 resent = resend.resend(session, session.get_one(Delivery, chosen), choice)
-                self.checks.rendered_again(resent, choice)
+                self.checks.resent(resent, chosen, choice)
         except AppError as error:
             self.say(f"delivery {chosen} cannot be resent ({type(error).__name__})")
         else:
