@@ -522,7 +522,7 @@
         button.type = choice.matches("[data-submit]") ? "submit" : "button";
         button.name = "tz";
         button.value = zone;
-        button.textContent = text;
+        button.textContent = text.replace("UTC-", "UTC\u2212"); // after a minus, unlike a hyphen, no line ends
         lines.push(document.createElement("li"));
         lines.at(-1).append(button);
       }

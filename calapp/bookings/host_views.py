@@ -14,6 +14,7 @@ from calapp.bookings import changes, lists, service, spreadsheet
 from calapp.bookings.conflicts import conflicts_of
 from calapp.bookings.copies import copies_of
 from calapp.bookings.emails import of_chain
+from calapp.bookings.habits import habits_of_request
 from calapp.bookings.lists import Tab, read_booking_filter
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import changes_of_form, reason_of
@@ -35,6 +36,12 @@ blueprint = Blueprint("host_bookings", __name__)
 def outgoing_email() -> dict[str, Callable[[], bool]]:
     """Let every page of a host say that no email can be sent."""
     return {"emails_fail": lambda: mail.is_failing(db.session())}
+
+
+@blueprint.context_processor
+def hosts_clock() -> dict[str, bool]:
+    """Let these pages show times as the host's browser does elsewhere."""
+    return {"twelve": habits_of_request().twelve}
 
 
 @blueprint.get("/bookings/<uid>")

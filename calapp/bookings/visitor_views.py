@@ -22,6 +22,7 @@ from calapp.bookings import calendar, counters, embed, service, signed_links, ti
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.emails import was_sent_to_visitor
+from calapp.bookings.habits import habits_of_request
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking, find
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
@@ -36,10 +37,8 @@ from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import (
-    Habits,
     clock,
     clock_span,
-    habits_of,
     is_zone,
     known_zone,
     old_names,
@@ -171,7 +170,7 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
         remembered = request.cookies.get("tz", "")
         zone = remembered if is_zone(remembered) else known_zone(event_type.user.time_zone)
     link = list(request.args.items(multi=True))
-    habits = visitors_habits()
+    habits = habits_of_request()
     if not typed:
         return replace(read_state(path, link, zone), habits=habits)
     form = list(request.form.items(multi=True))
@@ -179,13 +178,6 @@ def state_of(event_type: EventType, booking: Booking | None = None, *, typed: bo
     pairs += [("tz", request.form.get("time_zone", "")), ("slot", request.form.get("start", ""))]
     pairs += [(name, value) for name, value in link_pairs() if name in {"tf", "duration"} or is_of_link(name)]
     return replace(read_state(path, pairs, zone, typed=True), habits=habits)
-
-
-def visitors_habits() -> Habits:
-    """Return how the visitor reads clocks and weeks: as chosen on a page before, else as the browser says."""
-    habits, remembered = habits_of(request.accept_languages), request.cookies.get("tf", "")
-    chosen = request.values.get("tf", remembered)
-    return replace(habits, twelve=chosen == "12", known=True) if chosen in {"12", "24"} else habits
 
 
 def refuse_robots() -> None:
@@ -203,7 +195,7 @@ def link_pairs() -> list[tuple[str, str]]:
 
 def _act(host_id: int) -> dict[str, Any]:
     """Return how the service knows a form, by its token, and a visitor, by internet address and clock."""
-    habits = visitors_habits()
+    habits = habits_of_request()
     return {
         "address": _visitors_address(host_id),
         "idempotency_key": visitors.known_token(request.form.get("attempt", "")),
@@ -454,7 +446,7 @@ def _page(template: str, booking: Booking, **context: object) -> Response:
         movable=movable(booking),
         begun=booking.starts_at <= now(),
         over=booking.ends_at <= now(),
-        twelve=visitors_habits().twelve,
+        twelve=habits_of_request().twelve,
         email_sent=was_sent_to_visitor(db.session(), booking),
         **{"problem": "", "errors": {}, "onward": "", **context},
     )

@@ -23,8 +23,8 @@ KINDS = {
     "floating": "Floating button",
     "frame": "Plain frame, without a script",
 }
-THEMES = {"auto": "As on the visitor's device", "light": "Light", "dark": "Dark"}
-CLOCKS = {"auto": "As in the visitor's language", "12": "12 hours", "24": "24 hours"}
+THEMES = {"auto": "The visitor's", "light": "Light", "dark": "Dark"}
+CLOCKS = {"auto": "The visitor's", "12": "12 hours", "24": "24 hours"}
 BUTTON = "Book a meeting"
 SCRIPT = '<script async src="$origin/embed/embed.js"></script>'
 QUEUE = "window.Cal = window.Cal || function () { (Cal.q = Cal.q || []).push(arguments); };"

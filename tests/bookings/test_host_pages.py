@@ -342,3 +342,11 @@ def test_v8_a_request_whose_start_has_passed_is_past_and_offers_nothing(
         answer = rick_client.post(f"{path}/{act}")
         assert (answer.status_code, "not confirmed in time" in answer.text) == (409, True)
     assert rick_client.get(f"{path}/reject", headers=HTMX).headers["HX-Redirect"] == path
+
+
+def test_times_are_on_the_clock_of_the_hosts_browser(rick_client: FlaskClient, book) -> None:
+    uid = book().uid
+    american = {"Accept-Language": "en-US,en;q=0.9"}
+    for page in ("/bookings/upcoming", f"/bookings/{uid}", f"/bookings/{uid}/cancel"):
+        assert "11:00am – 11:15am" in rick_client.get(page, headers=american).text
+        assert "11:00 – 11:15" in rick_client.get(page, headers={"Accept-Language": "de"}).text

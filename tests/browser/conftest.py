@@ -130,13 +130,14 @@ def new_context(
     scheme: Any = "light",
     zone: str = "Europe/Berlin",
     javascript: bool = True,
+    locale: str = "en-GB",
     **more: Any,
 ) -> BrowserContext:
     """Make a profile of its own, signed in when there is a cookie."""
     context = browser.new_context(
         viewport={"width": width, "height": 800},
         color_scheme=scheme,
-        locale="en-GB",
+        locale=locale,
         timezone_id=zone,
         java_script_enabled=javascript,
         **more,

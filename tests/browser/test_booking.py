@@ -1,17 +1,22 @@
 """A visitor's way to a booking, and what can become of it."""
 
+import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import select
 
 from calapp.bookings.models import Booking
-from calapp.db import db
+from calapp.clock import now
+from calapp.db import db, transaction
+from calapp.mail import Email
 from tests.browser.stage import Host, connected
 from tests.browser.window import Window
-from tests.running import Running
+from tests.receiver import Receiver
+from tests.running import Running, wait_until
 
 HUMAN = 2100  # milliseconds; a form that comes back faster is a robot's
 
@@ -282,3 +287,117 @@ def test_a_time_zone_is_found_by_its_city_and_by_its_old_name(visitor: Window, h
     search.fill("MÜNCH")
     visitor.button("München: Europe/Berlin (UTC").click()
     expect(visitor.page.locator("#tz")).to_have_value("Europe/Berlin")
+
+
+@pytest.fixture
+def email_to_visitor(calapp: Running, host: Host) -> Callable[[str], str]:
+    """Return a function that gives the text of the email to the visitor whose subject begins so."""
+
+    def found(subject: str) -> str:
+        with connected(calapp.data_dir):
+            of_visitor = (Email.user_id == host.id, Email.recipient == "bob@example.com")
+            query = select(Email.body).where(*of_visitor, Email.subject.startswith(subject))
+            return db.session.scalar(query) or ""
+
+    return found
+
+
+def weekdays(window: Window) -> list[str]:
+    return window.page.locator(".month th").all_inner_texts()
+
+
+def test_a_visitor_from_new_york_has_sundays_first_and_twelve_hours_up_to_the_email(
+    open_window: Callable[..., Window], host: Host, email_to_visitor: Callable[[str], str]
+) -> None:
+    window = open_window(zone="America/New_York", locale="en-US")
+    window.go(f"/{host.username}/quick-chat")
+    expect(window.field("Time zone")).to_have_value("America/New_York")
+    assert weekdays(window)[0] == "SUN"
+    choose_time(window)
+    fill_in(window)
+    window.button("Confirm").click()
+    expect(window.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    time = re.compile(r"\d{1,2}:\d\d[ap]m – .*\(America/New_York\)")
+    expect(window.page.locator(".facts")).to_contain_text(time)
+    assert time.search(email_to_visitor("Booked:"))
+
+
+def test_a_visitor_from_berlin_books_on_a_phone(
+    open_window: Callable[..., Window], host: Host, email_to_visitor: Callable[[str], str]
+) -> None:
+    window = open_window(locale="de-DE", width=360, has_touch=True)
+    window.go(f"/{host.username}/quick-chat")
+    expect(window.field("Time zone")).to_have_value("Europe/Berlin")
+    assert weekdays(window)[0] == "MON"
+    window.button("Next month").tap()
+    expect(window.button("Previous month")).to_be_visible()
+    day = window.page.locator(".month td > button").nth(1)
+    assert day.bounding_box()["height"] >= 44
+    day.tap()
+    expect(window.page.locator(".times button").first).to_be_in_viewport()
+    assert window.sideways() <= 0
+    window.page.locator(".times button").first.tap()
+    size = window.text("Your name").evaluate("one => getComputedStyle(one).fontSize")
+    assert size == "16px"  # with less, phones zoom into the field
+    fill_in(window)
+    window.button("Confirm").tap()
+    expect(window.page.get_by_role("heading", name="This meeting is scheduled")).to_be_visible()
+    time = re.compile(r"\d\d:\d\d – .*\(Europe/Berlin\)")
+    expect(window.page.locator(".facts")).to_contain_text(time)
+    assert time.search(email_to_visitor("Booked:"))
+    assert window.sideways() <= 0
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_vacation_is_shown_as_taken_and_cannot_be_booked(
+    open_window: Callable[..., Window], host: Host, javascript: bool
+) -> None:
+    window = open_window(host.cookie, javascript=javascript)
+    month = (now().date().replace(day=1) + timedelta(days=32)).replace(day=1)
+    window.go("/availability")
+    window.text("First day").fill(f"{month:%Y-%m}-10")
+    window.text("Last day").fill(f"{month:%Y-%m}-12")
+    window.text("Note").fill("In the mountains")
+    window.button("Add time off").click()
+    expect(window.button("Remove time off")).to_be_visible()
+    visitor = open_window(javascript=javascript)
+    visitor.go(f"/{host.username}/quick-chat?tz=Europe/Berlin&month={month:%Y-%m}")
+    away = visitor.page.locator(".month .away")
+    expect(away).to_have_text(["10, away", "11, away", "12, away"])
+    expect(visitor.page.locator(".month button", has_text=re.compile("^(9|13)$"))).to_have_count(2)
+    expect(visitor.page.get_by_text("In the mountains")).to_have_count(0)
+    window.button("Remove time off").click()
+    expect(window.button("Remove time off")).to_have_count(0)
+    visitor.page.reload()
+    expect(away).to_have_count(0)
+
+
+def test_a_reminder_arrives_at_the_webhook_and_among_the_emails(
+    open_window: Callable[..., Window],
+    calapp: Running,
+    host: Host,
+    webhook: Callable[..., int],
+    receiver: Receiver,
+    email_to_visitor: Callable[[str], str],
+) -> None:
+    webhook(receiver.url("/"), triggers=["BOOKING_REMINDER"])
+    window = open_window(host.cookie)
+    window.go("/event-types")
+    window.link("Edit Quick chat").click()
+    window.text("Reminders").fill("1 h")
+    window.button("Save").last.click()
+    book(open_window(), host)
+    with connected(calapp.data_dir), transaction() as session:
+        booking = session.scalars(select(Booking).where(Booking.host_id == host.id)).one()
+        assert booking.reminder_at == booking.starts_at - timedelta(hours=1)
+        earlier = booking.reminder_at - now()  # as if the days until then had passed
+        booking.starts_at, booking.ends_at = booking.starts_at - earlier, booking.ends_at - earlier
+        booking.reminder_at -= earlier
+        uid = booking.uid
+    wait_until(lambda: receiver.requests)
+    payload = json.loads(receiver.requests[0].body)
+    assert (payload["triggerEvent"], payload["payload"]["uid"]) == ("BOOKING_REMINDER", uid)
+    wait_until(lambda: email_to_visitor("Reminder:"))
+    window.go(f"/bookings/{uid}")
+    expect(window.page.get_by_text("Reminder: Quick chat with")).to_be_visible()
+    expect(window.page.get_by_text("BOOKING_REMINDER")).to_be_visible()

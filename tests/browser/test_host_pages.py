@@ -468,3 +468,35 @@ def test_a_host_finds_a_time_zone_by_a_city_too(window: Window) -> None:
     expect(window.page.locator("#field-time_zone")).to_be_focused()
     window.button("Save").first.click()
     expect(window.toast).to_have_text("Saved.")
+
+
+def test_v13_without_a_script_what_was_typed_is_kept_over_the_sign_in(
+    open_window: Callable[..., Window],
+) -> None:
+    window, name = open_window(javascript=False), f"new-{secrets.token_hex(4)}"
+    window.go("/signup")
+    window.text("Your name").fill("Ada")
+    window.text("Username").fill(name)
+    window.text("Email address").fill("ada@example.com")
+    window.field("Password").fill("correct horse")
+    window.button("Sign up").click()
+    window.go("/event-types/new")
+    window.text("Title").fill("Deep dive")
+    window.text("Description").fill("One\nTwo")
+    other = window.context.new_page()
+    other.goto(f"{window.address}/settings")
+    other.get_by_role("button", name="Sign out", exact=True).click()
+    other.get_by_role("heading", name="Sign in to Calapp").wait_for()
+    window.button("Save").last.click()
+    expect(window.page.get_by_text("What you typed is kept for ten minutes")).to_be_visible()
+    window.text("Username").fill(name)
+    window.field("Password").fill("correct horse")
+    window.button("Sign in").click()
+    expect(window.page.get_by_role("heading", name="Not saved yet")).to_be_visible()
+    expect(window.page.locator(".facts")).to_contain_text("Deep dive")
+    for width in (1280, 360):
+        window.page.set_viewport_size({"width": width, "height": 800})
+        assert window.sideways() <= 0
+    window.button("Send again").click()
+    expect(window.link("Edit Deep dive")).to_be_visible()
+    assert window.path == "/event-types"
