@@ -25,9 +25,12 @@ FIRST_NAME = "Working hours"  # of the schedule that a newcomer begins with
 OFFICE = [[Range(9 * 60, 17 * 60)]] * 5 + [[], []]  # what most people want: Monday to Friday, 9 to 17
 
 # Of a schedule; those that name none are the default one's.
-WEEKLY = Plain("""SELECT weekday, start_minute, end_minute FROM weekly_hours
+HOURS = Plain("""SELECT weekday, CAST(NULL AS date), start_minute, end_minute FROM weekly_hours
 WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
-ORDER BY weekday, start_minute""")
+UNION ALL
+SELECT NULL, date, start_minute, end_minute FROM date_override
+WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
+ORDER BY 1, 2, 3""")
 OVERRIDES = Plain("""SELECT date, start_minute, end_minute FROM date_override
 WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
 ORDER BY date, start_minute""")
@@ -49,9 +52,15 @@ def hours_of(session: Session, user: User, schedule_id: int | None = None) -> Ho
     if schedule_id is not None and session.get(Schedule, schedule_id) is None:
         schedule_id = None
     weekly: dict[int, list[Range]] = {}
-    for weekday, start, end in WEEKLY.read(session, **_of_schedule(user, schedule_id)):
-        weekly.setdefault(weekday, []).append(Range(start, end))
-    return Hours(zone_name(session, user, schedule_id), weekly, overrides_of(session, user, schedule_id))
+    overrides: dict[dt.date, list[Range]] = {}
+    for weekday, date, start, end in HOURS.read(session, **_of_schedule(user, schedule_id)):
+        if weekday is not None:
+            weekly.setdefault(weekday, []).append(Range(start, end))
+            continue
+        ranges = overrides.setdefault(day(date), [])
+        if start is not None and end is not None:
+            ranges.append(Range(start, end))
+    return Hours(zone_name(session, user, schedule_id), weekly, overrides)
 
 
 def zone_name(session: Session, user: User, schedule_id: int | None) -> str:
@@ -71,7 +80,7 @@ def overrides_of(session: Session, user: User, schedule_id: int | None = None) -
 
 
 def _of_schedule(user: User, schedule_id: int | None) -> dict[str, object]:
-    """Return the values of WEEKLY and OVERRIDES, for the rows of `_rows_of`."""
+    """Return the values of HOURS and OVERRIDES, for the rows of `_rows_of`."""
     default = schedule_id is None or schedule_id == user.default_schedule_id
     return {"host": user.id, "schedule": schedule_id or user.default_schedule_id, "default": default}
 

@@ -165,15 +165,10 @@ def month_view(
     today = now().astimezone(zone).date()
     first = state.month or today.replace(day=1)
     after, last = (first + timedelta(days=32)).replace(day=1), now() + timedelta(days=event_type.max_days + 2)
-    free = times.offered(
-        session,
-        event_type,
-        _midnight(first, zone),
-        _midnight(after, zone),
-        leave_out=moving.id if moving else None,
-        minutes=minutes,
-    )
-    away = away_times(session, event_type.user_id, _midnight(first, zone), _midnight(after, zone))
+    span = _midnight(first, zone), _midnight(after, zone)
+    away = away_times(session, event_type.user_id, *span)
+    moved = moving.id if moving else None
+    free = times.offered(session, event_type, *span, leave_out=moved, minutes=minutes, away=away)
     by_day = by_local_date([at for at in free if moving is None or at != moving.starts_at], state.zone)
     day = state.day if state.day and state.day.replace(day=1) == first else next(iter(sorted(by_day)), None)
     return Month(
@@ -213,8 +208,10 @@ def _weeks(
     for week in calendar.Calendar(first_weekday).monthdatescalendar(first.year, first.month):
         days: list[Day | None] = []
         for at in week:
-            start, end = _midnight(at, zone), _midnight(at + timedelta(days=1), zone)
-            gone = any(one.start <= start and end <= one.end for one in away)
+            gone = False
+            if away:
+                start, end = _midnight(at, zone), _midnight(at + timedelta(days=1), zone)
+                gone = any(one.start <= start and end <= one.end for one in away)
             day = Day(at, len(by_day.get(at, ())), chosen=at == chosen, today=at == today, away=gone)
             days.append(day if at.month == first.month else None)
         weeks.append(days)

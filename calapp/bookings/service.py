@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from calapp import counters
@@ -29,7 +29,8 @@ from calapp.deliveries import outbox
 from calapp.deliveries.models import Event
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
-from calapp.event_types.service import check_length
+from calapp.event_types.service import check_length, lock_host_of
+from calapp.statements import Plain
 from calapp.text import line
 from calapp.webhooks.triggers import Trigger
 
@@ -91,7 +92,7 @@ def book(
     The same request with the same `idempotency_key` returns the booking that it made: a double click books
     once.
     """
-    host = lock_user(session, event_type.user_id)
+    host = lock_host_of(session, event_type)
     key = _full_key(idempotency_key, event_type.id, request, link.left_out)
     same = _booked_with(session, host, key)
     if same is not None:
@@ -152,15 +153,14 @@ def _full_key(
     return "".join(hashlib.sha256(text.encode()).hexdigest()[:HALF_KEY] for text in (key, content))
 
 
-SAME = select(Booking).where(
-    Booking.idempotency_key == bindparam("key"), Booking.host_id == bindparam("host")
-)
+SAME = Plain("SELECT id FROM booking WHERE attempt = :key AND host_id = :host")
 
 
 def _booked_with(session: Session, host: User, key: str | None) -> Booking | None:
     if key is None:
         return None
-    return session.scalar(SAME, {"key": key, "host": host.id})
+    same = SAME.read(session, key=key, host=host.id).scalar()
+    return None if same is None else session.get(Booking, same)
 
 
 def _check_own_form(session: Session, host: User, key: str | None, start: datetime) -> None:

@@ -1,6 +1,6 @@
 """Which times are offered: the pure slot function, fed with what the database knows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
@@ -20,10 +20,17 @@ from calapp.local_time import zone_of
 from calapp.statements import Plain, instant
 
 CELL = timedelta(minutes=5)
-BOOKED = Plain("""SELECT at FROM busy_slot
-WHERE host_id = :host AND at >= :since AND at < :until AND booking_id <> :leave_out ORDER BY at""")
-HELD = Plain("""SELECT at FROM reserved_slot JOIN slot_reservation ON slot_reservation.id = reservation_id
-WHERE reserved_slot.host_id = :host AND at >= :since AND at < :until AND expires_at > :at""")
+# The first and last cells of what is booked and of what is held; each is one time without a gap. A row of
+# nulls says that calendars block times, too.
+TAKEN = Plain("""SELECT min(at), max(at) FROM busy_slot
+WHERE host_id = :host AND at >= :since AND at < :until AND booking_id <> :leave_out GROUP BY booking_id
+UNION ALL
+SELECT min(at), max(at) FROM reserved_slot JOIN slot_reservation ON slot_reservation.id = reservation_id
+WHERE reserved_slot.host_id = :host AND at >= :since AND at < :until AND expires_at > :now
+GROUP BY reservation_id
+UNION ALL
+SELECT NULL, NULL WHERE EXISTS (SELECT 1 FROM external_calendar WHERE user_id = :host AND blocks)
+ORDER BY 1""")
 ACTIVE = (Status.PENDING, Status.ACCEPTED)
 
 
@@ -35,16 +42,17 @@ def offered(
     *,
     leave_out: int | None = None,
     minutes: int | None = None,
+    away: Sequence[BusyTime] | None = None,
 ) -> list[datetime]:
     """Return the free starts in [first, last), as aware UTC instants.
 
     `minutes` is how long the meeting is, when not as usual; `leave_out` is the id of a booking that is being
-    moved, whose own time counts as free.
+    moved, whose own time counts as free; `away` is the time off around this range, where it is known.
     """
     return open_slots(
         hours_of(session, event_type.user, event_type.schedule_id),
         rules_of(event_type, minutes),
-        busy_times(session, event_type.user_id, first, last, leave_out),
+        busy_times(session, event_type.user_id, first, last, leave_out, away=away),
         first=first,
         last=last,
         now=now(),
@@ -53,26 +61,34 @@ def offered(
 
 
 def busy_times(
-    session: Session, host_id: int, first: datetime, last: datetime, leave_out: int | None = None
+    session: Session,
+    host_id: int,
+    first: datetime,
+    last: datetime,
+    leave_out: int | None = None,
+    *,
+    away: Sequence[BusyTime] | None = None,
+    margin: timedelta = timedelta(days=1),
 ) -> list[BusyTime]:
-    """Return the host's taken times around a range, buffers included, as few intervals as possible."""
-    around = {"host": host_id, "since": first - timedelta(days=1), "until": last + timedelta(days=2)}
+    """Return the host's taken times around a range, buffers included, as few intervals as possible.
+
+    `away` is the time off around this range, where it is known; `margin` is how far around it is looked.
+    """
+    around = {"host": host_id, "since": first - margin, "until": last + 2 * margin}
     found: list[BusyTime] = []
-    begin = end = None
-    for (cell,) in BOOKED.read(session, **around, leave_out=leave_out or 0):
-        at = instant(cell)
-        if at != end:
-            if begin and end:
-                found.append(BusyTime(begin, end))
-            begin = at
-        end = at + CELL
-    if begin and end:
-        found.append(BusyTime(begin, end))
-    for (cell,) in HELD.run(session, **around, at=now()):
-        at = instant(cell)
-        found.append(BusyTime(at, at + CELL))
-    away = away_times(session, host_id, first, last)
-    return [*found, *away, *blocked_times(session, host_id, first, last)]
+    blocked: Sequence[BusyTime] = ()
+    for first_cell, last_cell in TAKEN.read(session, **around, leave_out=leave_out or 0, now=now()):
+        if first_cell is None:
+            blocked = blocked_times(session, host_id, first, last)
+            continue
+        begin, end = instant(first_cell), instant(last_cell) + CELL
+        if found and begin <= found[-1].end:
+            found[-1] = BusyTime(found[-1].start, max(end, found[-1].end))
+        else:
+            found.append(BusyTime(begin, end))
+    if away is None:
+        away = away_times(session, host_id, first, last)
+    return [*found, *away, *blocked]
 
 
 def day_counts(
@@ -144,11 +160,13 @@ def is_free(
     minutes: int | None = None,
 ) -> bool:
     """Ask the very function that lists the times whether this one is among them."""
-    day = timedelta(days=1)
+    day, rules = timedelta(days=1), rules_of(event_type, minutes)
+    first = start - timedelta(minutes=rules.buffer_before)
+    last = start + timedelta(minutes=rules.length + rules.buffer_after)
     return is_open(
         hours_of(session, event_type.user, event_type.schedule_id),
-        rules_of(event_type, minutes),
-        busy_times(session, event_type.user_id, start, start + day, leave_out),
+        rules,
+        busy_times(session, event_type.user_id, first, last, leave_out, margin=CELL),
         start=start,
         now=now(),
         day_counts=day_counts(session, event_type, start, start + day, leave_out),
@@ -167,7 +185,7 @@ def hold_time(session: Session, booking: Booking) -> None:
         cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
         at += CELL
     with taking_time():
-        session.execute(insert(BusySlot), cells)
+        session.execute(insert(BusySlot.__table__), cells)
 
 
 def free_time(session: Session, booking: Booking) -> None:

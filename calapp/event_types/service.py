@@ -1,6 +1,6 @@
 """The rules of event types: who finds them, and how they change."""
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, inspect, select
 from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
@@ -28,6 +28,13 @@ PUBLIC = (
 )  # built once: every visitor's page asks it
 NAMED = PUBLIC.where(User.username == bindparam("username"), EventType.slug == bindparam("slug"))
 OFFERED = PUBLIC.where(EventType.id == bindparam("id"))
+LOCKED = (
+    select(EventType)
+    .join(EventType.user)
+    .options(contains_eager(EventType.user))
+    .where(EventType.id == bindparam("id"))
+    .with_for_update(of=User, key_share=True)
+)
 
 TAKEN = "You already have an event type with this address."
 # Addresses of the app below a host's page; tests/test_reserved_names.py holds it against those that exist.
@@ -65,6 +72,17 @@ def check_length(event_type: EventType, minutes: int | None, field: str) -> int:
 def find_public(session: Session, username: str, slug: str) -> EventType | None:
     """Return what can be booked at an address, hidden ones included: who has the link may book."""
     return session.scalar(NAMED, {"username": username.lower(), "slug": slug.lower()})
+
+
+def lock_host_of(session: Session, event_type: EventType) -> User:
+    """Lock the row of an event type's host as `lock_user` does, and read both anew; raise NotFound."""
+    event_type_id: int = inspect(event_type).identity[0]  # without reading it, which costs a statement
+    found: EventType | None = session.scalar(
+        LOCKED, {"id": event_type_id}, execution_options={"populate_existing": True}
+    )
+    if found is None:
+        raise NotFound
+    return found.user
 
 
 def find_offered(session: Session, event_type_id: int, user_id: int | None) -> EventType | None:
