@@ -179,15 +179,18 @@ def add_api_key(name: str, label: str) -> None:
 @with_appcontext
 @needs_key
 def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Remove data older than RETENTION_DAYS and BOOKING_RETENTION_DAYS, as the worker does automatically."""
+    """Remove data that is older than the settings of retention keep it, as the worker does automatically."""
     session = db.session()
     attempts, bodies = delivery_maintenance.count_prunable(session)
+    deliveries = delivery_maintenance.count_removable(session)
     people = privacy.count_old(session)
     if not dry_run:
         maintenance.repeat(delivery_maintenance.prune)
+        maintenance.repeat(delivery_maintenance.remove_finished)
         maintenance.repeat(privacy.forget_old, privacy.STEP)
     done = "Would remove" if dry_run else "Removed"
-    print(f"{done} attempts {attempts}, bodies {bodies}, the visitors of bookings {people}.")
+    counts = f"attempts {attempts}, bodies {bodies}, deliveries {deliveries}"
+    print(f"{done} {counts}, the visitors of bookings {people}.")
 
 
 @click.command("send-test-email")

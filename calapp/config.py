@@ -225,6 +225,11 @@ class Settings:
     retention_days: int = _setting(
         30, _whole(1, 3650), "Days that attempts and the bodies of finished events are kept."
     )
+    delivery_retention_days: int = _setting(
+        365,
+        _whole(0, 36500),
+        "Days that finished deliveries and their events are kept, at least RETENTION_DAYS. 0: for ever.",
+    )
     booking_retention_days: int = _setting(
         0,
         _whole(0, 36500),

@@ -60,6 +60,7 @@ CLEANUP: tuple[Step, ...] = (
     maintenance.remove_deleted,
     mail.prune_emails,
     maintenance.prune,
+    maintenance.remove_finished,
     sessions.remove_expired,
     links.remove_expired,
     visitors.forget_addresses,

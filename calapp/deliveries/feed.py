@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -22,6 +22,7 @@ from calapp.deliveries.models import Event
 from calapp.errors import CursorExpired, Invalid, NotFound
 from calapp.shutdown import stop_requested
 
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 LATEST = "latest"  # in place of a cursor: what has happened so far is left out
 UNKNOWN = "Unknown cursor. If the server was restored from a backup, start again without `after`."
 # The event's number, and letters of its id: so that after a restore from a back-up, where numbers are
@@ -53,7 +54,8 @@ def page(session: Session, user_id: int, after: str | None, take: int) -> FeedPa
         .limit(take + 1)
     ).all()
     rows = found[:take]
-    if rows and rows[0].created_at < kept_since(session):
+    removed = bool(rows) and rows[0].number > number + 1
+    if rows and (removed or rows[0].created_at < kept_since(session)):
         oldest = _oldest_kept(session, user_id, last) - 1
         raise CursorExpired(oldest=cursor_at(session, user_id, oldest))
     number = rows[-1].number if rows else number
@@ -88,17 +90,20 @@ def _start(session: Session, user_id: int, after: str | None, last: int) -> int:
     if match is None or int(match[1]) > last:
         raise Invalid(after=UNKNOWN)
     number = int(match[1])
-    if match[2] and after != cursor_at(session, user_id, number):
+    if match[2] and cursor_at(session, user_id, number) not in {after, match[1]}:
         raise Invalid(after=UNKNOWN)
     return number
 
 
 def cursor_at(session: Session, user_id: int, number: int) -> str:
-    """Return the cursor of a host's event with this number; 0 is in front of all."""
+    """Return the cursor of a host's event with this number; 0 is in front of all.
+
+    That of an event which has been removed is its number alone.
+    """
     if number == 0:
         return "0"
     uid = session.scalar(select(Event.uid).where(Event.user_id == user_id, Event.number == number))
-    return cursor(number, uid or "")
+    return cursor(number, uid) if uid else str(number)
 
 
 def _oldest_kept(session: Session, user_id: int, last: int) -> int:
@@ -109,14 +114,14 @@ def _oldest_kept(session: Session, user_id: int, last: int) -> int:
 def first_since(session: Session, user_id: int, instant: datetime, last: int | None = None) -> int:
     """Return the number of a host's first event from an instant on; found by halving, however many there are.
 
-    When there is none, it is the number after `last`, the latest.
+    When there is none, it is the number after `last`, the latest. Events that were removed are older.
     """
     last = newest(session, user_id) if last is None else last
     created_at = select(Event.created_at).where(Event.user_id == user_id)
     return 1 + bisect_left(
         range(1, last + 1),
         instant,
-        key=lambda number: session.execute(created_at.where(Event.number == number)).scalar_one(),
+        key=lambda number: session.scalar(created_at.where(Event.number == number)) or BEFORE_ALL,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from calapp.config import settings
 from calapp.db import database_now
 from calapp.deliveries import health
 from calapp.deliveries.claims import ready
@@ -224,6 +225,42 @@ def prune(session: Session) -> int:
     changes = select(WebhookChange.id).where(WebhookChange.at < before - KEEP_PARKED).limit(STEP)
     session.execute(delete(WebhookChange).where(WebhookChange.id.in_(session.scalars(changes).all())))
     return len(old) + len(events)
+
+
+def remove_finished(session: Session) -> int:
+    """Remove a step of the deliveries that ended longer ago than they are kept, and of events without any.
+
+    Of the oldest rows only, so that a table of years is never looked through.
+    """
+    before = _removed_before(session)
+    if before is None:
+        return 0
+    oldest = select(Delivery.id).order_by(Delivery.id).limit(STEP)
+    ended = and_(Delivery.created_at < before, Delivery.state.not_in((State.WAITING, State.PARKED)))
+    ids = _ids(session, Delivery.id.in_(oldest), ended)
+    session.execute(delete(Attempt).where(Attempt.delivery_id.in_(ids)))
+    session.execute(delete(Delivery).where(Delivery.id.in_(ids)))
+    first = select(Event.id).order_by(Event.id).limit(STEP)
+    told = exists().where(Delivery.event_id == Event.id)
+    old = select(Event.id).where(Event.id.in_(first), Event.created_at < before, ~told)
+    events = session.scalars(old).all()
+    session.execute(delete(Event).where(Event.id.in_(events)))
+    return max(len(ids), len(events))
+
+
+def _removed_before(session: Session) -> datetime | None:
+    days = settings().delivery_retention_days
+    kept = timedelta(days=max(days, settings().retention_days))
+    return database_now(session) - kept if days else None
+
+
+def count_removable(session: Session) -> int:
+    """Return how many deliveries `remove_finished` would remove."""
+    before = _removed_before(session)
+    if before is None:
+        return 0
+    ended = Delivery.state.not_in((State.WAITING, State.PARKED))
+    return session.scalar(select(func.count(Delivery.id)).where(Delivery.created_at < before, ended)) or 0
 
 
 def count_prunable(session: Session) -> tuple[int, int]:

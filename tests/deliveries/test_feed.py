@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -119,6 +119,22 @@ def test_a_cursor_of_the_last_old_event_misses_nothing(rick_api: Client, happen:
     happened_days_ago(happen("old"), days=300)
     kept = happen("kept")
     assert [one["id"] for one in page(rick_api, "after=1")[0]] == [kept.uid]
+
+
+def test_a_reader_that_was_away_until_events_were_removed_is_told_so(
+    rick_api: Client, happen: Happen, session: Session
+) -> None:
+    events = [happen(f"old {number}") for number in range(3)]
+    happened_days_ago(*events, days=400)
+    cursor = details(rick_api.get("/v2/events?after=1"))["oldest"]
+    kept = happen("kept")
+    before = feed.cursor(1, events[0].uid)
+    with transaction() as writing:
+        writing.execute(delete(Event).where(Event.id.in_([one.id for one in events])))
+    for place in (before, "1", "0"):
+        assert rick_api.get(f"/v2/events?after={place}").status_code == 410
+    assert [one["id"] for one in page(rick_api, f"after={cursor}")[0]] == [kept.uid]
+    assert [one["id"] for one in page(rick_api)[0]] == [kept.uid]
 
 
 def test_a_reader_that_was_away_while_nothing_happened_goes_on(rick_api: Client, happen: Happen) -> None:

@@ -1,6 +1,7 @@
 """What the worker does besides delivering: warn, switch off, park, expire, prune, put right."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -139,6 +140,48 @@ def test_what_is_old_and_done_is_pruned(webhook, happen, deliver, clock, session
     session.rollback()
     assert session.scalars(select(Event.body)).all() == [None]
     assert session.scalars(select(Attempt)).all() == []
+
+
+def rows(session: Session) -> list[int]:
+    session.rollback()
+    return [len(session.scalars(select(table.id)).all()) for table in (Event, Delivery, Attempt)]
+
+
+def test_what_ended_a_year_ago_is_removed(webhook, happen, deliver, clock, session) -> None:
+    happen("old")
+    deliver()
+    clock.shift(364 * DAY)
+    happen("new")
+    deliver()
+    maintenance.repeat(delivery_maintenance.remove_finished)
+    assert rows(session) == [2, 2, 2]
+    clock.shift(2 * DAY)
+    assert delivery_maintenance.count_removable(session) == 1
+    maintenance.repeat(delivery_maintenance.remove_finished)
+    assert rows(session) == [1, 1, 1]
+    assert delivery_maintenance.count_removable(session) == 0
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.PARKED])
+def test_what_waits_or_is_parked_is_never_removed(webhook, happen, clock, session, state) -> None:
+    happen()
+    with transaction() as writing:
+        writing.execute(update(Delivery).values(state=state))
+    clock.shift(1000 * DAY)
+    maintenance.repeat(delivery_maintenance.remove_finished)
+    assert rows(session) == [1, 1, 0]
+
+
+@pytest.mark.parametrize(("days", "kept"), [(0, 1), (10, 1)])
+def test_deliveries_are_kept_for_ever_or_as_long_as_their_attempts(
+    webhook, happen, deliver, clock, session, settings, monkeypatch, days, kept
+) -> None:
+    monkeypatch.setattr("calapp.config._Process.settings", replace(settings, delivery_retention_days=days))
+    happen()
+    deliver()
+    clock.shift((20 if days else 4000) * DAY)
+    maintenance.repeat(delivery_maintenance.remove_finished)
+    assert rows(session)[1] == kept
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.PARKED])

@@ -87,5 +87,5 @@ def test_the_demo_host_is_made_once(app: Flask, session: Session) -> None:
 
 
 def test_pruning_says_what_it_removed(app: Flask) -> None:
-    said = "attempts 0, bodies 0, the visitors of bookings 0."
+    said = "attempts 0, bodies 0, deliveries 0, the visitors of bookings 0."
     assert flask(app, "prune").output == f"Removed {said}\n"

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.bench import alone, bookings, latency, machine, throughput
+from tools.bench import alone, bookings, doors, latency, machine, throughput, year
 from tools.bench.ground import BODY
+from tools.bench.handwritten import kept
 from tools.bench.picture import picture
 from tools.bench.report import report, table
 from tools.bench.sizes import FULL, QUICK, Size
@@ -27,22 +28,23 @@ def main() -> None:
     parser.add_argument("which", nargs="*", help=f"none: all; of {', '.join(STEPS)}")
     parser.add_argument("--quick", action="store_true", help="under two minutes, rough")
     parser.add_argument("--into", type=Path, default=HERE, help="the folder to write into")
+    parser.add_argument("--year", action="store_true", help="what things cost with a year behind it, alone")
+    parser.add_argument("--doors", action="store_true", help="bookings a second by the page, alone")
+    parser.add_argument("--scale", type=float, default=0.1, help="of a year's 10,000,000 deliveries")
     given = parser.parse_args()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if given.year or given.doors:
+        if given.doors:
+            doors.measure(100 if given.quick else 500, given.into)
+        if given.year:
+            year.measure(given.scale, given.into)
+        return
     if unknown := set(given.which) - set(STEPS):
         parser.error(f"There is no {', '.join(unknown)}; there are {', '.join(STEPS)}.")
     for written, printed in measure(QUICK if given.quick else FULL, given.which):
         for name, content in written.items():
-            (given.into / name).write_text(content + by_hand(given.into / name))
+            (given.into / name).write_text(content + kept(given.into / name))
         print(f"\n{printed}\nWritten to {given.into / 'RESULTS.md'}", flush=True)
-
-
-BY_HAND = "\n## Pages, measured by hand\n"
-
-
-def by_hand(path: Path) -> str:
-    """Return the end of RESULTS.md, which no run measures."""
-    text = path.read_text() if path.exists() else ""
-    return text[text.index(BY_HAND) :] if BY_HAND in text else ""
 
 
 STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
@@ -63,7 +65,6 @@ STEPS: dict[str, Callable[[Stage, Visitors], None]] = {
 
 def measure(size: Size, which: list[str]) -> Iterator[tuple[dict[str, str], str]]:
     """Run the rounds; give the files to write by name, and the table, after each."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     began, load = datetime.now(UTC), machine.load()
     with Stage(size) as stage:
         rate = stage.receiver.rate(BODY.encode())

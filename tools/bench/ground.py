@@ -79,6 +79,7 @@ class Ground:
         self.worker = Worker(self.folder, self.environment)
         self.settings = config.prepare(self.environment)
         self.events = 0
+        self.rates: dict[int, int] = {}  # the first of so many webhooks
         self.stack = ExitStack()
 
     def __enter__(self) -> Self:
