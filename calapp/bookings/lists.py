@@ -118,9 +118,8 @@ class Listing:
 def listing(session: Session, host: User, tab: Tab, wanted: BookingFilter, page: int = 1) -> Listing:
     """Return a page of a tab, the last one for a number behind it."""
     common = (Booking.host_id == host.id, *wanted.conditions(host.time_zone))
-    counts = {
-        one: session.scalar(select(func.count(Booking.id)).where(*common, _of(one))) or 0 for one in Tab
-    }
+    numbers = select(*(func.count().filter(_of(one)) for one in Tab)).select_from(Booking).where(*common)
+    counts = dict(zip(Tab, session.execute(numbers).one(), strict=True))  # all by one walk
     page = max(1, min(page, -(-counts[tab] // PAGE)))
     query = in_tab(host, tab, wanted).offset((page - 1) * PAGE).limit(PAGE)
     rows = session.scalars(query).all()

@@ -49,13 +49,14 @@ def offered(
     `minutes` is how long the meeting is, when not as usual; `leave_out` is the id of a booking that is being
     moved, whose own time counts as free; `away` is the time off around this range, where it is known.
     """
+    at = now()
     return open_slots(
         hours_of(session, event_type.user, event_type.schedule_id),
         rules_of(event_type, minutes),
-        busy_times(session, event_type.user_id, first, last, leave_out, away=away),
+        busy_times(session, event_type.user_id, max(first, at), last, leave_out, away=away),
         first=first,
         last=last,
-        now=now(),
+        now=at,
         day_counts=day_counts(session, event_type, first, last, leave_out),
     )
 

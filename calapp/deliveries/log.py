@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, func, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from calapp.db import database_now
@@ -263,15 +263,15 @@ def _conditions(session: Session, webhooks: Sequence[Webhook], wanted: Filter) -
         conditions.append(Event.search.contains(wanted.text.lower(), autoescape=True))
     host_id = webhooks[0].user_id if webhooks else None
     if wanted.booking:
-        about = or_(Event.subject == wanted.booking, Event.chain == wanted.booking)
-        conditions.append(_of_events(session, host_id, about))
+        about = (Event.subject == wanted.booking, Event.chain == wanted.booking)
+        conditions.append(_of_events(session, host_id, *about))
     if wanted.event:
         conditions.append(_of_events(session, host_id, Event.uid == wanted.event))
     if wanted.id and (number := whole_number(wanted.id)) is not None:
         conditions.append(Delivery.id == number)
     elif wanted.id:
-        known_as = or_(Event.uid == wanted.id, Event.subject == wanted.id, Event.chain == wanted.id)
-        conditions.append(_of_events(session, host_id, known_as))
+        known_as = (Event.uid == wanted.id, Event.subject == wanted.id, Event.chain == wanted.id)
+        conditions.append(_of_events(session, host_id, *known_as))
     return conditions
 
 
@@ -295,10 +295,13 @@ def _of_rows(wanted: Filter) -> list[ColumnElement[bool]]:
 MOST_EVENTS = 1000  # of one booking that are shown, the newest
 
 
-def _of_events(session: Session, host_id: int | None, about: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Look a host's events up first, by their own indexes, so that no webhook's whole log is walked."""
-    query = select(Event.id).where(Event.user_id == host_id, about).order_by(Event.id.desc())
-    return Delivery.event_id.in_(session.scalars(query.limit(MOST_EVENTS)).all())
+def _of_events(session: Session, host_id: int | None, *about: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Look a host's events up first, each condition by its own index, so that no whole log is walked."""
+    found: set[int] = set()
+    for one in about:
+        query = select(Event.id).where(Event.user_id == host_id, one).order_by(Event.id.desc())
+        found.update(session.scalars(query.limit(MOST_EVENTS)))
+    return Delivery.event_id.in_(sorted(found, reverse=True)[:MOST_EVENTS])
 
 
 def event_of_host(session: Session, user_id: int, uid: str) -> tuple[Event, list[Delivery]]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from calapp.config import settings
-from calapp.db import database_now
+from calapp.db import database_now, is_sqlite
 from calapp.deliveries import health
 from calapp.deliveries.claims import ready
 from calapp.deliveries.feed import kept_since
@@ -21,6 +21,7 @@ from calapp.webhooks.service import switch_off
 from calapp.webhooks.triggers import Trigger
 
 STEP = 1000  # rows that one step changes
+PRUNE_STEP = 250  # attempts, and bodies, that one step removes
 KEEP_PARKED = timedelta(days=90)
 GIVE_UP = timedelta(days=5)  # after which a webhook whose every attempt failed is switched off
 ENOUGH_ATTEMPTS = 20
@@ -211,20 +212,27 @@ def tell_gone(session: Session) -> int:
 
 
 def prune(session: Session) -> int:
-    """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs."""
+    """Remove a step of what is older than the settings keep: attempts, and bodies that nothing needs.
+
+    A step is short, since nobody else writes to SQLite meanwhile. Returns STEP while there may be more.
+    """
     before = kept_since(session)
+    if not is_sqlite(session):  # whose planner would read the whole table of deliveries for some hundred
+        session.execute(text("SET LOCAL enable_hashjoin TO off"))
+        session.execute(text("SET LOCAL enable_mergejoin TO off"))
     old = session.scalars(
-        select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(STEP)
+        select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(PRUNE_STEP)
     ).all()
     session.execute(delete(Attempt).where(Attempt.id.in_(old)))
-    events = session.scalars(select(Event.id).where(*_unneeded(before)).limit(STEP)).all()
+    unneeded = select(Event.id).where(*_unneeded(before)).order_by(Event.created_at)
+    events = session.scalars(unneeded.limit(PRUNE_STEP)).all()
     session.execute(update(Event).where(Event.id.in_(events)).values(body=None, trace_state=None))
     session.execute(
         update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
     )
     changes = select(WebhookChange.id).where(WebhookChange.at < before - KEEP_PARKED).limit(STEP)
     session.execute(delete(WebhookChange).where(WebhookChange.id.in_(session.scalars(changes).all())))
-    return len(old) + len(events)
+    return STEP if PRUNE_STEP in {len(old), len(events)} else len(old) + len(events)
 
 
 def remove_finished(session: Session) -> int:

@@ -83,6 +83,9 @@ class Delivery(db.Model):
         partial_index("ix_delivery_after", "after_id", where="after_id IS NOT NULL"),
         partial_index("ix_delivery_open_chain", "webhook_id", "chain", "id", where="state = 'waiting'"),
         partial_index("ix_delivery_parked", "webhook_id", "id", where="state = 'parked'"),
+        # What ended badly, for the log.
+        partial_index("ix_delivery_failed", "webhook_id", "id", where="state = 'failed'"),
+        partial_index("ix_delivery_expired", "webhook_id", "id", where="state = 'expired'"),
         partial_index("ix_delivery_parked_chain", "webhook_id", "chain", where="state = 'parked'"),
         # What ended badly, for /metrics to count.
         partial_index("ix_delivery_ended", "state", where="state IN ('failed', 'expired')"),
