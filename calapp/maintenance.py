@@ -27,7 +27,7 @@ from calapp.bookings.maintenance import MEETINGS_DUE, record_meetings
 from calapp.calendars.maintenance import CALENDARS_DUE, CalendarReaders
 from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
-from calapp.deliveries import health, maintenance, resend, store
+from calapp.deliveries import health, maintenance, replays, resend, store
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
 from calapp.deliveries.summary import write_summaries
 from calapp.direct import Direct
@@ -201,7 +201,7 @@ def tasks() -> list[Task]:
         Task("clock", ClockWatch().look, 1.0, "due"),
         Task("meetings", record_meetings, 1.0, "due", MEETINGS_DUE),
         Task("deliveries", wake_for_deliveries, 1.0, "due", maintenance.DELIVERIES_DUE),
-        Task("replays", continue_replays, 1.0, "sending again", resend.REPLAYS_RUN),
+        Task("replays", continue_replays, 1.0, "sending again", replays.REPLAYS_RUN),
         Task("parked", continue_parked, 1.0, "sending again", resend.PARKED_DECIDED),
         Task("releases", continue_releases, 1.0, "sending again", store.RELEASES_RUN),
         Task("left behind", free_left_behind, 3.0, "sending again", maintenance.BEHIND),

@@ -17,7 +17,7 @@ from calapp.accounts.models import ApiKey, User
 from calapp.availability.models import DateOverride
 from calapp.availability.service import today_of
 from calapp.config import Settings
-from calapp.deliveries import resend
+from calapp.deliveries import replays
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from tests.api.conftest import Client, bob_api, rick_api, with_key
@@ -160,7 +160,7 @@ def test_d8_a_day_has_at_most_twelve_ranges(rick_client: FlaskClient) -> None:
 def test_d8_so_many_replays_of_a_host_run_at_a_time(rick: User, rick_api: Client, saved, monkeypatch) -> None:
     monkeypatch.setattr(limits, "REPLAYS_PER_HOST", 1)
     saved(*(subscribed(rick, f"{URL}{number}") for number in range(2)))
-    monkeypatch.setattr(resend, "count", lambda *_: resend.Counted(5, 0))
+    monkeypatch.setattr(replays, "count", lambda *_: replays.Counted(5, 0))
     body = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
     first, second = (f"/v2/webhooks/{one['id']}/replay" for one in rick_api.data("/v2/webhooks"))
     assert rick_api.post(first, body).status_code == 202

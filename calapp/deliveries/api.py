@@ -2,10 +2,10 @@
 
 from calapp.accounts.guards import READ, WRITE, api_key, current_host
 from calapp.db import database_now, db, transaction
-from calapp.deliveries import feed, formatting, log, resend, schemas
+from calapp.deliveries import feed, formatting, log, replays, resend, schemas
 from calapp.deliveries.feed import FeedPage
 from calapp.deliveries.models import State
-from calapp.deliveries.resend import TimeRange
+from calapp.deliveries.replays import TimeRange
 from calapp.deliveries.summary import summary_of
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
@@ -87,7 +87,7 @@ def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayRespons
         raise Invalid(to="The end must be after the start.")
     time_range = TimeRange(from_at=body.from_, to_at=body.to, only_failed=body.only_failed)
     webhook = own_webhook(webhook_id)
-    counted = resend.count(db.session(), webhook.id, time_range)
+    counted = replays.count(db.session(), webhook.id, time_range)
     if body.dry_run:
         return schemas.ReplayResponse(
             id=None,
@@ -104,7 +104,7 @@ def replay(webhook_id: str, body: schemas.ReplayWanted) -> schemas.ReplayRespons
         )
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        return schemas.replay(resend.start(session, webhook, time_range, counted.total), webhook.uid)
+        return schemas.replay(replays.start(session, webhook, time_range, counted.total), webhook.uid)
 
 
 @blueprint.operation("GET", f"{WEBHOOK}/replay", access=READ, response=schemas.ReplayResponse)
@@ -118,12 +118,12 @@ def stop_replay(webhook_id: str) -> schemas.ReplayResponse:
     """Stop the replay of a webhook. Events that are already queued are still sent."""
     with transaction() as session:
         webhook = own_webhook(webhook_id)
-        resend.stop(session, webhook.id)
+        replays.stop(session, webhook.id)
         return _latest(webhook)
 
 
 def _latest(webhook: Webhook) -> schemas.ReplayResponse:
-    found = resend.latest(db.session(), webhook.id)
+    found = replays.latest(db.session(), webhook.id)
     if found is None:
         raise NotFound("This webhook has no replays.")
     return schemas.replay(found, webhook.uid)

@@ -15,7 +15,7 @@ from calapp.addresses import AddressGuard
 from calapp.clock import monotonic, sleep
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
-from calapp.deliveries import maintenance, resend, store
+from calapp.deliveries import maintenance, replays, store
 from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, look
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import Transport, WakeSource, WebhookRequest, WebhookResponse
@@ -65,11 +65,11 @@ def patience(worked: float) -> float:
 
 def continue_replays() -> None:
     """Put the next deliveries of every running replay on their way."""
-    steps = resend.plan(db.session())
+    steps = replays.plan(db.session())
     db.session().rollback()  # ends the read
     for step in steps:
         with transaction() as session:
-            resend.continue_replay(session, step)
+            replays.continue_replay(session, step)
 
 
 def continue_releases() -> None:

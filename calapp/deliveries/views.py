@@ -10,11 +10,11 @@ from calapp.accounts.guards import current_host, require_host
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction
-from calapp.deliveries import formatting, log, resend
+from calapp.deliveries import formatting, log, replays, resend
 from calapp.deliveries.differences import difference
 from calapp.deliveries.models import ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice
-from calapp.deliveries.resend import TimeRange
+from calapp.deliveries.replays import TimeRange
 from calapp.errors import AppError, Conflict, Invalid, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import typed_instant, zone_label, zone_of
@@ -56,7 +56,7 @@ def _log(wanted: log.Filter) -> Response:
         if webhook is None:
             raise NotFound
     page = log.page_of(session, [webhook] if webhook else list(webhooks.values()), wanted)
-    replay = resend.latest(session, webhook.id) if webhook else None
+    replay = replays.latest(session, webhook.id) if webhook else None
     replaying = replay is not None and replay.state == ReplayState.RUNNING
     deciding = webhook is not None and webhook.parked_decision is not None
     return page_or_fragment(
@@ -203,7 +203,7 @@ def _counted(webhook_id: int, given: Mapping[str, str], *, asked: bool) -> Respo
         time_range = read_time_range(_default_range(zone) | dict(given), zone)
     except Invalid as error:
         return _refused(webhook_id, given, error)
-    counted = resend.count(db.session(), own_webhook(webhook_id).id, time_range)
+    counted = replays.count(db.session(), own_webhook(webhook_id).id, time_range)
     return _form(webhook_id, given, counted=counted, asked=asked)
 
 
@@ -215,9 +215,9 @@ def start_replay(webhook_id: int) -> Response:
         return _counted(webhook_id, form, asked=True)
     try:
         time_range = read_time_range(request.form, current_host().time_zone)
-        total = resend.count(db.session(), webhook.id, time_range).total
+        total = replays.count(db.session(), webhook.id, time_range).total
         with transaction() as session:
-            resend.start(session, own_webhook(webhook_id), time_range, total)
+            replays.start(session, own_webhook(webhook_id), time_range, total)
     except (Invalid, Conflict) as error:
         return _refused(webhook_id, request.form, error)
     return redirect_to(url_for(".index", webhook_id=webhook_id), "Replay started.")
@@ -234,5 +234,5 @@ def _refused(webhook_id: int, given: Mapping[str, str], error: Invalid | Conflic
 def stop_replay(webhook_id: int) -> Response:
     """Stop a replay; what is on its way already is still sent."""
     with transaction() as session:
-        resend.stop(session, own_webhook(webhook_id).id)
+        replays.stop(session, own_webhook(webhook_id).id)
     return redirect_to(url_for(".index", webhook_id=webhook_id), "Replay stopped.")

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.deliveries.models import State
-from calapp.deliveries.resend import MOST_WAITING
+from calapp.deliveries.replays import MOST_WAITING
 from calapp.webhooks.models import Webhook
 from tests.browser.stage import Host, add_delivery, connected
 from tests.browser.window import Window

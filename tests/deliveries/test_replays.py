@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from calapp.clock import now
 from calapp.db import db, transaction
-from calapp.deliveries import engine, resend
+from calapp.deliveries import engine, replays, resend
 from calapp.deliveries.models import Delivery, Replay, ReplayState, waiting_at
-from calapp.deliveries.resend import TimeRange
+from calapp.deliveries.replays import TimeRange
 from calapp.errors import Conflict, Invalid
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -27,9 +27,9 @@ def start(webhook: Webhook, *, only_failed: bool = False) -> Replay:
     time_range = TimeRange(
         from_at=now() - timedelta(hours=1), to_at=now() + timedelta(hours=1), only_failed=only_failed
     )
-    total = resend.count(db.session(), webhook.id, time_range).total
+    total = replays.count(db.session(), webhook.id, time_range).total
     with transaction() as session:
-        return resend.start(session, session.merge(webhook), time_range, total)
+        return replays.start(session, session.merge(webhook), time_range, total)
 
 
 def ids(receiver: Receiver) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_stopped_replay_sends_no_more(
     deliver()
     start(webhook)
     with transaction() as session:
-        resend.stop(session, webhook.id)
+        replays.stop(session, webhook.id)
     engine.continue_replays()
     deliver()
     assert len(receiver.requests) == 1
@@ -133,11 +133,11 @@ def test_two_workers_with_one_plan_send_it_once(
     happen()
     deliver()
     start(webhook)
-    plans = [resend.plan(session) for _ in range(2)]
+    plans = [replays.plan(session) for _ in range(2)]
     session.rollback()
     for [step] in plans:
         with transaction() as writing:
-            resend.continue_replay(writing, step)
+            replays.continue_replay(writing, step)
     deliver()
     assert len(receiver.requests) == 2
 
@@ -148,11 +148,11 @@ def test_a_replay_that_was_stopped_after_it_was_planned_sends_nothing(
     happen()
     deliver()
     start(webhook)
-    [step] = resend.plan(session)
+    [step] = replays.plan(session)
     with transaction() as writing:
-        resend.stop(writing, webhook.id)
+        replays.stop(writing, webhook.id)
     with transaction() as writing:
-        resend.continue_replay(writing, step)
+        replays.continue_replay(writing, step)
     deliver()
     assert len(receiver.requests) == 1
 
@@ -206,7 +206,7 @@ def test_a_long_log_is_walked_once_and_not_for_each_of_its_rows(
     webhook: Webhook, session: Session, database: str
 ) -> None:
     time_range = TimeRange(from_at=now() - timedelta(days=1), to_at=now(), only_failed=False)
-    wanted = resend._wanted(webhook.id, time_range).compile(
+    wanted = replays._wanted(webhook.id, time_range).compile(
         session.bind, compile_kwargs={"literal_binds": True}
     )
     plan = "\n".join(

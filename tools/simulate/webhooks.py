@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from calapp.db import db, transaction
-from calapp.deliveries import resend
+from calapp.deliveries import replays, resend
 from calapp.deliveries.models import Delivery
 from calapp.deliveries.outbox import TemplateChoice
 from calapp.errors import AppError
@@ -124,15 +124,15 @@ class WebhookActs(Acts):
             return
         hook = self.rng.choice(hooks)
         now = self.world.wall()
-        time_range = resend.TimeRange(
+        time_range = replays.TimeRange(
             from_at=now - timedelta(hours=self.rng.choice((1, 100))),
             to_at=now,
             only_failed=self.rng.random() < 0.5,
         )
-        total = resend.count(db.session(), hook.id, time_range).total
+        total = replays.count(db.session(), hook.id, time_range).total
         try:
             with transaction() as session:
-                resend.start(session, session.get_one(Webhook, hook.id), time_range, total)
+                replays.start(session, session.get_one(Webhook, hook.id), time_range, total)
         except AppError as error:
             self.say(f"no replay of webhook {hook.id} ({type(error).__name__})")
         else:
@@ -143,5 +143,5 @@ class WebhookActs(Acts):
         if hooks := self._touchable():
             hook = self.rng.choice(hooks)
             with transaction() as session:
-                resend.stop(session, hook.id)
+                replays.stop(session, hook.id)
             self.say(f"a replay of webhook {hook.id} is stopped")
