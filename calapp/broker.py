@@ -91,9 +91,9 @@ _wakes_taken: list[Callable[[str], None]] = []
 
 
 @contextmanager
-def wakes_taken_by(hear: Callable[[str], None]) -> Iterator[None]:
+def wakes_taken_by(take: Callable[[str], None]) -> Iterator[None]:
     """Have the wakes of this process call this with their name, not ask Valkey: for a simulation."""
-    _wakes_taken.append(hear)
+    _wakes_taken.append(take)
     try:
         yield
     finally:
@@ -136,7 +136,7 @@ def wake_maintenance() -> None:
 class Wakes:
     """A subscription to the wakes of a name, for a poll of one's own: readable when something has come.
 
-    What was published after this was made is heard. Raises RedisError when Valkey is away, here and below.
+    What was published after this was made is noticed. Raises RedisError when Valkey is away, here and below.
     """
 
     def __init__(self, name: str = DELIVERIES) -> None:
@@ -151,7 +151,7 @@ class Wakes:
         """Return the file descriptor of its socket."""
         return int(self.subscription.connection._get_socket().fileno())  # noqa: SLF001 (it has no other name)
 
-    def heard(self) -> bool:
+    def woken(self) -> bool:
         """Take what has come; return whether there was a wake."""
         woken = False
         while self.subscription.connection.can_read(timeout=0):
@@ -200,9 +200,9 @@ def _listen(call: Callable[[], None], name: str, over: threading.Event) -> None:
             with closing(Wakes(name)) as wakes:
                 while not over.is_set():
                     wakes.ask()
-                    if select.select([wakes], [], [], LISTENS)[0] and wakes.heard():
+                    if select.select([wakes], [], [], LISTENS)[0] and wakes.woken():
                         call()
-        except Exception as error:  # noqa: BLE001 (a thread that ended would never hear again)
+        except Exception as error:  # noqa: BLE001 (a thread that ended would never be woken again)
             if not isinstance(error, RedisError):
                 log.warning("Listening to Valkey failed, retrying: %s: %s", type(error).__name__, error)
             over.wait(LISTENS)

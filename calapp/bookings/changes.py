@@ -1,4 +1,4 @@
-"""What a host changes of a booking: place, notes, who takes part, and who did not come."""
+"""What a host changes: place, notes, who takes part and who did not come; and all bookings of a visitor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,14 @@ from calapp.bookings.models import Attendee, Booking, Status
 from calapp.bookings.payload import no_show, updated
 from calapp.bookings.rows import invite, searchable
 from calapp.bookings.schemas import Guest
-from calapp.bookings.service import check_in_time, record_event, too_late
+from calapp.bookings.service import cancel, check_in_time, record_event, too_late
 from calapp.bookings.times import ACTIVE
-from calapp.bookings.visitors import mailbox_of
+from calapp.bookings.visitors import mailbox_of, upcoming_of_visitor
 from calapp.clock import now
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.webhooks.triggers import Trigger
+
+CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
 
 
 def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> None:
@@ -103,3 +105,17 @@ def mark_no_show(session: Session, booking: Booking, email: str, *, absent: bool
         return
     people[0].no_show = absent
     record_event(session, host, booking, Trigger.BOOKING_NO_SHOW_UPDATED, added=no_show(booking, people[0]))
+
+
+def cancel_all_of_visitor(
+    session: Session, booking: Booking, *, reason: str, by_email_only: bool = False
+) -> tuple[int, int]:
+    """Cancel for the host a step of the upcoming bookings of whoever made one.
+
+    Returns how many it was, and how many are left.
+    """
+    lock_user(session, booking.host_id)
+    upcoming = upcoming_of_visitor(session, booking, by_email_only=by_email_only)
+    for one in upcoming[:CANCEL_STEP]:
+        cancel(session, one, by=booking.host.email, reason=reason)
+    return len(upcoming[:CANCEL_STEP]), len(upcoming[CANCEL_STEP:])

@@ -271,7 +271,7 @@ def cancel_all(uid: str) -> ResponseReturnValue:
     cancelled, left = 0, 1
     while left and cancelled < AT_ONCE:
         with transaction() as session:
-            count, left = service.cancel_all_of_visitor(
+            count, left = changes.cancel_all_of_visitor(
                 session, booking, reason=reason, by_email_only=by_email_only
             )
         cancelled += count

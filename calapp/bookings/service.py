@@ -40,7 +40,6 @@ STATES = {
     Status.REJECTED: "declined",
     Status.CANCELLED: "cancelled",
 }
-CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
 HALF_KEY = 32  # hex digits: a key against doubles has two halves
 
 
@@ -388,17 +387,3 @@ def _check_movable(booking: Booking, start: datetime) -> None:
     if start == booking.starts_at:
         problem = "This is already the booked time. Please choose another."
         raise Invalid(problem, start=problem)
-
-
-def cancel_all_of_visitor(
-    session: Session, booking: Booking, *, reason: str, by_email_only: bool = False
-) -> tuple[int, int]:
-    """Cancel for the host a step of the upcoming bookings of whoever made one.
-
-    Returns how many it was, and how many are left.
-    """
-    lock_user(session, booking.host_id)
-    upcoming = visitors.upcoming_of_visitor(session, booking, by_email_only=by_email_only)
-    for one in upcoming[:CANCEL_STEP]:
-        cancel(session, one, by=booking.host.email, reason=reason)
-    return len(upcoming[:CANCEL_STEP]), len(upcoming[CANCEL_STEP:])

@@ -182,7 +182,7 @@ class Sender:
         return done
 
     def listen(self, wakes: WakeSource | None) -> None:
-        """Have what these hear wake this sender, in its own poll; None: nothing any more."""
+        """Have these wakes end the wait of this sender, in its own poll; None: nothing any more."""
         if self.wakes is not None:
             with suppress(OSError):  # closed when it failed
                 self.epoll.unregister(self.wakes_fd)
@@ -205,7 +205,7 @@ class Sender:
             elif fd == self.wake_fd:
                 self.woken = bool(os.eventfd_read(fd))
             elif self.wakes is not None and fd == self.wakes_fd:
-                self.woken = self.wakes.heard() or self.woken
+                self.woken = self.wakes.woken() or self.woken
             else:
                 self._act(fd, MASKS[event & 31])
         for one, found in self.names.finished():

@@ -48,7 +48,7 @@ class WakeSource(Protocol):
     def fileno(self) -> int:
         """Return the file descriptor to be watched."""
 
-    def heard(self) -> bool:
+    def woken(self) -> bool:
         """Take what has come; return whether there was a wake."""
 
     def ask(self) -> None:
@@ -77,7 +77,7 @@ class Transport(Protocol):
         """Return the responses that have come, at most `wait` seconds later; a wake ends the wait."""
 
     def listen(self, wakes: WakeSource | None) -> None:
-        """Have what these hear end a wait; None: nothing any more."""
+        """Have these wakes end a wait; None: nothing any more."""
 
     def wake(self) -> None:
         """End the wait, from any thread."""

@@ -126,7 +126,7 @@ class LastWrite:
         self.due = 0.0  # in monotonic seconds
 
     def renewed(self, write: Callable[[], bool | None]) -> bool | None:
-        """Return whether it can be written to, by a new try if one is due."""
+        """Return whether it can be written to, by a new attempt if one is due."""
         if time.monotonic() >= self.due:
             self.due = time.monotonic() + WRITES_EVERY
             try:

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from calapp.availability.models import WeeklyHours
-from calapp.bookings import service, visitors
+from calapp.bookings import changes, visitors
 from calapp.bookings.emails import write_emails
 from calapp.bookings.models import Booking, Status, VisitorAct
 from calapp.clock import iso_seconds
@@ -367,7 +367,7 @@ def test_v15_a_host_may_leave_out_who_only_shares_the_address(
 
 
 def test_v15_many_bookings_are_cancelled_in_steps(book, rick_client, session, monkeypatch) -> None:
-    monkeypatch.setattr(service, "CANCEL_STEP", 3)
+    monkeypatch.setattr(changes, "CANCEL_STEP", 3)
     bookings = [book(TUESDAY_TEN + timedelta(minutes=15 * number)) for number in range(8)]
     answer = rick_client.post(f"/bookings/{bookings[0].uid}/cancel-all", follow_redirects=True)
     assert "8 bookings cancelled." in answer.text

@@ -44,23 +44,23 @@ def test_a_second_wake_adds_no_second_job(valkey: EmbeddedValkey) -> None:
 
 def test_a_wake_is_heard_by_every_job_that_runs_and_enqueues_none(valkey: EmbeddedValkey) -> None:
     with closing(broker.Wakes()) as one, closing(broker.Wakes()) as other:
-        assert not one.heard()
+        assert not one.woken()
         broker.wake_workers()
         assert select.select([one], [], [], 5.0)[0]
-        assert (one.heard(), one.heard(), other.heard(), broker.queue().count) == (True, False, True, 0)
+        assert (one.woken(), one.woken(), other.woken(), broker.queue().count) == (True, False, True, 0)
 
 
 def test_a_valkey_that_ends_is_noticed_by_who_listens(valkey: EmbeddedValkey) -> None:
     with closing(broker.Wakes()) as wakes:
         valkey.stop()
         with pytest.raises(RedisError):
-            wakes.heard()
+            wakes.woken()
 
 
 def test_a_valkey_that_hangs_is_noticed_by_who_listens(valkey: EmbeddedValkey) -> None:
     with closing(broker.Wakes()) as wakes:
         wakes.ask()
-        wait_until(lambda: wakes.heard() or not wakes.unanswered)
+        wait_until(lambda: wakes.woken() or not wakes.unanswered)
         valkey.server.send_signal(signal.SIGSTOP)
         wakes.ask_at = 0.0
         wakes.ask()

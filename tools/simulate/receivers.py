@@ -175,7 +175,7 @@ class SilentWakes:
     def fileno(self) -> int:
         return -1
 
-    def heard(self) -> bool:
+    def woken(self) -> bool:
         return False
 
     def ask(self) -> None:
