@@ -71,7 +71,7 @@ def test_a_replay_goes_on_where_it_was(
     for number in range(5):
         happen(f"chain {number}")
     deliver()
-    monkeypatch.setattr(resend, "MOST_WAITING", 2)
+    monkeypatch.setattr(replays, "MOST_WAITING", 2)
     start(webhook)
     for _ in range(4):  # each as if by another worker: what it needs is in the database
         engine.continue_replays()
@@ -180,7 +180,7 @@ def test_a_replay_waits_while_the_receiver_is_slow(
     for number in range(5):
         happen(f"chain {number}")
     deliver()
-    monkeypatch.setattr(resend, "MOST_WAITING", 2)
+    monkeypatch.setattr(replays, "MOST_WAITING", 2)
     replay = start(webhook)
     for _ in range(3):  # nothing is delivered in between
         engine.continue_replays()
@@ -261,7 +261,7 @@ def test_d7_what_still_waits_is_offered_and_goes_at_once(
 def test_d7_what_waits_takes_no_room_from_what_is_sent_again(
     waiting: Webhook, monkeypatch: pytest.MonkeyPatch, session: Session
 ) -> None:
-    monkeypatch.setattr(resend, "MOST_WAITING", 2)
+    monkeypatch.setattr(replays, "MOST_WAITING", 2)
     replay = start(waiting, only_failed=True)
     for _ in range(4):
         engine.continue_replays()
