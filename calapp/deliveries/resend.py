@@ -19,7 +19,7 @@ from calapp.deliveries.models import (
     in_state,
     waiting_at,
 )
-from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, TemplateChoice, lock_parked
+from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, Rendered, TemplateChoice, lock_parked
 from calapp.errors import Conflict, Gone, Invalid
 from calapp.statements import ByIds, ByRows, Plain, writer
 from calapp.webhooks.models import ParkedDecision, Webhook
@@ -156,8 +156,8 @@ def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None =
     if choice == TemplateChoice.ORIGINAL and delivery is not chosen:
         made = Rendered(chosen.body, chosen.content_type)
     if delivery.state == State.DELIVERED:
-        copy_id = _new_ones(session, [delivery.id])[delivery.event_id]
-        delivery = session.get_one(Delivery, copy_id)
+        resent_id = _new_ones(session, [delivery.id])[delivery.event_id]
+        delivery = session.get_one(Delivery, resent_id)
     elif delivery.state == State.WAITING:
         _step_out_of_line(session, delivery)
     else:
