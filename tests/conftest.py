@@ -58,6 +58,8 @@ def remember_engine(connection: Connection) -> None:
 def closed_databases() -> Iterator[None]:
     """Close what a test left open: since Python 3.13, SQLite warns of a connection that nobody closed."""
     yield
+    if has_app_context():  # of a module's world, whose session may still read
+        db.session.rollback()
     for engine in list(ENGINES):
         if engine.dialect.name == "sqlite":
             engine.dispose()
