@@ -10,8 +10,9 @@ COPY templates templates
 # The file system may be read-only at run time.
 RUN python -m compileall -q app.py calapp
 
-RUN useradd --system --create-home --home-dir /var/lib/calapp calapp && chmod 700 /var/lib/calapp
-USER calapp
+# A number, by which an orchestrator can tell that it is not root, and to whom a volume must belong.
+RUN useradd --uid 10001 --home-dir /var/lib/calapp --no-create-home calapp && install -d -m 700 -o calapp /var/lib/calapp
+USER 10001
 ENV CALAPP_DATA_DIR=/var/lib/calapp \
     HOST=0.0.0.0 \
     PYTHONUNBUFFERED=1

@@ -57,7 +57,7 @@ def test_the_image_is_made_of_files_that_there_are() -> None:
     sources = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
     assert {"app.py", "gunicorn.conf.py", "calapp", "static", "templates"} <= set(sources)
     assert [name for name in sources if not (ROOT / name).exists()] == []
-    assert "USER calapp" in lines
+    assert "USER 10001" in lines
 
 
 def test_the_procfile_has_the_three_processes() -> None:
