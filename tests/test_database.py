@@ -39,13 +39,13 @@ def test_a_process_that_delivers_commits_without_the_disk(app: Flask) -> None:
 
 @on_postgresql
 @pytest.mark.parametrize(("worker", "longest"), [(False, "15s"), (True, "1min")])
-def test_a_statement_has_a_time_limit(settings: Settings, worker: bool, longest: str) -> None:
+def test_o2_a_statement_has_a_time_limit(settings: Settings, worker: bool, longest: str) -> None:
     with create_app(settings, worker=worker).app_context():
         assert statement_timeout() == longest
 
 
 @on_postgresql
-def test_a_statement_of_a_command_has_no_time_limit(settings: Settings) -> None:
+def test_o2_a_statement_of_a_command_has_no_time_limit(settings: Settings) -> None:
     with click.Context(click.Command("prune")), create_app(settings).app_context():
         assert statement_timeout() == "0"
 
@@ -85,7 +85,7 @@ def test_o2_a_connection_whose_server_is_frozen_is_given_up(own_postgresql: Data
     engine.dispose()
 
 
-def test_a_database_server_that_has_gone_silent_is_given_up_after_ten_seconds() -> None:
+def test_o2_a_database_server_that_has_gone_silent_is_given_up_after_ten_seconds() -> None:
     settings = config.prepare({}, database_url="postgresql+psycopg://calapp@db.example/calapp")
     limits = connection_options(settings)
     assert limits["connect_timeout"] == 5

@@ -62,14 +62,14 @@ def pass_on(client: socket.socket, server: socket.socket) -> None:
             (server if one is client else client).sendall(data)
 
 
-def test_a_server_that_the_system_trusts_is_connected_to(
+def test_o3_a_server_that_the_system_trusts_is_connected_to(
     address: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "BUNDLES", ("/nowhere.pem", str(authority.file)))
     assert read_one(address) == 1
 
 
-def test_a_server_that_the_system_does_not_trust_is_refused(
+def test_o3_a_server_that_the_system_does_not_trust_is_refused(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Authority(tmp_path, "Another authority", "other.pem")

@@ -44,7 +44,7 @@ def a_day_later() -> None:
         session.execute(update(User).where(User.removal.is_not(None)).values(closed_at=LONG_AGO))
 
 
-def test_a_suspended_host_cannot_sign_in_be_booked_or_use_a_key(
+def test_o15_a_suspended_host_cannot_sign_in_be_booked_or_use_a_key(
     app: Flask, rick: User, client: FlaskClient, rick_client: FlaskClient, quick_chat: object
 ) -> None:
     with transaction() as session:
@@ -57,19 +57,23 @@ def test_a_suspended_host_cannot_sign_in_be_booked_or_use_a_key(
     assert (answer.status_code, "This account is suspended." in answer.text) == (422, True)
 
 
-def test_a_suspension_is_taken_back(app: Flask, rick: User, client: FlaskClient, quick_chat: object) -> None:
+def test_o15_a_suspension_is_taken_back(
+    app: Flask, rick: User, client: FlaskClient, quick_chat: object
+) -> None:
     flask(app, "suspend-user", "rick")
     flask(app, "suspend-user", "rick", "--undo")
     assert client.get("/rick/quick-chat").status_code == 200
 
 
-def test_a_suspension_switches_webhooks_off(app: Flask, webhook: Webhook) -> None:
+def test_o15_a_suspension_switches_webhooks_off(app: Flask, webhook: Webhook) -> None:
     assert "1 webhooks were switched off" in flask(app, "suspend-user", "rick").output
     db.session.rollback()
     assert db.session.get_one(Webhook, webhook.id).off_reason == "suspended"
 
 
-def test_a_deleted_account_leaves_no_row_behind(app: Flask, rick: User, bob: User, story: Booking) -> None:
+def test_o15_a_deleted_account_leaves_no_row_behind(
+    app: Flask, rick: User, bob: User, story: Booking
+) -> None:
     assert {"booking", "attendee", "event", "delivery", "attempt", "webhook"} <= set(rows_of(rick.id))
     rick_id, bob_id = rick.id, bob.id
     others = rows_of(bob_id)
@@ -81,7 +85,7 @@ def test_a_deleted_account_leaves_no_row_behind(app: Flask, rick: User, bob: Use
     assert "ada.byron@example.com" not in dump(db.session())
 
 
-def test_upcoming_bookings_are_cancelled_and_what_they_cause_is_sent_first(
+def test_o15_upcoming_bookings_are_cancelled_and_what_they_cause_is_sent_first(
     app: Flask, rick: User, webhook: Webhook, book: Callable[..., Booking], session: Session
 ) -> None:
     booking = book()
@@ -92,7 +96,7 @@ def test_upcoming_bookings_are_cancelled_and_what_they_cause_is_sent_first(
     assert session.get(User, rick.id) is not None
 
 
-def test_bookings_are_kept_silently_when_the_host_wishes_so(
+def test_o15_bookings_are_kept_silently_when_the_host_wishes_so(
     app: Flask, rick: User, book: Callable[..., Booking], session: Session
 ) -> None:
     book()
@@ -106,7 +110,7 @@ def test_bookings_are_kept_silently_when_the_host_wishes_so(
     assert session.get(User, rick_id) is None
 
 
-def test_a_host_deletes_the_account_with_the_password(rick: User, rick_client: FlaskClient) -> None:
+def test_o15_a_host_deletes_the_account_with_the_password(rick: User, rick_client: FlaskClient) -> None:
     wrong = rick_client.post("/settings/delete", data={"password": "wrong", "bookings": "cancel"})
     assert (wrong.status_code, "The password is wrong." in wrong.text) == (422, True)
     gone = rick_client.post("/settings/delete", data={"password": PASSWORD, "bookings": "keep"})

@@ -52,6 +52,22 @@ def test_the_compose_file_refuses_a_start_without_its_secrets() -> None:
     assert wanted == {"SECRET_KEY", "BASE_URL", *PASSWORDS}
 
 
+def test_o11_the_compose_file_waits_for_the_server_that_stays_and_puts_no_password_into_a_url() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert {"-h", "127.0.0.1"} <= set(services["database"]["healthcheck"]["test"])
+    for name in ("migrate", "web", "worker"):
+        addresses = [services[name]["environment"][one] for one in ("DATABASE_URL", "REDIS_URL")]
+        assert not any("$" in one for one in addresses)
+
+
+def test_the_containers_of_calapp_can_do_and_write_little() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for name in ("migrate", "web", "worker"):
+        service = services[name]
+        assert (service["read_only"], service["cap_drop"], service["tmpfs"]) == (True, ["ALL"], ["/tmp"])
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
 def test_the_image_is_made_of_files_that_there_are() -> None:
     lines = (ROOT / "Dockerfile").read_text().split("\n")
     sources = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
@@ -82,7 +98,7 @@ def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_may_do_little_more_than_it_needs(unit: Path) -> None:
+def test_o13_a_unit_may_do_little_more_than_it_needs(unit: Path) -> None:
     words = ["systemd-analyze", "security", "--offline=true", str(unit)]
     checked = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     if "Unknown" in checked.stderr or "unrecognized" in checked.stderr:
@@ -92,7 +108,7 @@ def test_a_unit_may_do_little_more_than_it_needs(unit: Path) -> None:
     assert float(exposed[1]) <= 3
 
 
-def test_the_environment_file_means_the_same_to_a_shell_and_to_systemd() -> None:
+def test_o4_the_environment_file_means_the_same_to_a_shell_and_to_systemd() -> None:
     file = ROOT / "deploy" / "calapp.env"
     by_systemd = dict(
         line.split("=", 1) for line in file.read_text().split("\n") if line and not line.startswith("#")

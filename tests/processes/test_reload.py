@@ -50,7 +50,7 @@ def says(address: str) -> str:
         return ""
 
 
-def test_a_reload_runs_the_new_code_and_refuses_nobody(
+def test_o9_a_reload_runs_the_new_code_and_refuses_nobody(
     server: tuple[subprocess.Popen[bytes], str], code: Path
 ) -> None:
     process, address = server

@@ -3,7 +3,8 @@
 Makes a bare Debian in FOLDER by debootstrap and follows *On Debian, step by step* of docs/deployment.md in
 it, as a user who may use sudo: installs the last tag, starts it, adds a webhook, books, backs up, restores,
 and upgrades to the code that is committed here. The commands are read from the document. What the steps start
-runs in a network of its own. No systemd runs in a chroot: `systemctl.py` does what the units say.
+runs in a network of its own, and by the Debian's own systemd where systemd-nspawn is installed (Debian's
+systemd-container); else in a chroot, in which `systemctl.py` does what the units say.
 """
 
 import argparse

@@ -35,9 +35,7 @@ class Checks:
     def after(self, heading: str, block: str) -> None:
         """Check what a step did."""
         if heading == "Install":
-            print("(Debian starts these when they are installed, and at each start of the machine)")
-            for name in SERVICES:
-                self.debian.as_root(f"/etc/init.d/{name}", "start")
+            self._start_services()
         elif heading == "Database and settings":
             print("(webhooks of a public server may not lead to loopback, where this run's receiver is)")
             self.debian.run("echo \"WEBHOOK_ALLOWED_NETWORKS='127.0.0.0/8'\" | sudo tee -a /etc/calapp.env")
@@ -59,6 +57,14 @@ class Checks:
             self._check_units()
             code = self.debian.as_root("sh", "-c", "cd /opt/calapp && git describe --always", output=True)
             expect(f"the code is {code.strip()}", code)
+
+    def _start_services(self) -> None:
+        print("(Debian starts these when they are installed, and at each start of the machine)")
+        if self.debian.systemd:
+            self.debian.boot()
+            return
+        for name in SERVICES:
+            self.debian.as_root(f"/etc/init.d/{name}", "start")
 
     def _check_units(self) -> None:
         for unit in UNITS:

@@ -1,4 +1,8 @@
-"""A bare Debian in a folder, with a user who may use sudo, and a network of its own for what is started."""
+"""A bare Debian in a folder, with a user who may use sudo, and a network of its own for what is started.
+
+Where systemd-nspawn is installed, the Debian is booted with its own systemd, so that the units do all they
+say; else `systemctl.py` stands in for it.
+"""
 
 import os
 import shlex
@@ -6,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -15,6 +20,12 @@ PACKAGES = "ca-certificates,sudo,systemd"  # what every Debian has that is not o
 USER = "admin"
 REPOSITORY = "/srv/calapp.git"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
+SYSTEMD = "/usr/lib/systemd/systemd"
+# Boots the folder that it is given. On a machine with both versions of cgroups, it is shown the second alone.
+BOOT = """mount --make-rprivate /
+umount --lazy /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec systemd-nspawn --quiet --register=no --keep-unit --console=passive --private-network -D "$1" --boot
+"""
 PIP = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_PROXY")
 
 
@@ -28,6 +39,8 @@ class Debian:
         self.keep = keep
         self.network = f"calapp-debian-{os.getpid()}"
         self.variables = {"REPOSITORY": REPOSITORY, "RECEIVER": "http://127.0.0.1:8099/hook"}
+        self.systemd = shutil.which("systemd-nspawn") is not None
+        self.machine: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         missing = [name for name in ("debootstrap", "ip", "chroot", "git") if not shutil.which(name)]
@@ -49,6 +62,10 @@ class Debian:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.machine is not None:
+            self.machine.terminate()  # which it hears as an order to power off
+            with suppress(subprocess.TimeoutExpired):
+                self.machine.wait(60)
         self._end_processes()
         for mounted in ("proc", "dev"):
             subprocess.run(["umount", "--lazy", str(self.folder / mounted)], check=False)
@@ -67,14 +84,41 @@ class Debian:
         self.write("etc/hosts", f"127.0.0.1 localhost {socket.gethostname()}\n::1 localhost\n")
         # Nothing starts while packages are installed: here that would be in the network of this machine.
         self.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
-        stand_in = (HERE / "systemctl.py").read_text()
-        self.write("usr/local/bin/systemctl", f"#!/usr/bin/python3\n{stand_in}", 0o755)
+        stand_in = self.folder / "usr" / "local" / "bin" / "systemctl"
+        stand_in.unlink(missing_ok=True)
+        if not self.systemd:
+            text = (HERE / "systemctl.py").read_text()
+            self.write("usr/local/bin/systemctl", f"#!/usr/bin/python3\n{text}", 0o755)
         for kind, source, name in (("proc", "proc", "proc"), ("bind", "/dev", "dev")):
             words = ["--bind", source] if kind == "bind" else ["-t", kind, source]
             run(["mount", *words, str(self.folder / name)])
         if f"\n{USER}:" not in (self.folder / "etc" / "passwd").read_text():
             self.as_root("useradd", "--create-home", "--shell", "/bin/sh", USER)
         self.write("etc/sudoers.d/user", f"{USER} ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+
+    def boot(self) -> None:
+        """Start systemd, and with it what is to run from now on."""
+        words = ["unshare", "--mount", "sh", "-c", BOOT, "sh", str(self.folder)]
+        self.machine = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            done = subprocess.run(
+                self.inside("systemctl", "is-system-running"), check=False, capture_output=True, text=True
+            )
+            if done.stdout.strip() in {"running", "degraded"}:
+                return
+            time.sleep(0.5)
+        raise SystemExit("systemd did not start within two minutes")
+
+    def _init(self) -> str:
+        """Return the id of the systemd that runs here; 0 until it does."""
+        assert self.machine is not None
+        children = Path(f"/proc/{self.machine.pid}/task/{self.machine.pid}/children")
+        for child in children.read_text().split():
+            with suppress(OSError):
+                if Path(f"/proc/{child}/cmdline").read_bytes().startswith(SYSTEMD.encode() + b"\0"):
+                    return child
+        return "0"
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         """Write a file of this Debian."""
@@ -109,6 +153,9 @@ class Debian:
 
     def inside(self, *words: str) -> list[str]:
         """Return how to run a program here, in the network inside."""
+        if self.machine is not None:
+            own = [f"-{kind}" for kind in "muinpC"]
+            return ["nsenter", "-t", self._init(), *own, "--", *words]
         return ["ip", "netns", "exec", self.network, "chroot", str(self.folder), *words]
 
     def _end_processes(self) -> None:

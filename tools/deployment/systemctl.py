@@ -1,4 +1,4 @@
-"""A stand-in for systemctl where no systemd runs, as in a chroot: what it runs is what the unit says.
+"""A stand-in for systemctl where no systemd runs, as in a chroot: it runs what the unit says.
 
 Of a unit it follows User, WorkingDirectory, EnvironmentFile, StateDirectory with its mode, UMask,
 LimitNOFILE, ExecStartPre, ExecStart, ExecReload, KillMode=mixed and TimeoutStopSec. It restarts nothing that
