@@ -42,6 +42,7 @@ from calapp.statements import Plain
 STOP_WITHIN = 2.0  # seconds for steps that run when the process is asked to stop; each is done again later
 SET_BACK = 5.0  # seconds; less is a clock that is being kept right
 BEAT_EVERY = 3.0  # seconds
+HANGS_AFTER = 900.0  # seconds without a step; whatever a step waits for has far shorter limits
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def repeat(step: Step, whole: int = maintenance.STEP) -> int:
         with transaction() as session:
             one_at_a_time(session, step.__name__)
             count = step(session)
+        note_step()
         done += count
         if count < whole:
             break
@@ -111,6 +113,7 @@ def send_emails() -> None:
         outcomes = mail.send(claimed)
         with transaction() as session:
             mail.record(session, claimed, outcomes)
+        note_step()
         if len(claimed) < mail.BATCH or any(outcome.error for outcome in outcomes):
             break
 
@@ -123,6 +126,7 @@ def send_copies() -> None:
         results = copies.send(claimed)
         with transaction() as session:
             copies.record(session, results)
+        note_step()
         if not claimed:
             break
 
@@ -227,6 +231,8 @@ class Lane(threading.Thread):
         with app.app_context():
             self.database = Direct(db.engine)
         self.errors = {task: RecurringError(f"The maintenance of {task.name}") for task in tasks}
+        self.moved_at = time.monotonic()
+        self.doing = ""
 
     def run(self) -> None:
         """Run what is due until this process is asked to stop."""
@@ -242,6 +248,7 @@ class Lane(threading.Thread):
 
     def run_task(self, task: Task) -> None:
         """Run a task; when it fails, the others still run, and it has its next turn as ever."""
+        self.doing, self.moved_at = task.name, time.monotonic()
         error_log = self.errors[task]
         try:
             if task.when is None or task.when.run(self.database, now=clock.now()):
@@ -257,6 +264,17 @@ class Lane(threading.Thread):
                 request_stop()  # its parent starts another
         else:
             error_log.over()
+
+    def hangs(self) -> bool:
+        """Return whether this lane has ended, or does not get on."""
+        return not self.is_alive() or time.monotonic() - self.moved_at > HANGS_AFTER
+
+
+def note_step() -> None:
+    """Note that the task of this thread's lane gets on, however long all of its steps take."""
+    lane = threading.current_thread()
+    if isinstance(lane, Lane):
+        lane.moved_at = time.monotonic()
 
 
 def maintain(app: Flask) -> None:
@@ -278,17 +296,21 @@ def maintain(app: Flask) -> None:
         lanes[-1].start()
     broker.on_wake(wake, broker.MAINTENANCE)
     with counting(app):
-        _beat_until_stopped()
+        _beat_until_stopped(lanes)
         wake()
         until = time.monotonic() + grace
         for lane in lanes:
             lane.join(max(0.0, until - time.monotonic()))
 
 
-def _beat_until_stopped() -> None:
-    """Have /metrics know that this process is alive."""
+def _beat_until_stopped(lanes: list[Lane]) -> None:
+    """Have /metrics know that this process is alive; end it when one of its lanes is not."""
     name = f"{socket.gethostname()}.{os.getpid()}"
     while not stop_requested():
+        for lane in lanes:
+            if lane.hangs():
+                log.critical("The maintenance of %s hangs, and this process ends", lane.doing or lane.name)
+                request_stop()  # its parent starts another
         try:
             broker.beat(broker.worker_client(), broker.MAINTENANCE, name)
         except RedisError as error:

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
+from calapp import maintenance
 from calapp.accounts.models import User
 from calapp.calendars.models import CalendarKind, ExternalCalendar
 from calapp.calendars.schemas import CalendarInput
@@ -88,3 +89,41 @@ def test_a_task_that_fails_is_logged_once_and_holds_up_no_other(
     assert ran == ["failing", "other"] * 3
     assert caplog.text.count("The maintenance of a fails, retrying: ValueError: odd") == 1
     db.session.remove()
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What is set once the process is asked to stop."""
+    stopped = threading.Event()
+    monkeypatch.setattr(maintenance, "request_stop", stopped.set)
+    monkeypatch.setattr(maintenance, "stop_requested", stopped.is_set)
+    monkeypatch.setattr(maintenance, "BEAT_EVERY", 0.02)
+    return stopped
+
+
+def test_o1_a_process_of_which_a_task_hangs_ends_for_another_to_be_started(
+    app: Flask, stopped: threading.Event, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "HANGS_AFTER", 0.2)
+    over = threading.Event()
+    lane = Lane(app, "due", [Task("meetings", lambda: over.wait(30), 1.0, "due")])
+    lane.start()
+    maintenance._beat_until_stopped([lane])
+    over.set()
+    lane.join(30)
+    assert "The maintenance of meetings hangs, and this process ends" in caplog.text
+
+
+def test_o1_a_task_of_many_steps_does_not_hang(app: Flask, stopped: threading.Event) -> None:
+    moved: list[float] = []
+
+    def task() -> None:
+        before = lane.moved_at
+        maintenance.repeat(lambda _session: 0)
+        moved.append(lane.moved_at - before)
+        stopped.set()
+
+    lane = Lane(app, "cleanup", [Task("cleanup", task, 1.0, "cleanup")])
+    lane.start()
+    lane.join(30)
+    assert moved[0] > 0
