@@ -42,7 +42,7 @@ from calapp.statements import Plain
 STOP_WITHIN = 2.0  # seconds for steps that run when the process is asked to stop; each is done again later
 SET_BACK = 5.0  # seconds; less is a clock that is being kept right
 BEAT_EVERY = 3.0  # seconds
-HANGS_AFTER = 900.0  # seconds without a step; whatever a step waits for has far shorter limits
+HANGS_AFTER = 1800.0  # seconds without a step; 20 emails to a server that barely responds take up to 1500
 
 log = logging.getLogger(__name__)
 
