@@ -23,7 +23,8 @@ CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 SYSTEMD = "/usr/lib/systemd/systemd"
 # Boots the folder that it is given. On a machine with both versions of cgroups, it is shown the second alone.
 BOOT = """mount --make-rprivate /
-umount --lazy /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup
+umount --lazy /sys/fs/cgroup "$1/dev" "$1/proc"
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec systemd-nspawn --quiet --register=no --keep-unit --console=passive --private-network -D "$1" --boot
 """
 PIP = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_PROXY")
@@ -99,7 +100,8 @@ class Debian:
     def boot(self) -> None:
         """Start systemd, and with it what is to run from now on."""
         words = ["unshare", "--mount", "sh", "-c", BOOT, "sh", str(self.folder)]
-        self.machine = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+        null = subprocess.DEVNULL  # for what a console shows
+        self.machine = subprocess.Popen(words, stdin=null, stdout=null, start_new_session=True)
         until = time.monotonic() + 120
         while time.monotonic() < until:
             done = subprocess.run(
