@@ -41,6 +41,8 @@ def test_a_seed_replays_the_same_walk(here: Ground) -> None:
         1493,  # an erased event was still marked to be sent now
         3222,  # a check knew one body of an event at a webhook, and a host may choose between two
         4659,  # an event passed one that was parked after its host had chosen to discard those before it
+        9474,  # a check compared instants before and after a clock had been set back
+        9599,  # an event expired while the worker that had sent it slept
     ],
 )
 def test_what_it_has_found_stays_mended(here: Ground, seed: int) -> None:

@@ -127,7 +127,7 @@ class SendingChecks(Seen):
             held = webhook.on_at is not None and webhook.on_at + hold > at
             discarded = webhook.settling == "drop" and other.id <= (webhook.settling_to or 0)
             held = held and not discarded and webhook.settling != "send"
-            parked = other.state == "parked" and held and row.created_at >= webhook.on_at
+            parked = other.state == "parked" and held and row.created_at >= webhook.on_at + self.set_back
             expect(not parked, f"{name} is sent before {other.id}, which is parked and undecided")
 
     def _flying(self, webhook_id: int) -> list[Flight]:
