@@ -13,21 +13,23 @@ SAME_WISH = 1.0  # seconds
 
 class _Stop:
     asked_at: float | None = None  # monotonic seconds
-    bell = os.eventfd(0, os.EFD_CLOEXEC)  # readable from then on, for all that rest
+    wake_fd = os.eventfd(0, os.EFD_CLOEXEC)  # readable from then on, for all that rest
 
 
-def _get_own_bell() -> None:
-    _Stop.bell = os.eventfd(0, os.EFD_CLOEXEC)  # else a child that is asked to stop would wake who forked it
+def _get_own_wake_fd() -> None:
+    _Stop.wake_fd = os.eventfd(
+        0, os.EFD_CLOEXEC
+    )  # else a child that is asked to stop would wake who forked it
 
 
-os.register_at_fork(after_in_child=_get_own_bell)
+os.register_at_fork(after_in_child=_get_own_wake_fd)
 
 
 def request_stop() -> None:
     """Ask this process to stop: claim nothing more, finish what is begun."""
     if _Stop.asked_at is None:
         _Stop.asked_at = time.monotonic()
-        os.eventfd_write(_Stop.bell, 1)
+        os.eventfd_write(_Stop.wake_fd, 1)
 
 
 def stop_requested() -> bool:
@@ -38,7 +40,7 @@ def stop_requested() -> bool:
 def rest(seconds: float, *files: int) -> None:
     """Sleep, but no longer than until this process is asked to stop or one of these files is readable."""
     if not stop_requested():
-        select.select([_Stop.bell, *files], [], [], seconds)
+        select.select([_Stop.wake_fd, *files], [], [], seconds)
 
 
 def stop_on(

@@ -385,8 +385,8 @@ def _trailing_failures(outcomes: Sequence[Outcome]) -> dict[int, Run]:
     return runs
 
 
-class Health(NamedTuple):
-    """How a webhook has been doing; instants as the driver gives them."""
+class WebhookRow(NamedTuple):
+    """How a webhook has been doing, as it is stored; instants as the driver gives them."""
 
     id: int
     failures: int
@@ -408,7 +408,7 @@ def _record_failures(
     receiver that is there: the next one follows soon.
     """
     for found in HEALTH.run(session, runs).all():
-        row = Health._make(found)
+        row = WebhookRow._make(found)
         run = runs[row.id]
         refused = _together(row.refused_events, run.refused, REFUSED_BEFORE_BACKOFF)
         denied = _together(row.denied_events, run.denied, DENIED_BEFORE_BACKOFF)
