@@ -23,7 +23,6 @@ class Checks:
         self.debian = debian
         self.kept: list[str] = []  # bookings that have to be there to the end
         self.lost = ""  # the booking that the restored backup does not know
-        self.receiver: subprocess.Popen[bytes] | None = None
 
     def before(self, heading: str, block: str) -> None:
         """Do what happens between the steps."""
@@ -77,8 +76,7 @@ class Checks:
 
     def _start_receiver(self) -> None:
         self.debian.write("srv/probe.py", (HERE / "probe.py").read_text())
-        words = self.debian.inside("python3", "/srv/probe.py", "receive", RECEIVED)
-        self.receiver = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        self.debian.begin("python3", "/srv/probe.py", "receive", RECEIVED)
 
     def _book(self, days: int) -> str:
         (name,) = self._sql("SELECT slug FROM event_type ORDER BY id LIMIT 1")

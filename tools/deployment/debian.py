@@ -42,6 +42,7 @@ class Debian:
         self.variables = {"REPOSITORY": REPOSITORY, "RECEIVER": "http://127.0.0.1:8099/hook"}
         self.systemd = shutil.which("systemd-nspawn") is not None
         self.machine: subprocess.Popen[bytes] | None = None
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         missing = [name for name in ("debootstrap", "ip", "chroot", "git") if not shutil.which(name)]
@@ -63,10 +64,11 @@ class Debian:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self.started:  # an nsenter that is left stops with its child, and nobody reaps that
+            process.kill()
+            process.wait()
         if self.machine is not None:
-            self.machine.terminate()  # which it hears as an order to power off
-            with suppress(subprocess.TimeoutExpired):
-                self.machine.wait(60)
+            self._power_off(self.machine)
         self._end_processes()
         for mounted in ("proc", "dev"):
             subprocess.run(["umount", "--lazy", str(self.folder / mounted)], check=False)
@@ -112,6 +114,15 @@ class Debian:
             time.sleep(0.5)
         raise SystemExit("systemd did not start within two minutes")
 
+    def _power_off(self, machine: subprocess.Popen[bytes]) -> None:
+        for seconds in (60, 10):
+            machine.terminate()  # an order to power off, and the second time to be gone
+            with suppress(subprocess.TimeoutExpired):
+                machine.wait(seconds)
+                return
+        machine.kill()
+        machine.wait()
+
     def _init(self) -> str:
         """Return the id of the systemd that runs here; 0 until it does."""
         assert self.machine is not None
@@ -152,6 +163,10 @@ class Debian:
             self.inside(*words), check=True, text=True, stdout=subprocess.PIPE if output else None
         )
         return done.stdout or ""
+
+    def begin(self, *words: str) -> None:
+        """Start a program as root in the network inside, which runs until the end."""
+        self.started.append(subprocess.Popen(self.inside(*words), stderr=subprocess.DEVNULL))
 
     def inside(self, *words: str) -> list[str]:
         """Return how to run a program here, in the network inside."""
