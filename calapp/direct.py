@@ -53,6 +53,8 @@ class Direct:
         self.pooled: PoolProxiedConnection | None = None  # that of the open transaction
         self.connection: Any = None  # the driver's
         self.begun = False
+        self.unasked = False  # whether nobody waits for what the statements give, see `unasked`
+        self.queue: list[tuple[str, Any]] = []  # sent to PostgreSQL with the next one that somebody waits for
 
     def get_bind(self) -> Engine:
         """Return the engine, as a session does."""
@@ -83,9 +85,7 @@ class Direct:
     def run(self, statement: str, values: Mapping[str, Any] | None = None) -> Rows:
         """Execute a statement in the driver's words, in the open transaction or by itself."""
         if self.connection is not None:
-            if not self.begun:
-                self._begin()
-            return self._execute(statement, values)
+            return self._run_in_transaction(statement, values)
         self._connect()
         try:
             return self._execute(statement, values)
@@ -100,6 +100,22 @@ class Direct:
         finally:
             self._release()
 
+    def _run_in_transaction(self, statement: str, values: Mapping[str, Any] | None) -> Rows:
+        first = not self.begun
+        if first:
+            self._begin()
+        if self.unasked and not self.sqlite:
+            self.queue.append((statement, values))
+            return Rows()
+        try:
+            return self._execute(statement, values)
+        except DBAPIError as error:
+            if not (first and error.connection_invalidated):
+                raise
+        self._connect()  # the server was restarted since
+        self._begin()
+        return self._execute(statement, values)
+
     def run_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
         """Execute a statement for each of some rows, in SQLite's transaction; return how many it changed."""
         if len(rows) == 1:
@@ -110,13 +126,19 @@ class Direct:
             raise self._as_of_sqlalchemy(error, statement) from error
 
     def _execute(self, statement: str, values: Mapping[str, Any] | Sequence[Any] | None = None) -> Rows:
+        """Execute a statement, on PostgreSQL in one round trip with those that are queued."""
         try:
             if self.sqlite:
                 cursor = self.connection.execute(statement, values or ())
-                found = Rows(cursor.fetchall())
+            elif self.queue:
+                queue, self.queue = self.queue, []
+                with self.connection.pipeline():
+                    for one in queue:
+                        self.connection.execute(*one)
+                    cursor = self.connection.execute(statement, values)
             else:
                 cursor = self.connection.execute(statement, values)
-                found = Rows(cursor.fetchall() if cursor.description else ())
+            found = Rows(cursor.fetchall() if self.sqlite or cursor.description else ())
         except self.driver.Error as error:
             raise self._as_of_sqlalchemy(error, statement) from error
         found.rowcount = cursor.rowcount
@@ -130,13 +152,10 @@ class Direct:
         self.begun = False
 
     def _begin(self) -> None:
-        try:
-            self._execute("BEGIN IMMEDIATE" if self.sqlite else "BEGIN")
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            self._connect()  # the server was restarted since
-            self._execute("BEGIN")
+        if self.sqlite:
+            self._execute("BEGIN IMMEDIATE")
+        else:
+            self.queue = [("BEGIN", None)]
         self.begun = True
 
     def _commit(self) -> None:
@@ -144,7 +163,9 @@ class Direct:
             self._execute("COMMIT")
 
     def _roll_back(self) -> None:
-        if self.connection is not None and self.begun:
+        unsent = bool(self.queue) and self.queue[0][0] == "BEGIN"
+        self.queue = []
+        if self.connection is not None and self.begun and not unsent:
             with suppress(DBAPIError):
                 self._execute("ROLLBACK")
 
@@ -178,6 +199,19 @@ class Direct:
 
 
 AnySession = Session | Direct
+
+
+@contextmanager
+def unasked(session: AnySession) -> Iterator[None]:
+    """Run statements of whose results nobody needs anything, so that none is waited for by itself."""
+    if not isinstance(session, Direct):
+        yield
+        return
+    session.unasked = True
+    try:
+        yield
+    finally:
+        session.unasked = False
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from calapp.broker import wake_maintenance
 from calapp.config import settings
 from calapp.db import after_commit, db, one_at_a_time, transaction
 from calapp.deliveries.models import Event
+from calapp.deliveries.outbox import Recorded
 from calapp.mail import DISCARDED, Email, post, supersede_expiring, supersede_parked
 from calapp.shutdown import stop_requested
 
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 def note(
     session: Session,
     booking: Booking,
-    event: Event,
+    event: Recorded,
     kind: str,
     *,
     parked: bool = False,

@@ -26,7 +26,6 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import after_commit, db
 from calapp.deliveries import outbox
-from calapp.deliveries.models import Event
 from calapp.errors import AlreadyBooked, Conflict, Invalid, NotFound, SlotTaken
 from calapp.event_types.models import EventType
 from calapp.event_types.service import check_length, lock_host_of
@@ -213,7 +212,7 @@ def record_event(
     *,
     added: Mapping[str, Any] | None = None,
     expires_at: datetime | None = None,
-) -> Event:
+) -> outbox.Recorded:
     """Record an event of a booking: the next of its chain."""
     booking.sequence += 1
     session.flush()  # writes the booking and its count in one statement

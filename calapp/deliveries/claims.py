@@ -14,7 +14,7 @@ from calapp.db import is_sqlite
 from calapp.deliveries.models import State
 from calapp.deliveries.outbox import free_next
 from calapp.deliveries.policy import FAILURES_TO_ONE, Ready, limit_begins, requests_allowed
-from calapp.direct import AnySession
+from calapp.direct import AnySession, unasked
 from calapp.statements import ByIds, Plain, instant
 from calapp.tracing import Trace
 from calapp.webhooks.models import opened, opened_headers
@@ -291,7 +291,8 @@ def claim(
     if any(webhooks[row.webhook_id].max_per_second for row in claimed):
         claimed = _within_limits(session, claimed, webhooks, at)
     if claimed:
-        LEASE.run(session, [row.id for row in claimed], token=token, until=at + lease)
+        with unasked(session):
+            LEASE.run(session, [row.id for row in claimed], token=token, until=at + lease)
     return Claim(token, at, claimed, webhooks, len(pointless))
 
 

@@ -214,11 +214,11 @@ class Engine:
 
     def _look_and_claim(self) -> Claim | None:
         """Look and claim; with a plain read first, which holds nobody up."""
-        at, quotas = self._quotas(self.database)
+        _at, quotas = self._quotas(self.database)
         if not quotas and not self.pressed:
             return None
-        with self.database.transaction() as writing:  # on SQLite it may have waited for the writer
-            return self._claim_quotas(writing, quotas, database_now(writing) if writing.sqlite else at)
+        with self.database.transaction() as writing:  # it may have waited since it looked
+            return self._claim_quotas(writing, quotas, database_now(writing))
 
     def _claim_in(self, session: AnySession, at: datetime) -> Claim | None:
         """Look and claim in a transaction that is open."""

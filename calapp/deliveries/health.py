@@ -126,7 +126,9 @@ def tell(session: Session) -> int:
     return max(len(recovered), len(troubled))
 
 
-def announce(session: Session, webhook: Webhook, trigger: Trigger, reason: str | None = None) -> Event:
+def announce(
+    session: Session, webhook: Webhook, trigger: Trigger, reason: str | None = None
+) -> outbox.Recorded:
     """Record an event about a webhook, whose host must be locked, for the host's other webhooks."""
     since = webhook.unhealthy_since or webhook.first_failed_at or webhook.failing_since or webhook.off_at
     count, last = _failures(session, webhook, since)

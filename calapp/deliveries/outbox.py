@@ -10,24 +10,23 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from calapp import counters, limits, logs, tracing
 from calapp.accounts.models import User
 from calapp.broker import wake_workers
-from calapp.clock import iso_milliseconds
-from calapp.db import after_commit, database_now, one_at_a_time
+from calapp.clock import iso_milliseconds, now
+from calapp.db import after_commit, is_sqlite, one_at_a_time
 from calapp.deliveries import notices
-from calapp.deliveries.models import Delivery, Event, State
+from calapp.deliveries.models import Delivery, State
 from calapp.direct import AnySession
 from calapp.errors import Conflict, Invalid
-from calapp.statements import ByIds, Plain, instant
+from calapp.statements import ByIds, ByRows, Plain, instant, writer
 from calapp.urls import key_of
 from calapp.webhooks import template
 from calapp.webhooks.models import ParkedDecision
-
-INSERT = insert(Delivery.__table__)  # of the table: the ORM's own costs twice as much
 
 
 def new_event_id() -> str:
@@ -161,18 +160,23 @@ def free_next(session: AnySession, ids: Collection[int], at: datetime) -> None:
 # A host's webhooks, on or off, for an event type and for all, and the last deliveries of a chain at each that
 # hold a later one up; one probe of an index for each. What Send now has sent, be it once or again after it
 # failed, goes ahead of its line: its end must not free what comes after the line.
-SUBSCRIBERS = Plain("""SELECT id, subscriber_url, triggers, active, settling AS parked_decision,
+SUBSCRIBED = """SELECT id, subscriber_url, triggers, active, settling AS parked_decision,
   payload_template, on_at,
   (SELECT id FROM delivery WHERE webhook_id = webhook.id AND chain = :chain AND state = 'waiting'
     AND tries < :block ORDER BY pressed_at IS NOT NULL, manual AND after_id IS NULL, id DESC LIMIT 1)
     AS earlier_id,
   (SELECT max(id) FROM delivery WHERE webhook_id = webhook.id AND chain = :chain
     AND state = 'parked' AND id > CASE settling WHEN 'drop' THEN COALESCE(settling_to, 0) ELSE 0 END)
-    AS parked_id
+    AS parked_id, event_type_id IS NOT NULL AS own
 FROM webhook WHERE user_id = :host AND deleted_at IS NULL
   AND (CAST(:about AS integer) IS NULL AND (event_type_id IS NULL OR event_type_id = :event_type)
-    OR id <> :about)
-ORDER BY event_type_id IS NOT NULL, webhook.id""")
+    OR id <> :about)"""
+# The last column is what time it is, by PostgreSQL's clock: so there is a row without a webhook, too.
+SUBSCRIBERS = Plain(
+    f"{SUBSCRIBED} ORDER BY own, webhook.id",
+    f"""SELECT subscribed.*, clock.now FROM (SELECT clock_timestamp() AS now) AS clock
+LEFT JOIN ({SUBSCRIBED}) AS subscribed ON true ORDER BY own, id""",
+)
 
 
 class Subscriber(NamedTuple):
@@ -197,21 +201,75 @@ def subscribers(
     chain: str,
     *,
     about: int | None = None,
-) -> list[Subscriber]:
-    """Return the webhooks that an event goes to, on or off; of two with one URL the event type's own wins.
+) -> tuple[list[Subscriber], datetime]:
+    """Return the webhooks that an event goes to, on or off, and the time by the clock that all share.
 
-    One `about` a webhook (its id) goes to all others of the host, whatever their event types.
+    Of two with one URL the event type's own wins. One `about` a webhook (its id) goes to all others of the
+    host, whatever their event types.
     """
     values = {"host": user_id, "event_type": event_type_id, "chain": chain, "block": ATTEMPTS_THAT_BLOCK}
     values["about"] = about
+    at: datetime | None = None
     by_url: dict[str, Subscriber] = {}
     for row in SUBSCRIBERS.run(session, **values):
-        found = Subscriber._make(row)
+        found = Subscriber._make(row[:9])
+        at = row[10] if len(row) > 10 else None
+        if found.id is None:
+            break
         triggers = json.loads(found.triggers) if isinstance(found.triggers, str) else found.triggers
         if trigger in triggers:
             on_at = instant(found.on_at) if found.on_at else None
             by_url[key_of(found.subscriber_url)] = found._replace(triggers=triggers, on_at=on_at)
-    return sorted(by_url.values(), key=lambda one: one.id)
+    return sorted(by_url.values(), key=lambda one: one.id), at or now()
+
+
+class Recorded(NamedTuple):
+    """An event that was written."""
+
+    uid: str
+    user_id: int
+    number: int
+    trigger: str
+    event_type_id: int | None
+    chain: str
+    sequence: int
+    subject: str
+    search: str
+    body: str
+    trace: str
+    trace_state: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    id: int = 0
+
+
+COLUMNS = ", ".join(Recorded._fields[:-1])
+VALUES = ", ".join(f":{name}" for name in Recorded._fields[:-1])
+NUMBERED = 'UPDATE "user" SET last_event_number = :number WHERE id = :user_id'
+EVENT = f"INSERT INTO event ({COLUMNS}) VALUES ({VALUES}) RETURNING id"
+# `user` is locked, so its number is the last one.
+NUMBER = Plain(NUMBERED)
+INSERT = Plain(EVENT, f"WITH numbered AS ({NUMBERED}) {EVENT}")
+DELIVERIES = ByRows(
+    "INSERT INTO delivery ({columns}) SELECT {values} {from_rows}",
+    event_id="integer",
+    webhook_id="integer",
+    chain="text",
+    state="text",
+    due_at="timestamptz",
+    after_id="integer",
+    attempts="integer",
+    tries="integer",
+    manual="boolean",
+    body="text",
+    content_type="text",
+    template_failed="boolean",
+    reason="text",
+    created_at="timestamptz",
+    parked_at="timestamptz",
+    finished_at="timestamptz",
+    expires_at="timestamptz",
+)
 
 
 def record(
@@ -227,52 +285,75 @@ def record(
     about: int | None = None,
     expires_at: datetime | None = None,
     search: str = "",
-) -> Event:
+) -> Recorded:
     """Write an event and a delivery for each webhook that asked for it, and wake the worker afterwards.
 
     It is one of an event type's bookings, or `about` a webhook (its id), and then goes to the others. `user`
     must be locked (accounts.service.lock_user): the event's number is taken from it.
     """
-    created_at = database_now(session)
-    event_id, trace = new_event_id(), tracing.current()
-    made = envelope(event_id, trigger, created_at, payload)
-    user.last_event_number += 1
-    event = Event(
-        uid=event_id,
-        user_id=user.id,
-        number=user.last_event_number,
-        trigger=trigger,
-        event_type_id=event_type_id,
-        chain=chain,
-        sequence=sequence,
-        subject=subject,
-        search=search.lower(),
-        body=encoded(made),
-        trace=trace.traceparent,
-        trace_state=trace.state or None,
-        created_at=created_at,
-        expires_at=expires_at,
-    )
-    session.add(event)
-    session.flush()  # gives the event its id, which the deliveries carry
-    told = subscribers(session, user.id, event_type_id, trigger, chain, about=about)
+    session.flush()
+    told, created_at = subscribers(session, user.id, event_type_id, trigger, chain, about=about)
     sending = [one.id for one in told if _sends_parked(one)]
     if sending:
         for webhook_id in sending:
             lock_parked(session, webhook_id)  # its last step may be under way
-        told = subscribers(session, user.id, event_type_id, trigger, chain, about=about)
+        told, created_at = subscribers(session, user.id, event_type_id, trigger, chain, about=about)
+    event_id, trace = new_event_id(), tracing.current()
+    made = envelope(event_id, trigger, created_at, payload)
+    event = Recorded(
+        event_id,
+        user.id,
+        user.last_event_number + 1,
+        str(trigger),
+        event_type_id,
+        chain,
+        sequence,
+        subject,
+        search.lower(),
+        encoded(made),
+        trace.traceparent,
+        trace.state or None,
+        created_at,
+        expires_at,
+    )
+    event = event._replace(id=_insert(session, event))
+    set_committed_value(user, "last_event_number", event.number)
     if told:
-        rows = _rows(event, told, made)
-        session.execute(INSERT, rows)
-        problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
-        if problems:
-            notices.tell_template_failures(session, problems)
+        _send(session, _rows(event, told, made))
     after_commit(session, "wake", wake_workers)
     fields: dict[str, object] = {"trace_id": trace.trace_id, "event": event_id, "host": user.id}
     fields |= {"trigger": str(trigger), "booking": logs.shortened(subject)}
     after_commit(session, f"log {event_id}", partial(logs.say, log, "event", **fields))
     after_commit(session, f"count {event_id}", partial(counters.count, counters.EVENTS, str(trigger)))
     return event
+
+
+def _insert(session: Session, event: Recorded) -> int:
+    """Write an event and take its number from its host; return its id."""
+    values = event._asdict()
+    del values["id"]
+    if is_sqlite(session):
+        NUMBER.run(session, number=event.number, user_id=event.user_id)
+    found: int = INSERT.run(session, **values).all()[0][0]
+    return found
+
+
+def _send(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the deliveries of an event, and tell of templates that could not be rendered."""
+    write = writer(session)
+    DELIVERIES.run(
+        session,
+        [
+            tuple(
+                write(value) if isinstance(value := row[name], datetime) else value
+                for name in DELIVERIES.names
+            )
+            for row in rows
+        ],
+    )
+    problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
+    if problems:
+        notices.tell_template_failures(session, problems)
 
 
 def _sends_parked(webhook: Subscriber) -> bool:
@@ -285,9 +366,9 @@ def _holds_parked(webhook: Subscriber, at: datetime) -> bool:
     return webhook.active and lately and webhook.parked_decision != ParkedDecision.RELEASE
 
 
-def _rows(event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(event: Recorded, told: Sequence[Subscriber], envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the deliveries of an event, to be written by one statement whatever their number is."""
-    room = limits.EVENT_BYTES - len((event.body or "").encode())
+    room = limits.EVENT_BYTES - len(event.body.encode())
     rows = []
     for webhook in told:
         made = rendered(webhook.payload_template, envelope, room)
@@ -313,6 +394,9 @@ def _rows(event: Event, told: Sequence[Subscriber], envelope: Mapping[str, Any])
                 "state": state,
                 "due_at": None if reason else due_at,
                 "after_id": after_id,
+                "attempts": 0,
+                "tries": 0,
+                "manual": False,
                 **made.columns(),
                 "reason": reason,
                 "created_at": event.created_at,

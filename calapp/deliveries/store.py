@@ -25,7 +25,7 @@ from calapp.deliveries.policy import (
     backoff_delay,
     next_delay,
 )
-from calapp.direct import AnySession
+from calapp.direct import AnySession, unasked
 from calapp.statements import ByIds, ByRows, Plain, instant, writer
 from calapp.tracing import Trace
 from calapp.webhooks.models import OffReason, Webhook
@@ -244,7 +244,8 @@ def record(session: AnySession, outcomes: Sequence[Outcome], schedule: Sequence[
     matched = DELIVERY.run(session, rows)  # by their ids, so that two workers never wait for each other
     if matched != len(outcomes):
         _record_late(session, outcomes, at)
-    ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
+    with unasked(session):
+        ATTEMPTS.run(session, [_attempt_row(outcome, write) for outcome in outcomes])
     gone = {one.response.request.webhook_id for one in outcomes if one.state is State.PARKED}
     if gone:
         OFF.run(session, gone, reason=OffReason.GONE.value, at=at)
@@ -257,7 +258,8 @@ def record(session: AnySession, outcomes: Sequence[Outcome], schedule: Sequence[
     if matched != len(outcomes) and ended:
         ended = [key for (key,) in ENDED.run(session, ended, block=ATTEMPTS_THAT_BLOCK)]
     if ended:
-        free_next(session, ended, at)
+        with unasked(session):
+            free_next(session, ended, at)
     _record_successes(session, outcomes, at)
     if runs := _trailing_failures(outcomes):
         _record_failures(session, runs, schedule, at)

@@ -117,7 +117,10 @@ def write_summary(session: Session, user: User, at: datetime) -> None:
         return
     user.summarized_on = last
     trigger = Trigger.DAILY_SUMMARY
-    if written is None or not outbox.subscribers(session, user.id, None, trigger, "", about=NO_WEBHOOK):
+    if written is None:
+        return
+    told, _ = outbox.subscribers(session, user.id, None, trigger, "", about=NO_WEBHOOK)
+    if not told:
         return
     day = max(written, last - timedelta(days=settings().retention_days))
     while day < last:

@@ -75,7 +75,7 @@ def happen(rick: User, quick_chat: EventType) -> Callable[..., Event]:
 
     def record(chain: str = "chain", sequence: int = 1, trigger: str = "BOOKING_CREATED", **more) -> Event:
         with transaction() as session:
-            return outbox.record(
+            recorded = outbox.record(
                 session,
                 user=lock_user(session, rick.id),
                 trigger=trigger,
@@ -86,6 +86,7 @@ def happen(rick: User, quick_chat: EventType) -> Callable[..., Event]:
                 event_type_id=quick_chat.id,
                 **more,
             )
+            return session.get_one(Event, recorded.id)
 
     return record
 
