@@ -291,13 +291,19 @@ def test_a_time_zone_is_found_by_its_city_and_by_its_old_name(visitor: Window, h
 
 @pytest.fixture
 def email_to_visitor(calapp: Running, host: Host) -> Callable[[str], str]:
-    """Return a function that gives the text of the email to the visitor whose subject begins so."""
+    """Return a function that waits for the visitor's email whose subject begins so, and gives its text."""
 
     def found(subject: str) -> str:
+        of_visitor = (Email.user_id == host.id, Email.recipient == "bob@example.com")
+        query = select(Email.body).where(*of_visitor, Email.subject.startswith(subject))
         with connected(calapp.data_dir):
-            of_visitor = (Email.user_id == host.id, Email.recipient == "bob@example.com")
-            query = select(Email.body).where(*of_visitor, Email.subject.startswith(subject))
-            return db.session.scalar(query) or ""
+
+            def read() -> str | None:
+                db.session.rollback()
+                return db.session.scalar(query)
+
+            wait_until(read)
+            return read() or ""
 
     return found
 
@@ -397,7 +403,7 @@ def test_a_reminder_arrives_at_the_webhook_and_among_the_emails(
     wait_until(lambda: receiver.requests)
     payload = json.loads(receiver.requests[0].body)
     assert (payload["triggerEvent"], payload["payload"]["uid"]) == ("BOOKING_REMINDER", uid)
-    wait_until(lambda: email_to_visitor("Reminder:"))
+    assert "(Europe/Berlin)" in email_to_visitor("Reminder:")
     window.go(f"/bookings/{uid}")
     expect(window.page.get_by_text("Reminder: Quick chat with")).to_be_visible()
     expect(window.page.get_by_text("BOOKING_REMINDER")).to_be_visible()
