@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from calapp import __version__
 from calapp.config import Settings, variable
 from calapp.integrations.guide import slug
 from tools.docs import texts
@@ -63,3 +64,7 @@ def test_pictures_are_small_and_all_shown() -> None:
     shown = "".join(document.read_text() for document in DOCUMENTS)
     assert pictures
     assert all(picture.stat().st_size < 150_000 and picture.name in shown for picture in pictures)
+
+
+def test_the_version_is_the_latest_release_in_the_list_of_changes() -> None:
+    assert re.findall(r"^## (\d\S*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == __version__
