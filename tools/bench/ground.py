@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
 from flask_migrate import upgrade
 from sqlalchemy import text
 
@@ -226,3 +227,12 @@ class Ground:
         """Return the CPU seconds of the worker so far, with those of each of its processes."""
         times = [process.cpu_times() for process in self.worker.all()]
         return sum(one.user + one.system for one in times)
+
+    def database_cpu(self) -> float:
+        """Return the CPU seconds of the PostgreSQL server so far, with backends that have ended."""
+        if self.postgresql is None:
+            return 0.0
+        server = psutil.Process(self.postgresql.server.get_pid())
+        ended = server.cpu_times()
+        times = [ended, *(one.cpu_times() for one in server.children(recursive=True))]
+        return ended.children_user + ended.children_system + sum(one.user + one.system for one in times)

@@ -13,6 +13,7 @@ from calapp.db import database_now, db, transaction
 from calapp.deliveries.claims import claim, ready
 from tools.bench.ground import BODY, Ground
 from tools.bench.plain import ROOT
+from tools.bench.receiving import wait
 from tools.bench.stage import ENDPOINTS, Stage
 
 CLAIMED = 100
@@ -93,15 +94,20 @@ def one_claim(ground: Ground) -> float:
 
 
 def workers(stage: Stage) -> None:
-    """One process and two, to a receiver that takes 100 ms."""
+    """One process and two, and on PostgreSQL four, to a receiver that takes 100 ms; nothing is sent twice."""
     for ground in stage.grounds:
         webhook = ground.webhooks(f"/slow/100/{time.monotonic_ns()}")
-        rates = [steady(stage, ground, webhook, processes) for processes in (1, 2)]
-        for processes, rate in zip((1, 2), rates, strict=True):
-            stage.results.note(
-                f"{processes} × 64 in flight, 100 ms each, {ground.name}", "deliveries/s", rate
-            )
-        stage.results.ratio("workers", ground.name, rates[1] / rates[0])
+        rates = {}
+        for processes in (1, 2) if ground.settings.sqlite else (1, 2, 4):
+            stage.receiver.take()
+            rates[processes] = steady(stage, ground, webhook, processes)
+            what = f"{processes} × 64 in flight, 100 ms each, {ground.name}"
+            stage.results.note(what, "deliveries/s", rates[processes])
+            names = [name for _, name, _ in stage.receiver.take()]
+            assert len(names) == len(set(names)), f"{what}: {len(names) - len(set(names))} were sent twice."
+        stage.results.ratio("workers", ground.name, rates[2] / rates[1])
+        if 4 in rates:
+            stage.results.ratio("four workers", ground.name, rates[4] / rates[1])
         ground.restart_worker()
 
 
@@ -136,6 +142,10 @@ def with_backlogs(stage: Stage) -> None:
         with large.here():
             large.hold(large.rates[1], 1, None)
         large.restart_worker()
+        ready = time.monotonic()
+        wait(stage.receiver.count)
+        waited = f"a ready worker's first delivery with {stage.size.backlog:,} waiting, {ground.name}"
+        stage.results.note(waited, "s", time.monotonic() - ready)
         time.sleep(WARM)
         rate = hits_a_second(stage, stage.size.steady)
         large.worker.stop()
