@@ -36,7 +36,7 @@ class SendingChecks(Seen):
             expect(row.id not in self.delivered, f"{name} is sent again after it was delivered")
             expect(row.expires_at is None or row.expires_at > at, f"{name} is sent after it expired")
             before = self.before.get(row.id)
-            if before is not None and before.attempts == row.attempts - 1 and not self._released(row):
+            if before is not None and before.attempts == row.attempts - 1 and not self._released(row, before):
                 due = before.due_at is None or before.due_at <= at
                 expect(due, f"{name} is sent though it was due at {before.due_at} only")
             earlier = self.by_key.get((row.id, request.number))
@@ -89,9 +89,13 @@ class SendingChecks(Seen):
             self.bytes[mine] = self.bytes[source]
             self.rendered_anew.discard(mine)
 
-    def _released(self, row: Any) -> bool:
-        """Return whether what was stored with the claim made it due: a success, or its outdated failure."""
-        mine = f"webhook_id = {row.webhook_id} AND (failure_code IS NULL OR delivery_id = {row.id})"
+    def _released(self, row: Any, before: Any) -> bool:
+        """Return whether what was stored with the claim made it due.
+
+        That is a success, its own outdated failure, or a failure of the delivery that it waited behind.
+        """
+        ours = f"({row.id}, {before.after_id or row.id})"
+        mine = f"webhook_id = {row.webhook_id} AND (failure_code IS NULL OR delivery_id IN {ours})"
         return bool(self.world.read(f"SELECT id FROM attempt WHERE id > {self.last_attempt} AND {mine}"))
 
     def _not_in_flight_elsewhere(self, worker: str, row: Any, name: str) -> None:
