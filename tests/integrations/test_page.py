@@ -191,9 +191,19 @@ def test_the_embed_card_offers_hidden_event_types_and_says_so(
     assert "Quick chat (hidden)" in rick_client.get("/integrations").text
 
 
-def test_health_sums_up_the_last_day(
-    rick: User, rick_client: FlaskClient, webhook: Webhook, saved: Callable[..., None]
+@pytest.mark.parametrize("failing", [False, True])
+def test_health_sums_up_the_last_day_and_names_what_still_fails(
+    rick: User,
+    rick_client: FlaskClient,
+    webhook: Webhook,
+    saved: Callable[..., None],
+    change: Callable[..., None],
+    *,
+    failing: bool,
 ) -> None:
+    if failing:
+        since = now() - timedelta(hours=4)
+        change(webhook, first_failed_at=since, unhealthy_since=since)
     event = Event(
         uid="evt_1", user_id=rick.id, number=1, trigger="BOOKING_CREATED", chain="a", sequence=1, subject="a"
     )
@@ -216,4 +226,4 @@ def test_health_sums_up_the_last_day(
     assert "2 delivered" in fragment
     assert "1 failed" in fragment
     assert "p50 10 ms · p99 20 ms" in fragment
-    assert words in fragment
+    assert (words in fragment) is failing

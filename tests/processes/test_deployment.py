@@ -153,10 +153,17 @@ def test_o9_a_reload_needs_no_program_but_the_shell(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(systemctl, "UNITS", (ROOT / "deploy",))
     monkeypatch.setattr(systemctl, "RUN", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
+    # Whoever started the tests may have had them ignore the signal, as nohup does.
+    waits = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         (tmp_path / "calapp-web.service").write_text(str(process.pid))
         systemctl.reload("calapp-web.service")
-    assert process.returncode == -signal.SIGHUP
+        try:
+            assert process.wait(30) == -signal.SIGHUP
+        finally:
+            process.kill()
 
 
 def test_a_migration_may_take_longer_than_systemd_waits_by_default() -> None:
