@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from calapp import mail
@@ -106,14 +107,16 @@ def _composed(session: Session, noted: Notification, *, parked: bool = False) ->
         return []
     try:
         facts = Facts.of(event, booking, unanswered=noted.kind == "unanswered")
-    except (LookupError, ValueError):
+        if noted.kind == REMINDER:
+            emails = notifications.reminders(facts)
+        else:
+            emails = notifications.composed(session, facts, noted.kind, parked=parked)
+            emails += notifications.withdrawals(facts, [Participant(**one) for one in noted.removed])
+    except SQLAlchemyError:
+        raise
+    except Exception:  # whatever it is, the emails of others go on
         log.exception("The emails about booking %s could not be written", noted.about)
         return []
-    if noted.kind == REMINDER:
-        emails = notifications.reminders(facts)
-    else:
-        emails = notifications.composed(session, facts, noted.kind, parked=parked)
-        emails += notifications.withdrawals(facts, [Participant(**one) for one in noted.removed])
     for email in emails:
         email.user_id, email.about, email.created_at = noted.user_id, noted.about, noted.created_at
     return emails

@@ -140,6 +140,13 @@ def test_an_event_that_is_not_kept_any_more_holds_nothing_up(book, session: Sess
     assert session.scalars(select(Notification)).all() == []
 
 
+def test_an_event_that_nobody_can_read_holds_nothing_up(book, session: Session) -> None:
+    broken, whole = book(), book(start=NOON)
+    with transaction() as writing:
+        writing.execute(update(Event).where(Event.subject == broken.uid).values(body='{"payload": []}'))
+    assert {one.about for one in to_ada(session)} == {whole.uid}
+
+
 def test_a_reminder_that_is_not_written_yet_is_dropped_by_a_cancellation(
     book, quick_chat, change, session: Session, monday
 ) -> None:
