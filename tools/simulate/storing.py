@@ -228,7 +228,7 @@ class StoringChecks(Seen):
             )
         if webhook.failures >= FAILURES_TO_ONE:
             expect(webhook.failing_since is not None, f"{name} fails, and since when is not known")
-        if webhook.id in touched and webhook.failures >= FAILURES_TO_ONE:
+        if webhook.active and webhook.id in touched and webhook.failures >= FAILURES_TO_ONE:
             at = self.world.wall()
             expect(
                 webhook.hold_until is not None and webhook.hold_until > at,
