@@ -11,7 +11,7 @@ from calapp import config
 from calapp.accounts import api as accounts_api
 from calapp.accounts import views as accounts
 from calapp.accounts.guards import prepare_sign_in
-from calapp.accounts.sessions import LIFETIME as SESSION_LIFETIME
+from calapp.accounts.service import SESSION_LIFETIME
 from calapp.accounts.unsaved import prepare_unsaved
 from calapp.availability import api as schedules_api
 from calapp.availability import views as availability
@@ -20,24 +20,21 @@ from calapp.bookings import embed, host_views, people_api, reservations_api, vis
 from calapp.calendars import api as calendars_api
 from calapp.calendars import views as calendars
 from calapp.cli import register_commands
-from calapp.compression import prepare_compression
 from calapp.config import Settings
 from calapp.db import connection_options, db, prepare_engine
 from calapp.deliveries import api as deliveries_api
 from calapp.deliveries import views as deliveries
-from calapp.error_pages import register_error_pages
+from calapp.error_pages import prepare_cors, register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
-from calapp.incoming import CleanRequest, prepare_hosts
+from calapp.incoming import CleanRequest, prepare_hosts, prepare_limits
 from calapp.integrations import calendar_accounts, first_steps, guide, inspector, links, ping, webhook_form
 from calapp.integrations import embed as embed_card
 from calapp.integrations import views as integrations
 from calapp.monitoring import views as monitoring
 from calapp.monitoring.metrics import prepare_requests
-from calapp.rate_limits import prepare_limits
 from calapp.rest import reference as rest
-from calapp.rest.cors import prepare_cors
-from calapp.static_files import prepare_static_files
+from calapp.static_files import prepare_compression, prepare_static_files
 from calapp.webhooks import api as webhooks_api
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)

@@ -74,7 +74,7 @@ def on_starting(server: Any) -> None:
     server.handover = Handover()
     configure(_settings, "web")
     if _settings.rate_limits == "off":
-        logging.getLogger("calapp.rate_limits").warning(
+        logging.getLogger("calapp.incoming").warning(
             "RATE_LIMITS=off: passwords and forms can be sent without limit"
         )
     if _settings.sqlite and server.cfg.workers > 1:
@@ -130,7 +130,7 @@ def post_worker_init(worker: Any) -> None:
     gunicorn stops the workers that SIGHUP replaces before the new ones have loaded the app: without a wait
     every visitor would wait for that. Who waits for news of the feed gets a response when a worker stops.
     """
-    from calapp.monitoring.counting import counting  # noqa: PLC0415 (imported by the workers alone)
+    from calapp.monitoring.service import counting  # noqa: PLC0415 (imported by the workers alone)
     from calapp.shutdown import request_stop  # noqa: PLC0415
 
     _until_exit.enter_context(counting(worker.wsgi))

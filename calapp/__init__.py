@@ -2,18 +2,17 @@
 
 Read the packages in the order in which they may import each other, lowest first:
 
-* `config`, `clock`, `errors`, `limits`, `text`, `urls`, `local_time`: settings, time, what can go wrong, how
-  many of each thing there may be, clean texts, URLs as they are sent, zones and times as people read them
-* `addresses`, `encryption`: the address guard, secrets at rest
-* `tracing`, `spans`, `logs`, `counters`: the trace from a request to a receiver, its spans for
-  OpenTelemetry, lines of the log without secrets, what this process counts for /metrics
+* `config`, `clock`, `errors`, `limits`, `text`, `local_time`: settings, time, what can go wrong, how many of
+  each thing there may be, clean texts, zones and times as people read them
+* `addresses`, `encryption`: URLs as they are sent and the address guard, secrets at rest
+* `tracing`, `logs`, `counters`: the trace from a request to a receiver and its spans for OpenTelemetry, lines
+  of the log without secrets, what this process counts for /metrics
 * `direct`: the database driver without sessions, for who does little but statements
 * `db`: the database object, the instant type and `transaction()`, the only place that commits; `statements`:
   those that every booking page sends, and batches, as the driver takes them
 * `broker`, `embedded_valkey`: the Valkey or Redis behind the queue, and the one that comes with Calapp
-* `incoming`, `htmx`, `error_pages`, `rate_limits`, `rest`, `mail`: how requests are read, how responses
-  look, how many requests, the API's own machinery, and emails
-* `compression`, `static_files`: what goes over the wire
+* `incoming`, `htmx`, `error_pages`, `static_files`, `rest`, `mail`: how requests are read and how many, how
+  responses look and are compressed, the API's own machinery, and emails
 * `accounts`: who; `availability`: when; `event_types`: what can be booked
 * `webhooks`: who asked to be told; `deliveries`: telling them; `calendars`: what takes their time elsewhere
 * `bookings`: what happens

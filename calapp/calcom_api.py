@@ -13,7 +13,7 @@ import requests
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from calapp.rest.validation import cleaned
+from calapp.rest.schemas import cleaned
 from calapp.text import line
 
 PATIENCE = (10, 30)  # seconds to connect and to wait for a response

@@ -14,8 +14,7 @@ from calapp.event_types.service import of_user
 from calapp.integrations.models import Inspector
 from calapp.integrations.service import inspector_url
 from calapp.local_time import is_zone
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.models import SUBSCRIBABLE, Webhook
 
 USERNAME = "rick"
 PASSWORD = "demo"  # noqa: S105 (known to everybody, so the demo host is made on loopback only)

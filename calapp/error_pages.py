@@ -1,25 +1,31 @@
-"""What went wrong, translated once into a page, a toast or the API's JSON; every response's headers."""
+"""What went wrong, translated once into a page, a toast or the API's JSON; every response's headers.
+
+Other sites may ask the API's addresses, as Cal.com's API v2 allows it (CORS), and no page is at one. A key in
+a header is all that opens the API, and no page of another site has one unless it was given to it. So nothing
+is gained by a browser that refuses.
+"""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Flask, g, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request, url_for
 from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
 from markupsafe import escape
 from psycopg.errors import NumericValueOutOfRange
 from sqlalchemy.exc import DataError, OperationalError
-from werkzeug.exceptions import BadRequest, HTTPException
-from werkzeug.routing import IntegerConverter
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import IntegerConverter, Rule
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import errors, limits
 from calapp.clock import iso_milliseconds, now
 from calapp.db import LARGEST
 from calapp.htmx import is_htmx, named_by, redirect_to, sign_in_here, toast
-from calapp.rate_limits import log_breach
+from calapp.incoming import log_breach
 
 API = "/v2"
 STATUSES: dict[type[errors.AppError], int] = {
@@ -244,3 +250,47 @@ def _policy() -> str:
         f"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action {action}; "
         f"frame-ancestors {ancestors}"
     )
+
+
+METHODS = ("GET", "POST", "PATCH", "DELETE")
+
+HEADERS = {
+    "Access-Control-Allow-Methods": "GET, PATCH, DELETE, HEAD, POST, PUT, OPTIONS",
+    "Access-Control-Allow-Headers": (
+        "x-cal-client-id, x-cal-secret-key, x-cal-platform-embed, cal-api-version, "
+        "Accept, Authorization, Content-Type, Idempotency-Key, Origin, traceparent, tracestate"
+    ),
+    "Access-Control-Max-Age": "86400",  # seconds
+}
+
+
+def prepare_cors(app: Flask) -> None:
+    """Let every site call the API of this app; before the limits, so that asking first costs nothing."""
+
+    @app.before_request
+    def answer_preflight() -> Response | None:
+        preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return Response(status=204, headers=HEADERS) if preflight and is_api() else None
+
+    @app.before_request
+    def refuse_pages() -> None:
+        """Keep pages at any two parts, /<user>/<slug>, away from the API's addresses."""
+        if not is_api() or request.url_rule is None or _of_api(request.url_rule):
+            return
+        adapter = current_app.create_url_adapter(request)
+        allowed = []
+        for method in METHODS:
+            with suppress(HTTPException):
+                if adapter and _of_api(adapter.match(method=method, return_rule=True)[0]):
+                    allowed.append(method)
+        raise MethodNotAllowed(valid_methods=allowed) if allowed else NotFound
+
+    @app.after_request
+    def allow_every_site(response: Response) -> Response:
+        if is_api():
+            response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+
+def _of_api(rule: Rule) -> bool:
+    return rule.rule.startswith(API)

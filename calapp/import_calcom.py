@@ -38,8 +38,7 @@ from calapp.event_types.schemas import (
 )
 from calapp.local_time import is_zone
 from calapp.privacy.commands import needs_key
-from calapp.rest.schemas import RequestSchema
-from calapp.rest.validation import problems
+from calapp.rest.schemas import RequestSchema, problems
 from calapp.text import clean, printable
 from calapp.webhooks import service as webhooks
 from calapp.webhooks.schemas import WebhookBody

@@ -1,21 +1,34 @@
-"""The request as the app sees it: what was typed is clean text, and the host that it names is this server.
+"""The request as the app sees it: clean text, for a host that is this server, within the limits on requests.
 
 A page whose own name is led to this machine (DNS rebinding) gets nothing: the browser takes such a page and
 this server for one site. Only the Host header tells them apart, so it must name the server as its operator
 does. No forwarded header counts: anybody can send one.
+
+A view that is limited says `@limiter.limit("20/minute", methods=["POST"], key_func=…)` below its route; the
+key is the address unless told otherwise. A POST that needs no session says `@csrf.exempt`.
 """
 
 import ipaddress
+import logging
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import flask
 import idna
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_wtf.csrf import CSRFProtect
+from redis import ConnectionError as RedisConnectionError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from werkzeug.datastructures import ImmutableMultiDict
 
+from calapp import broker
+from calapp.addresses import network_of
 from calapp.config import Settings, is_loopback
 from calapp.text import clean, storable
 
@@ -97,3 +110,53 @@ def normal(host: str) -> str:
         return host if host.isascii() else idna.encode(host, uts46=True).decode()
     except idna.IDNAError:
         return host
+
+
+log = logging.getLogger(__name__)
+
+# redis-py's own retries take seconds when Valkey is away.
+PATIENCE = {
+    "socket_connect_timeout": broker.WEB_PATIENCE,
+    "socket_timeout": broker.WEB_PATIENCE,
+    "retry": Retry(NoBackoff(), 0),
+}
+
+csrf = CSRFProtect()
+
+
+def client_network() -> str:
+    """Return what this request is counted under: its address, or an IPv6 address's /64."""
+    return network_of(get_remote_address())
+
+
+# When Valkey is away nobody is turned away for it: each process counts by itself, and looks for Valkey again
+# after 1, 2, 4 … 32 seconds.
+limiter = Limiter(client_network, in_memory_fallback_enabled=True, swallow_errors=True)
+
+
+def log_breach() -> None:
+    """Log for the operator that this request was one too many: once a minute for each page and address."""
+    logged: dict[tuple[str, str], float] = current_app.extensions.setdefault("calapp-breaches", {})
+    at, key = time.monotonic(), (request.endpoint or "", client_network())
+    if logged.get(key, 0.0) > at:
+        return
+    if len(logged) >= 1000:
+        logged.clear()
+    logged[key] = at + 60
+    log.warning("limit reached", extra={"said": {"limit": f"requests to {key[0]}", "host": None}})
+
+
+def prepare_limits(app: Flask, settings: Settings) -> None:
+    """Put the limits and the tokens in front of every page of this app."""
+    try:
+        storage = broker.url().replace("unix://", "redis+unix://")
+    except RedisConnectionError:
+        storage = "memory://"
+    app.config.update(
+        RATELIMIT_ENABLED=settings.rate_limits == "on",
+        RATELIMIT_STORAGE_URI=storage,
+        RATELIMIT_STORAGE_OPTIONS=PATIENCE,
+        RATELIMIT_KEY_PREFIX="calapp",
+    )
+    csrf.init_app(app)
+    limiter.init_app(app)

@@ -1,7 +1,7 @@
 """How many of each thing there may be: fixed numbers, each with its unit and its reason.
 
 What an operator may change is a setting (config.py, README). What is counted by time, per address or per key,
-is in rate_limits.py; the setting RATE_LIMITS switches off those alone, never a number of this module.
+is in incoming.py; the setting RATE_LIMITS switches off those alone, never a number of this module.
 """
 
 import logging

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp import broker, clock, mail
-from calapp.accounts import links, sessions, unsaved
+from calapp.accounts import links, service, unsaved
 from calapp.availability.service import give_missing_schedules
 from calapp.bookings import copies, emails, reservations, visitors
 from calapp.bookings.maintenance import MEETINGS_DUE, record_meetings
@@ -29,10 +29,10 @@ from calapp.config import settings
 from calapp.db import db, one_at_a_time, transaction
 from calapp.deliveries import health, maintenance, replays, resend, store
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
-from calapp.deliveries.summary import write_summaries
+from calapp.deliveries.feed import write_summaries
 from calapp.direct import Direct
 from calapp.errors import Busy
-from calapp.monitoring.counting import counting
+from calapp.monitoring.service import counting
 from calapp.privacy import removal
 from calapp.privacy import service as privacy
 from calapp.processes import RecurringError, follow_forker
@@ -62,7 +62,7 @@ CLEANUP: tuple[Step, ...] = (
     mail.prune_emails,
     maintenance.prune,
     maintenance.remove_finished,
-    sessions.remove_expired,
+    service.remove_expired_sessions,
     links.remove_expired,
     visitors.forget_addresses,
     reservations.forget_expired,

@@ -26,7 +26,7 @@ from calapp.deliveries import engine
 from calapp.deliveries.client import raise_file_limit
 from calapp.errors import Busy
 from calapp.maintenance import maintain
-from calapp.monitoring.counting import counting
+from calapp.monitoring.service import counting
 from calapp.processes import Forked, RecurringError, first_line, follow_forker, follow_starter, stop
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
 

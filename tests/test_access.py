@@ -21,8 +21,7 @@ from calapp.deliveries.models import Delivery, Notice
 from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.monitoring import service
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.bookings.conftest import book, monday  # noqa: F401 (fixtures)
 from tests.conftest import signed_in
 from tests.monitoring.rows import deliveries

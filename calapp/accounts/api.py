@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from calapp.accounts import unsupported
 from calapp.accounts.guards import OPEN, READ, WRITE, current_host
 from calapp.accounts.models import User
 from calapp.accounts.schemas import Name
@@ -12,6 +11,7 @@ from calapp.accounts.service import lock_user, schedule_choosers
 from calapp.db import transaction
 from calapp.errors import NotSupported
 from calapp.local_time import is_zone, zone_names
+from calapp.rest import unsupported
 from calapp.rest.routes import Api
 from calapp.rest.schemas import Id, PatchSchema, RequestSchema, ResponseSchema
 

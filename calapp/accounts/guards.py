@@ -10,7 +10,7 @@ from flask_login import LoginManager, current_user
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from werkzeug.wrappers import Response
 
-from calapp.accounts import service, sessions
+from calapp.accounts import service
 from calapp.accounts.models import ApiKey, Scope, User, UserSession
 from calapp.clock import now
 from calapp.db import db, transaction
@@ -100,11 +100,11 @@ def prepare_sign_in(app: Flask) -> None:
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]  # Flask-Login has no types
 def _load(login_id: str) -> User | None:
-    found = sessions.find(db.session(), login_id)
+    found = service.find_session(db.session(), login_id)
     if found is None:
         return None
     user, row = found
-    if row is not None and row.last_seen_at < now() - sessions.SEEN_EVERY:
+    if row is not None and row.last_seen_at < now() - service.SEEN_EVERY:
         g.seen_session = row.id
     return user
 

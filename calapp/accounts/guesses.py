@@ -24,7 +24,7 @@ from calapp import limits
 from calapp.accounts.models import User
 from calapp.config import settings
 from calapp.errors import Invalid, TooMany
-from calapp.rate_limits import client_network, limiter
+from calapp.incoming import client_network, limiter
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_val
 
 from calapp.accounts.models import Removal
 from calapp.local_time import is_zone
-from calapp.rest.validation import cleaned, said
+from calapp.rest.schemas import cleaned, said
 from calapp.text import line
 
 # First segments that are, were or may become addresses of the app; tests/test_reserved_names.py holds it

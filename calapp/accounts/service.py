@@ -1,23 +1,28 @@
-"""Users, their passwords, their API keys."""
+"""Users, their passwords, their API keys, and where they are signed in.
 
+Each browser that is signed in is a row, found by its key at every request.
+"""
+
+import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from functools import cache
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import CursorResult, bindparam, delete, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from calapp import limits
-from calapp.accounts import sessions
-from calapp.accounts.models import ApiKey, LinkKey, Removal, Scope, User
+from calapp.accounts.models import ApiKey, LinkKey, Removal, Scope, User, UserSession
 from calapp.accounts.schemas import Profile, SignUp, complaint, normal
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import is_sqlite
 from calapp.encryption import hashed, is_same, seal
 from calapp.errors import Conflict, Invalid, NotAllowed, NotFound
+from calapp.limits import SESSIONS_PER_HOST
 
 LINK_KEYS = 2  # that are valid at a time: the current one, and during a change the previous one
 
@@ -139,7 +144,7 @@ def close_account(session: Session, user: User, removal: Removal | None = None) 
     """Let nobody sign in, book or use a key; with `removal` for good: the worker then removes everything."""
     user.closed_at = user.closed_at or now()
     user.removal = user.removal or removal
-    sessions.end_all(session, user)
+    end_sessions(session, user)
 
 
 def delete_account(session: Session, user_id: int, password: str, removal: Removal) -> None:
@@ -160,7 +165,7 @@ def reopen_account(user: User) -> None:
 def set_password(session: Session, user: User, password: str) -> None:
     """Set a password and end every session that was signed in with the old one."""
     user.password_hash = generate_password_hash(password)
-    sessions.end_all(session, user)
+    end_sessions(session, user)
 
 
 def update_profile(session: Session, user_id: int, profile: Profile) -> User:
@@ -244,3 +249,136 @@ def end_link_key(session: Session, user_id: int, key_id: int) -> None:
     if key is None or key.user_id != user_id:
         raise NotFound
     session.delete(key)
+
+
+SESSION_LIFETIME = timedelta(
+    days=31
+)  # after which a browser that did not come back is signed out; the cookie's, too
+SEEN_EVERY = timedelta(
+    hours=1
+)  # how exactly it is known when a browser was last seen: at most a write an hour
+LOGIN_ID = re.compile(r"(\d{1,18})\.(?:(\d{1,18})\.)?([\w-]{1,100})", re.ASCII)
+SESSIONS_STEP = 1000  # rows that one step of maintenance removes
+
+# In this order, since each browser's header names those that come after it.
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+
+
+def begin_session(session: Session, user: User, user_agent: str) -> None:
+    """Begin a session of a user; `user.get_id()` then gives what its cookie has to hold.
+
+    When the host has more than SESSIONS_PER_HOST, those that were not seen for longest end.
+    """
+    token = secrets.token_urlsafe(32)
+    begun = UserSession(user_id=user.id, token_hash=hashed(token), browser=browser_of(user_agent))
+    session.add(begun)
+    session.flush()
+    user.login_id = f"{user.id}.{begun.id}.{token}"
+    kept = select(UserSession.id).where(UserSession.user_id == user.id)
+    kept = kept.order_by(UserSession.last_seen_at.desc(), UserSession.id.desc()).limit(SESSIONS_PER_HOST)
+    session.execute(
+        delete(UserSession).where(UserSession.user_id == user.id, UserSession.id.not_in(kept)),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def find_session(session: Session, login_id: str) -> tuple[User, UserSession | None] | None:
+    """Return the user and the session of a cookie; None when it was ended or is too old.
+
+    The session is None for a cookie from before there were rows, which holds the user's `session_token`.
+    """
+    given = LOGIN_ID.fullmatch(login_id)
+    if given is None:
+        return None
+    user_id, session_id, token = given.groups()
+    if session_id is None:
+        user = session.get(User, int(user_id))
+        good = user is not None and user.closed_at is None and is_same(user.session_token, token)
+        return (user, None) if user is not None and good else None
+    query = select(User, UserSession).join(UserSession, UserSession.user_id == User.id)
+    row = session.execute(
+        query.where(UserSession.id == int(session_id), User.id == int(user_id), User.closed_at.is_(None))
+    ).first()
+    if (
+        row is None
+        or not is_same(row[1].token_hash, hashed(token))
+        or row[1].last_seen_at < now() - SESSION_LIFETIME
+    ):
+        return None
+    return row[0], row[1]
+
+
+def end_session(session: Session, login_id: str) -> None:
+    """End the session of a cookie: a copy of the cookie is worth nothing from now on.
+
+    One from before there were rows ends together with all others of its kind, since they are all alike.
+    """
+    found = find_session(session, login_id)
+    if found is None:
+        return
+    user, row = found
+    if row is None:
+        user.session_token = secrets.token_urlsafe(32)
+    else:
+        session.delete(row)
+
+
+def end_one_session(session: Session, user_id: int, session_id: int) -> None:
+    """End one session of a user; nothing happens when there is none with this id."""
+    _delete_sessions(session, UserSession.user_id == user_id, UserSession.id == session_id)
+
+
+def end_sessions(session: Session, user: User) -> None:
+    """End every session of a user."""
+    user.session_token = secrets.token_urlsafe(32)
+    _delete_sessions(session, UserSession.user_id == user.id)
+
+
+def sessions_of(session: Session, user_id: int) -> Sequence[UserSession]:
+    """Return where a user is signed in, seen last first."""
+    query = select(UserSession).where(
+        UserSession.user_id == user_id, UserSession.last_seen_at >= now() - SESSION_LIFETIME
+    )
+    return session.scalars(query.order_by(UserSession.last_seen_at.desc(), UserSession.id.desc())).all()
+
+
+def remove_expired_sessions(session: Session) -> int:
+    """Remove a step of sessions that are too old to count; return how many."""
+    old = (
+        select(UserSession.id).where(UserSession.last_seen_at < now() - SESSION_LIFETIME).limit(SESSIONS_STEP)
+    )
+    return _delete_sessions(session, UserSession.id.in_(session.scalars(old).all()))
+
+
+def session_id_in(login_id: str) -> int | None:
+    """Return the id of the session that a cookie names."""
+    given = LOGIN_ID.fullmatch(login_id)
+    return int(given[2]) if given is not None and given[2] else None
+
+
+def browser_of(user_agent: str) -> str:
+    """Return a browser's name as people know it, such as `Firefox on Linux`, from its User-Agent header."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "Unknown browser")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def _delete_sessions(session: Session, *where: object) -> int:
+    statement = delete(UserSession).where(*where)  # type: ignore[arg-type]
+    result = session.execute(statement, execution_options={"synchronize_session": "fetch"})
+    return result.rowcount if isinstance(result, CursorResult) else 0

@@ -35,7 +35,7 @@ from calapp.encryption import hashed, open_sealed, seal
 from calapp.error_pages import app_error, http_error, is_api, page_of_request
 from calapp.errors import Busy, KeyDoesNotFit, SignedOut
 from calapp.htmx import is_htmx
-from calapp.rate_limits import client_network
+from calapp.incoming import client_network
 
 LIFETIME = timedelta(minutes=10)
 SECOND_CLICK = timedelta(seconds=10)  # a browser drops the response to the first click of two

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import limits
-from calapp.accounts import guesses, links, service, sessions, unsaved
+from calapp.accounts import guesses, links, service, unsaved
 from calapp.accounts.guards import current_host, local_path, login_id
 from calapp.accounts.models import LinkPurpose, User
 from calapp.accounts.schemas import (
@@ -26,9 +26,9 @@ from calapp.config import settings as app_settings
 from calapp.db import db, transaction
 from calapp.errors import Gone, Invalid, NotAllowed, TooMany
 from calapp.htmx import is_htmx, redirect_to, trigger
+from calapp.incoming import limiter
 from calapp.local_time import grouped, present_name, zone_note
-from calapp.rate_limits import limiter
-from calapp.rest.validation import from_form
+from calapp.rest.schemas import from_form
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -116,7 +116,7 @@ def discard_unsaved() -> Response:
 def logout() -> Response:
     """Sign out of this browser; the server forgets its session, so that a copied cookie is worth nothing."""
     with transaction() as session:
-        sessions.end(session, login_id())
+        service.end_session(session, login_id())
     return _signed_out()
 
 
@@ -124,8 +124,8 @@ def logout() -> Response:
 def end_session(session_id: int) -> Response:
     """Sign out of one other browser."""
     with transaction() as session:
-        sessions.end_one(session, current_host().id, session_id)
-    if session_id == sessions.id_in(login_id()):
+        service.end_one_session(session, current_host().id, session_id)
+    if session_id == service.session_id_in(login_id()):
         return _signed_out()
     return redirect_to(url_for("accounts.settings"), "Signed out that browser.")
 
@@ -134,7 +134,7 @@ def end_session(session_id: int) -> Response:
 def sign_out_everywhere() -> Response:
     """End every session of the host, this one too."""
     with transaction() as session:
-        sessions.end_all(session, service.lock_user(session, current_host().id))
+        service.end_sessions(session, service.lock_user(session, current_host().id))
     return _signed_out()
 
 
@@ -257,7 +257,7 @@ def password() -> Page:
         guessing = guesses.guess("current password", str(number), known="signed in", host=number)
         with guessing, transaction() as session:
             user = service.change_password(session, number, change.current_password, change.new_password)
-            sessions.begin(session, user, request.user_agent.string)
+            service.begin_session(session, user, request.user_agent.string)
     except Invalid as error:
         return _settings_page(password_problems=error.details), 422
     login_user(user)
@@ -270,8 +270,8 @@ def _signed_in(user: User, otherwise: str = HOME) -> Response:
     """Begin a fresh session, so that nothing in an earlier one counts, and lead on."""
     address = local_path(request.values.get("next"), otherwise)
     with transaction() as session:
-        sessions.end(session, login_id())
-        sessions.begin(session, user, request.user_agent.string)
+        service.end_session(session, login_id())
+        service.begin_session(session, user, request.user_agent.string)
         kept = unsaved.hand_over(session, cookies.get(unsaved.COOKIE), user.id)
     cookies.clear()
     cookies.permanent = True
@@ -343,8 +343,8 @@ def _settings_page(
         values=values,
         problems=problems or {},
         host=host,
-        sessions=sessions.of_user(db.session(), host.id),
-        this_session=sessions.id_in(login_id()),
+        sessions=service.sessions_of(db.session(), host.id),
+        this_session=service.session_id_in(login_id()),
         zones=grouped(values["time_zone"]),
         zone_note=zone_note(host.time_zone),
         password_problems=password_problems or {},

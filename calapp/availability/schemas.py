@@ -21,8 +21,7 @@ from calapp import limits
 from calapp.availability.models import Schedule
 from calapp.availability.slots import Hours, Range
 from calapp.local_time import is_zone
-from calapp.rest.schemas import PatchSchema, RequestSchema, ResponseSchema
-from calapp.rest.validation import cleaned, said
+from calapp.rest.schemas import PatchSchema, RequestSchema, ResponseSchema, cleaned, said
 from calapp.text import line
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

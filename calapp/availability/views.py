@@ -31,7 +31,7 @@ from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to, toast
 from calapp.local_time import grouped, present_name, spoken_date, zone_note
-from calapp.rest.validation import from_form
+from calapp.rest.schemas import from_form
 from calapp.text import whole_number
 
 blueprint = Blueprint("availability", __name__)

@@ -11,7 +11,7 @@ from flask_limiter.util import get_remote_address
 
 from calapp.accounts.guards import OPEN, READ, WRITE, api_key, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
-from calapp.bookings import changes, counters, lists, reservations, service, times, visitors
+from calapp.bookings import changes, lists, reservations, service, times, visitors
 from calapp.bookings.answers import answered, check_guests, phone_of
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
@@ -28,13 +28,13 @@ from calapp.bookings.schemas import (
     RescheduleRequest,
 )
 from calapp.bookings.service import booking_at, own_booking
-from calapp.calendars.asking import freshen_after
+from calapp.calendars.maintenance import freshen_after
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound, NotSupported
+from calapp.event_types.api import shown_location
 from calapp.event_types.models import EventType
-from calapp.event_types.responses import shown_location
 from calapp.event_types.service import check_length, find_offered, find_public
-from calapp.rate_limits import limiter
+from calapp.incoming import limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.schemas import page_info
 from calapp.rest.unsupported import NOTHING
@@ -48,7 +48,7 @@ WHICH = "Send eventTypeId, or username and eventTypeSlug."
 
 
 keyless_limit = limiter.limit(
-    "20/minute", key_func=counters.api_key, exempt_when=lambda: bool(bearer_token())
+    "20/minute", key_func=visitors.api_key, exempt_when=lambda: bool(bearer_token())
 )
 
 

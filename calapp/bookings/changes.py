@@ -16,7 +16,7 @@ from calapp.bookings.times import ACTIVE
 from calapp.bookings.visitors import mailbox_of, upcoming_of_visitor
 from calapp.clock import now
 from calapp.errors import Conflict, Invalid, NotFound
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.models import Trigger
 
 CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLite's writer for no long time
 

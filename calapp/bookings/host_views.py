@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from calapp import mail
 from calapp.accounts.guards import current_host
-from calapp.bookings import changes, lists, service, spreadsheet
+from calapp.bookings import changes, lists, service
 from calapp.bookings.conflicts import conflicts_of
 from calapp.bookings.copies import copies_of
 from calapp.bookings.emails import of_chain
@@ -157,14 +157,12 @@ def _list(tab: Tab, query: Mapping[str, str] | None = None) -> Response:
 def _download(tab: Tab) -> Response:
     """Give all bookings of a tab that its filter lets through as a CSV file."""
     host, wanted = current_host(), read_booking_filter(request.args)
-    query = lists.in_tab(host, tab, wanted).limit(spreadsheet.MOST + 1)
+    query = lists.in_tab(host, tab, wanted).limit(lists.MOST + 1)
     found = db.session().scalars(query).all()
-    if len(found) > spreadsheet.MOST:
-        words = (
-            f"A file has up to {spreadsheet.MOST:,} bookings. Choose dates, and download one file for each."
-        )
+    if len(found) > lists.MOST:
+        words = f"A file has up to {lists.MOST:,} bookings. Choose dates, and download one file for each."
         return redirect_to(wanted.address(f"/bookings/{tab}"), words, "bad")
-    response = make_response(spreadsheet.csv_of(found, host.time_zone))
+    response = make_response(lists.csv_of(found, host.time_zone))
     response.headers["Content-Type"] = "text/csv; charset=utf-8"
     response.headers["Content-Disposition"] = f'attachment; filename="bookings-{tab}.csv"'
     response.headers["Cache-Control"] = "no-store"

@@ -17,7 +17,7 @@ from calapp.db import db, transaction
 from calapp.errors import Busy
 from calapp.shutdown import stop_requested
 from calapp.statements import Plain
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.models import Trigger
 
 AT_ONCE = 100  # bookings that one query finds
 # How long after the start a visitor is written to that nobody answered: a worker that was down for a weekend

@@ -12,18 +12,19 @@ from pydantic import (
     field_validator,
 )
 
-from calapp.bookings import unsupported
 from calapp.bookings.schemas import Start, Zone
 from calapp.errors import NotSupported
+from calapp.rest import unsupported
 from calapp.rest.schemas import (
     MOST,
+    WHOLE,
     Id,
     Instant,
     Paging,
     QuerySchema,
     RequestSchema,
+    invalid,
 )
-from calapp.rest.validation import WHOLE, invalid
 
 MAX_DAYS = 92  # of one question for slots
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -154,7 +155,7 @@ class OldSlotsQuery(QuerySchema):
 class BookingsQuery(Paging):
     """Filters for bookings; `limit` and `cursor` are aliases of `take` and `skip`."""
 
-    unsupported = unsupported.LIST
+    unsupported = unsupported.BOOKINGS_LIST
 
     status: Annotated[
         list[Literal["upcoming", "recurring", "past", "cancelled", "unconfirmed"]],

@@ -14,7 +14,6 @@ from pydantic import (
 )
 from werkzeug.datastructures import MultiDict
 
-from calapp.bookings import unsupported
 from calapp.bookings.answers import MAX_TEXT, Answer, answered, check_guests, phone_of, read_email
 from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
 from calapp.bookings.visitors import has_web_address, mailbox_of
@@ -22,13 +21,17 @@ from calapp.errors import Invalid, NotSupported
 from calapp.event_types.models import SEVERAL, EventType
 from calapp.event_types.schemas import PlaceText
 from calapp.local_time import is_zone
+from calapp.rest import unsupported
 from calapp.rest.schemas import (
+    WHOLE,
     Id,
     Instant,
     PatchSchema,
     RequestSchema,
+    cleaned,
+    from_form,
+    said,
 )
-from calapp.rest.validation import WHOLE, cleaned, from_form, said
 from calapp.text import clean, line, spaced
 
 MAX_NAME = 200  # characters

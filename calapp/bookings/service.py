@@ -31,7 +31,7 @@ from calapp.event_types.models import EventType
 from calapp.event_types.service import check_length, lock_host_of
 from calapp.statements import Plain
 from calapp.text import line
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.models import Trigger
 
 STATES = {
     Status.PENDING: "waiting for confirmation",

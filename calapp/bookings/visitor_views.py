@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import static_files
 from calapp.accounts.service import find_open
-from calapp.bookings import calendar, counters, embed, service, signed_links, times, visitors
+from calapp.bookings import calendar, embed, service, signed_links, times, visitors
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.emails import was_sent_to_visitor
@@ -27,7 +27,7 @@ from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking, find
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
 from calapp.bookings.service import booking_at
-from calapp.calendars.asking import freshen_after
+from calapp.calendars.maintenance import freshen_after
 from calapp.clock import iso_seconds, now
 from calapp.config import settings
 from calapp.db import db, transaction
@@ -36,6 +36,7 @@ from calapp.event_types.models import EventType
 from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
+from calapp.incoming import csrf, limiter
 from calapp.local_time import (
     clock,
     clock_span,
@@ -50,7 +51,6 @@ from calapp.local_time import (
     zone_names,
     zone_with_offset,
 )
-from calapp.rate_limits import csrf, limiter
 from calapp.text import line
 
 blueprint = Blueprint("bookings", __name__)
@@ -112,7 +112,7 @@ def too_many(limit: RequestLimit) -> Response | None:
 @blueprint.post("/<user>/<slug>")
 @blueprint.post("/<user>/<slug>/embed")
 @csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
-@limiter.limit("20/minute", key_func=counters.page_key, on_breach=too_many)
+@limiter.limit("20/minute", key_func=visitors.page_key, on_breach=too_many)
 def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
@@ -339,7 +339,7 @@ def ask_cancel(uid: str) -> AnyResponse:
 @blueprint.post("/booking/<uid>/cancel")
 @blueprint.post("/booking/<uid>/cancel/embed")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=counters.page_key)
+@limiter.limit("20/minute", key_func=visitors.page_key)
 def cancel_by_link(uid: str) -> ResponseReturnValue:
     """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
     booking = service.newest(db.session(), booking_at(uid))
@@ -386,7 +386,7 @@ def too_many_moves(limit: RequestLimit) -> Response | None:
 @blueprint.post("/booking/<uid>/reschedule")
 @blueprint.post("/booking/<uid>/reschedule/embed")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=counters.page_key, on_breach=too_many_moves)
+@limiter.limit("20/minute", key_func=visitors.page_key, on_breach=too_many_moves)
 def move(uid: str) -> ResponseReturnValue:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))

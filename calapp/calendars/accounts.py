@@ -12,6 +12,7 @@ from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
+from calapp.addresses import key_of, parsed
 from calapp.calendars import service
 from calapp.calendars.caldav import discover, typed_address
 from calapp.calendars.fetch import Source, Unreadable
@@ -28,10 +29,8 @@ from calapp.calendars.schemas import CalendarInput
 from calapp.db import database_now, db
 from calapp.encryption import hashed
 from calapp.errors import Busy, Conflict, Invalid, NotFound
-from calapp.rest.schemas import RequestSchema
-from calapp.rest.validation import cleaned, from_form, said
+from calapp.rest.schemas import RequestSchema, cleaned, from_form, said
 from calapp.text import line
-from calapp.urls import key_of, parsed
 
 ADDRESS_LENGTH = 500  # characters of a server's address, percent-encoded
 NAME_LENGTH = 16  # characters of what a form calls a calendar

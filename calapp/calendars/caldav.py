@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, urljoin
 
+from calapp.addresses import parsed, trimmed
 from calapp.calendars.fetch import (
     CalendarRequest,
     CalendarResponse,
@@ -34,7 +35,6 @@ from calapp.calendars.multistatus import (
 )
 from calapp.errors import Invalid
 from calapp.text import line
-from calapp.urls import parsed, trimmed
 
 DISCOVERY_SECONDS = 30.0  # for all requests of one discovery
 MOST_CALENDARS = 100  # of an account that are shown

@@ -38,9 +38,10 @@ from calapp.calendars.components import (
     Moment,
     NotACalendar,
     day_of,
+    file_zone,
+    known_zone,
     number_of,
 )
-from calapp.calendars.zones import file_zone, known_zone
 
 ROWS = 20_000
 CPU_SECONDS = 10

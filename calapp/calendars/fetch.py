@@ -16,16 +16,15 @@ from urllib.parse import urljoin
 import pycurl
 
 from calapp import clock
-from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
+from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard, literal, parsed
 from calapp.calendars.models import CalendarKind, Credentials
 from calapp.config import settings
 from calapp.deliveries.client import ca_file
-from calapp.deliveries.failures import TEXTS
+from calapp.deliveries.exchange import TEXTS
 from calapp.deliveries.policy import retry_after
 from calapp.deliveries.transfer import DISALLOW_USERNAME_IN_URL, LentSocket
 from calapp.errors import Invalid
 from calapp.shutdown import stop_requested
-from calapp.urls import literal, parsed
 
 SECONDS = 15.0  # for all of a request: names, connects, redirects, the whole body
 BYTES = 10 * 1024 * 1024  # of a body, unpacked

@@ -1,17 +1,21 @@
-"""Reading calendars in the maintenance process, each in a thread of its own that keeps nothing waiting."""
+"""Reading calendars in the maintenance process, each in a thread of its own that keeps nothing waiting.
+
+Whoever looks for times asks for fresh copies, after the response, since no page waits for it.
+"""
 
 import logging
 import threading
 
-from flask import Flask, current_app
+from flask import Flask, Response, current_app
 from sqlalchemy.exc import DBAPIError
 
 from calapp.accounts.models import User
+from calapp.broker import wake_maintenance
 from calapp.calendars import service
 from calapp.calendars.fetch import Unreadable
 from calapp.calendars.models import ExternalCalendar
 from calapp.calendars.reading import ReadOutcome, read
-from calapp.db import db, transaction
+from calapp.db import after_commit, db, transaction
 from calapp.errors import Busy, KeyDoesNotFit
 from calapp.shutdown import stop_requested
 from calapp.statements import Plain
@@ -89,3 +93,22 @@ def read_calendar(calendar_id: int) -> None:
         service.store(writing, calendar, outcome)
         if outcome.times is not None:
             log.info("A calendar was read", extra={"said": {**host, "times": len(outcome.times)}})
+
+
+def freshen_after(response: Response, host_id: int) -> Response:
+    """Have a host's calendars read soon after this response, where their copies are not fresh."""
+    if not service.could_be_fresher(db.session(), host_id):
+        return response
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for later)
+
+    def ask() -> None:
+        with app.app_context():
+            try:
+                with transaction() as session:
+                    if service.freshen(session, host_id):
+                        after_commit(session, "wake maintenance", wake_maintenance)
+            except (DBAPIError, Busy) as error:  # they are read anyway, some minutes later
+                log.debug("Nobody was asked for fresh calendars: %s", type(error).__name__)
+
+    response.call_on_close(ask)
+    return response

@@ -1,4 +1,9 @@
-"""A calendar read: fetched by the reader of its kind, compared with the copy, and worked out in a child."""
+"""A calendar read: fetched by the reader of its kind, compared with the copy, and worked out in a child.
+
+What calendars block is kept in each process until one of them changes: a look at free times reads a row for
+each calendar and no more. Reading and converting thousands of rows for each would take ten times as long as
+all the rest of it.
+"""
 
 import hashlib
 import json
@@ -8,15 +13,21 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select, type_coerce
+from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
+
+from calapp.availability.slots import BusyTime
 from calapp.calendars.caldav import read_caldav
 from calapp.calendars.components import NotACalendar, unfolded
 from calapp.calendars.fetch import Reading, Source, Unreadable, read_ics
-from calapp.calendars.models import CalendarKind
+from calapp.calendars.models import CalendarKind, ExternalBusy, ExternalCalendar
 from calapp.processes import ROOT
 
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG")  # the child has no need of secrets
@@ -131,3 +142,59 @@ def _worked_out(job: Mapping[str, object], text: str) -> dict[str, Any]:
         log.warning("A calendar cannot be worked out: %s", done.stderr.decode(errors="replace")[-500:])
         raise Unreadable("not_understood", "This calendar could not be understood.") from None
     return found
+
+
+MOST_KEPT = 100_000  # times of all hosts together, about 16 MB
+SHORTEST = timedelta(minutes=5)  # no meeting fits in less between two times
+
+Version = tuple[tuple[int, datetime | None], ...]
+
+
+class BlockedTimes:
+    """The merged times of the hosts that were looked at last; for any number of threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, tuple[Version, list[BusyTime]]] = OrderedDict()
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def of(self, session: Session, host_id: int, calendars: Sequence[ExternalCalendar]) -> Sequence[BusyTime]:
+        """Return what these calendars of a host block together, in order and apart."""
+        version = tuple((one.id, one.changed_at) for one in calendars)
+        with self._lock:
+            kept = self._kept.get(host_id)
+            if kept is not None and kept[0] == version:
+                self._kept.move_to_end(host_id)
+                return kept[1]
+        times = _merged(session, [one.id for one in calendars])
+        with self._lock:
+            self._count += len(times) - len(self._kept.pop(host_id, ((), []))[1])
+            self._kept[host_id] = version, times
+            while self._count > MOST_KEPT and len(self._kept) > 1:
+                self._count -= len(self._kept.popitem(last=False)[1][1])
+        return times
+
+
+def _merged(session: Session, calendar_ids: Sequence[int]) -> list[BusyTime]:
+    raw: list[Any] = [type_coerce(one, NullType()) for one in (ExternalBusy.starts_at, ExternalBusy.ends_at)]
+    rows = session.execute(
+        select(*raw).where(ExternalBusy.calendar_id.in_(calendar_ids)).order_by(ExternalBusy.starts_at)
+    )
+    merged: list[BusyTime] = []
+    start = end = None
+    for first, last in ((_utc(first), _utc(last)) for first, last in rows):
+        if start is None or end is None:
+            start, end = first, last
+        elif first < end + SHORTEST:
+            end = max(end, last)
+        else:
+            merged.append(BusyTime(start, end))
+            start, end = first, last
+    if start is not None and end is not None:
+        merged.append(BusyTime(start, end))
+    return merged
+
+
+def _utc(stored: str | datetime) -> datetime:
+    """Return an instant as the driver gives it: SQLite has texts, whose conversion in the column is slow."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC) if isinstance(stored, str) else stored

@@ -7,15 +7,22 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from calapp.addresses import AddressGuard, check_url
+from calapp.addresses import AddressGuard, check_url, trimmed
 from calapp.calendars.models import CalendarKind, ExternalCalendar, WhenStale
 from calapp.errors import Invalid
 from calapp.limits import CALENDARS_PER_HOST
 from calapp.local_time import is_zone, zone_of
-from calapp.rest.schemas import Instant, QuerySchema, RequestSchema, ResponseSchema
-from calapp.rest.validation import WHOLE, cleaned, from_form, said
+from calapp.rest.schemas import (
+    WHOLE,
+    Instant,
+    QuerySchema,
+    RequestSchema,
+    ResponseSchema,
+    cleaned,
+    from_form,
+    said,
+)
 from calapp.text import line
-from calapp.urls import trimmed
 
 MOST_HOURS = 24 * 14
 

@@ -13,12 +13,12 @@ from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
+from calapp.addresses import key_of, parsed
 from calapp.availability.slots import BusyTime
 from calapp.broker import wake_maintenance
-from calapp.calendars.copies import BlockedTimes
 from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, ExternalBusy, ExternalCalendar, WhenStale
-from calapp.calendars.reading import ReadOutcome, Viewer, read
+from calapp.calendars.reading import BlockedTimes, ReadOutcome, Viewer, read
 from calapp.calendars.schemas import CalendarInput
 from calapp.config import WEB_THREADS, settings
 from calapp.db import after_commit, database_now, db
@@ -29,7 +29,6 @@ from calapp.event_types.models import EventType
 from calapp.event_types.schemas import MAX_DAYS
 from calapp.mail import Email, post
 from calapp.statements import Plain
-from calapp.urls import key_of, parsed
 
 DAY = timedelta(days=1)
 EVERY = timedelta(minutes=5)

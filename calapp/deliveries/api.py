@@ -3,10 +3,9 @@
 from calapp.accounts.guards import READ, WRITE, api_key, current_host
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import feed, formatting, log, replays, resend, schemas
-from calapp.deliveries.feed import FeedPage
+from calapp.deliveries.feed import FeedPage, summary_of
 from calapp.deliveries.models import State
 from calapp.deliveries.replays import TimeRange
-from calapp.deliveries.summary import summary_of
 from calapp.errors import Invalid, NotFound, SignedOut
 from calapp.rest.routes import Api, Page
 from calapp.webhooks.models import ParkedDecision, Webhook

@@ -17,8 +17,7 @@ import pycurl
 
 from calapp import clock
 from calapp.addresses import AddressGuard
-from calapp.deliveries.exchange import WakeSource, WebhookRequest, WebhookResponse
-from calapp.deliveries.failures import Trouble
+from calapp.deliveries.exchange import Trouble, WakeSource, WebhookRequest, WebhookResponse
 from calapp.deliveries.resolver import Found, Names, Waiting, name_of
 from calapp.deliveries.transfer import Transfer, unsent
 

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from calapp import broker, logs, spans
+from calapp import broker, logs, tracing
 from calapp.addresses import AddressGuard
 from calapp.clock import monotonic, sleep
 from calapp.config import Settings, settings
@@ -353,7 +353,7 @@ class Engine:
             store.record(session, outcomes, self.schedule, at)
             claimed = claim_next(session, at)
         logs.say_each(log, "delivery", [_logged(outcome) for outcome in outcomes])
-        if spans.are_exported():
+        if tracing.are_exported():
             for outcome in outcomes:
                 _export(outcome, at)
         return claimed
@@ -417,7 +417,7 @@ def _export(outcome: Outcome, at: datetime) -> None:
         attributes["http.response.status_code"] = response.status
     if response.failure:
         attributes["error.type"] = response.failure.code
-    spans.export(
+    tracing.export(
         f"deliver {sent.trigger}",
         sent.trace,
         at,

@@ -1,19 +1,29 @@
-"""What the log says of a delivery: its state, its times, and the request as a person would send it."""
+"""What the log says of a delivery: its state, what it waits for, and the request as a person would send it.
 
+And what is different between a delivery as it was sent last and as it would be sent now.
+"""
+
+import difflib
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from calapp import tracing
+from calapp.addresses import sent_form
 from calapp.clock import now
-from calapp.deliveries.models import Attempt, Delivery, State
-from calapp.deliveries.outlook import Because, held_until, outlook
+from calapp.deliveries.models import Attempt, Delivery, State, in_flight
+from calapp.deliveries.outbox import rerendered
 from calapp.deliveries.signing import JSON_TYPE, request_headers, valid_secrets
 from calapp.local_time import to_the_second as when
 from calapp.tracing import Trace
-from calapp.urls import sent_form
-from calapp.webhooks.models import Webhook
+from calapp.webhooks.models import Webhook, WebhookChange
 from calapp.webhooks.schemas import HIDDEN
 
 PHASES = (
@@ -23,6 +33,26 @@ PHASES = (
     ("first_byte", "First byte"),
     ("rest", "Rest"),
 )
+
+
+class Because(StrEnum):
+    """What a delivery waits for."""
+
+    DUE = "due"  # for a worker alone
+    IN_FLIGHT = "in_flight"  # for the response of the attempt that is being made
+    SCHEDULE = "schedule"
+    BACKOFF = "backoff"  # of its webhook, which keeps failing
+    RETRY_AFTER = "retry_after"  # its receiver asked us to wait
+    LIMIT = "limit"  # of its webhook's requests per second
+    EARLIER_EVENT = "earlier_event"  # of its booking
+    WEBHOOK_OFF = "webhook_off"  # it will be parked
+
+
+class Outlook(NamedTuple):
+    """The earliest instant of the next attempt, None when it has none of its own, and why."""
+
+    at: datetime | None
+    because: Because
 
 
 @dataclass(frozen=True)
@@ -160,3 +190,101 @@ def pretty(body: str | None) -> str:
         return json.dumps(json.loads(body or ""), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         return body or ""
+
+
+def outlook(row: Any, webhook: Webhook, at: datetime) -> Outlook | None:
+    """Return what a delivery (or its row of the log) waits for at an instant; None when it does not wait."""
+    if row.state != State.WAITING:
+        return None
+    if in_flight(row, at):
+        return Outlook(None, Because.IN_FLIGHT)
+    if not webhook.active or webhook.deleted_at is not None:
+        return Outlook(None, Because.WEBHOOK_OFF)
+    if row.due_at is None or (row.after_id is not None and row.due_at > at):
+        return Outlook(row.due_at, Because.EARLIER_EVENT)
+    own = Outlook(row.due_at, Because.SCHEDULE if row.due_at > at else Because.DUE)
+    if row.pressed_at is not None:
+        return own
+    used = webhook.limited_until if webhook.max_per_second is not None else None
+    # Where the limit was used in the last second, what is due waits for it.
+    if own.because is Because.DUE and used is not None and used > at - timedelta(seconds=1):
+        own = Outlook(max(row.due_at, used), Because.LIMIT)
+    held = held_until(webhook, at)
+    return held if held is not None and (own.at is None or (held.at or at) > own.at) else own
+
+
+def held_until(webhook: Webhook, at: datetime) -> Outlook | None:
+    """Return until when nothing is attempted at a webhook, and why; None when nothing holds it back."""
+    ends = [(webhook.backoff_until, Because.BACKOFF), (webhook.retry_after_until, Because.RETRY_AFTER)]
+    coming = [Outlook(end, because) for end, because in ends if end is not None and end > at]
+    return max(coming, key=lambda one: one.at or at, default=None)
+
+
+AROUND = 2  # lines that are shown before and after each that differs
+MOST_LINES = 600  # of a body that is compared; more take too long
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a body: only in the old one, only in the new one, or in both; or a gap."""
+
+    kind: str  # "-", "+", " " or "@"
+    text: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Instants of changes and what is different; empty where it is the same."""
+
+    old_url: str = ""
+    secret_at: datetime | None = None
+    headers_at: datetime | None = None
+    body: Sequence[Line] = ()
+    content_types: tuple[str, str] | None = None
+    body_too_long: bool = False
+    problem: str = ""  # why the current template makes no body
+
+    @property
+    def template(self) -> bool:
+        """Whether the current template makes another body."""
+        return bool(self.body or self.content_types or self.body_too_long or self.problem)
+
+    def __bool__(self) -> bool:
+        return bool(self.old_url or self.secret_at or self.headers_at or self.template)
+
+
+def difference(session: Session, delivery: Delivery, last: Attempt | None) -> Difference:
+    """Compare a delivery as its last attempt had it, if it had one, with one that is made now."""
+    old_url, secret_at, headers_at = "", None, None
+    if last is not None:
+        query = select(WebhookChange).where(
+            WebhookChange.webhook_id == delivery.webhook_id, WebhookChange.at > last.at
+        )
+        for change in session.scalars(query.order_by(WebhookChange.id)):
+            old_url = old_url or change.old_url or ""
+            secret_at = change.at if change.secret else secret_at
+            headers_at = change.at if change.headers else headers_at
+    if old_url == delivery.webhook.subscriber_url:
+        old_url = ""  # it was changed and changed back
+    return Difference(old_url, secret_at, headers_at, *_bodies(delivery))
+
+
+def _bodies(delivery: Delivery) -> tuple[Sequence[Line], tuple[str, str] | None, bool, str]:
+    if delivery.template_failed or delivery.event.body is None:
+        return (), None, False, ""
+    made = rerendered(delivery)
+    if made.problem:
+        return (), None, False, made.problem
+    types = (delivery.content_type, made.content_type)
+    known = [one or "application/json" for one in types]
+    changed = (known[0], known[1]) if known[0] != known[1] else None
+    stored, current = (delivery.event.body if one is None else one for one in (delivery.body, made.body))
+    if stored == current:
+        return (), changed, False, ""
+    old, new = pretty(stored).splitlines(), pretty(current).splitlines()
+    if max(len(old), len(new)) > MOST_LINES:
+        return (), changed, True, ""
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=AROUND))[2:]
+    # Between two places that differ there is a line with an ellipsis.
+    shown = [Line("@", "…") if line.startswith("@@") else Line(line[0], line[1:]) for line in lines]
+    return shown[1:], changed, False, ""

@@ -22,8 +22,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State, in
 from calapp.deliveries.policy import DIFFERENT_BEFORE_FAILING
 from calapp.local_time import known_zone, to_the_second
 from calapp.mail import Email, post
-from calapp.webhooks.models import OffReason, Webhook
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.models import OffReason, Trigger, Webhook
 
 STEP = 100  # webhooks that one transaction looks at
 LASTING = timedelta(minutes=10)  # since its first failure, when it has not been that many events

@@ -15,8 +15,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, State, in_state
 from calapp.errors import NotFound
 from calapp.local_time import typed_instant
 from calapp.text import whole_number
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.models import Trigger, Webhook
 
 NEWEST = 200  # attempts of one webhook that are looked at
 LATELY = timedelta(hours=24)

@@ -16,9 +16,8 @@ from calapp.deliveries.notices import tell
 from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK
 from calapp.deliveries.policy import FAILURES_BEFORE_BACKOFF
 from calapp.statements import Plain
-from calapp.webhooks.models import OffReason, Webhook, WebhookChange
+from calapp.webhooks.models import OffReason, Trigger, Webhook, WebhookChange
 from calapp.webhooks.service import switch_off
-from calapp.webhooks.triggers import Trigger
 
 STEP = 1000  # rows that one step changes
 PRUNE_STEP = 250  # attempts, and bodies, that one step removes

@@ -16,6 +16,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from calapp import counters, limits, logs, tracing
 from calapp.accounts.models import User
+from calapp.addresses import key_of
 from calapp.broker import wake_workers
 from calapp.clock import iso_milliseconds, now
 from calapp.db import after_commit, is_sqlite, one_at_a_time
@@ -24,7 +25,6 @@ from calapp.deliveries.models import Delivery, State
 from calapp.direct import AnySession
 from calapp.errors import Conflict, Invalid
 from calapp.statements import ByIds, ByRows, Plain, instant, writer
-from calapp.urls import key_of
 from calapp.webhooks import template
 from calapp.webhooks.models import ParkedDecision
 

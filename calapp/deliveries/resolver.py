@@ -18,9 +18,8 @@ from itertools import chain
 from queue import SimpleQueue
 from urllib.parse import urlsplit
 
-from calapp.addresses import LOOPBACK, is_loopback_name, is_unreachable_name
+from calapp.addresses import LOOPBACK, is_loopback_name, is_unreachable_name, literal
 from calapp.deliveries.exchange import WebhookRequest
-from calapp.urls import literal
 
 KEPT_SECONDS = 60.0
 MAX_KEPT = 10_000  # names

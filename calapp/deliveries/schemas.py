@@ -8,14 +8,12 @@ from pydantic import AfterValidator, Field
 
 from calapp.db import LARGEST
 from calapp.deliveries.feed import LATEST, FeedPage, cursor
+from calapp.deliveries.formatting import Because, outlook
 from calapp.deliveries.log import STATES, Filter
 from calapp.deliveries.models import Attempt, Replay, ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice
-from calapp.deliveries.outlook import Because, outlook
-from calapp.rest.schemas import MOST, Instant, QuerySchema, RequestSchema, ResponseSchema
-from calapp.rest.validation import said
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import Trigger
+from calapp.rest.schemas import MOST, Instant, QuerySchema, RequestSchema, ResponseSchema, said
+from calapp.webhooks.models import Trigger, Webhook
 
 Take = Annotated[int, Field(ge=1, le=MOST, description="Maximum number of results.")]
 

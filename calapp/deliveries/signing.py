@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from calapp import __version__
+from calapp.addresses import sent_form
 from calapp.deliveries.claims import Claim, Due, Target
 from calapp.deliveries.exchange import WebhookRequest
 from calapp.errors import KeyDoesNotFit
 from calapp.text import whole_number
 from calapp.tracing import Trace
-from calapp.urls import sent_form
 from calapp.webhooks.schemas import is_reserved
 
 NO_SECRET = "no-secret-provided"  # noqa: S105  # what Cal.com sends when there is none

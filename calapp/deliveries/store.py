@@ -28,8 +28,7 @@ from calapp.deliveries.policy import (
 from calapp.direct import AnySession, unasked
 from calapp.statements import ByIds, ByRows, Plain, instant, writer
 from calapp.tracing import Trace
-from calapp.webhooks.models import OffReason, Webhook
-from calapp.webhooks.triggers import OPERATIONAL
+from calapp.webhooks.models import OPERATIONAL, OffReason, Webhook
 
 RELEASE_STEP = 1000  # rows that one transaction makes due
 

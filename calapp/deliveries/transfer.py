@@ -11,11 +11,16 @@ from urllib.parse import urlsplit
 import pycurl
 
 from calapp import clock
-from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard
-from calapp.deliveries.exchange import Timings, WebhookRequest, WebhookResponse
-from calapp.deliveries.failures import Trouble, of_status, of_trouble
+from calapp.addresses import BLOCKED_NAME, CLOSED_PORTS, AddressGuard, literal
+from calapp.deliveries.exchange import (
+    Timings,
+    Trouble,
+    WebhookRequest,
+    WebhookResponse,
+    of_status,
+    of_trouble,
+)
 from calapp.deliveries.policy import retry_after
-from calapp.urls import literal
 
 MAX_READ = 65536  # bytes of a head, and of a body, after which the connection is closed
 MAX_KEPT = 16384  # bytes of each that the log keeps

@@ -11,7 +11,7 @@ from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.deliveries import formatting, log, replays, resend
-from calapp.deliveries.differences import difference
+from calapp.deliveries.formatting import difference
 from calapp.deliveries.models import ReplayState, State
 from calapp.deliveries.outbox import TemplateChoice
 from calapp.deliveries.replays import TimeRange
@@ -19,8 +19,8 @@ from calapp.errors import AppError, Conflict, Invalid, NotFound
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import typed_instant, zone_label, zone_of
 from calapp.text import whole_number
+from calapp.webhooks.models import Trigger, label_of, never_sent
 from calapp.webhooks.service import own_webhook, with_log
-from calapp.webhooks.triggers import Trigger, label_of, never_sent
 
 blueprint = Blueprint("deliveries", __name__)
 blueprint.before_request(require_host)

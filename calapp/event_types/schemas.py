@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from calapp.event_types import unsupported
 from calapp.event_types.models import UID, WITH_OPTIONS, LocationKind
-from calapp.rest.schemas import Id, PatchSchema, QuerySchema, RequestSchema
-from calapp.rest.validation import WHOLE, cleaned, said
+from calapp.rest import unsupported
+from calapp.rest.schemas import WHOLE, Id, PatchSchema, QuerySchema, RequestSchema, cleaned, said
 from calapp.text import line
 
 CELL = 5  # minutes; starts, lengths, steps and buffers are multiples of it
@@ -259,7 +258,7 @@ def _named(questions: list[BookingField]) -> list[BookingField]:
 class EventTypeBody(RequestSchema):
     """A new event type."""
 
-    unsupported = unsupported.BODY
+    unsupported = unsupported.EVENT_TYPE
 
     title: Title
     slug: Slug
@@ -347,7 +346,7 @@ class EventTypePatch(EventTypeBody, PatchSchema):
 class EventTypesQuery(QuerySchema):
     """Whose event types, and which."""
 
-    unsupported = unsupported.LIST
+    unsupported = unsupported.EVENT_TYPES_LIST
 
     username: Annotated[
         str | None,

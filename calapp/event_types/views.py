@@ -30,7 +30,7 @@ from calapp.event_types.schemas import (
 from calapp.event_types.service import own_event_type
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
 from calapp.local_time import spoken_minutes
-from calapp.rest.validation import from_form
+from calapp.rest.schemas import from_form
 
 PARTS = ("label", "type", "options", "name", "required")
 SPOKEN = re.compile(

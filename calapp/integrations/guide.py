@@ -25,8 +25,7 @@ from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, encoded
 from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
 from calapp.integrations.samples import SampleEvent, compact, preview_of, sample_life, variables_of
 from calapp.webhooks import schemas as webhook_schemas
-from calapp.webhooks.models import SECRET_OVERLAP
-from calapp.webhooks.triggers import Trigger
+from calapp.webhooks.models import SECRET_OVERLAP, Trigger
 
 blueprint = Blueprint("guide", __name__)
 blueprint.before_request(require_host)

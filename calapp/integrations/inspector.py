@@ -14,13 +14,13 @@ from calapp.db import db, transaction
 from calapp.deliveries import formatting
 from calapp.deliveries.feed import Places
 from calapp.htmx import is_htmx, redirect_to
+from calapp.incoming import csrf
 from calapp.integrations import service
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.service import Incoming, RequestFilter
 from calapp.limits import COPIED_BYTES, INSPECTED_BODY_BYTES, INSPECTED_HEADER_BYTES
-from calapp.rate_limits import csrf
 from calapp.text import clean, whole_number
-from calapp.webhooks.triggers import Trigger, label_of
+from calapp.webhooks.models import Trigger, label_of
 
 blueprint = Blueprint("inspector", __name__)
 blueprint.before_request(require_host)

@@ -19,10 +19,9 @@ from calapp.errors import Conflict, Invalid
 from calapp.event_types.models import EventType
 from calapp.event_types.service import own_event_type
 from calapp.htmx import asked_from, dialog_done, page_or_fragment, redirect_to
-from calapp.rate_limits import limiter
+from calapp.incoming import limiter
 from calapp.rest.routes import Api, key_counted
-from calapp.rest.schemas import Id, Instant, RequestSchema, ResponseSchema
-from calapp.rest.validation import from_form
+from calapp.rest.schemas import Id, Instant, RequestSchema, ResponseSchema, from_form
 
 blueprint = Blueprint("links", __name__)
 blueprint.before_request(require_host)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from calapp import tracing
 from calapp.accounts.guards import WRITE, current_host
-from calapp.addresses import AddressGuard
+from calapp.addresses import AddressGuard, sent_form
 from calapp.clock import now
 from calapp.config import WEB_THREADS, settings
 from calapp.db import db
@@ -22,7 +22,6 @@ from calapp.errors import Busy
 from calapp.integrations.samples import Sample, ping_envelope
 from calapp.rest.routes import Api
 from calapp.rest.schemas import QuerySchema, ResponseSchema
-from calapp.urls import sent_form
 from calapp.webhooks import template
 from calapp.webhooks.models import Webhook
 from calapp.webhooks.schemas import WebhookBody

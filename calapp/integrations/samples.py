@@ -23,8 +23,7 @@ from calapp.deliveries.models import Event
 from calapp.errors import Conflict, Invalid
 from calapp.event_types.models import EventType, LocationKind
 from calapp.webhooks import template
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS, Trigger
+from calapp.webhooks.models import OF_BOOKINGS, Trigger, Webhook
 
 UID = "ping-sample-booking"
 

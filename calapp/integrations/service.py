@@ -23,9 +23,8 @@ from calapp.encryption import MARK, hashed
 from calapp.errors import KeyDoesNotFit, NotFound
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import Webhook
+from calapp.webhooks.models import OF_BOOKINGS, SUBSCRIBABLE, Trigger, Webhook
 from calapp.webhooks.schemas import WebhookBody
-from calapp.webhooks.triggers import OF_BOOKINGS, SUBSCRIBABLE, Trigger
 
 # How many requests it can reject with 500, and how many seconds it can wait.
 # What the numbers of an inspector may be; an empty field is the default.

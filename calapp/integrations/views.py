@@ -29,8 +29,7 @@ from calapp.integrations.service import inspector_url
 from calapp.local_time import to_the_second
 from calapp.text import line, whole_number
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import Trigger, label_of
+from calapp.webhooks.models import Trigger, Webhook, label_of
 
 blueprint = Blueprint("integrations", __name__)
 blueprint.before_request(require_host)

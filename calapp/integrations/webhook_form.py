@@ -10,6 +10,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from werkzeug.datastructures import MultiDict
 
 from calapp.accounts.guards import current_host, require_host
+from calapp.addresses import trimmed
 from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.deliveries import log as deliveries
@@ -33,14 +34,20 @@ from calapp.integrations.samples import (
     variables_of,
 )
 from calapp.integrations.views import list_response, webhooks_html
-from calapp.rest.validation import from_form
+from calapp.rest.schemas import from_form
 from calapp.text import whole_number
-from calapp.urls import trimmed
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import OffReason, ParkedDecision, Webhook, overlap_until
+from calapp.webhooks.models import (
+    DEFAULT,
+    SUBSCRIBABLE,
+    OffReason,
+    ParkedDecision,
+    Webhook,
+    label_of,
+    overlap_until,
+)
 from calapp.webhooks.schemas import MOST_OVERLAP, WebhookForm
 from calapp.webhooks.service import own_webhook
-from calapp.webhooks.triggers import DEFAULT, SUBSCRIBABLE, label_of
 
 blueprint = Blueprint("webhook_form", __name__)
 blueprint.before_request(require_host)

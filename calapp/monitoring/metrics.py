@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from calapp import __version__, broker, counters, logs, mail, spans, tracing
+from calapp import __version__, broker, counters, logs, mail, tracing
 from calapp.clock import now
 from calapp.config import settings
 from calapp.deliveries.health import count_failing
@@ -70,7 +70,7 @@ def _end(response: Response) -> Response:
     SECONDS.labels(method).observe(seconds)
     if request.endpoint not in QUIET:
         _say(response, method, seconds)
-        spans.export(
+        tracing.export(
             f"{method} {route()}",
             tracing.current(),
             now(),

@@ -1,14 +1,17 @@
 """How the app is doing, for /healthz and /metrics, and the counters that all processes share."""
 
 import heapq
+import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from flask import Flask
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
@@ -23,6 +26,7 @@ from calapp.deliveries.claims import ready
 from calapp.deliveries.models import WAITING_WITH_TIME, Delivery, State
 from calapp.errors import Busy
 from calapp.monitoring.models import Tally
+from calapp.processes import RecurringError
 from calapp.webhooks.models import Webhook
 
 Given = TypeVar("Given")
@@ -296,3 +300,51 @@ def add_counts(session: Session, counts: Mapping[counters.Key, float]) -> None:
                 set_={"value": Tally.value + row.excluded.value},
             )
         )
+
+
+EVERY = 5.0  # seconds; a process that is killed takes up to so many seconds of its counts with it
+
+log = logging.getLogger(__name__)
+
+
+def save_counts() -> None:
+    """Add what this process has counted to the table; what cannot be added is kept for the next time."""
+    counts = counters.take()
+    if not counts:
+        return
+    try:
+        with transaction() as session:
+            add_counts(session, counts)
+    except BaseException:
+        counters.add(counts)
+        raise
+
+
+@contextmanager
+def counting(app: Flask) -> Iterator[None]:
+    """Save what this process counts every few seconds, and once more at the end."""
+    over = threading.Event()
+    errors = RecurringError("Saving the counters")
+
+    def save_until_over() -> None:
+        ended = False
+        while not ended:
+            ended = over.wait(EVERY)
+            try:
+                with app.app_context():
+                    save_counts()
+            except (DBAPIError, Busy) as error:
+                errors.note(error)
+            except Exception as error:
+                if errors.note(error):
+                    log.exception("The counters could not be saved")
+            else:
+                errors.over()
+
+    thread = threading.Thread(target=save_until_over, name="counters", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

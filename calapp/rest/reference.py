@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, render_template
 
 from calapp.config import settings
-from calapp.rate_limits import csrf
-from calapp.rest.cors import METHODS
+from calapp.error_pages import METHODS
+from calapp.incoming import csrf
 from calapp.rest.document import Schema, document
 from calapp.rest.routes import Api, Operation
 

@@ -17,10 +17,9 @@ from pydantic_core import from_json, to_json
 from werkzeug.exceptions import UnsupportedMediaType
 
 from calapp.errors import Conflict, Invalid
-from calapp.rate_limits import client_network, csrf, limiter
-from calapp.rest.schemas import QuerySchema, RequestSchema, ResponseSchema
+from calapp.incoming import client_network, csrf, limiter
+from calapp.rest.schemas import QuerySchema, RequestSchema, ResponseSchema, invalid, joined
 from calapp.rest.unsupported import refuse_unsupported
-from calapp.rest.validation import invalid, joined
 from calapp.text import clean, clean_tree, is_storable
 
 AnyBody = TypeVar("AnyBody", bound=RequestSchema)

@@ -1,7 +1,8 @@
 """What Cal.com's API knows and this one does not do: refused by name, never accepted and dropped.
 
 A schema names such fields in its `unsupported`, each with the values that ask for what happens anyway. A path
-leads into objects by dots and into lists by `[]`: `bookingFields[].placeholder`.
+leads into objects by dots and into lists by `[]`: `bookingFields[].placeholder`. The tables, by the names on
+the wire, are all here, so that one file says what Calapp leaves out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,3 +64,102 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for one in get_args(annotation):
         yield from _models(one)
+
+
+WEEK_START = "Monday"  # that all pages have
+
+PROFILE: Table = {
+    "timeFormat": (24,),
+    "weekStart": (WEEK_START,),
+    "locale": ("", "en"),
+    "bio": NOTHING,
+    "avatarUrl": NOTHING,
+    "metadata": NOTHING,
+    "username": NOTHING,
+}
+
+
+BOOKING: Table = dict.fromkeys(
+    (
+        "allowConflicts",
+        "allowBookingOutOfBounds",
+        "instant",
+        "meetingUrl",
+        "emailVerificationCode",
+        "routing",
+        "teamSlug",
+        "organizationSlug",
+        "crmAppSlug",
+        "crmOwnerRecordType",
+        "rrHostSubsetIds",
+    ),
+    NOTHING,
+) | {"recurrenceCount": (0, 1)}
+CANCEL: Table = dict.fromkeys(("cancelSubsequentBookings", "seatUid"), NOTHING)
+RESCHEDULE: Table = dict.fromkeys(("seatUid", "emailVerificationCode", "rescheduledBy"), NOTHING)
+ATTENDEE: Table = {"phoneNumber": NOTHING, "language": ("", "en", "en-GB", "en-US")}
+GUESTS: Table = {f"guests[].{name}": harmless for name, harmless in ATTENDEE.items()}
+ABSENT: Table = {"host": NOTHING}
+SLOTS: Table = dict.fromkeys(("usernames", "teamSlug", "organizationSlug", "rrHostSubsetIds"), NOTHING_TYPED)
+OLD_SLOTS: Table = dict.fromkeys(("orgSlug", "isTeamEvent", "teamMemberEmail"), NOTHING_TYPED)
+BOOKINGS_LIST: Table = dict.fromkeys(("teamId", "teamIds", "teamsIds"), NOTHING_TYPED)
+
+
+DEFAULT_NAME = "{Event type title} between {Organiser} and {Scheduler}"
+
+EVENT_TYPE: Table = dict.fromkeys(
+    (
+        "seats",
+        "recurrence",
+        "disableGuests",
+        "metadata",
+        "offsetStart",
+        "onlyShowFirstAvailableSlot",
+        "bookingLimitsDuration",
+        "bookingLimitsCount.week",
+        "bookingLimitsCount.month",
+        "bookingLimitsCount.year",
+        "bookerActiveBookingsLimit",
+        "requiresBookerEmailVerification",
+        "color",
+        "bookingWindow.rolling",
+        "bookingWindow.disabled",
+        "bookingFields[].placeholder",
+        "bookingFields[].hidden",
+        "bookingFields[].disableOnPrefill",
+        "bookingFields[].minLength",
+        "bookingFields[].maxLength",
+        "bookingFields[].price",
+        "confirmationPolicy.noticeThreshold",
+        "hideCalendarNotes",
+        "hideCalendarEventDetails",
+        "hideOrganizerEmail",
+        "lockTimeZoneToggleOnBookingPage",
+        "destinationCalendar",
+        "selectedCalendars",
+        "useDestinationCalendarEmail",
+        "calVideoSettings",
+        "bookingRequiresAuthentication",
+        "allowReschedulingPastBookings",
+        "allowReschedulingCancelledBookings",
+        "showOptimizedSlots",
+        "emailSettings",
+        "schedulingType",
+        "hosts",
+        "assignAllTeamMembers",
+        "rescheduleWithSameRoundRobinHost",
+        "rrHostSubsetEnabled",
+        "price",
+    ),
+    NOTHING,
+) | {
+    "customName": ("", DEFAULT_NAME),
+    "interfaceLanguage": ("", "en"),
+    "bookerLayouts": ({}, {"defaultLayout": "month", "enabledLayouts": ["month"]}),
+    # What waits for the host's answer holds its time.
+    "confirmationPolicy.blockUnconfirmedBookingsInBooker": (True,),
+    "locations[].public": (True,),  # the page shows it before one books
+    "disableCancelling": ({}, {"disabled": False}),
+    "disableRescheduling": ({}, {"disabled": False}, {"disabled": False, "minutesBefore": 0}),
+}
+EVENT_TYPES_LIST: Table = dict.fromkeys(("usernames", "orgSlug", "orgId", "teamId"), NOTHING_TYPED)

@@ -2,12 +2,12 @@
 
 from calapp.accounts.guards import READ, WRITE, api_key, current_host, has_scope
 from calapp.accounts.models import Scope
+from calapp.addresses import same_origin
 from calapp.db import db, transaction
 from calapp.errors import Invalid
 from calapp.event_types.service import own_event_type
 from calapp.rest.routes import Api, Page
 from calapp.rest.schemas import PageInfo, Paging, page_info
-from calapp.urls import same_origin
 from calapp.webhooks import service
 from calapp.webhooks.models import Webhook, is_saved_secret
 from calapp.webhooks.schemas import (

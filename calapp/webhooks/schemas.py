@@ -8,15 +8,22 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
+from calapp.addresses import parsed, trimmed
 from calapp.errors import Invalid
 from calapp.limits import HEADERS_PER_WEBHOOK, TEMPLATE_CHARACTERS, URL_LENGTH
-from calapp.rest.schemas import Id, Instant, PatchSchema, RequestSchema, ResponseSchema
-from calapp.rest.validation import WHOLE, cleaned, said
+from calapp.rest.schemas import WHOLE, Id, Instant, PatchSchema, RequestSchema, ResponseSchema, cleaned, said
 from calapp.text import line
-from calapp.urls import parsed, trimmed
 from calapp.webhooks import template
-from calapp.webhooks.models import SECRET_OVERLAP, OffReason, Webhook, overlap_until
-from calapp.webhooks.triggers import NEVER_SENT, SUBSCRIBABLE, Trigger, never_sent
+from calapp.webhooks.models import (
+    NEVER_SENT,
+    SECRET_OVERLAP,
+    SUBSCRIBABLE,
+    OffReason,
+    Trigger,
+    Webhook,
+    never_sent,
+    overlap_until,
+)
 
 HIDDEN = "••••"  # shown in place of a value that is saved
 MIN_SECRET, MAX_SECRET = 16, 500  # characters

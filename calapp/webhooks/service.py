@@ -10,14 +10,13 @@ from sqlalchemy.orm import Session
 from calapp import limits
 from calapp.accounts.guards import current_host
 from calapp.accounts.service import lock_user
-from calapp.addresses import AddressGuard, CheckedUrl, check_url
+from calapp.addresses import AddressGuard, CheckedUrl, check_url, key_of, same_origin
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import database_now, db
 from calapp.encryption import open_sealed
 from calapp.errors import Conflict, Invalid, NotFound, WebhookDeleted
 from calapp.event_types.models import EventType
-from calapp.urls import key_of, same_origin
 from calapp.webhooks.models import (
     SECRET_OVERLAP,
     OffReason,

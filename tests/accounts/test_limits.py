@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from calapp import rate_limits
+from calapp import incoming
 from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.embedded_valkey import EmbeddedValkey
@@ -127,7 +127,7 @@ def with_valkey(valkey: EmbeddedValkey, settings: Settings, client: FlaskClient)
     def browser() -> FlaskClient:
         app = create_app(settings)
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
-        rate_limits.limiter._storage_dead = False
+        incoming.limiter._storage_dead = False
         return app.test_client()
 
     return browser

@@ -11,7 +11,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from calapp import clock
-from calapp.accounts import sessions
+from calapp.accounts import service
 from calapp.accounts.models import User, UserSession
 from calapp.db import db, transaction
 from calapp.limits import SESSIONS_PER_HOST
@@ -109,7 +109,7 @@ def test_k6_settings_show_where_the_host_is_signed_in_and_end_one(app: Flask, ri
     assert page.count("Firefox on Linux</span>") == 2
     assert page.count("This browser") == 1
     with there.session_transaction() as cookies:
-        number = sessions.id_in(cookies["_user_id"])
+        number = service.session_id_in(cookies["_user_id"])
     assert here.post(f"/settings/sessions/{number}/end").location == "/settings"
     assert (is_in(here), is_in(there)) == (True, False)
 
@@ -117,7 +117,7 @@ def test_k6_settings_show_where_the_host_is_signed_in_and_end_one(app: Flask, ri
 def test_k6_nobody_ends_the_session_of_another_host(app: Flask, rick: User, bob: User) -> None:
     mine, strangers = browser_of(app), browser_of(app, "bob")
     with strangers.session_transaction() as cookies:
-        number = sessions.id_in(cookies["_user_id"])
+        number = service.session_id_in(cookies["_user_id"])
     mine.post(f"/settings/sessions/{number}/end")
     assert is_in(strangers)
 
@@ -145,11 +145,11 @@ def test_k6_a_session_of_one_host_does_not_open_another(app: Flask, rick: User, 
 def test_k6_a_session_that_is_not_used_ends_and_is_removed(
     app: Flask, rick: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser, later = browser_of(app), clock.now() + sessions.LIFETIME + timedelta(hours=1)
-    monkeypatch.setattr(sessions, "now", lambda: later)
+    browser, later = browser_of(app), clock.now() + service.SESSION_LIFETIME + timedelta(hours=1)
+    monkeypatch.setattr(service, "now", lambda: later)
     assert not is_in(browser)
     with transaction() as session:
-        assert sessions.remove_expired(session) == 1
+        assert service.remove_expired_sessions(session) == 1
     assert count() == 0
 
 
@@ -175,7 +175,7 @@ def test_k6_a_request_costs_one_look_up(app: Flask, rick: User) -> None:
 def test_k6_a_program_that_signs_in_again_and_again_leaves_a_bounded_number(app: Flask, rick: User) -> None:
     for _ in range(SESSIONS_PER_HOST + 5):
         with transaction() as session:
-            sessions.begin(session, session.get_one(User, rick.id), "")
+            service.begin_session(session, session.get_one(User, rick.id), "")
     assert count() == SESSIONS_PER_HOST
 
 
@@ -211,4 +211,4 @@ def test_k6_an_export_lists_sessions_without_what_lets_somebody_in(app: Flask, r
     ],
 )
 def test_k6_browsers_have_the_names_that_people_know(header: str, name: str) -> None:
-    assert sessions.browser_of(header) == name
+    assert service.browser_of(header) == name

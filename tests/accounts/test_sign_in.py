@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from calapp.accounts import service, sessions
+from calapp.accounts import service
 from calapp.accounts.models import User
 from calapp.db import transaction
 from tests.conftest import PASSWORD
@@ -126,7 +126,7 @@ def test_a_link_cannot_sign_anybody_out(rick_client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("login_id", ["", ".", "x.y", "1", "1.wrong", "٣.x", "9" * 30 + ".x", "-1.x"])
 def test_a_made_up_session_is_nobodys(session: Session, rick: User, login_id: str) -> None:
-    assert sessions.find(session, login_id) is None
+    assert service.find_session(session, login_id) is None
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import time
 import pytest
 
 from calapp import addresses
-from calapp.addresses import BLOCKED_NAME, AddressGuard, check_url, resolve
+from calapp.addresses import BLOCKED_NAME, AddressGuard, check_url, resolve, sent_form
 from calapp.config import _networks
 from calapp.errors import Invalid
-from calapp.urls import sent_form
 
 GUARD = AddressGuard()
 

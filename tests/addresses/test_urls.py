@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from calapp.addresses import key_of, parsed, same_origin, sent_form, trimmed
 from calapp.errors import Invalid
-from calapp.urls import key_of, parsed, same_origin, sent_form, trimmed
 
 SENT = [
     ("http://h/hook?name=Zoë", "http://h/hook?name=Zo%C3%AB"),

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import create_app
-from calapp import rate_limits
+from calapp import incoming
 from calapp.accounts import service
 from calapp.accounts.models import ApiKey, User
 from calapp.clock import now
@@ -128,9 +128,9 @@ def test_k5_a_made_up_key_brings_no_counter_of_its_own(
     few: Callable[[], Flask], rick_api: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, counted = few(), []
-    hit = rate_limits.limiter.limiter.hit
+    hit = incoming.limiter.limiter.hit
     monkeypatch.setattr(
-        rate_limits.limiter.limiter,
+        incoming.limiter.limiter,
         "hit",
         lambda *given, **more: counted.append(given[1:]) or hit(*given, **more),
     )

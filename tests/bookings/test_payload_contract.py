@@ -16,7 +16,7 @@ from calapp.db import transaction
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
 from calapp.integrations.samples import sample_envelope
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS
 from tests.booking_requests import move_request
 from tests.bookings.conftest import TUESDAY_TEN
 from tests.bookings.contract import check

@@ -32,8 +32,7 @@ from calapp.event_types.models import EventType
 from calapp.integrations.models import Inspector, InspectorRequest
 from calapp.integrations.samples import sample_envelope
 from calapp.mail import Email
-from calapp.webhooks.models import OffReason, Webhook, WebhookChange
-from calapp.webhooks.triggers import DEFAULT, OF_BOOKINGS
+from calapp.webhooks.models import DEFAULT, OF_BOOKINGS, OffReason, Webhook, WebhookChange
 from tests.conftest import make_user
 
 ALL = [str(trigger) for trigger in OF_BOOKINGS]

@@ -18,8 +18,7 @@ from calapp.deliveries.client import Sender
 from calapp.deliveries.engine import Engine
 from calapp.deliveries.models import Event
 from calapp.event_types.models import EventType
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.api.conftest import anyone, bob_api, rick_api, with_key
 from tests.deliveries.requests_made import LOOPBACK, PATIENCE
 from tests.receiver import Receiver, answer

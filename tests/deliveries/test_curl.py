@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
+from calapp.addresses import sent_form
 from calapp.deliveries.formatting import Request, as_curl
-from calapp.urls import sent_form
 from tests.receiver import Receiver
 
 BODIES = ["@/etc/hostname", 'it\'s $HOME `id` \\ !! "x"', "a\nb\n", "-d", ""]

@@ -19,9 +19,8 @@ from calapp.deliveries.models import Delivery, Event, Notice
 from calapp.mail import Email
 from calapp.monitoring.metrics import readings
 from calapp.webhooks import service as webhooks
-from calapp.webhooks.models import OffReason, Webhook
+from calapp.webhooks.models import OPERATIONAL, OffReason, Webhook
 from calapp.webhooks.schemas import WebhookPatch
-from calapp.webhooks.triggers import OPERATIONAL
 from tests.api.conftest import Client
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import by_body

@@ -13,8 +13,7 @@ import pycurl
 import pytest
 
 from calapp.deliveries.client import Sender
-from calapp.deliveries.exchange import WebhookResponse
-from calapp.deliveries.failures import TEXTS, TIMEOUTS, Trouble, of_status, of_trouble
+from calapp.deliveries.exchange import TEXTS, TIMEOUTS, Trouble, WebhookResponse, of_status, of_trouble
 from tests.deliveries.requests_made import (
     HOST,
     LOOPBACK,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import User
 from calapp.clock import now
 from calapp.db import transaction
-from calapp.deliveries import differences, log
+from calapp.deliveries import formatting, log
 from calapp.deliveries.models import Attempt, Delivery, Event, State
 from calapp.local_time import zone_of
 from calapp.webhooks import service
@@ -252,7 +252,7 @@ def test_a_webhook_that_was_changed_and_changed_back_is_no_different(
 
 def test_a_body_too_long_to_compare_is_said_to_be(rick_client, webhook, happen, session, monkeypatch) -> None:
     happen()
-    monkeypatch.setattr(differences, "MOST_LINES", 3)
+    monkeypatch.setattr(formatting, "MOST_LINES", 3)
     with transaction() as writing:
         writing.get_one(Webhook, webhook.id).payload_template = '{"text": "{{uid}}"}'
     (delivery,) = ids(session)

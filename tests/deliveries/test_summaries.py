@@ -16,8 +16,8 @@ from calapp.accounts.models import User
 from calapp.accounts.service import create_api_key, lock_user
 from calapp.db import transaction
 from calapp.deliveries import outbox
+from calapp.deliveries.feed import bounds, summary_of, write_summaries
 from calapp.deliveries.models import Delivery, Event
-from calapp.deliveries.summary import bounds, summary_of, write_summaries
 from calapp.webhooks.models import Webhook
 from tests.bookings.conftest import monday  # noqa: F401 (a fixture)
 

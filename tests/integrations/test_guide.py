@@ -13,7 +13,7 @@ from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.integrations.guide import attempts_of, duration, guide_html, guide_text
 from calapp.integrations.samples import compact, sample_life
-from calapp.webhooks.triggers import OPERATIONAL, Trigger
+from calapp.webhooks.models import OPERATIONAL, Trigger
 from tests.bookings.contract import check
 from tests.integrations.conftest import HTMX
 

@@ -18,8 +18,7 @@ from calapp.bookings.models import Attendee, Booking, Status
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.event_types.service import find_public
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.receiver import Receiver
 from tests.running import TOKEN, Running, wait_until
 

@@ -23,10 +23,10 @@ PROCESS = """
 import sys
 from app import create_app
 from calapp import counters
-from calapp.monitoring import counting
+from calapp.monitoring import service
 
-counting.EVERY = float(sys.argv[1])
-with counting.counting(create_app()):
+service.EVERY = float(sys.argv[1])
+with service.counting(create_app()):
     print("ready", flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):

@@ -18,8 +18,7 @@ from calapp.config import Settings
 from calapp.db import db, transaction
 from calapp.deliveries.engine import Engine
 from calapp.event_types.models import EventType
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.receiver import Receiver, answer
 
 Lines = Callable[[], list[dict[str, object]]]

@@ -22,10 +22,9 @@ from calapp.errors import Busy
 from calapp.event_types.models import EventType
 from calapp.mail import Email
 from calapp.monitoring import service
-from calapp.monitoring.counting import save_counts
 from calapp.monitoring.metrics import readings
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.monitoring.service import save_counts
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.conftest import make_user, on_both_databases
 from tests.monitoring.rows import deliveries
 from tests.receiver import Receiver, answer

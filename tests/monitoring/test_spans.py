@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 from flask.testing import FlaskClient
 
-from calapp import spans, tracing
+from calapp import tracing
 from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.deliveries.engine import Engine
@@ -24,9 +24,9 @@ INSTALLED = bool(find_spec("opentelemetry") and find_spec("opentelemetry.exporte
 def collector() -> Iterator[Receiver]:
     """What spans are sent to, as if nothing had been exported yet in this process."""
     with Receiver(OK) as listening:
-        spans._processor.cache_clear()
+        tracing._processor.cache_clear()
         yield listening
-        spans._processor.cache_clear()
+        tracing._processor.cache_clear()
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def book(client: FlaskClient, quick_chat: EventType) -> Callable[..., None]:
     return post
 
 
-@pytest.mark.skipif(not INSTALLED, reason=f"{spans.PACKAGE} is not installed")
+@pytest.mark.skipif(not INSTALLED, reason=f"{tracing.PACKAGE} is not installed")
 def test_a_request_and_its_attempt_are_spans_with_the_ids_that_receivers_get(
     book: Callable[..., None],
     rick: User,
@@ -66,7 +66,7 @@ def test_a_request_and_its_attempt_are_spans_with_the_ids_that_receivers_get(
         engine.deliver()
         engine.sender.close()
         told = tracing.read(receiver.requests[0].headers["traceparent"])
-    processor = spans._processor()
+    processor = tracing._processor()
     processor.force_flush()
     processor.shutdown()
     exported = {}
@@ -84,17 +84,17 @@ def test_a_request_and_its_attempt_are_spans_with_the_ids_that_receivers_get(
 
 
 def test_nothing_is_exported_unless_it_is_wanted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans, "settings", lambda: replace(settings, otel_exporter_otlp_endpoint=""))
-    assert not spans.are_exported()
+    monkeypatch.setattr(tracing, "settings", lambda: replace(settings, otel_exporter_otlp_endpoint=""))
+    assert not tracing.are_exported()
 
 
 @pytest.mark.skipif(INSTALLED, reason="OpenTelemetry is installed")
 def test_a_wish_for_spans_without_the_package_is_answered_once_in_the_log(
     book: Callable[..., None], collector: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "calapp.spans"):
+    with caplog.at_level(logging.WARNING, "calapp.tracing"):
         book()
-    assert [record.message for record in caplog.records if record.name == "calapp.spans"] == [
-        f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are exported: install {spans.PACKAGE}"
+    assert [record.message for record in caplog.records if record.name == "calapp.tracing"] == [
+        f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are exported: install {tracing.PACKAGE}"
     ]
     assert collector.requests == []

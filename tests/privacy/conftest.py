@@ -18,8 +18,7 @@ from calapp.db import transaction
 from calapp.deliveries.models import Attempt, Delivery, Event
 from calapp.event_types.models import EventType
 from calapp.integrations.models import InspectorRequest
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.booking_requests import move_request
 from tests.privacy.traces import ADA, MONDAY, request
 

@@ -18,8 +18,7 @@ from app import create_app
 from calapp import broker, config
 from calapp.db import db, transaction
 from calapp.event_types.models import EventType
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tools.bench.receiving import Receiving, wait
 from tools.faults.parts import PostgreSQL, Valkey, Web, Worker, environment, free_port
 from tools.faults.world import migrated_sqlite, seed

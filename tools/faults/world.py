@@ -29,8 +29,7 @@ from calapp.bookings.models import Booking
 from calapp.db import db, transaction
 from calapp.deliveries.models import Attempt, Delivery, Event, State
 from calapp.event_types.models import EventType
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import OF_BOOKINGS
+from calapp.webhooks.models import OF_BOOKINGS, Webhook
 from tests.running import TOKEN
 from tools.faults.parts import PATIENCE, PostgreSQL, Valkey, Web, Worker, environment, free_port
 from tools.faults.report import Finding

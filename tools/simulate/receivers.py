@@ -7,8 +7,16 @@ from datetime import datetime
 import pycurl
 
 from calapp import clock
-from calapp.deliveries.exchange import Timings, WakeSource, WebhookRequest, WebhookResponse
-from calapp.deliveries.failures import Failure, Trouble, of_status, of_trouble
+from calapp.deliveries.exchange import (
+    Failure,
+    Timings,
+    Trouble,
+    WakeSource,
+    WebhookRequest,
+    WebhookResponse,
+    of_status,
+    of_trouble,
+)
 
 TIMEOUT = 8.0  # seconds: WEBHOOK_TIMEOUT
 

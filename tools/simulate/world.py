@@ -30,8 +30,7 @@ from calapp.deliveries.exchange import WebhookRequest
 from calapp.direct import Direct, Rows
 from calapp.event_types.models import EventType
 from calapp.statements import instant
-from calapp.webhooks.models import Webhook
-from calapp.webhooks.triggers import SUBSCRIBABLE
+from calapp.webhooks.models import SUBSCRIBABLE, Webhook
 from tools.simulate.receivers import TIMEOUT, Flight, Receiver, SilentWakes, SimulatedSender
 from tools.simulate.simulated_clock import SimulatedClock
 
