@@ -108,12 +108,12 @@ def wake_workers() -> None:
     if _wakes_taken:
         _wakes_taken[-1](DELIVERIES)
         return
-    _asked(_wake_or_put_job, None)
 
+    def wake_or_put_job(client: Redis) -> None:
+        if not client.publish(_wake_channel(DELIVERIES), ""):
+            put_job(queue(DELIVERIES, client))
 
-def _wake_or_put_job(client: Redis) -> None:
-    if not client.publish(_wake_channel(DELIVERIES), ""):
-        put_job(queue(DELIVERIES, client))
+    _asked(wake_or_put_job, None)
 
 
 def put_job(wanted: Queue) -> None:
@@ -251,17 +251,17 @@ def forget_beat(client: Redis, name: str, worker: str) -> None:
 
 def workers_alive(name: str = DELIVERIES) -> int:
     """Return how many worker processes of a queue are alive; 0 when Valkey takes no heartbeats."""
-    return _asked(lambda client: _count_beats(client, name), 0)
 
+    def count(client: Redis) -> int:
+        """Count the workers that beat lately; of those on this machine, whose processes are there, too."""
+        since = client.time()[0] - BEAT_LASTS
+        with client.pipeline() as pipe:
+            pipe.zremrangebyscore(_beats(name), 0, since)
+            pipe.zrange(_beats(name), 0, -1)
+            members = [member.decode() for member in pipe.execute()[1]]
+        return sum(not _is_gone(member) for member in members)
 
-def _count_beats(client: Redis, name: str) -> int:
-    """Count the workers that beat lately; of those on this machine, whose processes are there, too."""
-    since = client.time()[0] - BEAT_LASTS
-    with client.pipeline() as pipe:
-        pipe.zremrangebyscore(_beats(name), 0, since)
-        pipe.zrange(_beats(name), 0, -1)
-        members = [member.decode() for member in pipe.execute()[1]]
-    return sum(not _is_gone(member) for member in members)
+    return _asked(count, 0)
 
 
 def _is_gone(member: str) -> bool:

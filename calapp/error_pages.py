@@ -149,7 +149,9 @@ def is_api() -> bool:
 def app_error(error: errors.AppError) -> AnyResponse:
     """Respond to an error of this app."""
     if isinstance(error, errors.SignedOut) and not is_api():
-        return _to_login()
+        if is_htmx():
+            return sign_in_here(STALE_PAGE)
+        return redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page_of_request()})}")
     status = next(number for kind, number in STATUSES.items() if isinstance(error, kind))
     if isinstance(error, errors.Invalid) and is_api():
         status = 400
@@ -205,13 +207,6 @@ def respond(error: ErrorResponse) -> AnyResponse:
     response.status_code = error.status
     response.headers.update(error.headers)
     return response
-
-
-def _to_login() -> AnyResponse:
-    """Lead to the sign-in and then back to the page on which this happened; with htmx, sign in there."""
-    if is_htmx():
-        return sign_in_here(STALE_PAGE)
-    return redirect_to(f"{url_for('accounts.login')}?{urlencode({'next': page_of_request()})}")
 
 
 def page_of_request() -> str:

@@ -102,7 +102,10 @@ def _keep() -> Response | None:
     token = secrets.token_urlsafe(32)
     try:
         with transaction() as session:
-            if not _has_room(session, owner):
+            kept = select(func.count(UnsavedForm.id)).where(UnsavedForm.expires_at > now())
+            of_user = session.scalar(kept.where(UnsavedForm.user_id == owner)) or 0
+            of_address = session.scalar(kept.where(UnsavedForm.address_key == _address_key())) or 0
+            if max(of_user, of_address) >= limits.UNSAVED_FORMS:
                 return None
             row = UnsavedForm(user_id=owner, token_hash=hashed(token), address_key=_address_key())
             row.sealed_form, row.expires_at = seal(json.dumps(form)), now() + LIFETIME
@@ -117,13 +120,6 @@ def _keep() -> Response | None:
 def _fields() -> list[tuple[str, str | None]]:
     pairs = [(name, value) for name, value in request.form.items(multi=True) if name != CSRF]
     return [(name, None if value and SECRET.search(name) else value) for name, value in pairs]
-
-
-def _has_room(session: Session, owner: int) -> bool:
-    kept = select(func.count(UnsavedForm.id)).where(UnsavedForm.expires_at > now())
-    of_user = session.scalar(kept.where(UnsavedForm.user_id == owner)) or 0
-    of_address = session.scalar(kept.where(UnsavedForm.address_key == _address_key())) or 0
-    return max(of_user, of_address) < limits.UNSAVED_FORMS
 
 
 def _address_key() -> str:

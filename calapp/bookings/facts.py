@@ -69,6 +69,12 @@ class Facts:
         """
         told = json.loads(event.body or "{}")["payload"]
         organizer, known = told["organizer"], {one.email: one for one in booking.attendees}
+        previous = None
+        if "rescheduleUid" in told:
+            start, end = (
+                datetime.fromisoformat(told[f"reschedule{which}Time"]) for which in ("Start", "End")
+            )
+            previous = Previous(start, end, told["rescheduledBy"], told["reschedulingReason"])
         return cls(
             uid=told["uid"],
             chain=told["originalUid"],
@@ -88,7 +94,7 @@ class Facts:
                 _person(one, position, known.get(one["email"]))
                 for position, one in enumerate(told["attendees"])
             ),
-            rescheduled_from=_previous(told) if "rescheduleUid" in told else None,
+            rescheduled_from=previous,
             cancellation_reason=told.get("cancellationReason"),
             cancelled_by=told.get("cancelledBy"),
             rejection_reason=told.get("rejectionReason"),
@@ -113,8 +119,3 @@ def _person(told: Mapping[str, Any], position: int, known: Attendee | None) -> P
     zone = known.time_zone if known else told["timeZone"]
     clock = known.twelve_hours if known else None
     return Participant(told["name"], told["email"], zone, told["phoneNumber"] or "", position, clock)
-
-
-def _previous(told: Mapping[str, Any]) -> Previous:
-    start, end = (datetime.fromisoformat(told[f"reschedule{which}Time"]) for which in ("Start", "End"))
-    return Previous(start, end, told["rescheduledBy"], told["reschedulingReason"])

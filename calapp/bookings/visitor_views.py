@@ -127,18 +127,28 @@ def create(user: str, slug: str) -> ResponseReturnValue:
             booking = service.book(session, event_type, wanted, link=link, **act)
             stays, zone = embed.current() or not event_type.redirect_url, booking.time_zone
             target = embed.url_of(f"/booking/{booking.uid}", "booked") if stays else redirect_target(booking)
-    except Invalid as error:
-        return booker_page(event_type, state, problem=error.message, errors=error.details), 422
-    except TooMany as error:
-        page = booker_page(event_type, state, problem=error.message, times_too=False)
-        return refused(page, error.retry_after)
     except AlreadyBooked as error:
         return booker_page(
             event_type, state, problem=ALREADY.format(embed.url_of(f"/booking/{error.uid}"))
         ), 409
-    except SlotTaken as error:
-        return booker_page(event_type, state, problem=f"{error.message} {KEPT}"), 409
+    except (Invalid, TooMany, SlotTaken) as error:
+        return form_again(error, event_type, state)
     return remembering(redirect_to(target), zone, state.clock)
+
+
+def form_again(
+    error: Invalid | TooMany | SlotTaken,
+    event_type: EventType,
+    state: BookerState,
+    booking: Booking | None = None,
+) -> ResponseReturnValue:
+    """Give the form back with what was typed and what is wrong: a taken time with fresh ones."""
+    shown = partial(booker_page, event_type, state, booking=booking)
+    if isinstance(error, Invalid):
+        return shown(problem=error.message, errors=error.details), 422
+    if isinstance(error, TooMany):
+        return refused(shown(problem=error.message, times_too=False), error.retry_after)
+    return shown(problem=f"{error.message} {KEPT}"), 409
 
 
 def refused(page: Response, seconds: int) -> Response:
@@ -391,7 +401,6 @@ def move(uid: str) -> ResponseReturnValue:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))
     state = state_of(booking.event_type, booking, typed=True)
-    shown = partial(booker_page, booking.event_type, state, booking=booking)
     try:
         wanted = move_of_form(request.form)
         refuse_robots()
@@ -407,20 +416,16 @@ def move(uid: str) -> ResponseReturnValue:
                 metadata=of_pairs(link_pairs()),
                 **_act(booking.host_id),
             )
-    except Invalid as error:
-        return shown(problem=error.message, errors=error.details), 422
-    except TooMany as error:
-        page = shown(problem=error.message, times_too=False)
-        return refused(page, error.retry_after)
-    except SlotTaken as error:
-        return shown(problem=f"{error.message} {KEPT}"), 409
+    except (Invalid, TooMany, SlotTaken) as error:
+        return form_again(error, booking.event_type, state, booking)
     except Conflict as error:
         newest = service.newest(db.session(), booking)
         if is_htmx():  # the booker has no room for the page, which says how it is
             return redirect_to(f"/booking/{newest.uid}")
         return _page("bookings/booked.html", newest, problem=error.message), 409
-    after = f"/bookings/{moved.uid}" if by_host else embed.url_of(f"/booking/{moved.uid}", "moved")
-    return redirect_to(after)
+    return redirect_to(
+        f"/bookings/{moved.uid}" if by_host else embed.url_of(f"/booking/{moved.uid}", "moved")
+    )
 
 
 def movable(booking: Booking) -> bool:

@@ -158,18 +158,15 @@ PLAIN = {
 def of_trouble(trouble: Trouble) -> Failure:
     """Say why there is no response."""
     code, words = _reason(trouble)
-    expired = "has expired" if trouble.expired is None else f"expired {_ago(trouble.expired)}"
+    expired = "has expired"
+    if trouble.expired is not None:  # in the largest whole unit
+        expired = "expired just now"
+        for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+            if number := int(trouble.expired.total_seconds() // length):
+                expired = f"expired {number:,} {unit}{'s' if number > 1 else ''} ago"
+                break
     words = words.format(host=trouble.host[:MAX_HOST], seconds=trouble.seconds, expired=expired)
     return Failure(code, words.encode("utf-8", "replace").decode().replace("\0", ""))
-
-
-def _ago(passed: timedelta) -> str:
-    """Say how long ago something was, in the largest whole unit."""
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        number = int(passed.total_seconds() // length)
-        if number:
-            return f"{number:,} {unit}{'s' if number > 1 else ''} ago"
-    return "just now"
 
 
 def _reason(trouble: Trouble) -> tuple[str, str]:

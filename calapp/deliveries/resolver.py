@@ -103,22 +103,22 @@ class Names:
             self._run_queued()
 
     def _run_queued(self) -> None:
+        def look_it_up(host: str) -> None:
+            self.ended.put((host, look_up(host)))
+            with self.lock:
+                if not self.closed:
+                    os.eventfd_write(self.wake, 1)
+
         while self.queued and len(self.running) < self.most:
             host = self.queued.popleft()
             if host not in self.waiting:
                 continue  # all that waited for it were late
             try:
-                threading.Thread(target=self._look_up, args=(host,), daemon=True).start()
+                threading.Thread(target=look_it_up, args=(host,), daemon=True).start()
             except RuntimeError:  # no thread is to be had now; asked again when something ends or is late
                 self.queued.appendleft(host)
                 return
             self.running.add(host)
-
-    def _look_up(self, host: str) -> None:
-        self.ended.put((host, look_up(host)))
-        with self.lock:
-            if not self.closed:
-                os.eventfd_write(self.wake, 1)
 
     def finished(self) -> list[tuple[Waiting, Found]]:
         """Return what need not wait any longer, because its name was looked up or it is too late."""

@@ -117,7 +117,19 @@ def checked(form: Editor) -> EventTypeBody:
         kind = "in_person"  # a place that was typed is not dropped
     place_type = PLACES.get(kind, kind)
     days, others = values.get("max_days", "").strip(), _minutes(values.get("lengths", ""))
-    minutes = {name: _in_minutes(values.get(name, ""), values.get(f"{name}_unit", "")) for name in DURATIONS}
+    units = {name: values.get(f"{name}_unit", "") for name in DURATIONS}
+    minutes, instead = {}, {}
+    for name, unit in units.items():
+        number, size = values.get(name, "").strip(), UNITS.get(unit or "minutes")
+        if size and re.fullmatch(r"[0-9]{1,9}", number):
+            minutes[name] = str(int(number) * size)
+        else:  # what cannot be read goes on as it is, to be refused
+            minutes[name] = number if size or not number else f"{number} {unit}"
+        least, most = DURATIONS[name]
+        if size and size > 1 and most < size:
+            instead[name] = f"Please enter at most {spoken_minutes(most)}."
+        elif size and size > 1:
+            instead[name] = f"Please enter a number of {unit} from {-(-least // size)} to {most // size}."
     data = {
         **{name: values.get(name, "") for name in EventTypeBody.model_fields},
         **minutes,
@@ -136,26 +148,7 @@ def checked(form: Editor) -> EventTypeBody:
     }
     data["schedule_id"] = data["schedule_id"].strip() or None
     columns = EventType.__table__.columns.keys()
-    units = {name: values.get(f"{name}_unit", "") for name in DURATIONS}
-    instead = {
-        name: _range_in(unit, *DURATIONS[name]) for name, unit in units.items() if UNITS.get(unit, 1) > 1
-    }
     return from_form(EventTypeBody, data, fields=columns, rows="questions", instead=instead)
-
-
-def _range_in(unit: str, least: int, most: int) -> str:
-    """Return what to say of a duration that is not from `least` to `most` minutes, in the unit it has."""
-    if most < UNITS[unit]:
-        return f"Please enter at most {spoken_minutes(most)}."
-    return f"Please enter a number of {unit} from {-(-least // UNITS[unit])} to {most // UNITS[unit]}."
-
-
-def _in_minutes(number: str, unit: str) -> str:
-    """Return a number of some unit in minutes; what cannot be read goes on as it is, to be refused."""
-    number, size = number.strip(), UNITS.get(unit or "minutes")
-    if size and re.fullmatch(r"[0-9]{1,9}", number):
-        return str(int(number) * size)
-    return number if size or not number else f"{number} {unit}"
 
 
 def _minutes(text: str) -> list[int | str]:

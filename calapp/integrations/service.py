@@ -125,7 +125,11 @@ def receive(session: Session, token: str, incoming: Incoming) -> InspectorRespon
     inspector = session.scalar(query, execution_options={"populate_existing": True})
     if inspector is None:
         raise NotFound
-    trigger = _trigger_in(incoming.body)
+    try:
+        name = json.loads(incoming.body)["triggerEvent"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        name = None
+    trigger = name if isinstance(name, str) and name in {str(one) for one in Trigger} else None
     response = InspectorResponse(inspector.user_id, 200, "received\n", None, inspector.delay_seconds)
     if inspector.fail_next:
         inspector.fail_next -= 1
@@ -318,12 +322,3 @@ def feed_of(session: Session, token: str) -> tuple[User, Sequence[Booking], date
     # Of all bookings: one that was cancelled is not in the feed any more.
     changed = session.scalar(select(func.max(Booking.updated_at)).where(Booking.host_id == user.id))
     return user, bookings.all(), changed or user.created_at
-
-
-def _trigger_in(body: bytes) -> str | None:
-    """Return the trigger that a body names, when it is one of ours."""
-    try:
-        name = json.loads(body)["triggerEvent"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
-    return name if isinstance(name, str) and name in {str(one) for one in Trigger} else None

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 from flask_login import current_user
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -47,7 +47,12 @@ def prepare_requests(app: Flask) -> None:
     app.before_request_funcs.setdefault(None, []).insert(0, _begin)
     app.after_request(_end)
     app.teardown_request(_forget)
-    app.log_exception = _log_exception  # type: ignore[method-assign]
+
+    def log_exception(exc_info: object) -> None:
+        """Log what went wrong without the address, which may hold a secret."""
+        app.logger.error("A request failed: %s %s", request.method, route(), exc_info=exc_info)  # type: ignore[arg-type]
+
+    app.log_exception = log_exception  # type: ignore[method-assign]
 
 
 def _begin() -> None:
@@ -132,11 +137,6 @@ def _signed_in() -> int | None:
         return current_user.id if current_user.is_authenticated else None
     except SQLAlchemyError:
         return None
-
-
-def _log_exception(exc_info: object) -> None:
-    """Log what went wrong without the address, which may hold a secret."""
-    current_app.logger.error("A request failed: %s %s", request.method, route(), exc_info=exc_info)  # type: ignore[arg-type]
 
 
 def of_this_server() -> CollectorRegistry:

@@ -40,20 +40,17 @@ def remove_accounts(session: Session) -> int:
     """
     closed = select(User).where(User.removal.is_not(None)).order_by(User.id)
     for user in session.scalars(closed.with_for_update(skip_locked=True)).all():
-        if user.removal == Removal.CANCEL and _cancel_upcoming(session, user):
-            return STEP
+        if user.removal == Removal.CANCEL:
+            upcoming = select(Booking).where(Booking.host_id == user.id, Booking.status.in_(ACTIVE))
+            upcoming = upcoming.where(Booking.starts_at > database_now(session)).order_by(Booking.id)
+            bookings = session.scalars(upcoming.limit(CANCELS)).all()
+            for booking in bookings:
+                cancel(session, booking, by=user.email, reason=REASON)
+            if bookings:
+                return STEP
         if not _has_last_words(session, user) and _remove_step(session, user):
             return STEP
     return 0
-
-
-def _cancel_upcoming(session: Session, user: User) -> bool:
-    upcoming = select(Booking).where(Booking.host_id == user.id, Booking.status.in_(ACTIVE))
-    upcoming = upcoming.where(Booking.starts_at > database_now(session)).order_by(Booking.id).limit(CANCELS)
-    bookings = session.scalars(upcoming).all()
-    for booking in bookings:
-        cancel(session, booking, by=user.email, reason=REASON)
-    return bool(bookings)
 
 
 def _has_last_words(session: Session, user: User) -> bool:

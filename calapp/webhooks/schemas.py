@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from calapp.addresses import parsed, trimmed
 from calapp.errors import Invalid
@@ -89,11 +89,6 @@ def is_reserved(name: str) -> bool:
 
 # What is refused, rather than changed, for a character that does not belong there.
 VERBATIM = frozenset(("subscriberUrl", "secret", "payloadTemplate", "headers"))
-
-
-def _known_triggers(triggers: list[str], info: ValidationInfo) -> list[str]:
-    """Check triggers; the box says by `saved_triggers` of the context which ones a webhook has."""
-    return known_triggers(triggers, (info.context or {}).get("saved_triggers", ()))
 
 
 def known_triggers(triggers: Sequence[str], saved: Container[str]) -> list[str]:
@@ -220,7 +215,13 @@ class WebhookBody(RequestSchema):
 
     name: Name = None
     subscriber_url: Url
-    triggers: Annotated[Triggers, AfterValidator(_known_triggers)]
+    triggers: Annotated[
+        Triggers,
+        # The box says by `saved_triggers` which ones a webhook has.
+        AfterValidator(
+            lambda given, info: known_triggers(given, (info.context or {}).get("saved_triggers", ()))
+        ),
+    ]
     active: Active = True
     payload_template: Template = None
     max_per_second: MaxPerSecond = None

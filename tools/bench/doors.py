@@ -82,9 +82,14 @@ class Doors:
         command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "-c", "/dev/null"]
         command += ["-b", f"127.0.0.1:{port}", "-w", str(processes), "--threads", "12"]
         command += ["-k", "gthread", "tools.bench.doors:plain_page()"]
+
+        def answers() -> bool:
+            with psutil.socket.socket() as one:  # type: ignore[attr-defined]
+                return bool(one.connect_ex(("127.0.0.1", port)) == 0)
+
         process = psutil.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait(lambda: _answers(port))
+            wait(answers)
             visited(self.program, port, "/page", 50, self.first, 0)
             cpu, times = cpu_of(process), 5 * self.bookings
             made = visited(self.program, port, "/page", times, self.first, 0)
@@ -110,11 +115,6 @@ class Doors:
             return made
         finally:
             ground.web.kill()
-
-
-def _answers(port: int) -> bool:
-    with psutil.socket.socket() as one:  # type: ignore[attr-defined]
-        return bool(one.connect_ex(("127.0.0.1", port)) == 0)
 
 
 def measure(bookings: int, into: Path) -> None:

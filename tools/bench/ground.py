@@ -160,13 +160,9 @@ class Ground:
                 values = {"first": first, "webhooks": webhooks, "before": before}
                 session.execute(text(DELIVERIES.format(no=no)), values)
                 session.execute(text('UPDATE "user" SET last_event_number = :n'), {"n": before + count})
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Do now what PostgreSQL's autovacuum would do in the midst of a measurement."""
-        if not self.settings.sqlite:
-            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("VACUUM ANALYZE delivery, event"))
+            if not self.settings.sqlite:  # what autovacuum would do in the midst of a measurement
+                with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.execute(text("VACUUM ANALYZE delivery, event"))
 
     def hold(self, first: int, webhooks: int, until: str | None = FAR) -> None:
         """Have webhooks wait, or take them off their hold with `until` None."""

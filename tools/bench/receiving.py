@@ -26,16 +26,13 @@ class Receiving:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.folder = Path(tempfile.mkdtemp(prefix="calapp-b"))
-        self.kind, self.command = self._made()
-        self.browser = requests.Session()
-
-    def _made(self) -> tuple[str, list[str]]:
+        self.kind, self.command = "Python", [sys.executable, str(HERE / "receiver.py")]
         compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
         if compiler:
             made = str(self.folder / "receiver")
             subprocess.run([compiler, "-O2", "-o", made, str(HERE / "receiver.c")], check=True)
-            return f"C ({Path(compiler).name})", [made]
-        return "Python", [sys.executable, str(HERE / "receiver.py")]
+            self.kind, self.command = f"C ({Path(compiler).name})", [made]
+        self.browser = requests.Session()
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen([*self.command, str(self.port)], stdout=subprocess.PIPE)

@@ -38,25 +38,17 @@ class Stage:
         for ground in self.grounds:
             ground.rates = {count: ground.webhooks(*paths("ok", count)) for count in ENDPOINTS}
             ground.worker.start()
-        self._let_wait()
-        self._open_doors(self.sqlite)
+        for ground in self.large:  # which nobody works but who claims from them
+            print(f"  letting {self.size.backlog:,} deliveries wait in {ground.name} …", flush=True)
+            ground.rates = {1: ground.webhooks("/ok/large")}
+            ground.fill(ground.rates[1], 1, self.size.backlog)
+        ids = [self.sqlite.event_type(slug) for slug in SLUGS]
+        self.sqlite.webhooks("/ok/booked", "/slow/10000/booked", event_type_ids=(ids[1], ids[2]))
+        self.sqlite.web.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stack.close()
-
-    def _let_wait(self) -> None:
-        """Fill the large databases, which nobody works but who claims from them."""
-        for ground in self.large:
-            print(f"  letting {self.size.backlog:,} deliveries wait in {ground.name} …", flush=True)
-            ground.rates = {1: ground.webhooks("/ok/large")}
-            ground.fill(ground.rates[1], 1, self.size.backlog)
-
-    def _open_doors(self, ground: Ground) -> None:
-        """Make the event types that visitors book, and start the web server."""
-        ids = [ground.event_type(slug) for slug in SLUGS]
-        ground.webhooks("/ok/booked", "/slow/10000/booked", event_type_ids=(ids[1], ids[2]))
-        ground.web.start()
 
 
 def paths(kind: str, count: int) -> Sequence[str]:

@@ -52,10 +52,7 @@ class Visitors:
 
     def rate(self, slug: str, bookings: int, visitors: int = 4) -> float:
         """Return bookings a second of so many visitors at once."""
-        began = time.monotonic()
+        began, each = time.monotonic(), visitors * [bookings // visitors * [slug]]
         with ThreadPoolExecutor(visitors) as pool:
-            made = list(pool.map(self._several, visitors * [slug], visitors * [bookings // visitors]))
+            made = list(pool.map(lambda slugs: len(self.one_after_the_other(*slugs)), each))
         return sum(made) / (time.monotonic() - began)
-
-    def _several(self, slug: str, bookings: int) -> int:
-        return len(self.one_after_the_other(*bookings * [slug]))

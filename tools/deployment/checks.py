@@ -41,7 +41,8 @@ class Checks:
         elif heading == "Start":
             self._check_units()
         elif heading == "First user and first webhook":
-            self._start_receiver()
+            self.debian.write("srv/probe.py", (HERE / "probe.py").read_text())
+            self.debian.begin("python3", "/srv/probe.py", "receive", RECEIVED)
             self.kept.append(self._book_and_wait(7))
         elif "systemctl start" in block:
             self._wait_healthy()
@@ -73,10 +74,6 @@ class Checks:
             level = re.search(r"Overall exposure level for \S+ ([\d.]+)", said)
             expect(f"{unit} is valid, and its exposure {level and level[1]}", level)
             expect(f"that is at most {MOST_EXPOSED}", level and float(level[1]) <= MOST_EXPOSED)
-
-    def _start_receiver(self) -> None:
-        self.debian.write("srv/probe.py", (HERE / "probe.py").read_text())
-        self.debian.begin("python3", "/srv/probe.py", "receive", RECEIVED)
 
     def _book(self, days: int) -> str:
         (name,) = self._sql("SELECT slug FROM event_type ORDER BY id LIMIT 1")

@@ -69,7 +69,10 @@ class Debian:
             process.wait()
         if self.machine is not None:
             self._power_off(self.machine)
-        self._end_processes()
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (path / "root").readlink() == self.folder:
+                    os.kill(int(path.name), signal.SIGKILL)
         for mounted in ("proc", "dev"):
             subprocess.run(["umount", "--lazy", str(self.folder / mounted)], check=False)
         subprocess.run(["ip", "netns", "del", self.network], check=False)
@@ -174,12 +177,6 @@ class Debian:
             own = [f"-{kind}" for kind in "muinpC"]
             return ["nsenter", "-t", self._init(), *own, "--", *words]
         return ["ip", "netns", "exec", self.network, "chroot", str(self.folder), *words]
-
-    def _end_processes(self) -> None:
-        for path in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if (path / "root").readlink() == self.folder:
-                    os.kill(int(path.name), signal.SIGKILL)
 
 
 def run(words: list[str], **more: object) -> None:

@@ -42,11 +42,18 @@ def take() -> None:
         _show_the_box(page, address, hook)
         for name, email, metadata in VISITORS:
             _book(page, address, name, email, metadata)
-        _cancel(page)
+        page.goto(f"{page.url}/cancel")
+        page.fill("[name=reason]", "I am ill")
+        page.click("main button[type=submit]")
         page.wait_for_timeout(7000)  # the first retry comes after five seconds
         _show_what_came(page, address)
-        _show_the_inspector(page, address)
-        _show_the_booker(page, address)
+        page.goto(f"{address}/integrations/inspector")
+        page.locator(".request summary").first.click()
+        _picture(page, "inspector", page.locator("main"), height=1000)
+        page.goto(f"{address}/rick/quick-chat?tz=Europe/London&metadata[user_id]=123")
+        page.get_by_label("Next month").first.click()
+        page.wait_for_url("**month=**")
+        _picture(page, "booker", page.locator(".booker"), air=12)
 
 
 @contextmanager
@@ -155,13 +162,6 @@ def _book(page: Page, address: str, name: str, email: str, metadata: str) -> Non
     page.wait_for_url("**/booking/**")
 
 
-def _cancel(page: Page) -> None:
-    """Cancel the booking that the page shows."""
-    page.goto(f"{page.url}/cancel")
-    page.fill("[name=reason]", "I am ill")
-    page.click("main button[type=submit]")
-
-
 def _show_what_came(page: Page, address: str) -> None:
     page.goto(f"{address}/integrations")
     expect(page.locator("#webhooks .spark").last).to_be_visible()
@@ -171,19 +171,6 @@ def _show_what_came(page: Page, address: str) -> None:
     page.locator("li", has_text="2 attempts").get_by_role("link").first.click()
     page.get_by_text("Response", exact=True).last.click()  # of the first attempt
     _picture(page, "delivery", page.locator("main"), height=1000)
-
-
-def _show_the_inspector(page: Page, address: str) -> None:
-    page.goto(f"{address}/integrations/inspector")
-    page.locator(".request summary").first.click()
-    _picture(page, "inspector", page.locator("main"), height=1000)
-
-
-def _show_the_booker(page: Page, address: str) -> None:
-    page.goto(f"{address}/rick/quick-chat?tz=Europe/London&metadata[user_id]=123")
-    page.get_by_label("Next month").first.click()
-    page.wait_for_url("**month=**")
-    _picture(page, "booker", page.locator(".booker"), air=12)
 
 
 def _picture(page: Page, name: str, part: Locator, *, air: int = 0, height: int = 2000) -> None:

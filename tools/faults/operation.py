@@ -50,7 +50,9 @@ class Watch:
         self.threads = [
             threading.Thread(target=self._repeat, args=(self._book, 0.2)) for _ in range(visitors)
         ]
-        self.threads.append(threading.Thread(target=self._repeat, args=(self._check, 1.0)))
+        self.threads.append(
+            threading.Thread(target=self._repeat, args=(lambda: self.checked.append(check(world)), 1.0))
+        )
 
     def _repeat(self, act: Callable[[], None], pause: float) -> None:
         while not self.over.is_set():
@@ -59,9 +61,6 @@ class Watch:
 
     def _book(self) -> None:
         self.posted.append(self.world.post(timeout=120))
-
-    def _check(self) -> None:
-        self.checked.append(check(self.world))
 
     def __enter__(self) -> Self:
         for one in self.threads:

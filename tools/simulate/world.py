@@ -170,7 +170,9 @@ class World:
 
     def __init__(self, app: Flask, rng: random.Random) -> None:
         self.app, self.rng = app, rng
-        self.clock = SimulatedClock(self._pause_running)
+        self.clock = SimulatedClock(
+            lambda where, until: self.running.pause(where, until) if self.running else None
+        )
         self.receivers: dict[str, Receiver] = {}
         self.hooks: dict[int, Hook] = {}
         self.workers: list[Worker] = []
@@ -255,10 +257,6 @@ class World:
 
     def living(self) -> list[Worker]:
         return [worker for worker in self.workers if not worker.over]
-
-    def _pause_running(self, where: str, until: float) -> None:
-        if self.running is not None:
-            self.running.pause(where, until)
 
     def _on_commit(self, connection: Connection) -> None:
         writes = connection.get_execution_options().get("write")
