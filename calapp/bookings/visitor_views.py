@@ -405,17 +405,10 @@ def move(uid: str) -> ResponseReturnValue:
         wanted = move_of_form(request.form)
         refuse_robots()
         by_host, zone = _is_host(booking.host_id), request.form.get("time_zone", "")
+        who = _act(booking.host_id) | {"by": _acting(booking), "by_host": by_host}
+        who |= {"time_zone": zone if is_zone(zone) and not by_host else None}
         with times.taking_time(), transaction() as session:
-            moved = service.reschedule(
-                session,
-                booking,
-                wanted,
-                by=_acting(booking),
-                by_host=by_host,
-                time_zone=zone if is_zone(zone) and not by_host else None,
-                metadata=of_pairs(link_pairs()),
-                **_act(booking.host_id),
-            )
+            moved = service.reschedule(session, booking, wanted, metadata=of_pairs(link_pairs()), **who)
     except (Invalid, TooMany, SlotTaken) as error:
         return form_again(error, booking.event_type, state, booking)
     except Conflict as error:
