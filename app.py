@@ -16,7 +16,7 @@ from calapp.accounts.unsaved import prepare_unsaved
 from calapp.availability import api as schedules_api
 from calapp.availability import views as availability
 from calapp.bookings import api as bookings_api
-from calapp.bookings import embed, host_views, people_api, reservations_api, visitor_views
+from calapp.bookings import embed, host_views, times_api, visitor_views
 from calapp.calendars import api as calendars_api
 from calapp.calendars import views as calendars
 from calapp.cli import register_commands
@@ -28,10 +28,9 @@ from calapp.error_pages import prepare_cors, register_error_pages
 from calapp.event_types import api as event_types_api
 from calapp.event_types import views as event_types
 from calapp.incoming import CleanRequest, prepare_hosts, prepare_limits
-from calapp.integrations import calendar_accounts, first_steps, guide, inspector, links, ping, webhook_form
-from calapp.integrations import embed as embed_card
+from calapp.integrations import calendar_accounts, guide, inspector, links, ping, webhook_form
 from calapp.integrations import views as integrations
-from calapp.monitoring import views as monitoring
+from calapp.monitoring import metrics
 from calapp.monitoring.metrics import prepare_requests
 from calapp.rest import reference as rest
 from calapp.static_files import prepare_compression, prepare_static_files
@@ -144,9 +143,9 @@ def register_api(app: Flask) -> None:
         event_types_api.blueprint,
         webhooks_api.blueprint,
         webhooks_api.of_event_type,
-        bookings_api.slots,
-        reservations_api.blueprint,
-        people_api.blueprint,
+        times_api.slots,
+        times_api.blueprint,
+        bookings_api.people,
         bookings_api.blueprint,
         calendars_api.blueprint,
         deliveries_api.blueprint,
@@ -161,7 +160,7 @@ def register_pages(app: Flask) -> None:
     """Put the pages on their addresses; bookings last, since /<user>/<slug> answers to much."""
     for views in (
         accounts, availability, event_types, deliveries, calendars, calendar_accounts, integrations,
-        embed_card, webhook_form, guide, first_steps, links, inspector, monitoring, embed, host_views,
+        webhook_form, guide, links, inspector, metrics, embed, host_views,
         visitor_views,
     ):  # fmt: skip
         app.register_blueprint(views.blueprint)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from calapp import broker, clock, mail
 from calapp.accounts import links, service, unsaved
 from calapp.availability.service import give_missing_schedules
-from calapp.bookings import copies, emails, reservations, visitors
+from calapp.bookings import copies, emails, times, visitors
 from calapp.bookings.maintenance import MEETINGS_DUE, record_meetings
 from calapp.calendars.maintenance import CALENDARS_DUE, CalendarReaders
 from calapp.config import settings
@@ -65,7 +65,7 @@ CLEANUP: tuple[Step, ...] = (
     service.remove_expired_sessions,
     links.remove_expired,
     visitors.forget_addresses,
-    reservations.forget_expired,
+    times.forget_expired_reservations,
     unsaved.remove_expired,
 )
 

@@ -1,4 +1,4 @@
-"""The API of bookings and free times.
+"""The API of bookings, and of what each has besides its time: attendees, and links for calendars.
 
 A booking's uid gives the right to look, cancel and move, as its link does.
 """
@@ -6,19 +6,29 @@ A booking's uid gives the right to look, cancel and move, as its link does.
 import hashlib
 from typing import Any
 
-from flask import after_this_request, request
+from flask import request
 from flask_limiter.util import get_remote_address
 
 from calapp.accounts.guards import OPEN, READ, WRITE, api_key, api_user_id, current_host, has_scope
 from calapp.accounts.models import Scope
-from calapp.bookings import changes, lists, reservations, service, times, visitors
+from calapp.bookings import calendar, changes, lists, service, times, visitors
 from calapp.bookings.answers import answered, check_guests, phone_of
+from calapp.bookings.changes import add_attendee, attendee_of, remove_attendee
 from calapp.bookings.metadata import Metadata
 from calapp.bookings.models import Booking
 from calapp.bookings.queries import BookingsQuery, ReservationRequest, SlotsQuery
-from calapp.bookings.responses import BookingResponse, BookingsPage, Slot, SlotStart, shown, slots_by_date
+from calapp.bookings.responses import (
+    AttendeeResponse,
+    BookingResponse,
+    BookingsPage,
+    CalendarLink,
+    attendee_shown,
+    shown,
+)
 from calapp.bookings.schemas import (
     AbsentRequest,
+    AddedAttendee,
+    AskToReschedule,
     BookingPatch,
     BookingRequest,
     CancelRequest,
@@ -28,51 +38,26 @@ from calapp.bookings.schemas import (
     RescheduleRequest,
 )
 from calapp.bookings.service import booking_at, own_booking
-from calapp.calendars.maintenance import freshen_after
+from calapp.config import settings
 from calapp.db import db, transaction
 from calapp.errors import Invalid, NotFound, NotSupported
 from calapp.event_types.api import shown_location
 from calapp.event_types.models import EventType
-from calapp.event_types.service import check_length, find_offered, find_public
+from calapp.event_types.service import find_offered, find_public
 from calapp.incoming import limiter
 from calapp.rest.routes import Api, Page, bearer_token
 from calapp.rest.schemas import page_info
 from calapp.rest.unsupported import NOTHING
 
 blueprint = Api("bookings_api", tag="Bookings")
-slots = Api("slots_api", tag="Slots")
 
 ONE = "/v2/bookings/<uid>"
-Slots = dict[str, list[Slot | SlotStart]]
 WHICH = "Send eventTypeId, or username and eventTypeSlug."
 
 
 keyless_limit = limiter.limit(
     "20/minute", key_func=visitors.api_key, exempt_when=lambda: bool(bearer_token())
 )
-
-
-@slots.operation("GET", "/v2/slots", access=OPEN, response=Slots, query=SlotsQuery, errors=(409,))
-def index_slots(query: SlotsQuery) -> Slots:
-    """List the available times of an event type by date."""
-    event_type = event_type_of(query)
-    host_id = event_type.user_id
-    after_this_request(lambda response: freshen_after(response, host_id))
-    uid = query.booking_uid_to_reschedule
-    moved = booking_at(uid) if uid else None
-    if moved and query.duration is None:
-        minutes = moved.minutes
-    else:
-        minutes = check_length(event_type, query.duration, "duration")
-    found = times.offered(
-        db.session(),
-        event_type,
-        query.start,
-        query.end,
-        leave_out=moved.id if moved else None,
-        minutes=minutes,
-    )
-    return slots_by_date(found, query, minutes)
 
 
 @blueprint.operation(
@@ -107,7 +92,9 @@ def create(body: BookingRequest) -> BookingResponse:
     link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "", tracking=tracking)
     by_host, holder = is_host(event_type.user_id), holder_of()
     with times.taking_time(), transaction() as session:
-        reservations.release(session, event_type.user_id, body.start, holder=holder, uid=body.reservation_uid)
+        times.release_reservation(
+            session, event_type.user_id, body.start, holder=holder, uid=body.reservation_uid
+        )
         booking = service.book(
             session, event_type, body, address=address, idempotency_key=key, link=link, by_host=by_host
         )
@@ -218,7 +205,7 @@ def reschedule(uid: str, body: RescheduleRequest) -> BookingResponse:
     by_host, address = is_host(booking.host_id), visitors_address(booking.host_id)
     holder = holder_of()
     with times.taking_time(), transaction() as session:
-        reservations.release(session, booking.host_id, body.start, holder=holder)
+        times.release_reservation(session, booking.host_id, body.start, holder=holder)
         moved = service.reschedule(session, booking, body, by=_by(booking), by_host=by_host, address=address)
     return shown(moved)
 
@@ -324,3 +311,80 @@ def holder_of() -> str:
 def _by(booking: Booking) -> str:
     """Return the email address of who acts."""
     return booking.host.email if is_host(booking.host_id) else booking.visitor.email
+
+
+people = Api("booking_people_api", tag="Bookings")
+
+
+@people.operation("GET", f"{ONE}/attendees", access=READ, response=list[AttendeeResponse])
+def index_attendees(uid: str) -> list[AttendeeResponse]:
+    """List the attendees of a booking: the visitor first, then the guests."""
+    return [attendee_shown(one) for one in own_booking(uid).attendees]
+
+
+@people.operation("GET", f"{ONE}/attendees/<int:attendee_id>", access=READ, response=AttendeeResponse)
+def show_attendee(uid: str, attendee_id: int) -> AttendeeResponse:
+    """Show an attendee of a booking."""
+    return attendee_shown(attendee_of(own_booking(uid), attendee_id))
+
+
+@people.operation(
+    "POST",
+    f"{ONE}/attendees",
+    access=WRITE,
+    response=AttendeeResponse,
+    status=201,
+    body=AddedAttendee,
+    errors=(409,),
+)
+def add(uid: str, body: AddedAttendee) -> AttendeeResponse:
+    """Add an attendee to a booking, who comes as a guest. Everyone is notified, and BOOKING_UPDATED is sent.
+
+    A booking has at most 20 guests. Returns 409 for an email address that takes part already.
+    """
+    booking = own_booking(uid)
+    with transaction() as session:
+        added = add_attendee(session, booking, body)
+    return attendee_shown(added)
+
+
+@people.operation(
+    "DELETE", f"{ONE}/attendees/<int:attendee_id>", access=WRITE, response=AttendeeResponse, errors=(409,)
+)
+def remove(uid: str, attendee_id: int) -> AttendeeResponse:
+    """Remove a guest from a booking. The person who booked stays: 409."""
+    booking = own_booking(uid)
+    gone = attendee_shown(attendee_of(booking, attendee_id))
+    with transaction() as session:
+        remove_attendee(session, booking, attendee_id)
+    return gone
+
+
+@people.operation("GET", f"{ONE}/calendar-links", access=OPEN, response=list[CalendarLink])
+def index_calendar_links(uid: str) -> list[CalendarLink]:
+    """List the addresses that put a booking into a calendar."""
+    booking, base = booking_at(uid), settings().base_url
+    return [
+        CalendarLink(label="Google Calendar", link=calendar.google_link(booking, base)),
+        CalendarLink(label="Microsoft Office", link=calendar.outlook_link(booking, base, calendar.OFFICE)),
+        CalendarLink(label="Microsoft Outlook", link=calendar.outlook_link(booking, base)),
+        CalendarLink(label="ICS", link=f"{base}/booking/{booking.uid}.ics"),
+    ]
+
+
+@people.operation(
+    "POST",
+    f"{ONE}/request-reschedule",
+    access=WRITE,
+    response=BookingResponse,
+    body=AskToReschedule,
+    errors=(409,),
+)
+def request_reschedule(uid: str, body: AskToReschedule) -> BookingResponse:
+    """Cancel a booking and ask the visitor by email to choose another time, with a link that does."""
+    booking = own_booking(uid)
+    with transaction() as session:
+        service.cancel(
+            session, booking, by=booking.host.email, reason=body.reason or "", kind="to_reschedule"
+        )
+    return shown(booking)

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from calapp import mail
 from calapp.accounts.guards import current_host
 from calapp.bookings import changes, lists, service
-from calapp.bookings.conflicts import conflicts_of
-from calapp.bookings.copies import copies_of
+from calapp.bookings.copies import conflicts_of, copies_of
 from calapp.bookings.emails import of_chain
 from calapp.bookings.habits import habits_of_request
 from calapp.bookings.lists import Tab, read_booking_filter

@@ -1,14 +1,26 @@
-"""What a booking link carries: metadata, as `metadata[key]=value`, and the campaign it is from."""
+"""What a booking link carries: metadata, as `metadata[key]=value`, its campaign, and its signature.
 
+A signed link has metadata that nobody has changed since the host, or the host's server, made it.
+"""
+
+import hmac
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import AfterValidator, WithJsonSchema
+from sqlalchemy.orm import Session
 
 from calapp import limits
+from calapp.accounts.service import create_link_key, link_keys
+from calapp.clock import now
+from calapp.encryption import is_same, open_sealed
+from calapp.errors import KeyDoesNotFit, LinkRefused
+from calapp.event_types.models import EventType
 from calapp.text import clean, line
 
 MAX_KEYS = 50
@@ -142,3 +154,96 @@ JsonMetadata = Annotated[
         }
     ),
 ]
+
+
+EXPIRY = re.compile("[1-9][0-9]{0,11}")  # seconds since 1970, written in one way
+COMPONENT = "!'()*~"  # with letters, digits and _.- what JavaScript's encodeURIComponent leaves as it is
+
+
+class Proof(StrEnum):
+    """What a link's signature says about its metadata."""
+
+    UNSIGNED = "unsigned"
+    VERIFIED = "verified"
+    CHANGED = "changed"
+    EXPIRED = "expired"
+
+
+REFUSED = {
+    Proof.UNSIGNED: "This booking link is not signed. Please use the link that {name} sent you.",
+    Proof.CHANGED: "This booking link was changed, or is no longer valid. Please ask {name} for a new one.",
+    Proof.EXPIRED: "This booking link has expired. Please ask {name} for a new one.",
+}
+# What the host reads on the page of a booking whose link was signed in vain.
+IN_VAIN = {
+    Proof.CHANGED: "sig: the signature does not fit this link",
+    Proof.EXPIRED: "sig: the link had expired",
+}
+
+
+def signed_query(metadata: Mapping[str, str]) -> str:
+    """Return metadata as the query of a signed link has it: sorted and encoded in one way."""
+    pairs = ((f"metadata[{key}]", value) for key, value in metadata.items())
+    return "&".join(sorted("=".join(quote(part, safe=COMPONENT) for part in pair) for pair in pairs))
+
+
+def signed_text(path: str, metadata: Mapping[str, str], exp: str) -> str:
+    """Return what is signed: user/slug, the expiry (empty for none) and the metadata, a line each."""
+    return f"{path}\n{exp}\n{signed_query(metadata)}"
+
+
+def signature(key: str, text: str) -> str:
+    """Return the HMAC-SHA256 of a text with a link key, in hex."""
+    return hmac.digest(key.encode(), text.encode(), "sha256").hex()
+
+
+def signed_path(event_type: EventType) -> str:
+    """Return an event type's user/slug."""
+    return f"{event_type.user.username}/{event_type.slug}"
+
+
+def signed_link(session: Session, event_type: EventType, metadata: Mapping[str, str], exp: str) -> str:
+    """Return the path and query of a signed link; the first one makes the host's link key.
+
+    Raises KeyDoesNotFit when the current link key cannot be read.
+    """
+    keys = link_keys(session, event_type.user_id)
+    key = open_sealed(keys[0].sealed_secret) if keys else create_link_key(session, event_type.user_id)[1]
+    path = signed_path(event_type)
+    parts = [signed_query(metadata), f"exp={exp}" if exp else ""]
+    parts.append(f"sig={signature(key, signed_text(path, metadata, exp))}")
+    return f"/{path}?{'&'.join(filter(None, parts))}"
+
+
+def proof_of(session: Session, event_type: EventType, link: Metadata) -> Proof:
+    """Check a link's signature against the host's keys; one that cannot be read verifies nothing.
+
+    What was left out of the metadata was not in the link that was signed, or has been added to it.
+    """
+    if not link.sig:
+        return Proof.UNSIGNED
+    if link.left_out or (link.exp and not EXPIRY.fullmatch(link.exp)):
+        return Proof.CHANGED
+    text = signed_text(signed_path(event_type), link.values, link.exp)
+    expected = []
+    for key in link_keys(session, event_type.user_id):
+        try:
+            expected.append(signature(open_sealed(key.sealed_secret), text))
+        except KeyDoesNotFit:
+            continue
+    matches = [is_same(one, link.sig) for one in expected]  # all of them, so that it always takes as long
+    if not any(matches):
+        return Proof.CHANGED
+    return Proof.EXPIRED if link.exp and int(link.exp) <= now().timestamp() else Proof.VERIFIED
+
+
+def check_proof(session: Session, event_type: EventType, link: Metadata) -> None:
+    """Raise LinkRefused when an event type insists on signed metadata and the link's is not."""
+    if event_type.require_signed_metadata:
+        refuse_unproved(event_type, proof_of(session, event_type, link))
+
+
+def refuse_unproved(event_type: EventType, proof: Proof) -> None:
+    """Raise LinkRefused unless the link is verified."""
+    if proof is not Proof.VERIFIED:
+        raise LinkRefused(REFUSED[proof].format(name=event_type.user.name))

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from calapp.accounts.service import link_keys
-from calapp.bookings import signed_links
+from calapp.bookings import metadata
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation
 from calapp.bookings.facts import Facts, Participant
@@ -114,17 +114,17 @@ def _asked_for_another_time(session: Session, booking: Facts) -> str:
     Metadata that was verified is signed again, but not for ever: whoever gets the email can use the link.
     """
     visitor, event_type = booking.visitor, booking.event_type
-    words, said = "Choose another time", signed_links.pairs_of(booking.link_metadata)
+    words, said = "Choose another time", metadata.signed_query(booking.link_metadata)
     if booking.metadata_verified and link_keys(session, event_type.user_id):
         exp = f"{(now() + timedelta(days=DAYS_TO_CHOOSE)).timestamp():.0f}"
         try:
-            signed = signed_links.signed_link(session, event_type, booking.link_metadata, exp)
+            signed = metadata.signed_link(session, event_type, booking.link_metadata, exp)
         except KeyDoesNotFit:
             log.exception("The link for another time of booking %s could not be signed", booking.uid)
         else:
             words, said = f"{words} within {DAYS_TO_CHOOSE} days", signed.partition("?")[2]
     person = urlencode([("name", visitor.name), ("email", visitor.email)])
-    path = f"{settings().base_url}/{signed_links.path_of(event_type)}"
+    path = f"{settings().base_url}/{metadata.signed_path(event_type)}"
     return f"\n{words}: {path}?{'&'.join(filter(None, (person, said)))}\n"
 
 

@@ -14,13 +14,12 @@ from calapp import counters
 from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user
-from calapp.bookings import copies, emails, signed_links, times, visitors
-from calapp.bookings.metadata import NO_METADATA, Metadata
+from calapp.bookings import copies, emails, metadata, times, visitors
+from calapp.bookings.metadata import NO_METADATA, Metadata, Proof
 from calapp.bookings.models import Booking, Status, find
 from calapp.bookings.payload import booking_payload, cancelled, rejected
 from calapp.bookings.rows import new_booking, searchable, successor
 from calapp.bookings.schemas import BookingRequest, RescheduleRequest
-from calapp.bookings.signed_links import Proof
 from calapp.bookings.times import ACTIVE
 from calapp.clock import now
 from calapp.config import settings
@@ -95,9 +94,9 @@ def book(
     same = _booked_with(session, host, key)
     if same is not None:
         return same
-    proof = signed_links.proof_of(session, event_type, link)
+    proof = metadata.proof_of(session, event_type, link)
     if event_type.require_signed_metadata and not by_host:
-        signed_links.refuse(event_type, proof)
+        metadata.refuse_unproved(event_type, proof)
     minutes = check_length(event_type, request.length_in_minutes, "lengthInMinutes")
     try:
         times.check_open(session, event_type, request.start, minutes=minutes)
@@ -108,7 +107,7 @@ def book(
     booking.metadata_verified = proof is Proof.VERIFIED
     booking.tracking = dict(link.tracking)
     booking.visitor.twelve_hours = twelve_hours
-    in_vain = [signed_links.LEFT_OUT[proof]] if proof in signed_links.LEFT_OUT else []
+    in_vain = [metadata.IN_VAIN[proof]] if proof in metadata.IN_VAIN else []
     booking.metadata_left_out = [*in_vain, *link.left_out]
     booking.idempotency_key = key
     booking.reminder_at = booking.next_reminder()

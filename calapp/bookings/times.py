@@ -1,19 +1,26 @@
-"""Which times are offered: the pure slot function, fed with what the database knows."""
+"""Which times are offered and taken: the pure slot function, fed with what the database knows.
 
+Over the API a time can be held for a few minutes: taken for others, free for who holds it.
+"""
+
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import and_, delete, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from calapp.accounts.service import lock_user
 from calapp.availability.service import away_times, hours_of, zone_name
 from calapp.availability.slots import BusyTime, is_open, open_slots
-from calapp.bookings.models import Booking, BusySlot, ReservedSlot, Status
+from calapp.bookings.models import Booking, BusySlot, ReservedSlot, SlotReservation, Status
 from calapp.calendars.service import blocked_times
 from calapp.clock import now
-from calapp.errors import InThePast, OutsideHours, SlotTaken, TooFarAhead, TooSoon
+from calapp.config import settings
+from calapp.db import db
+from calapp.errors import InThePast, NotFound, OutsideHours, SlotTaken, TooFarAhead, TooMany, TooSoon
 from calapp.event_types.models import EventType
 from calapp.event_types.service import rules_of
 from calapp.local_time import zone_of
@@ -191,3 +198,105 @@ def hold_time(session: Session, booking: Booking) -> None:
 
 def free_time(session: Session, booking: Booking) -> None:
     session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))
+
+
+RESERVED_MINUTES = 5  # that a time is held, unless the host's program says otherwise
+TOO_MANY = "You are holding {} times already, which is the limit. Please book or delete one first."
+
+
+def reservation_at(uid: str) -> SlotReservation:
+    """Return the reservation with this uid; raise NotFound for one that is over, too."""
+    found: SlotReservation | None = db.session().scalar(
+        select(SlotReservation).where(SlotReservation.uid == uid)
+    )
+    if found is None or found.expires_at <= now():
+        raise NotFound("This reservation does not exist, or is over.")
+    return found
+
+
+def reserve(
+    session: Session,
+    event_type: EventType,
+    start: datetime,
+    *,
+    holder: str,
+    length: int,
+    minutes: int = RESERVED_MINUTES,
+    limited: bool = True,
+    replacing: SlotReservation | None = None,
+) -> SlotReservation:
+    """Hold a time; raise SlotTaken when it is not free, TooMany when a visitor holds too many.
+
+    `length` is the meeting's in minutes; `replacing` is a reservation that gives up its time for this one
+    and keeps its uid.
+    """
+    host = lock_user(session, event_type.user_id)
+    forget_expired_reservations(session, host.id)
+    uid = str(uuid.uuid4())
+    if replacing is not None:
+        uid, holder = replacing.uid, replacing.holder
+        _remove_reservations(session, [replacing.id])
+    most = settings().open_bookings_per_address if limited else 0
+    held = select(func.count(SlotReservation.id)).where(
+        SlotReservation.host_id == host.id, SlotReservation.holder == holder
+    )
+    if most and (session.scalar(held) or 0) >= most:
+        raise TooMany(TOO_MANY.format(most), retry_after=RESERVED_MINUTES * 60)
+    check_open(session, event_type, start, minutes=length)
+    made = SlotReservation(
+        uid=uid,
+        host_id=host.id,
+        event_type_id=event_type.id,
+        holder=holder,
+        starts_at=start,
+        ends_at=start + timedelta(minutes=length),
+        minutes=minutes,
+        expires_at=now() + timedelta(minutes=minutes),
+    )
+    session.add(made)
+    session.flush()
+    at = start - timedelta(minutes=event_type.buffer_before)
+    end_reservation = made.ends_at + timedelta(minutes=event_type.buffer_after)
+    cells = []
+    while at < end_reservation:
+        cells.append({"host_id": host.id, "at": at, "reservation_id": made.id})
+        at += CELL
+    with taking_time():
+        session.execute(insert(ReservedSlot), cells)
+    return made
+
+
+def release_reservation(
+    session: Session, host_id: int, start: datetime, *, holder: str, uid: str | None = None
+) -> None:
+    """Free the time that a client holds and now books, and that of the reservation that it names.
+
+    Called in the transaction of its booking: a booking that fails leaves them as they were.
+    """
+    lock_user(session, host_id)
+    mine = and_(SlotReservation.holder == holder, SlotReservation.starts_at == start)
+    whose = or_(mine, SlotReservation.uid == uid) if uid else mine
+    found = select(SlotReservation.id).where(SlotReservation.host_id == host_id, whose)
+    _remove_reservations(session, list(session.scalars(found)))
+
+
+def end_reservation(session: Session, reservation: SlotReservation) -> None:
+    """Free a held time."""
+    lock_user(session, reservation.host_id)
+    _remove_reservations(session, [reservation.id])
+
+
+def forget_expired_reservations(session: Session, host_id: int | None = None, limit: int = 500) -> int:
+    """Delete a step of the reservations that are over, of one host or of all; return how many."""
+    over = select(SlotReservation.id).where(SlotReservation.expires_at <= now())
+    if host_id is not None:
+        over = over.where(SlotReservation.host_id == host_id)
+    found = list(session.scalars(over.limit(limit)))
+    _remove_reservations(session, found)
+    return len(found)
+
+
+def _remove_reservations(session: Session, ids: list[int]) -> None:
+    if ids:
+        session.execute(delete(ReservedSlot).where(ReservedSlot.reservation_id.in_(ids)))
+        session.execute(delete(SlotReservation).where(SlotReservation.id.in_(ids)))

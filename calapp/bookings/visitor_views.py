@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import static_files
 from calapp.accounts.service import find_open
-from calapp.bookings import calendar, embed, service, signed_links, times, visitors
+from calapp.bookings import calendar, embed, metadata, service, times, visitors
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.emails import was_sent_to_visitor
@@ -95,7 +95,7 @@ def show(user: str, slug: str) -> Response:
     event_type = event_type_at(user, slug)
     state = state_of(event_type)
     g.frameable = True
-    signed_links.check(db.session(), event_type, state.metadata)
+    metadata.check_proof(db.session(), event_type, state.metadata)
     return freshen_after(booker_page(event_type, state), event_type.user_id)
 
 

@@ -16,7 +16,7 @@ from calapp import limits, tracing
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import User
 from calapp.addresses import CLOSED_PORTS
-from calapp.bookings import metadata, signed_links
+from calapp.bookings import metadata
 from calapp.bookings.maintenance import MEETING_ENDED_EXPIRES
 from calapp.clock import now
 from calapp.config import Settings, settings
@@ -77,7 +77,7 @@ def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
     """
     life = sample_life(host, chosen.base_url, at)
     created = life[0].envelope
-    signed = [(exp, signed_links.signed_text("rick/quick-chat", values, exp)) for exp, values in VECTORS]
+    signed = [(exp, metadata.signed_text("rick/quick-chat", values, exp)) for exp, values in VECTORS]
     return (
         render_template(
             "guide/webhooks.md",
@@ -94,7 +94,7 @@ def guide_text(host: User, chosen: Settings, at: datetime, *, own: bool) -> str:
             sample_template=SAMPLE_TEMPLATE,
             sample_rendered=preview_of(SAMPLE_TEMPLATE, created).body,
             vector_key=VECTOR_KEY,
-            vectors=[LinkVector(exp, text, signed_links.signature(VECTOR_KEY, text)) for exp, text in signed],
+            vectors=[LinkVector(exp, text, metadata.signature(VECTOR_KEY, text)) for exp, text in signed],
             **NUMBERS,
         )
         + "\n"

@@ -1,10 +1,10 @@
-"""The integrations page: the list of webhooks, notices, the calendar feed and API keys."""
+"""The integrations page: the list of webhooks, notices, the calendar feed and API keys; the first steps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from markupsafe import Markup
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 from calapp.accounts import service as accounts
 from calapp.accounts.guards import current_host, require_host
 from calapp.accounts.models import Scope
+from calapp.availability.service import hours_of
 from calapp.broker import refusal, workers_alive
+from calapp.calendars.service import of_host
 from calapp.calendars.views import card_context
 from calapp.config import settings
 from calapp.db import database_now, db, transaction
@@ -21,9 +23,9 @@ from calapp.deliveries.health import FailingWebhooks, failing_of
 from calapp.deliveries.log import counts, health_of
 from calapp.deliveries.models import Delivery, Notice, State
 from calapp.errors import LimitReached, NotFound
-from calapp.event_types.service import visible
+from calapp.event_types.service import of_user, visible
 from calapp.htmx import asked_from, dialog_done, is_htmx, named_by, page_or_fragment, redirect_to
-from calapp.integrations import embed, service
+from calapp.integrations import links, service
 from calapp.integrations.models import FORGOTTEN_SECRETS, Inspector
 from calapp.integrations.service import inspector_url
 from calapp.local_time import to_the_second
@@ -194,7 +196,7 @@ def index() -> str:
         feed_url=feed_url(),
         keys=accounts.api_keys(session, host.id),
         link_keys=accounts.link_keys(session, host.id),
-        **embed.context(),
+        **links.context(),
         health=health_of(session, asked_for) if asked_for else None,
         **card_context(host),
         **list_context(),
@@ -325,3 +327,20 @@ def revoke(key_id: int) -> Response:
     keys = accounts.api_keys(db.session(), current_host().id)
     html = render_template("integrations/_keys.html", keys=keys, zone=current_host().time_zone)
     return dialog_done(Markup(html), target="#api-keys", focus="new-key", toast="API key revoked.")  # noqa: S704
+
+
+@blueprint.get("/integrations/first-steps")
+def first_steps() -> Response:
+    """Show the host's link, and how to connect a calendar and a webhook."""
+    session, host = db.session(), current_host()
+    shown = [one for one in of_user(session, host.id) if not one.hidden]
+    page = render_template(
+        "integrations/first_steps.html",
+        host=host,
+        base_url=settings().base_url,
+        event_type=next(iter(shown), None),
+        zone=hours_of(session, host).zone,
+        has_calendar=bool(of_host(session, host.id)),
+        has_webhook=webhooks.count(session, host.id, None) > 0,
+    )
+    return make_response(page)

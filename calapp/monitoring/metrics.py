@@ -1,5 +1,9 @@
-"""Each request: an id, its trace, a line of the log, and the counters of this web process."""
+"""Each request: an id, its trace, a line of the log, and the counters of this web process.
 
+/healthz is for load balancers, /metrics for Prometheus.
+"""
+
+import hmac
 import logging
 import os
 import platform
@@ -9,22 +13,37 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+from urllib.parse import urlsplit
 
-from flask import Flask, g, request
+from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from flask_login import current_user
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from werkzeug.wrappers import Response
+from werkzeug.exceptions import Unauthorized
+from werkzeug.wrappers import Response as AnyResponse
 
 from calapp import __version__, broker, counters, logs, mail, tracing
 from calapp.clock import now
-from calapp.config import settings
+from calapp.config import is_loopback, settings
+from calapp.db import db
 from calapp.deliveries.health import count_failing
+from calapp.errors import NotFound
 from calapp.monitoring import service
 from calapp.monitoring.models import Tally
 
@@ -65,7 +84,7 @@ def _begin() -> None:
     tracing.CURRENT.set(caller.child(secrets.token_hex(8)) if caller else tracing.new())
 
 
-def _end(response: Response) -> Response:
+def _end(response: AnyResponse) -> AnyResponse:
     if "began" not in g:
         return response
     response.headers["X-Request-ID"] = g.request_id
@@ -95,7 +114,7 @@ def _forget(_error: BaseException | None) -> None:
     tracing.CURRENT.set(None)
 
 
-def _say(response: Response, method: str, seconds: float) -> None:
+def _say(response: AnyResponse, method: str, seconds: float) -> None:
     logs.say(
         log,
         "request",
@@ -114,7 +133,7 @@ def route() -> str:
     return request.url_rule.rule if request.url_rule is not None else "none"
 
 
-def _named(response: Response) -> dict[str, object]:
+def _named(response: AnyResponse) -> dict[str, object]:
     """Return what the address names that is no secret; an address that leads nowhere names nothing."""
     values = request.view_args or {}
     if response.status_code == 404:
@@ -287,3 +306,75 @@ def _histogram(values: dict[str, dict[tuple[str, str], float]]) -> Metric:
     family = HistogramMetricFamily("calapp_delivery_seconds", "Duration of attempts")
     family.add_metric([], [*buckets, ("+Inf", total)], seconds)
     return family
+
+
+blueprint = Blueprint("monitoring", __name__)
+
+Given = TypeVar("Given")
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Say how the parts are: 503 when no page can be served or nothing saved, else 200 with what is wrong."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
+    found = service.health(
+        partial(_in_context, app, lambda: service.read_database(db.session())),
+        partial(_in_context, app, service.write_a_row),
+    )
+    response = jsonify(
+        status=found.status,
+        problems=found.problems,
+        database=found.database,
+        writable=found.writable,
+        broker=found.refusal == "",
+        workers=found.workers,
+        oldest_waiting_seconds=None if found.oldest is None else round(found.oldest, 1),
+    )
+    response.status_code = 503 if found.status == "down" else 200
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _in_context(app: Flask, call: Callable[[], Given]) -> Given:
+    with app.app_context():
+        return call()
+
+
+@blueprint.get("/metrics")
+def show_metrics() -> Response:
+    """Give the metrics in Prometheus' text format to whoever may read them."""
+    _check_reader()
+    shared = CollectorRegistry()
+    shared.register(Database(db.session()))
+    ProcessCollector(registry=shared)
+    writable = Gauge("calapp_database_writable", "Whether the database can be written to", registry=shared)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (for another thread)
+    written = service.last_write.renewed(partial(_in_context, app, service.write_a_row))
+    writable.set(written is not False)
+    text = generate_latest(shared) + generate_latest(of_this_server())
+    return Response(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+
+
+def _check_reader() -> None:
+    """Raise NotFound for who is not on this machine, and Unauthorized for a wrong token where one is set."""
+    token = settings().metrics_token
+    if not token:
+        if not _from_this_machine():
+            raise NotFound
+        return
+    given = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        raise Unauthorized
+
+
+def _from_this_machine() -> bool:
+    """Return whether a program of this machine asks, and neither a proxy nor a page in a browser on it."""
+    host = urlsplit(f"//{request.host}").hostname or ""
+    return (
+        not settings().public
+        and is_loopback(request.remote_addr or "")
+        and is_loopback(host)
+        and not any(name in request.headers for name in FORWARDED)
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.bookings import reservations
+from calapp.bookings import times
 from calapp.bookings.models import ReservedSlot, SlotReservation
 from calapp.db import transaction
 from calapp.event_types.models import EventType
@@ -89,7 +89,7 @@ def test_after_five_minutes_the_time_is_free_again(
     booked(anyone, quick_chat)
     assert rows(session) == (1, 3)
     with transaction() as writing:
-        assert reservations.forget_expired(writing) == 1
+        assert times.forget_expired_reservations(writing) == 1
     assert rows(session) == (0, 0)
 
 

@@ -16,9 +16,8 @@ from sqlalchemy.orm import Session
 from calapp.accounts.models import LinkKey, User
 from calapp.accounts.service import create_api_key, create_link_key, end_link_key
 from calapp.bookings import service
-from calapp.bookings.metadata import Metadata, of_pairs
+from calapp.bookings.metadata import Metadata, Proof, of_pairs, proof_of, signed_link
 from calapp.bookings.models import Booking
-from calapp.bookings.signed_links import Proof, proof_of, signed_link
 from calapp.clock import iso_seconds, now
 from calapp.db import transaction
 from calapp.deliveries.models import Event

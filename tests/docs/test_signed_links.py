@@ -15,8 +15,7 @@ from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
 from calapp.accounts.service import create_link_key
-from calapp.bookings.metadata import of_pairs
-from calapp.bookings.signed_links import Proof, proof_of
+from calapp.bookings.metadata import Proof, of_pairs, proof_of
 from calapp.clock import now
 from calapp.db import transaction
 from calapp.event_types.models import EventType

@@ -1,22 +1,61 @@
-"""The API of times: held for a few minutes, and listed in the shape of an older version."""
+"""The API of free times: listed, also in the shape of an older version, and held for a few minutes."""
+
+from flask import after_this_request
 
 from calapp.accounts.guards import OPEN
-from calapp.bookings import reservations
-from calapp.bookings.api import event_type_of, holder_of, index_slots, is_host, keyless_limit
+from calapp.bookings import times
+from calapp.bookings.api import event_type_of, holder_of, is_host, keyless_limit
 from calapp.bookings.models import SlotReservation
-from calapp.bookings.queries import OldSlotsQuery, ReservationPatch, ReservationRequest
-from calapp.bookings.responses import OldRange, OldSlot, OldSlots, ReservationResponse, reserved
+from calapp.bookings.queries import OldSlotsQuery, ReservationPatch, ReservationRequest, SlotsQuery
+from calapp.bookings.responses import (
+    OldRange,
+    OldSlot,
+    OldSlots,
+    ReservationResponse,
+    Slot,
+    SlotStart,
+    reserved,
+    slots_by_date,
+)
+from calapp.bookings.service import booking_at
 from calapp.bookings.times import taking_time
-from calapp.db import transaction
+from calapp.calendars.maintenance import freshen_after
+from calapp.db import db, transaction
 from calapp.errors import NotAllowed
 from calapp.event_types.models import EventType
 from calapp.event_types.service import check_length
 from calapp.rest.routes import Api
 
+slots = Api("slots_api", tag="Slots")
 blueprint = Api("slot_reservations_api", tag="Slots")
+
+Slots = dict[str, list[Slot | SlotStart]]
 
 LIST, ONE = "/v2/slots/reservations", "/v2/slots/reservations/<uid>"
 LONGER = "Only a key of the host with write may say for how long a time is held."
+
+
+@slots.operation("GET", "/v2/slots", access=OPEN, response=Slots, query=SlotsQuery, errors=(409,))
+def index_slots(query: SlotsQuery) -> Slots:
+    """List the available times of an event type by date."""
+    event_type = event_type_of(query)
+    host_id = event_type.user_id
+    after_this_request(lambda response: freshen_after(response, host_id))
+    uid = query.booking_uid_to_reschedule
+    moved = booking_at(uid) if uid else None
+    if moved and query.duration is None:
+        minutes = moved.minutes
+    else:
+        minutes = check_length(event_type, query.duration, "duration")
+    found = times.offered(
+        db.session(),
+        event_type,
+        query.start,
+        query.end,
+        leave_out=moved.id if moved else None,
+        minutes=minutes,
+    )
+    return slots_by_date(found, query, minutes)
 
 
 @blueprint.operation(
@@ -37,7 +76,7 @@ def create(body: ReservationRequest) -> ReservationResponse:
     """
     event_type = event_type_of(body)
     with taking_time(), transaction() as session:
-        made = reservations.reserve(
+        made = times.reserve(
             session,
             event_type,
             body.start,
@@ -52,7 +91,7 @@ def create(body: ReservationRequest) -> ReservationResponse:
 @blueprint.operation("GET", ONE, access=OPEN, response=ReservationResponse)
 def show(uid: str) -> ReservationResponse:
     """Show a reservation; 404 once it is over."""
-    return reserved(reservations.reservation_at(uid))
+    return reserved(times.reservation_at(uid))
 
 
 @blueprint.operation(
@@ -67,10 +106,10 @@ def show(uid: str) -> ReservationResponse:
 def update(uid: str, body: ReservationPatch) -> ReservationResponse:
     """Hold another time instead, or the same for 5 more minutes from now on."""
     with taking_time(), transaction() as session:
-        reservation = reservations.reservation_at(uid)
+        reservation = times.reservation_at(uid)
         named = body.event_type_id is not None or body.username
         event_type = event_type_of(body) if named else reservation.event_type
-        changed = reservations.reserve(
+        changed = times.reserve(
             session,
             event_type,
             body.start or reservation.starts_at,
@@ -87,9 +126,9 @@ def update(uid: str, body: ReservationPatch) -> ReservationResponse:
 def delete(uid: str) -> ReservationResponse:
     """Free a held time."""
     with transaction() as session:
-        reservation = reservations.reservation_at(uid)
+        reservation = times.reservation_at(uid)
         gone = reserved(reservation)
-        reservations.end(session, reservation)
+        times.end_reservation(session, reservation)
     return gone
 
 
@@ -101,18 +140,18 @@ def index_old(query: OldSlotsQuery) -> OldSlots:
             OldRange(start_time=one["start"], end_time=one["end"])
             if "end" in one
             else OldSlot(time=one["start"])
-            for one in times
+            for one in of_day
         ]
-        for day, times in index_slots(query.today()).items()
+        for day, of_day in index_slots(query.today()).items()
     }
     return OldSlots(slots=found)
 
 
 def _minutes(event_type: EventType, asked: int | None) -> int:
     """Return for how long a time is held; raise NotAllowed when that is not for this client to say."""
-    if asked not in {None, reservations.MINUTES} and not is_host(event_type.user_id):
+    if asked not in {None, times.RESERVED_MINUTES} and not is_host(event_type.user_id):
         raise NotAllowed(LONGER)
-    return asked or reservations.MINUTES
+    return asked or times.RESERVED_MINUTES
 
 
 def _length(event_type: EventType, reservation: SlotReservation, asked: int | None) -> int:
