@@ -6,6 +6,8 @@ does. No forwarded header counts: anybody can send one.
 
 A view that is limited says `@limiter.limit("20/minute", methods=["POST"], key_func=…)` below its route; the
 key is the address unless told otherwise. A POST that needs no session says `@csrf.exempt`.
+
+How whoever asks reads clocks and weeks is in the request, too.
 """
 
 import ipaddress
@@ -13,6 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +33,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from calapp import broker
 from calapp.addresses import network_of
 from calapp.config import Settings, is_loopback
+from calapp.local_time import Habits, habits_of
 from calapp.text import clean, storable
 
 # Fields that are taken as they were typed, and checked where they are read.
@@ -160,3 +164,10 @@ def prepare_limits(app: Flask, settings: Settings) -> None:
     )
     csrf.init_app(app)
     limiter.init_app(app)
+
+
+def habits_of_request() -> Habits:
+    """Return the habits of this browser: as chosen on a page before, else as its language has them."""
+    habits, remembered = habits_of(request.accept_languages), request.cookies.get("tf", "")
+    chosen = request.values.get("tf", remembered)
+    return replace(habits, twelve=chosen == "12", known=True) if chosen in {"12", "24"} else habits

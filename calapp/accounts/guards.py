@@ -74,15 +74,6 @@ def _sent_key() -> ApiKey | None:
     return found
 
 
-def _is_known_key() -> bool:
-    """Return whether this request carries a key of somebody; never raises, as flask-limiter asks."""
-    try:
-        return _sent_key() is not None
-    except (SQLAlchemyError, ValueError):  # the database is away, which the access check then says
-        db.session().rollback()
-        return False
-
-
 READ = Access(lambda: _require(Scope.READ), key_needed=True, words="a key with read")
 WRITE = Access(lambda: _require(Scope.WRITE), key_needed=True, words="a key with write")
 OPEN = Access(lambda: _require(None), key_needed=False, words="no key")
@@ -93,8 +84,17 @@ login_manager = LoginManager()
 
 def prepare_sign_in(app: Flask) -> None:
     """Let this app know who is signed in."""
+
+    def is_known_key() -> bool:
+        """Return whether this request carries a key of somebody; never raises, as flask-limiter asks."""
+        try:
+            return _sent_key() is not None
+        except (SQLAlchemyError, ValueError):  # the database is away, which the access check then says
+            db.session().rollback()
+            return False
+
     login_manager.init_app(app)
-    app.extensions[KNOWN_KEY] = _is_known_key
+    app.extensions[KNOWN_KEY] = is_known_key
     app.after_request(_note_seen)
 
 

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 from icalendar import Calendar, Event, vCalAddress, vText
 
 from calapp.accounts.models import User
-from calapp.bookings.facts import Facts
 from calapp.bookings.models import Booking, Status
+from calapp.bookings.payload import Facts
 from calapp.text import clean, line
 
 # A parameter has no way to write a quotation mark that all readers know (RFC 6868 has one), and some take a

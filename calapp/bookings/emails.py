@@ -6,7 +6,6 @@ calendar file, from its event. So no visitor waits for texts, and an email that 
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,8 +14,8 @@ from sqlalchemy.orm import Session
 from calapp import mail
 from calapp.accounts.service import create_link_key, link_keys
 from calapp.bookings import notifications
-from calapp.bookings.facts import Facts, Participant
 from calapp.bookings.models import Attendee, Booking, Notification, find
+from calapp.bookings.payload import Facts, Participant
 from calapp.broker import wake_maintenance
 from calapp.config import settings
 from calapp.db import after_commit, db, one_at_a_time, transaction
@@ -137,11 +136,6 @@ def _post(session: Session, noted: Notification, emails: Sequence[Email]) -> Non
     post(session, emails)
 
 
-def _count_unwritten(session: Session, before: datetime) -> int:
-    noted = select(func.count(Notification.id)).where(Notification.created_at <= before)
-    return session.scalar(noted) or 0
-
-
 def was_sent_to_visitor(session: Session, booking: Booking) -> bool:
     """Return whether the mail server has taken the newest email to the visitor about this very booking."""
     if session.scalar(select(Notification.id).where(Notification.about == booking.uid).limit(1)) is not None:
@@ -164,4 +158,8 @@ def of_chain(session: Session, booking: Booking) -> list[Email]:
     return [*session.scalars(kept), *unwritten][::-1]
 
 
-mail.unwritten.append(_count_unwritten)
+mail.unwritten.append(
+    lambda session, before: (
+        session.scalar(select(func.count(Notification.id)).where(Notification.created_at <= before)) or 0
+    )
+)

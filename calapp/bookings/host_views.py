@@ -13,7 +13,6 @@ from calapp.accounts.guards import current_host
 from calapp.bookings import changes, lists, service
 from calapp.bookings.copies import conflicts_of, copies_of
 from calapp.bookings.emails import of_chain
-from calapp.bookings.habits import habits_of_request
 from calapp.bookings.lists import Tab, read_booking_filter
 from calapp.bookings.models import Booking
 from calapp.bookings.schemas import changes_of_form, reason_of
@@ -25,6 +24,7 @@ from calapp.db import db, transaction
 from calapp.errors import Conflict, Invalid
 from calapp.event_types.service import of_user
 from calapp.htmx import is_htmx, named_by, page_done, page_or_fragment, redirect_to
+from calapp.incoming import habits_of_request
 from calapp.mail import count_parked, parked_about
 from calapp.text import whole_number
 

@@ -12,8 +12,8 @@ from calapp.accounts.service import link_keys
 from calapp.bookings import metadata
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.calendar import invitation
-from calapp.bookings.facts import Facts, Participant
 from calapp.bookings.models import Status
+from calapp.bookings.payload import Facts, Participant
 from calapp.clock import now
 from calapp.config import settings
 from calapp.errors import KeyDoesNotFit

@@ -22,7 +22,6 @@ from calapp.bookings import calendar, embed, metadata, service, times, visitors
 from calapp.bookings.answers import spoken_answer
 from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
 from calapp.bookings.emails import was_sent_to_visitor
-from calapp.bookings.habits import habits_of_request
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking, find
 from calapp.bookings.schemas import booking_of_form, move_of_form, reason_of
@@ -36,7 +35,7 @@ from calapp.event_types.models import EventType
 from calapp.event_types.schemas import DEFAULT_FIELDS
 from calapp.event_types.service import check_length, find_public, visible
 from calapp.htmx import is_htmx, page_or_fragment, redirect_to
-from calapp.incoming import csrf, limiter
+from calapp.incoming import csrf, habits_of_request, limiter
 from calapp.local_time import (
     clock,
     clock_span,

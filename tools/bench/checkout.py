@@ -60,7 +60,15 @@ class Checkout:
                 stderr=log,
                 text=True,
             )
-        self.stack.callback(self._end_recorder)
+
+        def end_recorder() -> None:
+            try:
+                self.recorder.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.recorder.kill()
+                self.recorder.communicate()
+
+        self.stack.callback(end_recorder)
         self._heard()
         self.worker.start()
         self.stack.callback(self.worker.stop)
@@ -82,13 +90,6 @@ class Checkout:
             if line.startswith(("[", "{", '"', "true", "false", "null")):  # else a line of its log
                 return json.loads(line)
         raise RuntimeError(f"The recorder has ended: {self.log.read_text()[-2000:]}")
-
-    def _end_recorder(self) -> None:
-        try:
-            self.recorder.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.recorder.kill()
-            self.recorder.communicate()
 
     def cpu(self) -> dict[str, float]:
         """Return the CPU seconds of each part so far."""
