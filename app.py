@@ -33,7 +33,7 @@ from calapp.integrations import views as integrations
 from calapp.monitoring import metrics
 from calapp.monitoring.metrics import prepare_requests
 from calapp.rest import reference as rest
-from calapp.static_files import prepare_compression, prepare_static_files
+from calapp.static_files import prepare_static_files
 from calapp.webhooks import api as webhooks_api
 
 migrate = Migrate(directory=str(Path(__file__).parent / "calapp" / "migrations"), render_as_batch=True)
@@ -49,7 +49,6 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
     prepare_database(app, worker=worker)
     trust_proxies(app, settings.trusted_proxies)
     prepare_hosts(app, settings)
-    prepare_compression(app)
     prepare_static_files(app)
     register_error_pages(app)
     prepare_cors(app)

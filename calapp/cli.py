@@ -185,8 +185,7 @@ def add_api_key(name: str, label: str) -> None:
 def prune(dry_run: bool) -> None:  # noqa: FBT001 (click gives it by name)
     """Remove data that is older than the settings of retention keep it, as the worker does automatically."""
     session = db.session()
-    attempts, bodies = delivery_maintenance.count_prunable(session)
-    deliveries = delivery_maintenance.count_removable(session)
+    attempts, bodies, deliveries = delivery_maintenance.count_removable(session)
     people = privacy.count_old(session)
     if not dry_run:
         maintenance.repeat(delivery_maintenance.prune)

@@ -147,13 +147,14 @@ def post(session: Session, emails: Sequence[Email]) -> None:
         after_commit(session, "wake maintenance", wake_maintenance)
 
 
-def count_parked(session: Session, user_id: int) -> tuple[int, int]:
-    """Return how many emails of a host are parked, and about how many bookings they are."""
+def parked_emails(session: Session, user_id: int, uids: Sequence[str]) -> tuple[int, int, set[str | None]]:
+    """Return how many emails of a host are parked, about how many bookings, and which of these have some."""
     parked = (Email.user_id == user_id, Email.parked_at.is_not(None))
     count, bookings = session.execute(
         select(func.count(Email.id), func.count(Email.about.distinct())).where(*parked)
     ).one()
-    return int(count), int(bookings)
+    about = session.scalars(select(Email.about).where(Email.about.in_(uids), Email.parked_at.is_not(None)))
+    return int(count), int(bookings), set(about)
 
 
 def count_unsent(session: Session) -> dict[str, int]:
@@ -198,13 +199,6 @@ def send_test(address: str) -> str | None:
     subject, body = "Test email from Calapp", f"Emails from {settings().base_url} can be sent.\n"
     email = ClaimedEmail(0, 0, address, None, subject, body, None, None, at)
     return send([email])[0].error
-
-
-def parked_about(session: Session, uids: Sequence[str]) -> set[str | None]:
-    """Return which of these bookings have emails that are parked."""
-    return set(
-        session.scalars(select(Email.about).where(Email.about.in_(uids), Email.parked_at.is_not(None)))
-    )
 
 
 def release_held(session: Session, user_id: int) -> None:

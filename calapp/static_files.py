@@ -45,11 +45,6 @@ def takes_gzip() -> bool:
     return request.accept_encodings["gzip"] > 0
 
 
-def prepare_compression(app: Flask) -> None:
-    """Compress responses of this app; called first, so that it sees what all others have made of them."""
-    app.after_request(_compress)
-
-
 def _compress(response: AnyResponse) -> AnyResponse:
     if (
         response.mimetype not in TYPES
@@ -123,7 +118,11 @@ def _tagged(name: str, tag: str) -> str:
 
 
 def prepare_static_files(app: Flask) -> None:
-    """Serve the files, and name each by its tag wherever `url_for("static", filename=…)` is asked for."""
+    """Serve the files, and name each by its tag wherever `url_for("static", filename=…)` is asked for.
+
+    Called before what else changes responses, so that they are compressed when all is done.
+    """
+    app.after_request(_compress)
     app.session_interface = Sessions()
     app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=show)
 

@@ -25,7 +25,7 @@ from calapp.errors import Conflict, Invalid
 from calapp.event_types.service import of_user
 from calapp.htmx import is_htmx, named_by, page_done, page_or_fragment, redirect_to
 from calapp.incoming import habits_of_request
-from calapp.mail import count_parked, parked_about
+from calapp.mail import parked_emails
 from calapp.text import whole_number
 
 blueprint = Blueprint("host_bookings", __name__)
@@ -137,6 +137,7 @@ def _list(tab: Tab, query: Mapping[str, str] | None = None) -> Response:
     wanted = read_booking_filter(query)
     page = min(whole_number(query.get("page", ""), digits=5) or 1, 10_000)
     found = lists.listing(db.session(), host, tab, wanted, page)
+    *parked, waiting = parked_emails(db.session(), host.id, [one.uid for one in found.bookings])
     html = render_template(
         "bookings/host/list.html",
         listing=found,
@@ -146,8 +147,8 @@ def _list(tab: Tab, query: Mapping[str, str] | None = None) -> Response:
         event_types=of_user(db.session(), host.id),
         host=host,
         present=now(),
-        parked=count_parked(db.session(), host.id),
-        waiting=parked_about(db.session(), [one.uid for one in found.bookings]),
+        parked=parked,
+        waiting=waiting,
         conflicts=conflicts_of(db.session(), found.bookings),
     )
     return make_response(html)

@@ -261,21 +261,16 @@ def _removed_before(session: Session) -> datetime | None:
     return database_now(session) - kept if days else None
 
 
-def count_removable(session: Session) -> int:
-    """Return how many deliveries `remove_finished` would remove."""
-    before = _removed_before(session)
-    if before is None:
-        return 0
-    ended = Delivery.state.not_in((State.WAITING, State.PARKED))
-    return session.scalar(select(func.count(Delivery.id)).where(Delivery.created_at < before, ended)) or 0
-
-
-def count_prunable(session: Session) -> tuple[int, int]:
-    """Return how many attempts and how many bodies of events `prune` would remove."""
+def count_removable(session: Session) -> tuple[int, int, int]:
+    """Return how many attempts and bodies of events `prune` would remove, deliveries `remove_finished`."""
     before = kept_since(session)
     attempts = session.scalar(select(func.count(Attempt.id)).where(*_old_attempts(before)))
     events = session.scalar(select(func.count(Event.id)).where(*_unneeded(before)))
-    return attempts or 0, events or 0
+    deliveries = None
+    if (over := _removed_before(session)) is not None:
+        ended = Delivery.state.not_in((State.WAITING, State.PARKED))
+        deliveries = session.scalar(select(func.count(Delivery.id)).where(Delivery.created_at < over, ended))
+    return attempts or 0, events or 0, deliveries or 0
 
 
 def _old_attempts(before: datetime) -> list[ColumnElement[bool]]:

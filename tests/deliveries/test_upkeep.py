@@ -156,10 +156,10 @@ def test_what_ended_a_year_ago_is_removed(webhook, happen, deliver, clock, sessi
     maintenance.repeat(delivery_maintenance.remove_finished)
     assert rows(session) == [2, 2, 2]
     clock.shift(2 * DAY)
-    assert delivery_maintenance.count_removable(session) == 1
+    assert delivery_maintenance.count_removable(session)[-1] == 1
     maintenance.repeat(delivery_maintenance.remove_finished)
     assert rows(session) == [1, 1, 1]
-    assert delivery_maintenance.count_removable(session) == 0
+    assert delivery_maintenance.count_removable(session)[-1] == 0
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.PARKED])
