@@ -48,7 +48,11 @@ LARGEST = 2**31 - 1  # whole number that a column of ids holds on PostgreSQL
 WORKER_WAITS = 30.0  # seconds for SQLite's writer
 
 SQLITE_DELIVERS = ("PRAGMA synchronous = NORMAL",)
-POSTGRESQL_DELIVERS = ("SET synchronous_commit TO off", "SET enable_seqscan TO off")
+POSTGRESQL_DELIVERS = (
+    "SET synchronous_commit TO off",
+    "SET enable_seqscan TO off",
+    "SET plan_cache_mode TO force_generic_plan",
+)
 
 # Where systems keep the certificates that they trust (the list of Go's crypto/x509, root_linux.go).
 BUNDLES = (
@@ -268,7 +272,7 @@ def prepare_to_deliver(engine: Engine) -> None:
 
     Its commits do not wait for the disk: what a power cut takes with them comes due again, and is sent twice.
     It looks rows up by their keys, few at a time; PostgreSQL, which takes random reads for dear, would rather
-    go through a table of some thousand rows each time.
+    go through a table of some thousand rows each time, and would plan some of the statements again each time.
     """
     sqlite = engine.dialect.name == "sqlite"
     statements = SQLITE_DELIVERS if sqlite else POSTGRESQL_DELIVERS

@@ -16,7 +16,7 @@ from calapp.clock import monotonic, sleep
 from calapp.config import Settings, settings
 from calapp.db import database_now, db, transaction
 from calapp.deliveries import maintenance, replays, store
-from calapp.deliveries.claims import Claim, claim, fresh, last_attempts, look
+from calapp.deliveries.claims import Claim, claim, claim_at_once, fresh, last_attempts, look
 from calapp.deliveries.client import Sender
 from calapp.deliveries.exchange import Transport, WakeSource, WebhookRequest, WebhookResponse
 from calapp.deliveries.policy import FAILURES_TO_ONE, About, ConcurrencyLimits, Ready, about
@@ -217,6 +217,12 @@ class Engine:
         _at, quotas = self._quotas(self.database)
         if not quotas and not self.pressed:
             return None
+        failing = any(self.known[webhook_id].failures for webhook_id in quotas)
+        if not (self.database.sqlite or self.pressed or failing):
+            claimed = claim_at_once(self.database, quotas, self.lease)
+            if claimed is not None:
+                self._forget_empty(quotas, claimed)
+                return claimed
         with self.database.transaction() as writing:  # it may have waited since it looked
             return self._claim_quotas(writing, quotas, database_now(writing))
 
@@ -226,12 +232,16 @@ class Engine:
         return self._claim_quotas(session, quotas, at) if quotas or self.pressed else None
 
     def _claim_quotas(self, session: AnySession, quotas: Mapping[int, int], at: datetime) -> Claim:
-        """Claim so many of each webhook's deliveries; note of which endpoints there was nothing more."""
+        """Claim so many of each webhook's deliveries."""
         claimed = claim(session, quotas, self.lease, at, self.pressed)
         self.pressed, self.expired = [], claimed.expired
+        self._forget_empty(quotas, claimed)
+        return claimed
+
+    def _forget_empty(self, quotas: Mapping[int, int], claimed: Claim) -> None:
+        """Note of which endpoints there was nothing more."""
         for webhook_id in quotas.keys() - claimed.webhooks.keys():
             self.known.pop(webhook_id, None)
-        return claimed
 
     def _quotas(self, session: AnySession, at: datetime | None = None) -> tuple[datetime, dict[int, int]]:
         """Return how many of each webhook's deliveries are to be claimed, and at what time it was looked.
@@ -285,7 +295,6 @@ class Engine:
                 row.subject,
                 until=until,
                 event_id=row.event_id,
-                trace=row.trace,
                 pressed=pressed,
                 revision=webhook.revision,
             )
@@ -383,9 +392,10 @@ def _claim_nothing(_session: AnySession, _at: datetime) -> None:
 def _logged(outcome: Outcome) -> dict[str, object]:
     """Return an attempt for the log: ids, numbers and the failure code; no address or text of others."""
     response, sent = outcome.response, outcome.sent
+    trace = response.request.trace
     return {
-        "trace_id": sent.trace.trace_id if sent.trace else None,
-        "span_id": sent.trace.span_id if sent.trace else None,
+        "trace_id": trace.trace_id if trace else None,
+        "span_id": trace.span_id if trace else None,
         "delivery": response.request.delivery_id,
         "event": sent.event,
         "trigger": sent.trigger,
@@ -402,7 +412,8 @@ def _logged(outcome: Outcome) -> dict[str, object]:
 def _export(outcome: Outcome, at: datetime) -> None:
     """Export an attempt's span; like the log without an address or text of others."""
     response, sent = outcome.response, outcome.sent
-    if sent.trace is None:
+    trace = response.request.trace
+    if trace is None:
         return
     attributes: dict[str, str | int] = {
         "http.request.method": "POST",
@@ -419,7 +430,7 @@ def _export(outcome: Outcome, at: datetime) -> None:
         attributes["error.type"] = response.failure.code
     tracing.export(
         f"deliver {sent.trigger}",
-        sent.trace,
+        trace,
         at,
         response.timings.total / 1000,
         client=True,

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import pycurl
 
+from calapp.tracing import Trace
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -232,6 +234,7 @@ class WebhookRequest(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     number: int
+    trace: Trace | None = None  # with the span of this attempt
 
 
 class Timings(NamedTuple):

@@ -106,7 +106,7 @@ def _tried(row: Due, claim: Claim) -> WebhookRequest | None:
 
 def _signed_request(row: Due, webhook: Target, claim: Claim) -> WebhookRequest:
     body = (row.body if row.body is not None else row.event_body or "").encode()
-    number = row.attempts + 1
+    number, trace = row.attempts + 1, row.trace
     headers = request_headers(
         row.event_uid,
         body,
@@ -115,10 +115,10 @@ def _signed_request(row: Due, webhook: Target, claim: Claim) -> WebhookRequest:
         custom=webhook.headers,
         number=number,
         content_type=row.content_type or JSON_TYPE,
-        trace=row.trace,
+        trace=trace,
     )
     url = sent_form(webhook.subscriber_url)
-    return WebhookRequest(row.id, claim.token, row.webhook_id, url, headers, body, number)
+    return WebhookRequest(row.id, claim.token, row.webhook_id, url, headers, body, number, trace)
 
 
 def valid_secrets(webhook: Any, at: datetime) -> list[str]:

@@ -27,7 +27,6 @@ from calapp.deliveries.policy import (
 )
 from calapp.direct import AnySession, unasked
 from calapp.statements import ByIds, ByRows, Plain, instant, writer
-from calapp.tracing import Trace
 from calapp.webhooks.models import OPERATIONAL, OffReason, Webhook
 
 RELEASE_STEP = 1000  # rows that one transaction makes due
@@ -98,7 +97,6 @@ class Sent(NamedTuple):
     until: float = 0.0  # when its lease ends, in monotonic seconds
     renewed: str | None = None  # the claim that took the place of its request's
     event_id: int = 0
-    trace: Trace | None = None  # with the span of the attempt
     pressed: bool = False  # sent by Send now: its failure says nothing of the webhook
     revision: int | None = None  # of the webhook with whose URL, headers and secrets it was sent
 

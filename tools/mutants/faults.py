@@ -41,7 +41,12 @@ FAULTS = (
         "COUNTED.run(session, id=key, until=begins)",
     ),
     Fault("lease ends at once", "claims", "token=token, until=at + lease)", "token=token, until=at)"),
-    Fault("attempts are not counted", "claims", "attempts = attempts + 1", "attempts = attempts"),
+    Fault(
+        "attempts are not counted",
+        "claims",
+        "attempts = delivery.attempts + 1",
+        "attempts = delivery.attempts",
+    ),
     Fault("claim is not written", "claims", "claim = :token, attempts", "claim = claim, attempts"),
     Fault(
         "takes what is not due yet",
