@@ -1,8 +1,10 @@
 """What this process has counted for /metrics since it last added its counts to the table that all share."""
 
 import threading
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 Key = tuple[str, str, str]  # the metric; a trigger, or empty; how it ended, or empty
 
@@ -15,6 +17,7 @@ BUCKET = "bucket"  # attempts that took so many seconds or less, and longer than
 
 # Seconds; the first are those of a receiver nearby, the last that of the longest time-out.
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 600.0)
+BUCKET_NAMES = tuple(map(str, BUCKETS))
 
 _lock = threading.Lock()
 _counts: defaultdict[Key, float] = defaultdict(float)
@@ -40,18 +43,26 @@ def count(metric: str, event: str = "") -> None:
     add({(metric, event, ""): 1})
 
 
-def count_attempt(
-    event: str, seconds: float, *, status: int | None, failure_code: str | None, ended: str | None
-) -> None:
-    """Count an attempt; `ended` is the state with which it ended its delivery.
+class Attempt(NamedTuple):
+    """What is counted of an attempt; `ended` is the state with which it ended its delivery."""
 
-    Its outcome is one word: delivered, http_5xx, or the failure's own code.
-    """
-    outcome = failure_code or "delivered"
-    if failure_code == "status" and status:
-        outcome = f"http_{status // 100}xx"
-    bucket = next((most for most in BUCKETS if seconds <= most), BUCKETS[-1])
-    counts = {(ATTEMPTS, event, outcome): 1, (BUCKET, "", str(bucket)): 1, (SECONDS, "", ""): seconds}
-    if ended is not None:
-        counts[FINISHED, event, ended] = 1
+    event: str
+    seconds: float
+    status: int | None
+    failure_code: str | None
+    ended: str | None
+
+
+def count_attempts(attempts: Iterable[Attempt]) -> None:
+    """Count attempts. The outcome of each is one word: delivered, http_5xx, or the failure's own code."""
+    counts: defaultdict[Key, float] = defaultdict(float)
+    for event, seconds, status, failure_code, ended in attempts:
+        outcome = failure_code or "delivered"
+        if failure_code == "status" and status:
+            outcome = f"http_{status // 100}xx"
+        counts[ATTEMPTS, event, outcome] += 1
+        counts[BUCKET, "", BUCKET_NAMES[min(bisect_left(BUCKETS, seconds), len(BUCKETS) - 1)]] += 1
+        counts[SECONDS, "", ""] += seconds
+        if ended is not None:
+            counts[FINISHED, event, ended] += 1
     add(counts)

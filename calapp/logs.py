@@ -83,8 +83,10 @@ def _of_request() -> dict[str, object]:
 
 
 def _word(value: object) -> str:
+    if value.__class__ is int or value.__class__ is float:
+        return str(value)
     text = value if value.__class__ is str else str(value)
-    if text.isidentifier() or value.__class__ is int:  # most are, and to ask so costs least
+    if text.isalnum() or text.isidentifier():  # most are, and to ask so costs least
         return text
     return json.dumps(text) if not text.isprintable() or QUOTED.search(text) else text
 

@@ -53,7 +53,7 @@ class Trace(NamedTuple):
 
     def child(self, span_id: str) -> "Trace":
         """Return the place of a span below this one."""
-        return self._replace(span_id=span_id, parent_id=self.span_id)
+        return Trace(self.trace_id, span_id, self.sampled, self.state, parent_id=self.span_id)
 
 
 CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)  # of the request that is answered

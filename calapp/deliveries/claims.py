@@ -109,8 +109,8 @@ CROSS JOIN LATERAL (
 
 LEASED = "claim = :token, attempts = delivery.attempts + 1, after_id = NULL"
 
-# Most claims, in one statement that is a transaction by itself: of webhooks that are neither failing nor have a
-# limit of their own, what can be sent.
+# Most claims, in one statement that is a transaction by itself: what can be sent, of webhooks that neither
+# fail nor have a limit of their own.
 CLAIM_AT_ONCE = Plain(
     "SELECT 1 WHERE 1 = 0",  # SQLite needs no round trips
     f"""WITH clock(now) AS MATERIALIZED (SELECT clock_timestamp()),

@@ -78,6 +78,7 @@ JSON_TYPE = "application/json"
 log = logging.getLogger(__name__)
 
 Headers = tuple[tuple[str, str], ...]
+Opened = tuple[list[str], list[list[str]]]  # a webhook's valid secrets and its custom headers
 
 
 def signed_requests(claim: Claim) -> list[WebhookRequest]:
@@ -85,13 +86,17 @@ def signed_requests(claim: Claim) -> list[WebhookRequest]:
 
     One that cannot be made is left to the end of its lease, so that it holds no other up.
     """
-    made = (_tried(row, claim) for row in claim.rows)
+    opened: dict[int, Opened] = {}
+    made = (_tried(row, claim, opened) for row in claim.rows)
     return [request for request in made if request is not None]
 
 
-def _tried(row: Due, claim: Claim) -> WebhookRequest | None:
+def _tried(row: Due, claim: Claim, opened: dict[int, Opened]) -> WebhookRequest | None:
+    webhook = claim.webhooks[row.webhook_id]
     try:
-        return _signed_request(row, claim.webhooks[row.webhook_id], claim)
+        if row.webhook_id not in opened:
+            opened[row.webhook_id] = valid_secrets(webhook, claim.at), webhook.headers
+        return _signed_request(row, webhook, claim, *opened[row.webhook_id])
     except KeyDoesNotFit:
         log.error(  # noqa: TRY400 (a sentence says it all)
             "Delivery %d is waiting: its webhook's secret cannot be read with this process's SECRET_KEY. "
@@ -104,15 +109,17 @@ def _tried(row: Due, claim: Claim) -> WebhookRequest | None:
         return None
 
 
-def _signed_request(row: Due, webhook: Target, claim: Claim) -> WebhookRequest:
+def _signed_request(
+    row: Due, webhook: Target, claim: Claim, secrets: Sequence[str], custom: Sequence[Sequence[str]]
+) -> WebhookRequest:
     body = (row.body if row.body is not None else row.event_body or "").encode()
     number, trace = row.attempts + 1, row.trace
     headers = request_headers(
         row.event_uid,
         body,
         at=claim.at,
-        secrets=valid_secrets(webhook, claim.at),
-        custom=webhook.headers,
+        secrets=secrets,
+        custom=custom,
         number=number,
         content_type=row.content_type or JSON_TYPE,
         trace=trace,

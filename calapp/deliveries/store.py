@@ -268,16 +268,16 @@ def record(session: AnySession, outcomes: Sequence[Outcome], schedule: Sequence[
 
 
 def _count(outcomes: Sequence[Outcome]) -> None:
-    for outcome in outcomes:
-        response, failure = outcome.response, outcome.response.failure
-        ended = outcome.state if outcome.state in (State.DELIVERED, State.FAILED) else None
-        counters.count_attempt(
+    counters.count_attempts(
+        counters.Attempt(
             outcome.sent.trigger,
-            response.timings.total / 1000,
-            status=response.status,
-            failure_code=failure.code if failure else None,
-            ended=ended,
+            outcome.response.timings.total / 1000,
+            outcome.response.status,
+            outcome.response.failure.code if outcome.response.failure else None,
+            outcome.state if outcome.state is State.DELIVERED or outcome.state is State.FAILED else None,
         )
+        for outcome in outcomes
+    )
 
 
 Write = Callable[[datetime], str]  # as the database reads an instant
