@@ -56,7 +56,7 @@ WHICH = "Send eventTypeId, or username and eventTypeSlug."
 
 
 keyless_limit = limiter.limit(
-    "20/minute", key_func=visitors.api_key, exempt_when=lambda: bool(bearer_token())
+    "20/minute", key_func=visitors.api_counter, exempt_when=lambda: bool(bearer_token())
 )
 
 

@@ -157,10 +157,12 @@ def _list(tab: Tab, query: Mapping[str, str] | None = None) -> Response:
 def _download(tab: Tab) -> Response:
     """Give all bookings of a tab that its filter lets through as a CSV file."""
     host, wanted = current_host(), read_booking_filter(request.args)
-    query = lists.in_tab(host, tab, wanted).limit(lists.MOST + 1)
+    query = lists.in_tab(host, tab, wanted).limit(lists.MOST_ROWS + 1)
     found = db.session().scalars(query).all()
-    if len(found) > lists.MOST:
-        words = f"A file has up to {lists.MOST:,} bookings. Choose dates, and download one file for each."
+    if len(found) > lists.MOST_ROWS:
+        words = (
+            f"A file has up to {lists.MOST_ROWS:,} bookings. Choose dates, and download one file for each."
+        )
         return redirect_to(wanted.address(f"/bookings/{tab}"), words, "bad")
     response = make_response(lists.csv_of(found, host.time_zone))
     response.headers["Content-Type"] = "text/csv; charset=utf-8"

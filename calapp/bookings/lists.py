@@ -237,7 +237,7 @@ def sum_of(deliveries: Sequence[tuple[Delivery, Webhook]]) -> tuple[str, list[We
     return ", ".join(f"{counts[name]:,} {name}" for name in names), list(bad.values())
 
 
-MOST = 10_000  # bookings of one file, a second's work
+MOST_ROWS = 10_000  # bookings of one file, a second's work
 # What spreadsheets take for the beginning of a formula (OWASP, CSV injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 COLUMNS = (

@@ -31,7 +31,7 @@ FIELD = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 MAX_LEFT_OUT = 200  # reasons that are kept
 MAX_REASON = 160  # characters
 LEFT_OUT = "left_out"  # the field in which the pages of the booker pass on what an earlier one left out
-PROOF = ("exp", "sig")  # of a signed link: until when it is valid, and its signature (signed_links.py)
+PROOF = ("exp", "sig")  # of a signed link: until when it is valid, and its signature
 MAX_PROOF = 100  # characters
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 

@@ -111,7 +111,7 @@ def too_many(limit: RequestLimit) -> Response | None:
 @blueprint.post("/<user>/<slug>")
 @blueprint.post("/<user>/<slug>/embed")
 @csrf.exempt  # nothing but the link gives the right, and a frame on another site has no session for a token
-@limiter.limit("20/minute", key_func=visitors.page_key, on_breach=too_many)
+@limiter.limit("20/minute", key_func=visitors.page_counter, on_breach=too_many)
 def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
@@ -348,7 +348,7 @@ def ask_cancel(uid: str) -> AnyResponse:
 @blueprint.post("/booking/<uid>/cancel")
 @blueprint.post("/booking/<uid>/cancel/embed")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=visitors.page_key)
+@limiter.limit("20/minute", key_func=visitors.page_counter)
 def cancel_by_link(uid: str) -> ResponseReturnValue:
     """Cancel for whoever has the link; a second click finds it cancelled and changes nothing."""
     booking = service.newest(db.session(), booking_at(uid))
@@ -395,7 +395,7 @@ def too_many_moves(limit: RequestLimit) -> Response | None:
 @blueprint.post("/booking/<uid>/reschedule")
 @blueprint.post("/booking/<uid>/reschedule/embed")
 @csrf.exempt
-@limiter.limit("20/minute", key_func=visitors.page_key, on_breach=too_many_moves)
+@limiter.limit("20/minute", key_func=visitors.page_counter, on_breach=too_many_moves)
 def move(uid: str) -> ResponseReturnValue:
     """Move a booking; a taken time comes back with fresh ones."""
     booking = service.newest(db.session(), booking_at(uid))

@@ -338,12 +338,12 @@ def _signer() -> TimestampSigner:
     return TimestampSigner(keys[::-1], salt="attempt")  # signs with the last
 
 
-def page_key() -> str:
+def page_counter() -> str:
     """Return the counter of a request to a page of the booker; never raises."""
-    return _key(request.view_args or {})
+    return _counter(request.view_args or {})
 
 
-def api_key() -> str:
+def api_counter() -> str:
     """Return the counter of a request to the API without a key; never raises, whatever the body is."""
     try:
         given = from_json(request.get_data())
@@ -351,10 +351,10 @@ def api_key() -> str:
         given = None
     body = given if isinstance(given, dict) else {}
     named = {"user": body.get("username"), "slug": body.get("eventTypeSlug"), "id": body.get("eventTypeId")}
-    return _key(named | (request.view_args or {}))
+    return _counter(named | (request.view_args or {}))
 
 
-def _key(named: dict[str, Any]) -> str:
+def _counter(named: dict[str, Any]) -> str:
     """Return the address and the id of the event type that is named."""
     try:
         number = _event_type_id(named)

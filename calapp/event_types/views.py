@@ -117,15 +117,14 @@ def checked(form: Editor) -> EventTypeBody:
         kind = "in_person"  # a place that was typed is not dropped
     place_type = PLACES.get(kind, kind)
     days, others = values.get("max_days", "").strip(), _minutes(values.get("lengths", ""))
-    units = {name: values.get(f"{name}_unit", "") for name in DURATIONS}
     minutes, instead = {}, {}
-    for name, unit in units.items():
-        number, size = values.get(name, "").strip(), UNITS.get(unit or "minutes")
+    for name, (least, most) in DURATIONS.items():
+        number, unit = values.get(name, "").strip(), values.get(f"{name}_unit", "")
+        size = UNITS.get(unit or "minutes")
         if size and re.fullmatch(r"[0-9]{1,9}", number):
             minutes[name] = str(int(number) * size)
         else:  # what cannot be read goes on as it is, to be refused
             minutes[name] = number if size or not number else f"{number} {unit}"
-        least, most = DURATIONS[name]
         if size and size > 1 and most < size:
             instead[name] = f"Please enter at most {spoken_minutes(most)}."
         elif size and size > 1:

@@ -302,7 +302,7 @@ def add_counts(session: Session, counts: Mapping[counters.Key, float]) -> None:
         )
 
 
-EVERY = 5.0  # seconds; a process that is killed takes up to so many seconds of its counts with it
+ADDED_EVERY = 5.0  # seconds; a process that is killed takes up to so many seconds of its counts with it
 
 log = logging.getLogger(__name__)
 
@@ -329,7 +329,7 @@ def counting(app: Flask) -> Iterator[None]:
     def save_until_over() -> None:
         ended = False
         while not ended:
-            ended = over.wait(EVERY)
+            ended = over.wait(ADDED_EVERY)
             try:
                 with app.app_context():
                     save_counts()

@@ -181,7 +181,7 @@ def test_no_cell_of_the_csv_is_a_formula(rick_client: FlaskClient, book, first: 
 
 
 def test_a_file_that_would_be_too_large_is_refused_by_name(rick_client, four, monkeypatch) -> None:
-    monkeypatch.setattr("calapp.bookings.lists.MOST", 0)
+    monkeypatch.setattr("calapp.bookings.lists.MOST_ROWS", 0)
     answer = rick_client.get("/bookings/upcoming.csv?person=una", follow_redirects=True)
     assert "A file has up to 0 bookings." in answer.text
     assert answer.request.full_path == "/bookings/upcoming?person=una"

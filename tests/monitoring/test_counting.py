@@ -25,7 +25,7 @@ from app import create_app
 from calapp import counters
 from calapp.monitoring import service
 
-service.EVERY = float(sys.argv[1])
+service.ADDED_EVERY = float(sys.argv[1])
 with service.counting(create_app()):
     print("ready", flush=True)
     for line in sys.stdin:
