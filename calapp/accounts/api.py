@@ -10,10 +10,10 @@ from calapp.accounts.schemas import Name
 from calapp.accounts.service import lock_user, schedule_choosers
 from calapp.db import transaction
 from calapp.errors import NotSupported
-from calapp.local_time import is_zone, zone_names
+from calapp.local_time import zone_names
 from calapp.rest import unsupported
 from calapp.rest.routes import Api
-from calapp.rest.schemas import Id, PatchSchema, RequestSchema, ResponseSchema
+from calapp.rest.schemas import Id, PatchSchema, RequestSchema, ResponseSchema, known_zone_name
 
 blueprint = Api("accounts_api", tag="Me")
 
@@ -37,12 +37,6 @@ class Me(ResponseSchema):
     organization_id: None = None
 
 
-def _zone(name: str) -> str:
-    if not is_zone(name):
-        raise ValueError("Must be an IANA time zone such as Europe/Berlin.")
-    return name
-
-
 class MePatch(PatchSchema, RequestSchema):
     """Changes to a host. Omitted fields keep their value."""
 
@@ -50,7 +44,7 @@ class MePatch(PatchSchema, RequestSchema):
 
     name: Name = ""
     email: Annotated[str, Field(description=f"Only as it is. {EMAIL}")] = ""
-    time_zone: Annotated[str, AfterValidator(_zone)] = ""
+    time_zone: Annotated[str, AfterValidator(known_zone_name)] = ""
     default_schedule_id: Id | None = None
 
 

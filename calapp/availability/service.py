@@ -69,16 +69,6 @@ def zone_name(session: Session, user: User, schedule_id: int | None) -> str:
     return found.time_zone if found else user.time_zone
 
 
-def overrides_of(session: Session, user: User, schedule_id: int | None = None) -> dict[dt.date, list[Range]]:
-    """Return the dates with hours of their own, in order; an empty list is a day off."""
-    found: dict[dt.date, list[Range]] = {}
-    for date, start, end in OVERRIDES.read(session, **_of_schedule(user, schedule_id)):
-        ranges = found.setdefault(day(date), [])
-        if start is not None and end is not None:
-            ranges.append(Range(start, end))
-    return found
-
-
 def _of_schedule(user: User, schedule_id: int | None) -> dict[str, object]:
     """Return the values of HOURS and OVERRIDES, for the rows of `_rows_of`."""
     default = schedule_id is None or schedule_id == user.default_schedule_id

@@ -20,7 +20,6 @@ from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid, NotSupported
 from calapp.event_types.models import SEVERAL, EventType
 from calapp.event_types.schemas import PlaceText
-from calapp.local_time import is_zone
 from calapp.rest import unsupported
 from calapp.rest.schemas import (
     WHOLE,
@@ -30,6 +29,7 @@ from calapp.rest.schemas import (
     RequestSchema,
     cleaned,
     from_form,
+    known_zone_name,
     said,
 )
 from calapp.text import clean, line, spaced
@@ -58,12 +58,6 @@ def _whole_second(start: datetime) -> datetime:
     if start.microsecond:
         raise ValueError(CHOOSE_TIME)
     return start
-
-
-def _zone(name: str) -> str:
-    if not is_zone(name):
-        raise ValueError("Must be an IANA time zone such as Europe/Berlin.")
-    return name
 
 
 def _person(name: str) -> str:
@@ -95,7 +89,9 @@ def _guests(addresses: list[str]) -> list[str]:
 
 Start = Annotated[Instant, AfterValidator(_whole_second)]
 Zone = Annotated[
-    str, AfterValidator(_zone), Field(description="IANA time zone name.", examples=["Europe/London"])
+    str,
+    AfterValidator(known_zone_name),
+    Field(description="IANA time zone name.", examples=["Europe/London"]),
 ]
 Text = Annotated[
     str,

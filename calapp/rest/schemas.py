@@ -25,6 +25,7 @@ from pydantic.alias_generators import to_camel
 from calapp.clock import iso_milliseconds
 from calapp.db import LARGEST
 from calapp.errors import Invalid
+from calapp.local_time import is_zone
 from calapp.rest.unsupported import Table
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -77,6 +78,13 @@ def said(words: str, *kinds: str) -> WrapValidator:
 def cleaned(by: Callable[[str], str]) -> BeforeValidator:
     """Return what makes a field clean its text before it is checked."""
     return BeforeValidator(lambda value: by(value) if isinstance(value, str) else value)
+
+
+def known_zone_name(name: str) -> str:
+    """Return the name of a zone as it is; raise ValueError when it is none of IANA's."""
+    if not is_zone(name):
+        raise ValueError("Must be an IANA time zone such as Europe/Berlin.")
+    return name
 
 
 def from_form(

@@ -67,7 +67,7 @@ def week_of(quick_chat: EventType, monday) -> Iterator:
                 session.execute(delete(table))
             quick_chat.user.time_zone = zone
             availability.replace_hours(session, quick_chat.user, [weekly.get(at, ()) for at in range(7)])
-            for at in availability.overrides_of(session, quick_chat.user):
+            for at in availability.hours_of(session, quick_chat.user).overrides:
                 availability.remove_override(session, quick_chat.user, at)
             for at, own in overrides.items():
                 availability.set_overrides(session, quick_chat.user, [at], own)
