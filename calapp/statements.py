@@ -84,7 +84,8 @@ class ByRows:
         places = {name: f"?{place}" for place, name in enumerate(columns, 1)}
         given = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         parts = {"columns": ", ".join(columns), "values": ", ".join(f"r.{name}" for name in columns)}
-        rows = f"FROM json_to_recordset(CAST(:rows AS json)) AS r({given})"
+        self.given = f"json_to_recordset(CAST(:rows AS json)) AS r({given})"  # for a longer statement
+        rows = f"FROM {self.given}"
         self.sqlite = COLUMN.sub(lambda match: places[match[1]], statement.format(from_rows="", **parts))
         self.postgresql = for_psycopg(statement.format(from_rows=rows, **parts))
 
@@ -94,10 +95,14 @@ class ByRows:
             if isinstance(session, Direct):
                 return session.run_each(self.sqlite, rows)
             return session.connection().exec_driver_sql(self.sqlite, list(rows)).rowcount
-        given = json.dumps([dict(zip(self.names, row, strict=True)) for row in rows], ensure_ascii=False)
+        given = self.encoded(rows)
         if isinstance(session, Direct):
             return session.run(self.postgresql, {"rows": given}).rowcount
         return session.connection().exec_driver_sql(self.postgresql, {"rows": given}).rowcount
+
+    def encoded(self, rows: Sequence[tuple[Any, ...]]) -> str:
+        """Return rows as PostgreSQL takes them, in one value."""
+        return json.dumps([dict(zip(self.names, row, strict=True)) for row in rows], ensure_ascii=False)
 
 
 def written(at: datetime, *, sqlite: bool) -> str:

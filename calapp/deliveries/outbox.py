@@ -247,9 +247,7 @@ COLUMNS = ", ".join(Recorded._fields[:-1])
 VALUES = ", ".join(f":{name}" for name in Recorded._fields[:-1])
 NUMBERED = 'UPDATE "user" SET last_event_number = :number WHERE id = :user_id'
 EVENT = f"INSERT INTO event ({COLUMNS}) VALUES ({VALUES}) RETURNING id"
-# `user` is locked, so its number is the last one.
-NUMBER = Plain(NUMBERED)
-INSERT = Plain(EVENT, f"WITH numbered AS ({NUMBERED}) {EVENT}")
+NUMBER = Plain(NUMBERED)  # `user` is locked, so it is the last one
 DELIVERIES = ByRows(
     "INSERT INTO delivery ({columns}) SELECT {values} {from_rows}",
     event_id="integer",
@@ -269,6 +267,16 @@ DELIVERIES = ByRows(
     parked_at="timestamptz",
     finished_at="timestamptz",
     expires_at="timestamptz",
+)
+OF_EVENT = DELIVERIES.names[1:]  # what a delivery has beside its event
+# PostgreSQL takes all of it in one round trip.
+WRITE = Plain(
+    EVENT,
+    f"""WITH numbered AS ({NUMBERED}), recorded AS ({EVENT}), sent AS (
+  INSERT INTO delivery (event_id, {", ".join(OF_EVENT)})
+  SELECT recorded.id, {", ".join(f"r.{name}" for name in OF_EVENT)}
+  FROM recorded CROSS JOIN {DELIVERIES.given}
+) SELECT id FROM recorded""",
 )
 
 
@@ -316,10 +324,8 @@ def record(
         created_at,
         expires_at,
     )
-    event = event._replace(id=_insert(session, event))
+    event = _write(session, event, _rows(event, told, made))
     set_committed_value(user, "last_event_number", event.number)
-    if told:
-        _send(session, _rows(event, told, made))
     after_commit(session, "wake", wake_workers)
     fields: dict[str, object] = {"trace_id": trace.trace_id, "event": event_id, "host": user.id}
     fields |= {"trigger": str(trigger), "booking": logs.shortened(subject)}
@@ -328,32 +334,29 @@ def record(
     return event
 
 
-def _insert(session: Session, event: Recorded) -> int:
-    """Write an event and take its number from its host; return its id."""
+def _write(session: Session, event: Recorded, rows: Sequence[Mapping[str, Any]]) -> Recorded:
+    """Write an event with its number and its deliveries; tell of templates that could not be rendered."""
+    write = writer(session)
+    deliveries = [
+        tuple(
+            write(value) if isinstance(value := row[name], datetime) else value for name in DELIVERIES.names
+        )
+        for row in rows
+    ]
     values = event._asdict()
     del values["id"]
     if is_sqlite(session):
         NUMBER.run(session, number=event.number, user_id=event.user_id)
-    found: int = INSERT.run(session, **values).all()[0][0]
-    return found
-
-
-def _send(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the deliveries of an event, and tell of templates that could not be rendered."""
-    write = writer(session)
-    DELIVERIES.run(
-        session,
-        [
-            tuple(
-                write(value) if isinstance(value := row[name], datetime) else value
-                for name in DELIVERIES.names
-            )
-            for row in rows
-        ],
-    )
+        event = event._replace(id=WRITE.run(session, **values).all()[0][0])
+        if deliveries:
+            DELIVERIES.run(session, [(event.id, *row[1:]) for row in deliveries])
+    else:
+        found = WRITE.run(session, rows=DELIVERIES.encoded(deliveries), **values)
+        event = event._replace(id=found.all()[0][0])
     problems = {row["webhook_id"]: row["reason"] for row in rows if row["template_failed"]}
     if problems:
         notices.tell_template_failures(session, problems)
+    return event
 
 
 def _sends_parked(webhook: Subscriber) -> bool:
@@ -388,7 +391,7 @@ def _rows(event: Recorded, told: Sequence[Subscriber], envelope: Mapping[str, An
             after_id, due_at = webhook.parked_id, webhook.on_at + PARKED_HOLD
         rows.append(
             {
-                "event_id": event.id,
+                "event_id": None,  # not known yet
                 "webhook_id": webhook.id,
                 "chain": event.chain,
                 "state": state,

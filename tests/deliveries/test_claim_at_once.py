@@ -78,7 +78,9 @@ def test_a_webhook_of_which_more_has_to_be_known_is_left_to_the_others(
     assert session.execute(query).all() == [(None, 0)]
 
 
-@pytest.mark.parametrize("gone", [{"expires_at": now() - timedelta(days=1)}, {"due_at": now() + timedelta(days=1)}])
+@pytest.mark.parametrize(
+    "gone", [{"expires_at": now() - timedelta(days=1)}, {"due_at": now() + timedelta(days=1)}]
+)
 def test_what_has_expired_or_is_not_due_is_left(webhook: Webhook, happen, change, session, gone) -> None:
     happen("one")
     change(session.scalars(select(Delivery)).one(), **gone)
