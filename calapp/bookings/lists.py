@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from math import inf
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from calapp import limits
 from calapp.accounts.models import User
-from calapp.bookings.models import Attendee, Booking, Status
+from calapp.bookings.models import Attendee, Booking, Status, cancelled
 from calapp.bookings.queries import BookingsQuery
 from calapp.clock import now
 from calapp.db import Unaccented
@@ -27,6 +28,9 @@ from calapp.webhooks.models import Webhook
 PAGE = 50
 FILTERS = ("q", "event_type", "person", "from", "to")  # as they are in an address
 LAST_YEAR = 9000  # of a filter; a day later must be a date, too
+COUNTED = 1000  # bookings of a tab; "1,000+" are more
+LOOKED_THROUGH = 5000  # bookings that one search for words or a person looks through
+LONGEST = timedelta(days=1)  # that a booking takes
 
 
 class Tab(StrEnum):
@@ -38,6 +42,10 @@ class Tab(StrEnum):
     CANCELLED = "cancelled"
 
 
+NEWEST_FIRST = (Tab.PAST, Tab.CANCELLED)
+NAMED = (joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))  # with a booking in a list
+
+
 @dataclass(frozen=True, kw_only=True)
 class BookingFilter:
     """What a host looks for in all tabs; fields left empty let everything through."""
@@ -47,10 +55,16 @@ class BookingFilter:
     person: str = ""
     first: date | None = None  # days in the host's zone; both count
     last: date | None = None
+    start: datetime | None = None  # where a search goes on
     typed: Mapping[str, str] = field(default_factory=dict)  # for the form and the links
     errors: Mapping[str, str] = field(default_factory=dict)  # of dates that were not understood
 
-    def address(self, path: str, **more: int) -> str:
+    @property
+    def searches(self) -> bool:
+        """Whether each booking's text is looked at, for which there is no index."""
+        return bool(self.words or self.person)
+
+    def address(self, path: str, **more: object) -> str:
         """Return a path with this filter, and more, as its query."""
         query = urlencode({**self.typed, **more})
         return f"{path}?{query}" if query else path
@@ -69,11 +83,24 @@ class BookingFilter:
                     Unaccented(Attendee.email).contains(person, autoescape=True),
                 )
             )
+        yield from self.dates(zone)
+
+    def dates(self, zone: str) -> Iterator[ColumnElement[bool]]:
+        """Yield when a booking must start; days are those of `zone`."""
         if self.first:
             yield Booking.starts_at >= instant_of(datetime.combine(self.first, time.min), zone, last=False)
         if self.last:
             after = datetime.combine(self.last + timedelta(days=1), time.min)
             yield Booking.starts_at < instant_of(after, zone, last=False)
+
+
+def _read_start(given: str) -> datetime | None:
+    """Read from an address where a search goes on; what cannot be read begins it anew."""
+    try:
+        start = datetime.fromisoformat(given)
+    except ValueError:
+        return None
+    return start if start.tzinfo and 1970 <= start.year <= LAST_YEAR else None
 
 
 def read_booking_filter(given: Mapping[str, str]) -> BookingFilter:
@@ -103,6 +130,7 @@ def read_booking_filter(given: Mapping[str, str]) -> BookingFilter:
         person=typed.get("person", ""),
         first=first,
         last=last,
+        start=_read_start(given.get("start", "")),
         typed=typed,
         errors=errors,
     )
@@ -110,33 +138,81 @@ def read_booking_filter(given: Mapping[str, str]) -> BookingFilter:
 
 @dataclass(frozen=True)
 class Listing:
-    """A page of bookings, the counts of all tabs, and whether there is more."""
+    """A page of bookings, the counts of the tabs that were counted, and whether there is more."""
 
     bookings: Sequence[Booking]
-    counts: dict[Tab, int]
+    counts: Mapping[Tab, int]
     page: int
     more: bool
+    most: float = inf  # where counting stopped
+    searched_to: datetime | None = None  # where a search stopped, with bookings left to look through
+
+    def count_of(self, tab: Tab) -> str | None:
+        """Return how many bookings a tab has, "1,000+" for more; None if they were not counted."""
+        count = self.counts.get(tab)
+        if count is None:
+            return None
+        return f"{count - 1:,}+" if count >= self.most else f"{count:,}"
 
 
 def listing(session: Session, host: User, tab: Tab, wanted: BookingFilter, page: int = 1) -> Listing:
-    """Return a page of a tab, the last one for a number behind it."""
-    common = (Booking.host_id == host.id, *wanted.conditions(host.time_zone))
-    numbers = select(*(func.count().filter(_of(one)) for one in Tab)).select_from(Booking).where(*common)
-    counts = dict(zip(Tab, session.execute(numbers).one(), strict=True))  # all by one walk
-    page = max(1, min(page, -(-counts[tab] // PAGE)))
-    query = in_tab(host, tab, wanted).offset((page - 1) * PAGE).limit(PAGE)
-    rows = session.scalars(query).all()
-    return Listing(rows, counts, page, more=counts[tab] > page * PAGE)
+    """Return a page of a tab, the last one for a number behind it.
+
+    A search among many bookings looks through so many of the tab, and counts no other tab.
+    """
+    mine = select(Booking.id).where(Booking.host_id == host.id)
+    if wanted.searches and session.scalar(mine.order_by(Booking.starts_at).offset(LOOKED_THROUGH).limit(1)):
+        return _searched(session, host, tab, wanted, page)
+    found = mine.where(*wanted.conditions(host.time_zone))
+    most = (LOOKED_THROUGH if wanted.searches else COUNTED) + 1
+    parts = [select(func.count()).select_from(found.where(_of(one)).limit(most).subquery()) for one in Tab]
+    row = session.execute(select(*(part.scalar_subquery() for part in parts))).one()
+    counts = dict(zip(Tab, row, strict=True))
+    if counts[tab] < most:
+        page = max(1, min(page, -(-counts[tab] // PAGE)))
+    ids_of_page = in_tab(host, tab, wanted).with_only_columns(Booking.id).limit(PAGE + 1)
+    ids = session.scalars(ids_of_page.offset((page - 1) * PAGE)).all()
+    if not ids and page > 1:  # behind the end of a tab that was not counted to its end
+        whole = session.scalar(select(func.count()).select_from(found.where(_of(tab)).subquery())) or 0
+        page = max(1, -(-whole // PAGE))
+        ids = session.scalars(ids_of_page.offset((page - 1) * PAGE)).all()
+    return Listing(_loaded(session, ids[:PAGE]), counts, page, len(ids) > PAGE, most)
+
+
+def _searched(session: Session, host: User, tab: Tab, wanted: BookingFilter, page: int) -> Listing:
+    """Look through the next bookings of a tab in its order: those that start at one moment all together."""
+    newest_first = tab in NEWEST_FIRST
+    at = Booking.starts_at
+    reach = [Booking.host_id == host.id, _of(tab) if tab == Tab.CANCELLED else _starts(tab)]
+    reach += wanted.dates(host.time_zone)
+    if wanted.start:
+        reach.append(at < wanted.start if newest_first else at > wanted.start)
+    order = at.desc() if newest_first else at.asc()
+    last = session.scalars(select(at).where(*reach).order_by(order).offset(LOOKED_THROUGH - 1).limit(2)).all()
+    if last:
+        reach.append(at >= last[0] if newest_first else at <= last[0])
+    ids = session.scalars(in_tab(host, tab, wanted).with_only_columns(Booking.id).where(*reach)).all()
+    page = max(1, min(page, -(-len(ids) // PAGE)))
+    rows = _loaded(session, ids[(page - 1) * PAGE : page * PAGE])
+    stopped = last[0] if len(last) == 2 else None
+    return Listing(rows, {tab: len(ids)}, page, len(ids) > page * PAGE, searched_to=stopped)
+
+
+def _loaded(session: Session, ids: Sequence[int]) -> Sequence[Booking]:
+    """Load bookings in the order of their ids here."""
+    if not ids:
+        return ()
+    query = select(Booking).where(Booking.id.in_(ids)).options(*NAMED)
+    return sorted(session.scalars(query).all(), key=lambda booking: ids.index(booking.id))
 
 
 def in_tab(host: User, tab: Tab, wanted: BookingFilter) -> Select[Booking]:
     """Select the bookings of a tab, those that are over newest first."""
-    newest_first = tab in {Tab.PAST, Tab.CANCELLED}
     return (
         select(Booking)
         .where(Booking.host_id == host.id, _of(tab), *wanted.conditions(host.time_zone))
-        .options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
-        .order_by(Booking.starts_at.desc() if newest_first else Booking.starts_at, Booking.id)
+        .options(*NAMED)
+        .order_by(Booking.starts_at.desc() if tab in NEWEST_FIRST else Booking.starts_at, Booking.id)
     )
 
 
@@ -154,7 +230,7 @@ def matching(session: Session, host_id: int, query: BookingsQuery) -> tuple[Sequ
     found = session.scalars(
         select(Booking)
         .where(*conditions)
-        .options(joinedload(Booking.event_type), joinedload(Booking.rescheduled_from))
+        .options(*NAMED)
         .order_by(*(column.desc() if order == "desc" else column for column, order in wanted))
         .offset(query.part.skip)
         .limit(query.part.take)
@@ -186,23 +262,30 @@ def _conditions(query: BookingsQuery) -> Iterator[ColumnElement[bool]]:
 
 
 def _of(tab: Tab) -> ColumnElement[bool]:
-    ahead = Booking.ends_at > now()
-    late = and_(Booking.status == Status.PENDING, Booking.starts_at <= now())  # the worker will reject it
     conditions = {
-        Tab.UPCOMING: and_(Booking.status == Status.ACCEPTED, ahead),
-        Tab.UNCONFIRMED: and_(Booking.status == Status.PENDING, ~late),
-        # One that was not answered in time is nobody's decision: it is past, not cancelled.
+        Tab.UPCOMING: and_(Booking.status == Status.ACCEPTED, Booking.ends_at > now()),
+        Tab.UNCONFIRMED: Booking.status == Status.PENDING,
+        # One that was not answered in time is nobody's decision: it is past, not cancelled. Of those that
+        # are pending still, the worker will reject what is late.
         Tab.PAST: or_(
-            and_(Booking.status == Status.ACCEPTED, ~ahead), late, Booking.unanswered_at.is_not(None)
+            and_(Booking.status == Status.ACCEPTED, Booking.ends_at <= now()),
+            Booking.status == Status.PENDING,
+            Booking.unanswered_at.is_not(None),
         ),
         # A booking that was moved lives on in its successor.
-        Tab.CANCELLED: and_(
-            Booking.status.in_((Status.CANCELLED, Status.REJECTED)),
-            Booking.rescheduled_to_uid.is_(None),
-            Booking.unanswered_at.is_(None),
-        ),
+        Tab.CANCELLED: cancelled(),
     }
-    return conditions[tab]
+    return and_(_starts(tab), conditions[tab])
+
+
+def _starts(tab: Tab) -> ColumnElement[bool]:
+    """Return when the bookings of a tab start, so that an index leads to them past all others."""
+    starts = {
+        Tab.UPCOMING: Booking.starts_at > now() - LONGEST,
+        Tab.UNCONFIRMED: Booking.starts_at > now(),
+        Tab.PAST: Booking.starts_at <= now(),
+    }
+    return starts.get(tab, true())
 
 
 def history(session: Session, booking: Booking) -> list[tuple[Event, list[tuple[Delivery, Webhook]]]]:

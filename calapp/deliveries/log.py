@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Row, func, select, union_all
+from sqlalchemy import ColumnElement, Row, exists, func, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from calapp.db import database_now
@@ -122,7 +122,7 @@ COLUMNS = (
     Event.trigger,
     Event.subject,
 )
-IN_ADDRESS = ("webhook", "state", "trigger", "id", "text", "since", "until", "before", "after")
+IN_ADDRESS = ("webhook", "state", "trigger", "id", "text", "since", "until", "before", "after", "upto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,7 @@ class Filter:
     problems: Mapping[str, str] = field(default_factory=dict)  # by field
     before: int | None = None
     after: int | None = None
+    upto: int | None = None  # the number of the newest event that the text is looked for in
 
     def query(self) -> str:
         """Return the filter as the query of an address."""
@@ -156,7 +157,7 @@ class Filter:
     @property
     def first_page(self) -> bool:
         """Whether the newest deliveries are shown."""
-        return self.before is None and self.after is None
+        return self.before is None and self.after is None and self.upto is None
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,9 @@ class LogPage:
     rows: Sequence[Row[Any]]
     newer: Filter | None
     older: Filter | None
+    # Of a search for text that has not looked through all events: where it stopped, and how it goes on.
+    searched_to: datetime | None = None
+    search_older: Filter | None = None
 
     @property
     def changing(self) -> bool:
@@ -203,6 +207,7 @@ def read_filter(given: Mapping[str, str], zone: str) -> Filter:
         problems=problems,
         before=whole_number(given.get("before", "")),
         after=whole_number(given.get("after", "")),
+        upto=whole_number(given.get("upto", ""), digits=9),
     )
 
 
@@ -217,9 +222,14 @@ def _rows(*conditions: ColumnElement[bool]) -> Any:
 
 def page_of(session: Session, webhooks: Sequence[Webhook], wanted: Filter, most: int = PAGE) -> LogPage:
     """Return a page of the log of a host's webhooks."""
-    conditions, upward = _conditions(session, webhooks, wanted), wanted.after is not None
+    if wanted.problems or not webhooks:
+        return LogPage((), None, None)
+    conditions, upward = _conditions(wanted), wanted.after is not None
+    found = _of_events(session, webhooks[0].user_id, wanted)
     ids: list[int] = []
-    for first in range(0, 0 if wanted.problems else len(webhooks), TOGETHER):
+    if found is not None:
+        ids += session.scalars(_of_found(webhooks, found.ids, conditions, upward=upward, most=most + 1))
+    for first in range(0, len(webhooks) if found is None else 0, TOGETHER):
         together = [webhook.id for webhook in webhooks[first : first + TOGETHER]]
         ids += session.scalars(_nearest(together, conditions, upward=upward, most=most + 1))
     ids = sorted(ids, reverse=not upward)[: most + 1]
@@ -227,10 +237,13 @@ def page_of(session: Session, webhooks: Sequence[Webhook], wanted: Filter, most:
     rows = session.execute(_rows(Delivery.id.in_(ids[:most])).order_by(Delivery.id.desc())).all()
     has_newer = more if upward else wanted.before is not None
     has_older = upward or more
+    unseen = found.unseen if found else None
     return LogPage(
         rows,
         replace(wanted, before=None, after=rows[0].id) if rows and has_newer else None,
         replace(wanted, before=rows[-1].id, after=None) if rows and has_older else None,
+        unseen.created_at if unseen else None,
+        replace(wanted, before=None, after=None, upto=unseen.number) if unseen else None,
     )
 
 
@@ -242,7 +255,6 @@ def _nearest(
     parts = [
         select(
             select(Delivery.id)
-            .join(Event, Event.id == Delivery.event_id)
             .where(Delivery.webhook_id == webhook_id, *conditions)
             .order_by(ordered)
             .limit(most)
@@ -254,24 +266,22 @@ def _nearest(
     return select(ids).order_by(ids.asc() if upward else ids.desc()).limit(most)
 
 
-def _conditions(session: Session, webhooks: Sequence[Webhook], wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions = _of_rows(wanted)
-    if wanted.trigger:
-        conditions.append(Event.trigger == wanted.trigger)
-    if wanted.text:
-        conditions.append(Event.search.contains(wanted.text.lower(), autoescape=True))
-    host_id = webhooks[0].user_id if webhooks else None
-    if wanted.booking:
-        about = (Event.subject == wanted.booking, Event.chain == wanted.booking)
-        conditions.append(_of_events(session, host_id, *about))
-    if wanted.event:
-        conditions.append(_of_events(session, host_id, Event.uid == wanted.event))
-    if wanted.id and (number := whole_number(wanted.id)) is not None:
-        conditions.append(Delivery.id == number)
-    elif wanted.id:
-        known_as = (Event.uid == wanted.id, Event.subject == wanted.id, Event.chain == wanted.id)
-        conditions.append(_of_events(session, host_id, *known_as))
-    return conditions
+def _of_found(
+    webhooks: Sequence[Webhook],
+    events: Sequence[int],
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    upward: bool,
+    most: int,
+) -> Any:
+    """Select ids of the deliveries of these events nearest to a page's end.
+
+    The sums keep the planners from walking the whole log of a webhook, or of all, in its order.
+    """
+    mine = (Delivery.webhook_id + 0).in_([webhook.id for webhook in webhooks])
+    ordered = (Delivery.id + 0).asc() if upward else (Delivery.id + 0).desc()
+    query = select(Delivery.id).where(Delivery.event_id.in_(events), mine, *conditions)
+    return query.order_by(ordered).limit(most)
 
 
 def _of_rows(wanted: Filter) -> list[ColumnElement[bool]]:
@@ -291,16 +301,74 @@ def _of_rows(wanted: Filter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-MOST_EVENTS = 1000  # of one booking that are shown, the newest
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions, number = _of_rows(wanted), whole_number(wanted.id)
+    if number is not None:
+        conditions.append(Delivery.id == number)
+    events = [Event.trigger == wanted.trigger] if wanted.trigger else []
+    if number is not None and wanted.text:
+        events.append(_has_text(wanted))
+    if events:
+        conditions.append(exists().where(Event.id == Delivery.event_id, *events))
+    return conditions
 
 
-def _of_events(session: Session, host_id: int | None, *about: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Look a host's events up first, each condition by its own index, so that no whole log is walked."""
-    found: set[int] = set()
-    for one in about:
-        query = select(Event.id).where(Event.user_id == host_id, one).order_by(Event.id.desc())
-        found.update(session.scalars(query.limit(MOST_EVENTS)))
-    return Delivery.event_id.in_(sorted(found, reverse=True)[:MOST_EVENTS])
+def _has_text(wanted: Filter) -> ColumnElement[bool]:
+    return Event.search.contains(wanted.text.lower(), autoescape=True)
+
+
+MOST_EVENTS = 1000  # that a page's deliveries are of, the newest
+LOOKED_THROUGH = 10_000  # events of a host that one search for text looks through
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The ids of a host's events that a filter is about, and the newest one that a search did not reach."""
+
+    ids: Sequence[int]
+    unseen: Row[int, datetime] | None = None
+
+
+def _of_events(session: Session, host_id: int, wanted: Filter) -> _Found | None:
+    """Look a host's events up first, so that no whole log is walked; None for a filter about none of them.
+
+    By an id, each condition has its own index. Text is looked for in the newest events, so many at a time.
+    """
+    if whole_number(wanted.id) is not None:  # of a delivery
+        return None
+    names = (
+        (wanted.booking, (Event.subject, Event.chain)),
+        (wanted.event, (Event.uid,)),
+        (wanted.id, (Event.uid, Event.subject, Event.chain)),
+    )
+    known: list[set[int]] = []
+    for name, columns in names:
+        if name:
+            known.append(set())
+            for column in columns:
+                # The sum leads SQLite, which knows no numbers of rows, to the column's index.
+                query = select(Event.id).where(Event.user_id + 0 == host_id, column == name)
+                if wanted.text:
+                    query = query.where(_has_text(wanted))
+                known[-1].update(session.scalars(query.order_by(Event.id.desc()).limit(MOST_EVENTS)))
+    if known:
+        return _Found(sorted(set.intersection(*known), reverse=True)[:MOST_EVENTS])
+    return _with_text(session, host_id, wanted) if wanted.text else None
+
+
+def _with_text(session: Session, host_id: int, wanted: Filter) -> _Found:
+    """Look for text in a host's newest events, or on from where a search has stopped."""
+    newest = select(func.max(Event.number)).where(Event.user_id == host_id)
+    upto = wanted.upto or session.scalar(newest) or 0
+    oldest = upto - LOOKED_THROUGH + 1
+    query = select(Event.id, Event.number).where(Event.user_id == host_id, Event.number.between(oldest, upto))
+    query = query.where(_has_text(wanted)).order_by(Event.number.desc()).limit(MOST_EVENTS)
+    found = session.execute(query).all()
+    if len(found) == MOST_EVENTS:
+        oldest = found[-1].number
+    older = select(Event.number, Event.created_at).where(Event.user_id == host_id, Event.number < oldest)
+    unseen = session.execute(older.order_by(Event.number.desc()).limit(1)).first()
+    return _Found([row.id for row in found], unseen)
 
 
 def event_of_host(session: Session, user_id: int, uid: str) -> tuple[Event, list[Delivery]]:

@@ -20,7 +20,7 @@ from calapp.webhooks.models import OffReason, Trigger, Webhook, WebhookChange
 from calapp.webhooks.service import switch_off
 
 STEP = 1000  # rows that one step changes
-PRUNE_STEP = 250  # attempts, and bodies, that one step removes
+PRUNE_STEP = 100  # attempts, and bodies, that one step removes
 KEEP_PARKED = timedelta(days=90)
 GIVE_UP = timedelta(days=5)  # after which a webhook whose every attempt failed is switched off
 ENOUGH_ATTEMPTS = 20
@@ -222,15 +222,19 @@ def prune(session: Session) -> int:
     old = session.scalars(
         select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(PRUNE_STEP)
     ).all()
-    session.execute(delete(Attempt).where(Attempt.id.in_(old)))
     unneeded = select(Event.id).where(*_unneeded(before)).order_by(Event.created_at)
     events = session.scalars(unneeded.limit(PRUNE_STEP)).all()
-    session.execute(update(Event).where(Event.id.in_(events)).values(body=None, trace_state=None))
-    session.execute(
-        update(Delivery).where(Delivery.event_id.in_(events), Delivery.body.is_not(None)).values(body=None)
-    )
-    changes = select(WebhookChange.id).where(WebhookChange.at < before - KEEP_PARKED).limit(STEP)
-    session.execute(delete(WebhookChange).where(WebhookChange.id.in_(session.scalars(changes).all())))
+    changed = select(WebhookChange.id).where(WebhookChange.at < before - KEEP_PARKED).limit(STEP)
+    changes = session.scalars(changed).all()
+    with_body = and_(Delivery.event_id.in_(events), Delivery.body.is_not(None))
+    for ids, statement in (
+        (old, delete(Attempt).where(Attempt.id.in_(old))),
+        (events, update(Event).where(Event.id.in_(events)).values(body=None, trace_state=None)),
+        (events, update(Delivery).where(with_body).values(body=None)),
+        (changes, delete(WebhookChange).where(WebhookChange.id.in_(changes))),
+    ):
+        if ids:
+            session.execute(statement, execution_options={"synchronize_session": False})
     return STEP if PRUNE_STEP in {len(old), len(events)} else len(old) + len(events)
 
 

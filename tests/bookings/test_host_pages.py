@@ -1,6 +1,7 @@
 """The host's pages of bookings: tabs, search, pages, history, and what can be done."""
 
 import csv
+import html
 import io
 import re
 from datetime import timedelta
@@ -350,3 +351,50 @@ def test_times_are_on_the_clock_of_the_hosts_browser(rick_client: FlaskClient, b
     for page in ("/bookings/upcoming", f"/bookings/{uid}", f"/bookings/{uid}/cancel"):
         assert "11:00am – 11:15am" in rick_client.get(page, headers=american).text
         assert "11:00 – 11:15" in rick_client.get(page, headers={"Accept-Language": "de"}).text
+
+
+@pytest.fixture
+def ten(book, monday, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten bookings, the first two and the last by Bob; a search looks through three at a time."""
+    for number in range(10):
+        name = "Bob" if number in {0, 1, 9} else "Ada"
+        book(TUESDAY_TEN + timedelta(minutes=15 * number), name=name, email=f"{name}{number}@example.com")
+    monkeypatch.setattr("calapp.bookings.lists.LOOKED_THROUGH", 3)
+
+
+def searched(client: FlaskClient, address: str) -> list[list[str]]:
+    """Return the uids that each page of a search lists, by its links to go on."""
+    seen = []
+    while address:
+        page = client.get(address).text
+        seen.append(re.findall(r'class="row-title" href="/bookings/([^"]+)"', page))
+        assert page.count('class="count"') == (1 if "Searched bookings" in page or "start=" in address else 4)
+        address = html.unescape(next(iter(re.findall(r'href="([^"]*start=[^"]*)"', page)), ""))
+    return seen
+
+
+@pytest.mark.parametrize("query", ["q=bob", "person=bob"])
+def test_a_search_among_many_bookings_looks_through_some_at_a_time(
+    rick_client: FlaskClient, ten, monday, query: str
+) -> None:
+    upcoming = searched(rick_client, f"/bookings/upcoming?{query}")
+    assert [len(some) for some in upcoming] == [2, 0, 0, 1]
+    assert "until Tuesday, 5 January 2027 matches" in rick_client.get("/bookings/upcoming?q=nobody").text
+    monday.move_to(TUESDAY_TEN + timedelta(days=9))
+    past = searched(rick_client, f"/bookings/past?{query}")
+    assert [len(some) for some in past] == [1, 0, 1, 1]
+    assert [uid for page in past for uid in page] == [uid for page in upcoming for uid in page][::-1]
+    for start in ("soon", "2027-01-05", "0001-01-01T00:00+14:00"):
+        assert rick_client.get(f"/bookings/past?{query}&start={start}").status_code == 200
+
+
+def test_a_long_list_is_counted_up_to_a_thousand_and_read_to_its_end(
+    rick_client: FlaskClient, ten, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calapp.bookings.lists.COUNTED", 4)
+    monkeypatch.setattr("calapp.bookings.lists.PAGE", 3)
+    assert "4+ bookings" in rick_client.get("/bookings/upcoming").text
+    pages = [titles(rick_client, "upcoming", f"?page={number}") for number in range(1, 5)]
+    assert [len(some) for some in pages] == [3, 3, 3, 1]
+    assert titles(rick_client, "upcoming", "?page=99") == pages[-1]
+    assert "Next page" not in rick_client.get("/bookings/upcoming?page=4").text

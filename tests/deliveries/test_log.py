@@ -258,3 +258,47 @@ def test_a_body_too_long_to_compare_is_said_to_be(rick_client, webhook, happen, 
     (delivery,) = ids(session)
     page = rick_client.get(f"/integrations/webhooks/{webhook.id}/deliveries/{delivery}").text
     assert "too long to be compared" in page
+
+
+def test_text_is_looked_for_in_so_many_events_at_a_time_and_on_from_there(
+    rick_client, webhook, second, happen, session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        happen(f"chain {number}", search="bob" if number in {0, 1, 9} else "ada")
+    of_bob = ids(session, Event.id == Delivery.event_id, Event.search == "bob")
+    monkeypatch.setattr(log, "LOOKED_THROUGH", 3)
+    address, seen = f"{LOG}?text=bob", []
+    while address:
+        page = rick_client.get(address).text
+        seen.append(shown(rick_client, address))
+        assert ("of an event after" in page) == (not seen[-1])
+        address = unescape(next(iter(findall(r'href="([^"]*upto=\d+)"', page)), ""))
+        assert ("Searched back to" in page) == bool(address)
+    assert seen == [of_bob[:2], [], of_bob[2:4], of_bob[4:]]
+
+
+def test_a_search_for_common_text_goes_on_behind_the_last_event_of_its_pages(
+    rick_client, webhook, happen, session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        happen(f"chain {number}", search="bob")
+    monkeypatch.setattr(log, "MOST_EVENTS", 2)
+    address, seen = f"{LOG}?text=bob", []
+    while address:
+        page = rick_client.get(address).text
+        seen += shown(rick_client, address)
+        address = unescape(next(iter(findall(r'href="([^"]*upto=\d+)"', page)), ""))
+    assert seen == ids(session)
+
+
+def test_text_and_the_id_of_a_delivery_or_an_event_are_looked_for_together(
+    rick_client, webhook, happen, session
+) -> None:
+    event = happen(search="bob")
+    happen("other", search="bob")
+    session.add(event)
+    (first,) = ids(session, Delivery.event_id == event.id)
+    for known_as in (first, event.uid, "chain"):
+        assert shown(rick_client, f"{LOG}?id={known_as}&text=bob") == [first]
+        assert not shown(rick_client, f"{LOG}?id={known_as}&text=ada")
+    assert rick_client.get(f"{LOG}?text=bob&upto=99999999999999999").status_code == 200

@@ -154,6 +154,8 @@ class Ground:
             self.hold(first, webhooks)
             with transaction() as session:
                 before = session.scalar(text("SELECT coalesce(max(number), 0) FROM event"))
+                if not self.settings.sqlite:
+                    session.execute(text("SET LOCAL statement_timeout TO 0"))
                 values = {"count": count, "before": before, "host": self.host_id, "body": body}
                 session.execute(text(EVENTS), values)
                 no = "0" if self.settings.sqlite else "false"

@@ -107,6 +107,8 @@ class Year:
         }
         with self.ground.here():
             with transaction() as session:
+                if self.dialect == "postgresql":
+                    session.execute(text("SET LOCAL statement_timeout TO 0"))
                 last = {
                     f"last_{table}": session.scalar(text(f"SELECT coalesce(max(id), 0) FROM {table}"))
                     for table in ("booking", "event")
@@ -127,9 +129,11 @@ class Year:
             self.tidy()
 
     def tidy(self) -> None:
-        """Have the planner know what there is now, as autovacuum and SQLite's own upkeep do in time."""
+        """Have PostgreSQL's planner know what there is now, as autovacuum does; SQLite's is told nothing."""
+        if self.dialect == "sqlite":
+            return
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE" if self.dialect == "sqlite" else "VACUUM ANALYZE"))
+            connection.execute(text("VACUUM ANALYZE"))
 
     def bytes(self) -> int:
         """Return how large the database is."""
