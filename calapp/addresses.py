@@ -35,6 +35,32 @@ DOT = frozenset((".", "%2e"))
 DOTS = frozenset(("..", ".%2e", "%2e.", "%2e%2e"))
 # They shape letters of some scripts and emoji; every other character that cannot be seen is a mistake.
 JOINERS = "\u200c\u200d"
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# Mail, remote shells, databases, caches and container engines: nothing there wants a webhook.
+CLOSED_PORTS = frozenset((
+    22, 23, 25, 110, 143, 445, 465, 587, 993, 995,
+    1433, 1521, 2375, 3306, 3389, 5432, 5900, 6379, 9200, 11211, 27017,
+))  # fmt: skip
+UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given out to networks
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+COMPATIBLE = ipaddress.ip_network("::/96")
+# Names that mean this machine, whatever a name server says (RFC 6761), and those that Linux systems give it.
+LOOPBACK = ("127.0.0.1", "::1")
+LOOPBACK_ENDS = (".localhost", ".localhost.localdomain")
+LOOPBACK_NAMES = frozenset((
+    "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4",
+    "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+))  # fmt: skip
+# Ends of names that lead into somebody's own network, never into the public one (RFC 6762, RFC 8375, ICANN).
+PRIVATE_ENDS = (".local", ".internal", ".home.arpa", ".localdomain", ".intranet", ".private", ".corp", ".lan")
+# Of other networks than this; name servers may not be asked (RFC 7686, RFC 9476).
+UNREACHABLE_ENDS = (".onion", ".alt")
+# Said of every name that is refused: where it leads would tell a stranger about the operator's network.
+BLOCKED_NAME = (
+    "This name resolves to an address that is not public. "
+    "The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
+)
+log = logging.getLogger(__name__)
 
 
 class WebAddress(NamedTuple):
@@ -208,13 +234,6 @@ def _escaped(found: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace"))
 
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# Mail, remote shells, databases, caches and container engines: nothing there wants a webhook.
-CLOSED_PORTS = frozenset((
-    22, 23, 25, 110, 143, 445, 465, 587, 993, 995,
-    1433, 1521, 2375, 3306, 3389, 5432, 5900, 6379, 9200, 11211, 27017,
-))  # fmt: skip
 # The clouds' metadata services hand out credentials; they stay shut whatever the operator allows.
 METADATA_NETWORKS = tuple(
     ipaddress.ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")
@@ -225,29 +244,6 @@ CLOSED_NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "fec0::/10", "64:ff9b:1::/48")
 )
-UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given out to networks
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-COMPATIBLE = ipaddress.ip_network("::/96")
-
-# Names that mean this machine, whatever a name server says (RFC 6761), and those that Linux systems give it.
-LOOPBACK = ("127.0.0.1", "::1")
-LOOPBACK_ENDS = (".localhost", ".localhost.localdomain")
-LOOPBACK_NAMES = frozenset((
-    "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4",
-    "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
-))  # fmt: skip
-# Ends of names that lead into somebody's own network, never into the public one (RFC 6762, RFC 8375, ICANN).
-PRIVATE_ENDS = (".local", ".internal", ".home.arpa", ".localdomain", ".intranet", ".private", ".corp", ".lan")
-# Of other networks than this; name servers may not be asked (RFC 7686, RFC 9476).
-UNREACHABLE_ENDS = (".onion", ".alt")
-
-# Said of every name that is refused: where it leads would tell a stranger about the operator's network.
-BLOCKED_NAME = (
-    "This name resolves to an address that is not public. "
-    "The operator can allow it with WEBHOOK_ALLOWED_NETWORKS."
-)
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ from calapp.worker import supervise
 
 SHORTEST_PASSWORD = 8  # characters
 LONGEST_NAME = 100  # characters
+STEP = 1000  # rows of one statement
 
 
 def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
@@ -230,9 +231,6 @@ def _password(given: str | None) -> tuple[str, bool]:
 
 def _with_password(password: str, *, made: bool) -> str:
     return f" with the password {password}" if made else ""
-
-
-STEP = 1000  # rows of one statement
 
 
 class CannotCopy(click.ClickException):

@@ -79,6 +79,15 @@ CODES = {
 STALE_PAGE = "Your session has expired. Please reload the page and try again; nothing was saved."
 # A strict subset of what the header's grammar allows, so that an address cannot add a directive of its own.
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+METHODS = ("GET", "POST", "PATCH", "DELETE")
+HEADERS = {
+    "Access-Control-Allow-Methods": "GET, PATCH, DELETE, HEAD, POST, PUT, OPTIONS",
+    "Access-Control-Allow-Headers": (
+        "x-cal-client-id, x-cal-secret-key, x-cal-platform-embed, cal-api-version, "
+        "Accept, Authorization, Content-Type, Idempotency-Key, Origin, traceparent, tracestate"
+    ),
+    "Access-Control-Max-Age": "86400",  # seconds
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,18 +254,6 @@ def _policy() -> str:
         f"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action {action}; "
         f"frame-ancestors {ancestors}"
     )
-
-
-METHODS = ("GET", "POST", "PATCH", "DELETE")
-
-HEADERS = {
-    "Access-Control-Allow-Methods": "GET, PATCH, DELETE, HEAD, POST, PUT, OPTIONS",
-    "Access-Control-Allow-Headers": (
-        "x-cal-client-id, x-cal-secret-key, x-cal-platform-embed, cal-api-version, "
-        "Accept, Authorization, Content-Type, Idempotency-Key, Origin, traceparent, tracestate"
-    ),
-    "Access-Control-Max-Age": "86400",  # seconds
-}
 
 
 def prepare_cors(app: Flask) -> None:

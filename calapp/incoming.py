@@ -50,6 +50,13 @@ VERBATIM = frozenset(
     )
 )
 NOT_ASCII = re.compile("[\x80-\xff]")
+log = logging.getLogger(__name__)
+# redis-py's own retries take seconds when Valkey is away.
+PATIENCE = {
+    "socket_connect_timeout": broker.WEB_PATIENCE,
+    "socket_timeout": broker.WEB_PATIENCE,
+    "retry": Retry(NoBackoff(), 0),
+}
 
 
 class Fields(ImmutableMultiDict[str, Any]):
@@ -115,15 +122,6 @@ def normal(host: str) -> str:
     except idna.IDNAError:
         return host
 
-
-log = logging.getLogger(__name__)
-
-# redis-py's own retries take seconds when Valkey is away.
-PATIENCE = {
-    "socket_connect_timeout": broker.WEB_PATIENCE,
-    "socket_timeout": broker.WEB_PATIENCE,
-    "retry": Retry(NoBackoff(), 0),
-}
 
 csrf = CSRFProtect()
 

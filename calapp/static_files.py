@@ -32,6 +32,13 @@ TYPES = frozenset(
 )
 SHORTEST = 1000  # bytes; less is one packet anyway
 LEVEL = 5  # a tenth larger than the best, in half of its time
+FOREVER = "public, max-age=31536000, immutable"
+TAG = re.compile(r"\.([0-9a-f]{10})(?=\.[a-z0-9]+$)")
+REFERENCE = re.compile(r'(?<=url\(")[^":]+(?="\))')
+FOLDER = Path(__file__).parent.parent / "static"
+mimetypes.add_type("font/woff2", ".woff2")
+mimetypes.add_type("text/markdown", ".md")
+mimetypes.add_type("text/javascript", ".js")
 
 
 def packed(data: bytes, level: int = LEVEL) -> bytes:
@@ -62,15 +69,6 @@ def _compress(response: AnyResponse) -> AnyResponse:
         response.set_data(packed(data))
         response.headers["Content-Encoding"] = "gzip"
     return response
-
-
-FOLDER = Path(__file__).parent.parent / "static"
-FOREVER = "public, max-age=31536000, immutable"
-TAG = re.compile(r"\.([0-9a-f]{10})(?=\.[a-z0-9]+$)")
-REFERENCE = re.compile(r'(?<=url\(")[^":]+(?="\))')
-mimetypes.add_type("font/woff2", ".woff2")
-mimetypes.add_type("text/markdown", ".md")
-mimetypes.add_type("text/javascript", ".js")
 
 
 @dataclass(frozen=True)

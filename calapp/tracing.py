@@ -35,6 +35,8 @@ ENTRY = re.compile(
 MOST_ENTRIES = 32
 LONGEST_STATE = 512  # characters that are passed on; long entries are dropped first, then the last
 LONG_ENTRY = 128
+PACKAGE = "opentelemetry-exporter-otlp-proto-http"
+log = logging.getLogger(__name__)
 
 
 class Trace(NamedTuple):
@@ -104,11 +106,6 @@ def of_event(uid: str, traceparent: str | None, state: str | None) -> Trace:
 def attempt_span(trace_id: str, delivery_id: int, number: int) -> str:
     """Return the id of an attempt's span, which nobody has to store."""
     return hashlib.sha256(f"{trace_id}/{delivery_id}/{number}".encode()).hexdigest()[:16]
-
-
-PACKAGE = "opentelemetry-exporter-otlp-proto-http"
-
-log = logging.getLogger(__name__)
 
 
 def are_exported() -> bool:

@@ -34,6 +34,29 @@ schedule_choosers: list[Callable[[Session, User, int], None]] = []
 
 
 LOCKED = select(User).where(User.id == bindparam("id")).with_for_update(key_share=True)
+# After which a browser that did not come back is signed out; the cookie's, too.
+SESSION_LIFETIME = timedelta(days=31)
+# How exactly it is known when a browser was last seen: at most a write an hour.
+SEEN_EVERY = timedelta(hours=1)
+LOGIN_ID = re.compile(r"(\d{1,18})\.(?:(\d{1,18})\.)?([\w-]{1,100})", re.ASCII)
+SESSIONS_STEP = 1000  # rows that one step of maintenance removes
+# In this order, since each browser's header names those that come after it.
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 
 def lock_user(session: Session, user_id: int) -> User:
@@ -249,34 +272,6 @@ def end_link_key(session: Session, user_id: int, key_id: int) -> None:
     if key is None or key.user_id != user_id:
         raise NotFound
     session.delete(key)
-
-
-SESSION_LIFETIME = timedelta(
-    days=31
-)  # after which a browser that did not come back is signed out; the cookie's, too
-SEEN_EVERY = timedelta(
-    hours=1
-)  # how exactly it is known when a browser was last seen: at most a write an hour
-LOGIN_ID = re.compile(r"(\d{1,18})\.(?:(\d{1,18})\.)?([\w-]{1,100})", re.ASCII)
-SESSIONS_STEP = 1000  # rows that one step of maintenance removes
-
-# In this order, since each browser's header names those that come after it.
-BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("Firefox/", "Firefox"),
-    ("Chrome/", "Chrome"),
-    ("Safari/", "Safari"),
-)
-SYSTEMS = (
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Windows", "Windows"),
-    ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"),
-    ("Linux", "Linux"),
-)
 
 
 def begin_session(session: Session, user: User, user_agent: str) -> None:

@@ -55,6 +55,9 @@ REMOVED_THERE = "It was removed in the calendar."
 KEY_IS_GONE = "The server can no longer read the password of this account. Enter it again."
 # Reasons that concern one event, not all that is sent to its account.
 OF_ONE_EVENT = frozenset(("changed", "status_400", "status_403", "status_404", "status_409", "status_415"))
+AT_ONCE = 500  # chains of one query
+LISTED = 20  # bookings that an email names
+SUBJECT = "A booking overlaps with your calendar"
 
 
 @dataclass(frozen=True)
@@ -314,12 +317,6 @@ def _record_one(session: Session, copy: CalendarCopy, result: CopyResult, at: da
             .values(due_at=copy.due_at, error=result.error)
             .execution_options(synchronize_session="fetch")
         )
-
-
-AT_ONCE = 500  # chains of one query
-LISTED = 20  # bookings that an email names
-
-SUBJECT = "A booking overlaps with your calendar"
 
 
 def uids_of(session: Session, host_id: int, uids: Collection[str]) -> set[str]:

@@ -31,6 +31,13 @@ LAST_YEAR = 9000  # of a filter; a day later must be a date, too
 COUNTED = 1000  # bookings of a tab; "1,000+" are more
 LOOKED_THROUGH = 5000  # bookings that one search for words or a person looks through
 LONGEST = timedelta(days=1)  # that a booking takes
+MOST_ROWS = 10_000  # bookings of one file, a second's work
+# What spreadsheets take for the beginning of a formula (OWASP, CSV injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+COLUMNS = (
+    "Start", "End", "Time zone", "Event type", "Title", "Status", "Name", "Email", "Phone", "Guests",
+    "Visitor's time zone", "Location", "Notes", "Answers", "Metadata", "Reason", "Uid",
+)  # fmt: skip
 
 
 class Tab(StrEnum):
@@ -318,15 +325,6 @@ def sum_of(deliveries: Sequence[tuple[Delivery, Webhook]]) -> tuple[str, list[We
     order = ("delivered", "failing", "failed", *(str(state) for state in State))
     names = sorted(counts, key=order.index)
     return ", ".join(f"{counts[name]:,} {name}" for name in names), list(bad.values())
-
-
-MOST_ROWS = 10_000  # bookings of one file, a second's work
-# What spreadsheets take for the beginning of a formula (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-COLUMNS = (
-    "Start", "End", "Time zone", "Event type", "Title", "Status", "Name", "Email", "Phone", "Guests",
-    "Visitor's time zone", "Location", "Notes", "Answers", "Metadata", "Reason", "Uid",
-)  # fmt: skip
 
 
 def csv_of(bookings: Iterable[Booking], zone: str) -> str:

@@ -36,6 +36,8 @@ MAX_PROOF = 100  # characters
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 Pairs = Sequence[tuple[str, str]]
+EXPIRY = re.compile("[1-9][0-9]{0,11}")  # seconds since 1970, written in one way
+COMPONENT = "!'()*~"  # with letters, digits and _.- what JavaScript's encodeURIComponent leaves as it is
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,6 @@ JsonMetadata = Annotated[
         }
     ),
 ]
-
-
-EXPIRY = re.compile("[1-9][0-9]{0,11}")  # seconds since 1970, written in one way
-COMPONENT = "!'()*~"  # with letters, digits and _.- what JavaScript's encodeURIComponent leaves as it is
 
 
 class Proof(StrEnum):

@@ -39,6 +39,8 @@ UNION ALL
 SELECT NULL, NULL WHERE EXISTS (SELECT 1 FROM external_calendar WHERE user_id = :host AND blocks)
 ORDER BY 1""")
 ACTIVE = (Status.PENDING, Status.ACCEPTED)
+RESERVED_MINUTES = 5  # that a time is held, unless the host's program says otherwise
+TOO_MANY = "You are holding {} times already, which is the limit. Please book or delete one first."
 
 
 def offered(
@@ -198,10 +200,6 @@ def hold_time(session: Session, booking: Booking) -> None:
 
 def free_time(session: Session, booking: Booking) -> None:
     session.execute(delete(BusySlot).where(BusySlot.booking_id == booking.id))
-
-
-RESERVED_MINUTES = 5  # that a time is held, unless the host's program says otherwise
-TOO_MANY = "You are holding {} times already, which is the limit. Please book or delete one first."
 
 
 def reservation_at(uid: str) -> SlotReservation:

@@ -24,7 +24,27 @@ STAMP = re.compile(r"(\d{8}T\d{6})Z?")
 FORMAT = "%Y%m%dT%H%M%S"
 ONSETS = 2000  # of one observance: yearly since 1601, and any plausible list
 YEARS_AFTER = 2
-NOTHING_APART = timedelta(0)
+DAY = timedelta(days=1)
+ZERO = timedelta(0)
+FLAGS = re.MULTILINE
+FOLD = re.compile(rb"\n[ \t]")
+SPACE = re.compile(r"^((?:BEGIN|END):\w+)[ \t]+$", FLAGS)
+ODD_CASE = re.compile(r"^(?!BEGIN)[Bb][Ee][Gg][Ii][Nn]:", FLAGS)
+NAME = re.compile(r"^[\w-]+(?:[;:]V[\w]+$)?", FLAGS | re.IGNORECASE)
+CALENDAR, CALENDAR_END = "BEGIN:VCALENDAR\n", "\nEND:VCALENDAR\n"
+INNER = re.compile(r"^BEGIN:(?P<kind>[\w-]+)$.*?^END:(?P=kind)$", FLAGS | re.DOTALL)
+BUSY = re.compile(r"^FREEBUSY((?:;[^:\n]*)?):(.*)$", FLAGS)
+READ = re.compile(
+    r"^(UID|DTSTART|DTEND|DURATION|RRULE|RDATE|EXDATE|RECURRENCE-ID|STATUS|TRANSP|SEQUENCE|ATTENDEE)"
+    r'((?:;[^:"\n]*(?:"[^"\n]*")?)*):(.*)$',
+    FLAGS,
+)
+PARAMETER = re.compile(r';([\w-]+)=("[^"]*"|[^;]*)')
+MOMENT = re.compile(r"(\d{8})(?:T(\d\d)(\d\d)(\d\d)?(Z)?)?", re.IGNORECASE)
+DURATION = re.compile(
+    r"([+-]?)P(?:(\d{1,6})W)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})S)?)?",
+    re.IGNORECASE,
+)
 
 
 class Onset(NamedTuple):
@@ -47,7 +67,7 @@ class FileZone(tzinfo):
     def utcoffset(self, moment: datetime | None) -> timedelta:
         """Return the offset of a time on this zone's clock; of one that exists twice, the first."""
         if moment is None:
-            return NOTHING_APART
+            return ZERO
         naive = moment.replace(tzinfo=None)
         place = bisect_right(self.local, naive) - 1
         if place < 0:
@@ -63,7 +83,7 @@ class FileZone(tzinfo):
 
     def dst(self, _moment: datetime | None) -> timedelta:
         """Return nothing: a file does not say it of each time."""
-        return NOTHING_APART
+        return ZERO
 
     def tzname(self, _moment: datetime | None) -> str:
         """Return the name that the file gives it."""
@@ -132,30 +152,6 @@ def known_zone(name: str) -> tzinfo | None:
         except (KeyError, ValueError, OSError):
             continue
     return None
-
-
-DAY = timedelta(days=1)
-ZERO = timedelta(0)
-
-FLAGS = re.MULTILINE
-FOLD = re.compile(rb"\n[ \t]")
-SPACE = re.compile(r"^((?:BEGIN|END):\w+)[ \t]+$", FLAGS)
-ODD_CASE = re.compile(r"^(?!BEGIN)[Bb][Ee][Gg][Ii][Nn]:", FLAGS)
-NAME = re.compile(r"^[\w-]+(?:[;:]V[\w]+$)?", FLAGS | re.IGNORECASE)
-CALENDAR, CALENDAR_END = "BEGIN:VCALENDAR\n", "\nEND:VCALENDAR\n"
-INNER = re.compile(r"^BEGIN:(?P<kind>[\w-]+)$.*?^END:(?P=kind)$", FLAGS | re.DOTALL)
-BUSY = re.compile(r"^FREEBUSY((?:;[^:\n]*)?):(.*)$", FLAGS)
-READ = re.compile(
-    r"^(UID|DTSTART|DTEND|DURATION|RRULE|RDATE|EXDATE|RECURRENCE-ID|STATUS|TRANSP|SEQUENCE|ATTENDEE)"
-    r'((?:;[^:"\n]*(?:"[^"\n]*")?)*):(.*)$',
-    FLAGS,
-)
-PARAMETER = re.compile(r';([\w-]+)=("[^"]*"|[^;]*)')
-MOMENT = re.compile(r"(\d{8})(?:T(\d\d)(\d\d)(\d\d)?(Z)?)?", re.IGNORECASE)
-DURATION = re.compile(
-    r"([+-]?)P(?:(\d{1,6})W)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})S)?)?",
-    re.IGNORECASE,
-)
 
 
 class NotACalendar(Exception):

@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 _turn = threading.Lock()  # one child at a time for each process
 
 OwnUids = Callable[[Collection[str]], Collection[str]]
+MOST_KEPT = 100_000  # times of all hosts together, about 16 MB
+SHORTEST = timedelta(minutes=5)  # no meeting fits in less between two times
+Version = tuple[tuple[int, datetime | None], ...]
 
 
 @dataclass(frozen=True)
@@ -142,12 +145,6 @@ def _worked_out(job: Mapping[str, object], text: str) -> dict[str, Any]:
         log.warning("A calendar cannot be worked out: %s", done.stderr.decode(errors="replace")[-500:])
         raise Unreadable("not_understood", "This calendar could not be understood.") from None
     return found
-
-
-MOST_KEPT = 100_000  # times of all hosts together, about 16 MB
-SHORTEST = timedelta(minutes=5)  # no meeting fits in less between two times
-
-Version = tuple[tuple[int, datetime | None], ...]
 
 
 class BlockedTimes:

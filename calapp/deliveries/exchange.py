@@ -16,39 +16,7 @@ import pycurl
 
 from calapp.tracing import Trace
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A machine's word for the reason, and a sentence for people."""
-
-    code: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What libcurl tells of a transfer without a response; `reached` is the phase that it was in."""
-
-    error: int
-    text: str
-    url: str
-    reached: str  # name, connect, tls, answer, body
-    seconds: float  # the whole deadline
-    blocked: str | None = None  # the address guard's reason
-    system: int = 0  # the system's errno of a connect
-    expired: timedelta | None = None  # for how long the server's certificate has not been valid any more
-
-    @property
-    def host(self) -> str:
-        """The host of the URL, as people know it."""
-        try:
-            return urlsplit(self.url).hostname or self.url
-        except ValueError:
-            return self.url
-
-
 MAX_HOST = 253  # characters; a URL that cannot be read may be longer
-
 TIMEOUTS = {
     "name": "The DNS lookup of {host} took longer than {seconds:g} s. Check its name servers.",
     "connect": "{host} did not accept a connection within {seconds:g} s. Check the server and its firewall.",
@@ -56,9 +24,7 @@ TIMEOUTS = {
     "answer": "No response within {seconds:g} s. Respond first, then do the work.",
     "body": "The response from {host} was not complete within {seconds:g} s. Send a short response.",
 }
-
 TOO_OLD = "{host} only supports old versions of TLS. Enable TLS 1.2 or newer."
-
 # Parts of OpenSSL's and libcurl's words and what they mean; the first that is found wins.
 TEXTS = (
     ("certificate has expired", "certificate_expired", "The certificate of {host} {expired}. Renew it."),
@@ -106,9 +72,7 @@ TEXTS = (
     ("protocol version", "tls_too_old", TOO_OLD),
     ("unsupported protocol", "tls_too_old", TOO_OLD),
 )
-
 UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ETIMEDOUT))
-
 PLAIN = {
     pycurl.E_COULDNT_RESOLVE_HOST: (
         "no_such_name",
@@ -155,6 +119,36 @@ PLAIN = {
         "{host} did not respond with HTTP. Is the port correct?",
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A machine's word for the reason, and a sentence for people."""
+
+    code: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What libcurl tells of a transfer without a response; `reached` is the phase that it was in."""
+
+    error: int
+    text: str
+    url: str
+    reached: str  # name, connect, tls, answer, body
+    seconds: float  # the whole deadline
+    blocked: str | None = None  # the address guard's reason
+    system: int = 0  # the system's errno of a connect
+    expired: timedelta | None = None  # for how long the server's certificate has not been valid any more
+
+    @property
+    def host(self) -> str:
+        """The host of the URL, as people know it."""
+        try:
+            return urlsplit(self.url).hostname or self.url
+        except ValueError:
+            return self.url
 
 
 def of_trouble(trouble: Trouble) -> Failure:

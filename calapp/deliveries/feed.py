@@ -38,6 +38,10 @@ UNKNOWN = "Unknown cursor. If the server was restored from a backup, start again
 # The event's number, and letters of its id: so that after a restore from a back-up, where numbers are
 # given out again, an old cursor is refused rather than skipping what has the same numbers now.
 CURSOR = re.compile(r"(\d{1,18})(?:-([0-9a-f]{8}))?", re.ASCII)
+NO_WEBHOOK = 0  # what it is about, so that it goes to every webhook of the host, whatever its event type
+AFTER_MIDNIGHT = timedelta(minutes=5)
+# A clock that was set back puts events out of the order of their numbers; by more than this it never was.
+SLACK = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,6 @@ def wait_for_news(session: Session, user_id: int, number: int, seconds: float) -
         if (left := until - time.monotonic()) <= 0:
             return
         time.sleep(min(left, LOOK))
-
-
-NO_WEBHOOK = 0  # what it is about, so that it goes to every webhook of the host, whatever its event type
-AFTER_MIDNIGHT = timedelta(minutes=5)
-# A clock that was set back puts events out of the order of their numbers; by more than this it never was.
-SLACK = timedelta(days=1)
 
 
 def bounds(day: date, zone: str) -> tuple[datetime, datetime]:

@@ -33,6 +33,8 @@ PHASES = (
     ("first_byte", "First byte"),
     ("rest", "Rest"),
 )
+AROUND = 2  # lines that are shown before and after each that differs
+MOST_LINES = 600  # of a body that is compared; more take too long
 
 
 class Because(StrEnum):
@@ -218,10 +220,6 @@ def held_until(webhook: Webhook, at: datetime) -> Outlook | None:
     ends = [(webhook.backoff_until, Because.BACKOFF), (webhook.retry_after_until, Because.RETRY_AFTER)]
     coming = [Outlook(end, because) for end, because in ends if end is not None and end > at]
     return max(coming, key=lambda one: one.at or at, default=None)
-
-
-AROUND = 2  # lines that are shown before and after each that differs
-MOST_LINES = 600  # of a body that is compared; more take too long
 
 
 @dataclass(frozen=True)

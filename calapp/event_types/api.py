@@ -21,6 +21,10 @@ from calapp.event_types.service import own_event_type
 from calapp.rest.routes import Api
 from calapp.rest.schemas import Instant, ResponseSchema
 
+# The type in Cal.com's API, and the name of its text, by what is stored.
+PLACES = {LocationKind.LINK: "link", LocationKind.IN_PERSON: "address", LocationKind.PHONE: "phone"}
+ONE = "/v2/event-types/<int:event_type_id>"
+
 
 class Window(ResponseSchema):
     """How far ahead it can be booked."""
@@ -103,10 +107,6 @@ class EventTypeGone(ResponseSchema):
     length: Annotated[int, Field(alias="lengthInMinutes")]
 
 
-# The type in Cal.com's API, and the name of its text, by what is stored.
-PLACES = {LocationKind.LINK: "link", LocationKind.IN_PERSON: "address", LocationKind.PHONE: "phone"}
-
-
 def shown_location(event_type: EventType) -> str | None:
     """Return the type that Cal.com's API has for where it takes place."""
     return "attendeePhone" if event_type.asks_phone else PLACES.get(event_type.location_kind)
@@ -147,8 +147,6 @@ def shown(event_type: EventType, base_url: str, *, to_host: bool = True) -> Even
 
 
 blueprint = Api("event_types_api", tag="Event types")
-
-ONE = "/v2/event-types/<int:event_type_id>"
 
 
 @blueprint.operation(

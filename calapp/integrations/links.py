@@ -39,6 +39,33 @@ VALID_FOR = {  # hours
     "2160": "90 days",
 }
 Rows = Sequence[tuple[str, str]]
+KINDS = {
+    "inline": "In the page",
+    "popup": "Pop-up, opened by a button",
+    "floating": "Floating button",
+    "frame": "Plain frame, without a script",
+}
+THEMES = {"auto": "The visitor's", "light": "Light", "dark": "Dark"}
+CLOCKS = {"auto": "The visitor's", "12": "12 hours", "24": "24 hours"}
+BUTTON = "Book a meeting"
+SCRIPT = '<script async src="$origin/embed/embed.js"></script>'
+QUEUE = "window.Cal = window.Cal || function () { (Cal.q = Cal.q || []).push(arguments); };"
+CODE = {
+    "inline": f"""<div id="calapp-booking"></div>
+<script>
+  {QUEUE}
+  Cal("inline", $inline);
+</script>
+{SCRIPT}""",
+    "popup": f"""<button type="button" data-cal-link="$link"$attribute>{BUTTON}</button>
+{SCRIPT}""",
+    "floating": f"""<script>
+  {QUEUE}
+  Cal("floatingButton", $floating);
+</script>
+{SCRIPT}""",
+    "frame": f'<iframe src="$origin/$link/embed$query" title="{BUTTON}" width="100%" height="720"></iframe>',
+}
 
 
 class LinkRequest(RequestSchema):
@@ -192,35 +219,6 @@ def end_link_key(key_id: int) -> Response:
     keys = accounts.link_keys(db.session(), host.id)
     html = render_template("integrations/_link_keys.html", link_keys=keys)
     return dialog_done(html, target="#link-keys", focus="new-link-key", toast=text)
-
-
-KINDS = {
-    "inline": "In the page",
-    "popup": "Pop-up, opened by a button",
-    "floating": "Floating button",
-    "frame": "Plain frame, without a script",
-}
-THEMES = {"auto": "The visitor's", "light": "Light", "dark": "Dark"}
-CLOCKS = {"auto": "The visitor's", "12": "12 hours", "24": "24 hours"}
-BUTTON = "Book a meeting"
-SCRIPT = '<script async src="$origin/embed/embed.js"></script>'
-QUEUE = "window.Cal = window.Cal || function () { (Cal.q = Cal.q || []).push(arguments); };"
-CODE = {
-    "inline": f"""<div id="calapp-booking"></div>
-<script>
-  {QUEUE}
-  Cal("inline", $inline);
-</script>
-{SCRIPT}""",
-    "popup": f"""<button type="button" data-cal-link="$link"$attribute>{BUTTON}</button>
-{SCRIPT}""",
-    "floating": f"""<script>
-  {QUEUE}
-  Cal("floatingButton", $floating);
-</script>
-{SCRIPT}""",
-    "frame": f'<iframe src="$origin/$link/embed$query" title="{BUTTON}" width="100%" height="720"></iframe>',
-}
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ NAMES = frozenset(("user", "slug"))
 
 REQUESTS = Counter("calapp_requests", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram("calapp_request_seconds", "Duration of requests", ["method"])
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 def prepare_requests(app: Flask) -> None:
@@ -311,8 +312,6 @@ def _histogram(values: dict[str, dict[tuple[str, str], float]]) -> Metric:
 blueprint = Blueprint("monitoring", __name__)
 
 Given = TypeVar("Given")
-
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 @blueprint.get("/healthz")

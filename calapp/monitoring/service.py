@@ -49,6 +49,8 @@ ROOM = text(
 )
 ASKER = "asker"  # the name of a thread that asks the database
 _askers = threading.BoundedSemaphore(4)  # so that a database that hangs holds so many threads at most
+ADDED_EVERY = 5.0  # seconds; a process that is killed takes up to so many seconds of its counts with it
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -300,11 +302,6 @@ def add_counts(session: Session, counts: Mapping[counters.Key, float]) -> None:
                 set_={"value": Tally.value + row.excluded.value},
             )
         )
-
-
-ADDED_EVERY = 5.0  # seconds; a process that is killed takes up to so many seconds of its counts with it
-
-log = logging.getLogger(__name__)
 
 
 def save_counts() -> None:

@@ -59,6 +59,7 @@ WORDS = {
 WHOLE = BeforeValidator(
     lambda value: int(value) if isinstance(value, float) and value.is_integer() else value
 )
+MOST = 250  # rows of one page
 
 
 def said(words: str, *kinds: str) -> WrapValidator:
@@ -142,9 +143,6 @@ def problems(error: ValidationError, name: Callable[[Place], str]) -> dict[str, 
 def joined(found: Mapping[str, object]) -> str:
     """Return problems as one line, since many clients show nothing but the message."""
     return " ".join(f"{field}: {text}" for field, text in found.items())
-
-
-MOST = 250  # rows of one page
 
 
 def _sensible(moment: datetime) -> datetime:

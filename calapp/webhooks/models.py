@@ -14,6 +14,32 @@ from calapp.encryption import open_sealed, seal
 from calapp.errors import KeyDoesNotFit
 from calapp.event_types.models import EventType
 
+# Cal.com's triggers of what does not happen here. A subscription may name them, so that a client that asks
+# for all gets those that there are.
+NEVER_SENT = (
+    "BOOKING_PAID",
+    "BOOKING_PAYMENT_INITIATED",
+    "BOOKING_REOPENED",
+    "PAYMENT_INITIATED",
+    "FORM_SUBMITTED",
+    "FORM_SUBMITTED_NO_EVENT",
+    "ROUTING_FORM_FALLBACK_HIT",
+    "RECORDING_READY",
+    "RECORDING_TRANSCRIPTION_GENERATED",
+    "INSTANT_MEETING",
+    "INSTANT_MEETING_ACCEPTED",
+    "OOO_CREATED",
+    "AFTER_HOSTS_CAL_VIDEO_NO_SHOW",
+    "AFTER_GUESTS_CAL_VIDEO_NO_SHOW",
+    "CALENDAR_ENTRY_REJECTED",
+    "WRONG_ASSIGNMENT_REPORT",
+    "DELEGATION_CREDENTIAL_ERROR",
+    "DELEGATION_CREDENTIAL_SECRET_ROTATED",
+    "DELEGATION_CREDENTIAL_SECRET_ROTATION_FAILED",
+    "DELEGATION_CREDENTIAL_ROTATION_REQUIRED",
+)
+SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
+
 
 class Trigger(StrEnum):
     """What happened; the value is the name on the wire."""
@@ -51,30 +77,6 @@ OPERATIONAL = (
 )
 OF_BOOKINGS = tuple(trigger for trigger in SUBSCRIBABLE if trigger not in OPERATIONAL)
 DEFAULT = (Trigger.BOOKING_CREATED, Trigger.BOOKING_RESCHEDULED, Trigger.BOOKING_CANCELLED)
-# Cal.com's triggers of what does not happen here. A subscription may name them, so that a client that asks
-# for all gets those that there are.
-NEVER_SENT = (
-    "BOOKING_PAID",
-    "BOOKING_PAYMENT_INITIATED",
-    "BOOKING_REOPENED",
-    "PAYMENT_INITIATED",
-    "FORM_SUBMITTED",
-    "FORM_SUBMITTED_NO_EVENT",
-    "ROUTING_FORM_FALLBACK_HIT",
-    "RECORDING_READY",
-    "RECORDING_TRANSCRIPTION_GENERATED",
-    "INSTANT_MEETING",
-    "INSTANT_MEETING_ACCEPTED",
-    "OOO_CREATED",
-    "AFTER_HOSTS_CAL_VIDEO_NO_SHOW",
-    "AFTER_GUESTS_CAL_VIDEO_NO_SHOW",
-    "CALENDAR_ENTRY_REJECTED",
-    "WRONG_ASSIGNMENT_REPORT",
-    "DELEGATION_CREDENTIAL_ERROR",
-    "DELEGATION_CREDENTIAL_SECRET_ROTATED",
-    "DELEGATION_CREDENTIAL_SECRET_ROTATION_FAILED",
-    "DELEGATION_CREDENTIAL_ROTATION_REQUIRED",
-)
 
 
 def label_of(name: str) -> str:
@@ -88,9 +90,6 @@ def label_of(name: str) -> str:
 def never_sent(names: Iterable[str]) -> list[str]:
     """Return those triggers of a subscription that bring nothing."""
     return [name for name in names if name not in SUBSCRIBABLE]
-
-
-SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
 
 
 class OffReason(StrEnum):
