@@ -43,7 +43,7 @@ def count(metric: str, event: str = "") -> None:
     add({(metric, event, ""): 1})
 
 
-class Attempt(NamedTuple):
+class CountedAttempt(NamedTuple):
     """What is counted of an attempt; `ended` is the state with which it ended its delivery."""
 
     event: str
@@ -53,7 +53,7 @@ class Attempt(NamedTuple):
     ended: str | None
 
 
-def count_attempts(attempts: Iterable[Attempt]) -> None:
+def count_attempts(attempts: Iterable[CountedAttempt]) -> None:
     """Count attempts. The outcome of each is one word: delivered, http_5xx, or the failure's own code."""
     counts: defaultdict[Key, float] = defaultdict(float)
     for event, seconds, status, failure_code, ended in attempts:

@@ -269,7 +269,7 @@ def record(session: AnySession, outcomes: Sequence[Outcome], schedule: Sequence[
 
 def _count(outcomes: Sequence[Outcome]) -> None:
     counters.count_attempts(
-        counters.Attempt(
+        counters.CountedAttempt(
             outcome.sent.trigger,
             outcome.response.timings.total / 1000,
             outcome.response.status,

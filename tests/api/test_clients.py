@@ -30,7 +30,7 @@ def call(rick_api: Client) -> Call:
 
 
 def test_the_tools_of_cal_coms_mcp_server_work(call: Call, quick_chat: EventType) -> None:
-    calls.mcp_server(call, quick_chat.id, *WEEK)
+    calls.check_mcp_server(call, quick_chat.id, *WEEK)
 
 
 def test_livekits_front_desk_books(call: Call) -> None:
@@ -46,7 +46,7 @@ def test_activepieces_switches_its_trigger_on_and_off(call: Call) -> None:
 
 
 def test_the_actions_of_activepieces_work(call: Call, quick_chat: EventType) -> None:
-    calls.activepieces_actions(call, quick_chat.id, *WEEK)
+    calls.check_activepieces_actions(call, quick_chat.id, *WEEK)
 
 
 def test_the_guide_names_the_versions_that_are_run() -> None:

@@ -133,6 +133,7 @@ def test_a_fresh_process_finds_what_works_behind_many_that_hang(
             happen("after")
             wait_until(lambda: len(receiver.requests) == 2, PATIENCE / 2)
             hanging.ended.set()
+    assert len(receiver.requests) == 2
 
 
 @contextmanager

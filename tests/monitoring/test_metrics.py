@@ -44,7 +44,7 @@ def fresh() -> Iterator[None]:
 def counted(number: int = 1, seconds: float = 0.03, *, status: int = 200) -> None:
     """Count attempts that ended their delivery."""
     failure, ended = ("status", "failed") if status >= 300 else (None, "delivered")
-    attempt = counters.Attempt("BOOKING_CREATED", seconds, status, failure, ended)
+    attempt = counters.CountedAttempt("BOOKING_CREATED", seconds, status, failure, ended)
     counters.count_attempts([attempt] * number)
 
 

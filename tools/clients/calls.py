@@ -79,7 +79,7 @@ def activepieces_trigger_off(call: Call, webhook: dict[str, Any]) -> None:
     assert call("DELETE", f"/v2/webhooks/{webhook['id']}", **version)[0] == 404
 
 
-def mcp_server(call: Call, event_type_id: int, start: str, end: str) -> None:
+def check_mcp_server(call: Call, event_type_id: int, start: str, end: str) -> None:
     """Do what the tools of Cal.com's MCP server do (apps/mcp-server of calcom/companion), for one host.
 
     It names one version for each first part of a path, and sends no body where there is none.
@@ -135,7 +135,7 @@ ITEM, LIST, KINDS, SLOTS, SCHEDULES = (
 )
 
 
-def activepieces_actions(call: Call, event_type_id: int, start: str, end: str) -> None:
+def check_activepieces_actions(call: Call, event_type_id: int, start: str, end: str) -> None:
     """Do what the actions of Activepieces' piece cal-com do, with the versions that they name."""
 
     def ask(method: str, path: str, version: dict[str, str], body: object = None) -> Any:

@@ -252,13 +252,13 @@ def activepieces(_clients: Clients, stage: Stage) -> str:
     assert body["payload"]["metadata"] == {"user_id": "123"}
     calls.activepieces_trigger_off(stage.call, webhook)
     first, last = (f"{day}T00:00:00Z" for day in weeks())
-    calls.activepieces_actions(stage.call, stage.event_type_id, first, last)
+    calls.check_activepieces_actions(stage.call, stage.event_type_id, first, last)
     return "Trigger on, received, off; its actions, with the versions of the API that they name."
 
 
 def mcp_server(_clients: Clients, stage: Stage) -> str:
     first, last = (f"{day}T00:00:00Z" for day in weeks())
-    calls.mcp_server(stage.call, stage.event_type_id, first, last)
+    calls.check_mcp_server(stage.call, stage.event_type_id, first, last)
     return "Its tools for event types, times, reservations, bookings, attendees, guests and schedules."
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from tools.faults.world import Posted
 A_SECOND = 10  # bookings
 
 
-class Proxy(Part):
+class Proxy(Part, ABC):
     """A proxy with https in front of the web server, set up by a file of `deploy/`."""
 
     program: str
@@ -44,9 +45,9 @@ class Proxy(Part):
     def address(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
+    @abstractmethod
     def set_up(self) -> str:
         """Return what the proxy reads: the file of `deploy/` with the ports and the certificate of here."""
-        raise NotImplementedError
 
     def ready(self) -> bool:
         with suppress(OSError):
