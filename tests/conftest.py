@@ -30,6 +30,7 @@ from tests import postgres, quick
 quick.work_in_memory()
 quick.compile_routes_once()
 quick.compile_templates_once()
+quick.compile_statements_once()
 
 PASSWORD = "correct horse"
 PASSWORD_HASH = generate_password_hash(PASSWORD, method="scrypt:1024:8:1")
