@@ -31,9 +31,6 @@ UNION ALL
 SELECT NULL, date, start_minute, end_minute FROM date_override
 WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
 ORDER BY 1, 2, 3""")
-OVERRIDES = Plain("""SELECT date, start_minute, end_minute FROM date_override
-WHERE user_id = :host AND (schedule_id = CAST(:schedule AS integer) OR (schedule_id IS NULL AND :default))
-ORDER BY date, start_minute""")
 AWAY = Plain("""SELECT first_day, last_day, time_zone FROM time_off
 JOIN "user" ON "user".id = time_off.user_id
 WHERE time_off.user_id = :host AND last_day >= :since AND first_day <= :until ORDER BY first_day""")
@@ -51,9 +48,11 @@ def hours_of(session: Session, user: User, schedule_id: int | None = None) -> Ho
     """
     if schedule_id is not None and session.get(Schedule, schedule_id) is None:
         schedule_id = None
+    default = schedule_id is None or schedule_id == user.default_schedule_id
+    which = {"host": user.id, "schedule": schedule_id or user.default_schedule_id, "default": default}
     weekly: dict[int, list[Range]] = {}
     overrides: dict[dt.date, list[Range]] = {}
-    for weekday, date, start, end in HOURS.read(session, **_of_schedule(user, schedule_id)):
+    for weekday, date, start, end in HOURS.read(session, **which):
         if weekday is not None:
             weekly.setdefault(weekday, []).append(Range(start, end))
             continue
@@ -67,12 +66,6 @@ def zone_name(session: Session, user: User, schedule_id: int | None) -> str:
     """Return the name of the zone that a schedule's hours are in; the host's for the default one."""
     found = None if schedule_id is None else session.get(Schedule, schedule_id)
     return found.time_zone if found else user.time_zone
-
-
-def _of_schedule(user: User, schedule_id: int | None) -> dict[str, object]:
-    """Return the values of HOURS and OVERRIDES, for the rows of `_rows_of`."""
-    default = schedule_id is None or schedule_id == user.default_schedule_id
-    return {"host": user.id, "schedule": schedule_id or user.default_schedule_id, "default": default}
 
 
 def _rows_of(
