@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.bench import alone, bookings, doors, latency, machine, throughput, year
+from tools.bench import alone, bookings, doors, flow, latency, machine, throughput, year
 from tools.bench.ground import BODY
 from tools.bench.handwritten import kept
 from tools.bench.picture import picture
@@ -30,10 +30,13 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=HERE, help="the folder to write into")
     parser.add_argument("--year", action="store_true", help="what things cost with a year behind it, alone")
     parser.add_argument("--doors", action="store_true", help="bookings a second by the page, alone")
+    parser.add_argument("--flow", action="store_true", help="500 events a second, and the worst day, alone")
     parser.add_argument("--scale", type=float, default=0.1, help="of a year's 10,000,000 deliveries")
     given = parser.parse_args()
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if given.year or given.doors:
+    if given.year or given.doors or given.flow:
+        if given.flow:
+            flow.measure(1 if given.quick else 10, given.into)
         if given.doors:
             doors.measure(100 if given.quick else 500, given.into)
         if given.year:

@@ -64,11 +64,14 @@ def measured(
     with Checkout(root, receiver, postgresql=postgresql) as checkout:
         checkout.ask("alone", 5)  # opens the connections
         wait(lambda: checkout.ask("drained"))
-        time.sleep(0.5 if size.rest < 1 else 3.0)  # the worker's children have begun
-        found = at_rest(checkout, size.rest) | alone(checkout, size.alone)
+        found = alone(checkout, size.alone)
         found[STEADY] = steady_flow(checkout, size.steady)
         if backlog:
             found[DRAINED] = drained(checkout, backlog)
+        time.sleep(0.5 if size.rest < 1 else 3.0)
+        found |= at_rest(
+            checkout, size.rest
+        )  # last, since what a process does first is not what it does at rest
         found[MEMORY] = checkout.memory() / MEGABYTE
         receiver.take()
         return found

@@ -68,6 +68,15 @@ class Recorder:
             self.one(begun)
         return begun, time.process_time() - cpu
 
+    def paced(self, rate: float, seconds: float) -> tuple[Begun, float]:
+        """Record so many a second, later ones sooner after one that took long; return as `alone` does."""
+        begun: Begun = {}
+        began, cpu = time.monotonic(), time.process_time()
+        for number in range(round(rate * seconds)):
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            self.one(begun)
+        return begun, time.process_time() - cpu
+
     def drained(self) -> bool:
         """Return whether nothing waits; on a connection of its own, so that nothing of it stays open."""
         from sqlalchemy import text
