@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,15 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from calapp.clock import now
 from calapp.config import Settings
-from calapp.direct import WEB_WAITS, AnySession, Direct, in_turn, is_locked, run_after_commit
+from calapp.direct import (
+    WEB_WAITS,
+    AnySession,
+    Direct,
+    begin_writing,
+    in_turn,
+    is_locked,
+    run_after_commit,
+)
 from calapp.errors import Busy
 from calapp.text import ACCENTS, PLAIN_LETTERS, unaccented
 
@@ -263,8 +272,14 @@ def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int, netw
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if not connection.get_execution_options().get("write"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            begin_writing(driver, waits)
+        except sqlite3.OperationalError as error:
+            raise OperationalError("BEGIN IMMEDIATE", None, error) from error
 
 
 def prepare_to_deliver(engine: Engine) -> None:

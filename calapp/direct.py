@@ -7,6 +7,7 @@ that do little but statements which stand as they are (`statements.Plain`) are w
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Self
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from calapp.errors import Busy
 
 WEB_WAITS = 5.0  # seconds for SQLite's writer
+WRITER_PAUSE = 0.0005  # seconds between two looks whether it is free
 
 _turn = threading.Lock()
 
@@ -153,7 +155,10 @@ class Direct:
 
     def _begin(self) -> None:
         if self.sqlite:
-            self._execute("BEGIN IMMEDIATE")
+            try:
+                begin_writing(self.connection, self.engine.get_execution_options().get("waits", WEB_WAITS))
+            except self.driver.Error as error:
+                raise self._as_of_sqlalchemy(error, "BEGIN IMMEDIATE") from error
         else:
             self.queue = [("BEGIN", None)]
         self.begun = True
@@ -229,6 +234,30 @@ def in_turn(engine: Any, *, sqlite: bool) -> Iterator[None]:
         yield
     finally:
         _turn.release()
+
+
+def begin_writing(connection: sqlite3.Connection, waits: float) -> None:
+    """Begin SQLite's write transaction; raise its OperationalError when the writer is busy for so long (s).
+
+    SQLite would look for it in growing pauses of up to 0.1 s, and beside a process that writes all the time
+    find it busy for seconds.
+    """
+    until = 0.0
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                moment = time.monotonic()
+                until = until or moment + waits
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or moment >= until:
+                    raise
+            else:
+                return
+            time.sleep(WRITER_PAUSE)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {1000 * waits:.0f}")
 
 
 def is_locked(error: BaseException) -> bool:

@@ -87,7 +87,7 @@ def test_a_second_transaction_inside_one_is_refused(direct: Direct) -> None:
 def test_a_writer_that_is_busy_for_too_long_is_said_so(direct: Direct) -> None:
     other = sqlite3.connect(db.engine.url.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    direct.run("PRAGMA busy_timeout = 10")
+    db.engine.update_execution_options(waits=0.01)
     with pytest.raises(Busy), direct.transaction():
         pass
     other.close()
