@@ -33,6 +33,8 @@ WEBHOOKS = 10
 BOOKINGS = 1_000_000  # with a scale of 1
 TIMES = 15  # of each request
 SENT = 2000  # deliveries of one drain
+# Millions of rows are written by one statement.
+UNLIMITED = {"DATABASE_STATEMENT_TIMEOUT": "0", "DATABASE_WORKER_STATEMENT_TIMEOUT": "0"}
 KEPT = 1 / 12  # of the year, with bodies and attempts
 
 COUNT = "WITH RECURSIVE n(i) AS (SELECT CAST(:low AS integer) UNION ALL SELECT i + 1 FROM n WHERE i < :high)"
@@ -76,7 +78,7 @@ class Year:
     """A Calapp with a year behind it, of which more and more is there."""
 
     def __init__(self, receiver: Receiving, *, postgresql: bool, total: int) -> None:
-        self.ground = Ground(receiver, postgresql=postgresql)
+        self.ground = Ground(receiver, postgresql=postgresql, **UNLIMITED)
         self.total, self.there = total, 0
         self.starts = count_up()  # of bookings by visitors
 
@@ -107,8 +109,6 @@ class Year:
         }
         with self.ground.here():
             with transaction() as session:
-                if self.dialect == "postgresql":
-                    session.execute(text("SET LOCAL statement_timeout TO 0"))
                 last = {
                     f"last_{table}": session.scalar(text(f"SELECT coalesce(max(id), 0) FROM {table}"))
                     for table in ("booking", "event")
