@@ -3,8 +3,8 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than the two cores that the tests are meant for, since many of them wait for processes.
-WORKERS ?= 3
+# Two more than the two cores that the tests are meant for, since many of them wait for processes.
+WORKERS ?= 4
 
 # The tests start dozens of processes, which would compile the same 150 modules each time.
 unexport PYTHONDONTWRITEBYTECODE

@@ -15,6 +15,8 @@ from flask_migrate import upgrade
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from app import create_app
 from calapp import config
@@ -37,13 +39,34 @@ PASSWORD_HASH = generate_password_hash(PASSWORD, method="scrypt:1024:8:1")
 
 
 # Long files first, so that no process of the tests is left alone with one at the end.
-LONG = ("faults", "processes", "journey", "browser", "api", "bench")
+LONG = ("browser", "faults", "processes", "journey", "bench", "upgrade", "simulate", "privacy", "api")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of long files in front; the order within a file stays."""
     places = {folder: place for place, folder in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.parent.name, len(LONG)))
+
+
+class ByFile(LoadFileScheduling):
+    """Give a file to one process, and all those of the browser to two, so that not each starts a browser."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        if not file.startswith("tests/browser/"):
+            return file
+        return "looks" if file.endswith(LOOKS) else "clicks"
+
+
+LOOKS = ("test_look.py", "test_log.py", "test_host_pages.py")  # half of the time of the browser
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    quick.collect_garbage_seldom()
 
 
 ENGINES: WeakSet[Engine] = WeakSet()
@@ -64,6 +87,7 @@ def closed_databases() -> Iterator[None]:
     for engine in list(ENGINES):
         if engine.dialect.name == "sqlite":
             engine.dispose()
+    ENGINES.clear()
 
 
 @pytest.hookimpl(tryfirst=True)

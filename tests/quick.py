@@ -1,6 +1,7 @@
 """What makes the tests quick and changes nothing that they show."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -77,3 +78,10 @@ class Remembered(BytecodeCache):
 def compile_templates_once() -> None:
     """Share compiled templates among the apps of a process: 20 ms for each template of each app."""
     Flask.jinja_options["bytecode_cache"] = Remembered()
+
+
+def collect_garbage_seldom() -> None:
+    """Leave alone what was imported, which stays, and look for cycles a hundred times as seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(70_000, 10, 10)

@@ -14,9 +14,15 @@ from calapp import incoming
 from calapp.accounts.models import User
 from calapp.config import Settings
 from calapp.embedded_valkey import EmbeddedValkey
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, PASSWORD_HASH
 
 FROM = {"REMOTE_ADDR": "192.0.2.1"}
+
+
+@pytest.fixture(autouse=True)
+def quick_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give names of nobody the quick hash of the tests' hosts; test_sign_in.py has the real one."""
+    monkeypatch.setattr("calapp.accounts.service._nobodys_hash", lambda: PASSWORD_HASH)
 
 
 def tries(browser: FlaskClient, count: int, name: str = "rick", address: str = "192.0.2.1") -> list[int]:
