@@ -271,9 +271,13 @@ def count_of_visitor(session: Session, booking: Booking) -> int:
 
 def _of_visitor(booking: Booking, *, by_email_only: bool = False) -> list[ColumnElement[bool]]:
     visitor = booking.visitor.email
+    # By the key of each of the few that are to come; PostgreSQL would read all attendees for an EXISTS.
+    first = select(func.lower(Attendee.email)).where(
+        Attendee.booking_id == Booking.id, Attendee.position == 0
+    )
     same = [
         Booking.email_key == (booking.email_key or email_key(visitor)),
-        Booking.attendees.any(and_(Attendee.position == 0, func.lower(Attendee.email) == visitor.lower())),
+        first.limit(1).scalar_subquery() == visitor.lower(),
     ]
     if booking.address_key and not by_email_only:
         same.append(Booking.address_key == booking.address_key)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from calapp.config import settings
-from calapp.db import database_now, is_sqlite
+from calapp.db import database_now
 from calapp.deliveries import health
 from calapp.deliveries.claims import ready
 from calapp.deliveries.feed import kept_since
@@ -216,9 +216,6 @@ def prune(session: Session) -> int:
     A step is short, since nobody else writes to SQLite meanwhile. Returns STEP while there may be more.
     """
     before = kept_since(session)
-    if not is_sqlite(session):  # whose planner would read the whole table of deliveries for some hundred
-        session.execute(text("SET LOCAL enable_hashjoin TO off"))
-        session.execute(text("SET LOCAL enable_mergejoin TO off"))
     old = session.scalars(
         select(Attempt.id).where(*_old_attempts(before)).order_by(Attempt.at).limit(PRUNE_STEP)
     ).all()
@@ -278,15 +275,21 @@ def count_removable(session: Session) -> tuple[int, int, int]:
 
 
 def _old_attempts(before: datetime) -> list[ColumnElement[bool]]:
-    needed = exists().where(
-        Delivery.id == Attempt.delivery_id, Delivery.state.in_((State.WAITING, State.PARKED))
-    )
-    return [Attempt.at < before, ~needed]
+    return [Attempt.at < before, _needed(Delivery.id == Attempt.delivery_id).is_(None)]
 
 
 def _unneeded(before: datetime) -> list[ColumnElement[bool]]:
-    needed = exists().where(Delivery.event_id == Event.id, Delivery.state.in_((State.WAITING, State.PARKED)))
-    return [Event.created_at < before, Event.body.is_not(None), ~needed]
+    needed = _needed(Delivery.event_id == Event.id)
+    return [Event.created_at < before, Event.body.is_not(None), needed.is_(None)]
+
+
+def _needed(these: ColumnElement[bool]) -> ColumnElement[int | None]:
+    """Select one of these deliveries that has not ended, looked up for each row, the oldest first.
+
+    For a NOT EXISTS PostgreSQL would look at all that is old, or at all deliveries, to take some hundred.
+    """
+    open_ones = select(Delivery.id).where(these, Delivery.state.in_((State.WAITING, State.PARKED)))
+    return open_ones.limit(1).scalar_subquery()
 
 
 def _ids(session: Session, *conditions: object) -> Sequence[int]:
