@@ -131,14 +131,24 @@ def read_state(path: str, pairs: Pairs, fallback_zone: str, *, typed: bool = Fal
     return BookerState(
         path=path,
         zone=zone,
-        clock=query["tf"] if query.get("tf") in {"12", "24"} else None,
+        clock=clock_of(query),
         month=month.replace(day=1) if month else None,
         day=day,
         slot=slot,
-        duration=whole_number(query["duration"], digits=4) or 0 if query.get("duration") else None,
+        duration=duration_of(query),
         filled=_within(filled, limits.TYPED_BYTES if typed else limits.PREFILL_BYTES, escaped=typed),
         metadata=of_pairs(pairs),
     )
+
+
+def clock_of(query: Mapping[str, str]) -> str | None:
+    """Return the clock that a query says, 12 or 24."""
+    return query["tf"] if query.get("tf") in {"12", "24"} else None
+
+
+def duration_of(query: Mapping[str, str]) -> int | None:
+    """Return the minutes that a query says; 0 for what is no number."""
+    return whole_number(query["duration"], digits=4) or 0 if query.get("duration") else None
 
 
 def _date(text: str) -> date | None:

@@ -20,7 +20,15 @@ from calapp import static_files
 from calapp.accounts.service import find_open
 from calapp.bookings import calendar, embed, metadata, service, times, visitors
 from calapp.bookings.answers import spoken_answer
-from calapp.bookings.booker import PREFILL, RESPONSE, BookerState, month_view, read_state
+from calapp.bookings.booker import (
+    PREFILL,
+    RESPONSE,
+    BookerState,
+    clock_of,
+    duration_of,
+    month_view,
+    read_state,
+)
 from calapp.bookings.emails import was_sent_to_visitor
 from calapp.bookings.metadata import is_of_link, of_pairs
 from calapp.bookings.models import Booking, find
@@ -115,11 +123,12 @@ def too_many(limit: RequestLimit) -> Response | None:
 def create(user: str, slug: str) -> ResponseReturnValue:
     """Book; a bad form comes back with the words at the field, a taken time with fresh times."""
     event_type = event_type_at(user, slug)
-    state = state_of(event_type, typed=True)
+    pairs = link_pairs()
+    query = dict(reversed(pairs))  # the first of a repeated field wins
     g.frameable = True
     try:
-        link = of_pairs(link_pairs())
-        wanted = booking_of_form(request.form, link.values, event_type, state.duration)
+        link = of_pairs(pairs)
+        wanted = booking_of_form(request.form, link.values, event_type, duration_of(query))
         refuse_robots()
         act = _act(event_type.user_id)
         with times.taking_time(), transaction() as session:
@@ -127,12 +136,11 @@ def create(user: str, slug: str) -> ResponseReturnValue:
             stays, zone = embed.current() or not event_type.redirect_url, booking.time_zone
             target = embed.url_of(f"/booking/{booking.uid}", "booked") if stays else redirect_target(booking)
     except AlreadyBooked as error:
-        return booker_page(
-            event_type, state, problem=ALREADY.format(embed.url_of(f"/booking/{error.uid}"))
-        ), 409
+        problem = ALREADY.format(embed.url_of(f"/booking/{error.uid}"))
+        return booker_page(event_type, state_of(event_type, typed=True), problem=problem), 409
     except (Invalid, TooMany, SlotTaken) as error:
-        return form_again(error, event_type, state)
-    return remembering(redirect_to(target), zone, state.clock)
+        return form_again(error, event_type, state_of(event_type, typed=True))
+    return remembering(redirect_to(target), zone, clock_of(query))
 
 
 def form_again(
