@@ -221,8 +221,7 @@ class Engine:
         if not (self.database.sqlite or self.pressed or failing):
             claimed = claim_at_once(self.database, quotas, self.lease)
             if claimed is not None:
-                self._forget_empty(quotas, claimed)
-                return claimed
+                return claimed  # what it left may be due all the same, and stays known
         with self.database.transaction() as writing:  # it may have waited since it looked
             return self._claim_quotas(writing, quotas, database_now(writing))
 
@@ -232,16 +231,12 @@ class Engine:
         return self._claim_quotas(session, quotas, at) if quotas or self.pressed else None
 
     def _claim_quotas(self, session: AnySession, quotas: Mapping[int, int], at: datetime) -> Claim:
-        """Claim so many of each webhook's deliveries."""
+        """Claim so many of each webhook's deliveries; note of which endpoints there was nothing more."""
         claimed = claim(session, quotas, self.lease, at, self.pressed)
         self.pressed, self.expired = [], claimed.expired
-        self._forget_empty(quotas, claimed)
-        return claimed
-
-    def _forget_empty(self, quotas: Mapping[int, int], claimed: Claim) -> None:
-        """Note of which endpoints there was nothing more."""
         for webhook_id in quotas.keys() - claimed.webhooks.keys():
             self.known.pop(webhook_id, None)
+        return claimed
 
     def _quotas(self, session: AnySession, at: datetime | None = None) -> tuple[datetime, dict[int, int]]:
         """Return how many of each webhook's deliveries are to be claimed, and at what time it was looked.

@@ -98,3 +98,15 @@ def test_a_webhook_with_a_limit_gets_its_events_beside_one_without(
     deliver()
     paths = [request.path for request in receiver.requests]
     assert (len(paths), paths.count("/other")) == (6, 3)
+
+
+def test_what_a_claim_in_one_round_trip_leaves_is_not_forgotten(
+    rick, webhook: Webhook, happen, saved, change, receiver, engine
+) -> None:
+    limited = subscribed(rick, receiver.url("/other"))
+    saved(limited)
+    change(limited, max_per_second=100)
+    happen("one")
+    assert len(engine.claim()) == 1
+    assert limited.id in engine.known
+    assert len(engine.claim()) == 1
