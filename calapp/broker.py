@@ -216,6 +216,7 @@ def _listen(call: Callable[[], None], name: str, over: threading.Event) -> None:
     while not over.is_set():
         try:
             with closing(Wakes(name)) as wakes:
+                call()  # for what was published while it was not subscribed
                 while not over.is_set():
                     wakes.ask()
                     if select.select([wakes], [], [], LISTENS)[0] and wakes.woken():
