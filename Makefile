@@ -16,7 +16,7 @@ help:
 	@echo "make run      start Calapp on http://127.0.0.1:5000 (PORT and CALAPP_DATA_DIR change where)"
 	@echo "make test     run every test"
 	@echo "make lint     check format, style, import order and types"
-	@echo "make bench    measure deliveries against a plain queue (ARGS=--quick for two minutes; --doors, --year)"
+	@echo "make bench    measure deliveries against a plain queue (ARGS=--quick for two minutes; --doors, --flow, --year)"
 	@echo "make faults   kill, stop and starve every part and count what is lost"
 	@echo "make simulate walk SEEDS=1000 seeds through deaths, failures and edits; SEED=7 prints one"
 	@echo "make mutants  put known faults into the engine and count how many the simulation catches"
