@@ -45,6 +45,7 @@ def test_a_seed_replays_the_same_walk(here: Ground) -> None:
         6181,  # a check expected the backoff of a webhook that a 410 had switched off
         9474,  # a check compared instants before and after a clock had been set back
         9599,  # an event expired while the worker that had sent it slept
+        20118,  # a check let nothing wait behind what its host had switched off while it was out
     ],
 )
 def test_what_it_has_found_stays_mended(here: Ground, seed: int) -> None:
