@@ -52,17 +52,17 @@ def test_emails_that_are_late_say_what_was_so_at_their_event(book, session: Sess
     booking = book(notes="Bring cake")
     moved = act(service.reschedule, booking, move_request(NOON, "Late"), by="ada@example.com")
     act(changes.change, moved, {"location": "Room 5", "notes": ""})
-    act(service.cancel, moved, by="rick@example.com", reason="Ill")
+    act(service.cancel, moved, by="rick@example.com", reason="Down with the flu")
     booked, rescheduled, updated, cancelled = to_ada(session)
     assert "Notes: Bring cake" in booked.body
     assert "10:00 – 10:15" in booked.body
     assert "View, reschedule or cancel: " in booked.body
-    assert "Ill" not in booked.body + rescheduled.body + updated.body
+    assert "Down with the flu" not in booked.body + rescheduled.body + updated.body
     assert "Previously: " in rescheduled.body
     assert "Reason for rescheduling: Late" in rescheduled.body
     assert "Where: Room 5" in updated.body
     assert "Room 5" not in rescheduled.body
-    assert "Reason for cancelling: Ill" in cancelled.body
+    assert "Reason for cancelling: Down with the flu" in cancelled.body
     methods = [one.calendar_method for one in (booked, rescheduled, updated, cancelled)]
     assert methods == ["REQUEST", "REQUEST", "REQUEST", "CANCEL"]
     sequences = [one.calendar.partition("SEQUENCE:")[2].splitlines()[0] for one in to_ada(session)]

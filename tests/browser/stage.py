@@ -355,7 +355,7 @@ def add_webhooks(session: Session, user: User, chat: EventType, stage: Stage) ->
         "https://hooks.example.com/calapp",
         triggers=ALL,
         secret=signing.new_secret(),
-        headers=[["Authorization", "Bearer hush"]],
+        headers=[["Authorization", "Bearer hush-hush"]],
     )
     for hour in range(120):
         delivery = add_delivery(

@@ -355,13 +355,13 @@ def test_messages_of_other_windows_change_nothing(visit: Visit) -> None:
       const script = other.contentDocument.createElement("script");
       script.textContent = 'parent.postMessage({originator: "CAL", type: "bookingSuccessfulV2"}, "*");';
       other.contentDocument.body.append(script);
-      ours.postMessage({originator: "CAL", method: "connect", arg: {name: "Eve"}}, "*");
+      ours.postMessage({originator: "CAL", method: "connect", arg: {name: "Eve of Destruction"}}, "*");
       const looks = {cssVarsPerTheme: {light: {"cal-bg": "url(x)"}}};
       ours.postMessage({originator: "CAL", method: "ui", arg: looks}, "*");
     }""")
     visit.page.wait_for_timeout(500)
     assert visit.told("bookingSuccessfulV2") == []
-    assert "Eve" not in visit.inside().url
+    assert "Destruction" not in visit.inside().url
     assert visit.inside().evaluate("document.documentElement.getAttribute('style')") is None
 
 

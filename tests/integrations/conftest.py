@@ -26,7 +26,7 @@ def webhook(rick: User, receiver: Receiver, saved: Callable[..., None]) -> Webho
         subscriber_url=receiver.url(),
         triggers=["BOOKING_CREATED"],
         secret=SECRET,
-        headers=[["Authorization", "Bearer hush"]],
+        headers=[["Authorization", "Bearer hush-hush"]],
     )
     saved(webhook)
     return webhook

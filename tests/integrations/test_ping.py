@@ -42,7 +42,7 @@ def test_a_ping_uses_what_is_saved_where_fields_are_kept(
     kept = {"header_name": ["Authorization"], "header_value": [""], "webhook_id": webhook.id}
     rick_client.post(PING, data=filled(receiver.url(), **kept))
     (request,) = receiver.requests
-    assert request.headers["authorization"] == "Bearer hush"
+    assert request.headers["authorization"] == "Bearer hush-hush"
     Verifier(SECRET).verify(request.body, request.headers)
 
 
@@ -51,7 +51,7 @@ def test_a_ping_from_the_list_uses_the_saved_webhook(
 ) -> None:
     page = rick_client.post(f"/integrations/webhooks/{webhook.id}/ping")
     assert "Responded 200" in page.text
-    assert receiver.requests[0].headers["authorization"] == "Bearer hush"
+    assert receiver.requests[0].headers["authorization"] == "Bearer hush-hush"
 
 
 def test_a_ping_sends_the_payload_of_ones_own(rick_client: FlaskClient, receiver: Receiver) -> None:

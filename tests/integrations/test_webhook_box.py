@@ -150,7 +150,7 @@ def test_the_edit_box_never_shows_what_is_secret(rick_client: FlaskClient, webho
     assert webhook.subscriber_url in page
     assert "Authorization" in page
     assert SECRET not in page
-    assert "hush" not in page
+    assert "hush-hush" not in page
 
 
 def test_editing_keeps_the_secret_and_header_values_left_empty(
@@ -161,7 +161,7 @@ def test_editing_keeps_the_secret_and_header_values_left_empty(
     assert answer.status_code == 303
     session.refresh(webhook)
     assert webhook.secret == SECRET
-    assert webhook.headers == [["Authorization", "Bearer hush"]]
+    assert webhook.headers == [["Authorization", "Bearer hush-hush"]]
     assert webhook.triggers == ["BOOKING_CREATED", "BOOKING_CANCELLED"]
 
 

@@ -38,7 +38,7 @@ def plain(webhook: Webhook, rick: User, saved: Callable[..., None]) -> list[str]
     """What a version before wrote; returns the words that must not stand in the tables any more."""
     headers = json.dumps([["Authorization", "Bearer of bad news"]])
     request = InspectorRequest(user_id=rick.id, body="{}", signature="none", status=200)
-    request.sealed_headers = [["Host", "here"], ["X-Token", "hush"]]
+    request.sealed_headers = [["Host", "here"], ["X-Token", "hush-hush"]]
     saved(request)
     with transaction() as session:
         values = {"secret": SECRET, "headers": headers}
@@ -46,7 +46,7 @@ def plain(webhook: Webhook, rick: User, saved: Callable[..., None]) -> list[str]
             text("UPDATE webhook SET secret = :secret, old_secret = 'the-former', headers = :headers"), values
         )
         session.execute(text("UPDATE \"user\" SET calendar_token = 'feed-token', calendar_token_hash = NULL"))
-    return [SECRET, "the-former", "bad news", "feed-token", "hush"]
+    return [SECRET, "the-former", "bad news", "feed-token", "hush-hush"]
 
 
 def tables(session: Session) -> str:
