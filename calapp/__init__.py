@@ -18,7 +18,8 @@ Read the packages in the order in which they may import each other, lowest first
 * `bookings`: what happens
 * `integrations`: the page that brings them together
 * `monitoring`: /healthz, /metrics, the log of requests; `privacy`: erase and export
-* `maintenance`, `worker`, `listen`, `cli`, `serving`, `launcher`: the processes and the commands, on top
+* `maintenance`, `worker`, `listen`, `cli`, `website`, `serving`, `launcher`: the processes, the commands and
+  the table of contents of all that answers requests, on top
 """
 
 __version__ = "1.1.0"

@@ -1,10 +1,9 @@
 """The commands: `flask worker`, `flask create-user NAME` and the others; all rows copied to PostgreSQL."""
 
-import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, Table, create_engine, func, insert, inspect, 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from app import create_app
 from calapp import demo, logs, mail, maintenance
 from calapp.accounts.models import User
 from calapp.accounts.service import create_api_key, create_user, find_user, set_password
@@ -38,20 +38,20 @@ from calapp.privacy.commands import (
     rotate_secret_key,
     suspend_user,
 )
+from calapp.processes import ROOT
 from calapp.startup_checks import check_start
 from calapp.text import line
-from calapp.worker import supervise
 
 SHORTEST_PASSWORD = 8  # characters
 LONGEST_NAME = 100  # characters
 STEP = 1000  # rows of one statement
 
 
-def register_commands(app: Flask, make_app: Callable[..., Flask]) -> None:
+def register_commands(app: Flask) -> None:
     """Add the commands to `flask`."""
     own = (
-        worker_command(make_app),
-        copy_command(make_app),
+        worker,
+        copy_database,
         listen,
         import_calcom,
         seed_demo,
@@ -76,19 +76,17 @@ def told_plainly() -> Iterator[None]:
         raise click.ClickException(" ".join(sentences)) from None
 
 
-def worker_command(make_app: Callable[..., Flask]) -> click.Command:
-    """Return the command `worker`, whose processes each make an app of their own."""
-
-    @click.command("worker")
-    def worker() -> None:
-        """Deliver webhooks and do maintenance until stopped."""
-        os.umask(0o077)  # what the worker writes is for its user alone
-        logs.configure(settings(), "worker")
-        check_start(settings())
-        logging.getLogger("rq.worker").setLevel(logging.WARNING)
-        supervise(make_app)
-
-    return worker
+@click.command("worker")
+def worker() -> None:
+    """Deliver webhooks and do maintenance until stopped."""
+    os.umask(0o077)  # what the worker writes is for its user alone
+    logs.configure(settings(), "worker")
+    check_start(settings())
+    # In place of this process, so that nothing of what commands and pages need stays in memory.
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    os.execve(  # noqa: S606 (there is no shell to start)
+        sys.executable, [sys.executable, "-m", "calapp.worker"], os.environ | {"PYTHONPATH": paths}
+    )
 
 
 @click.command("seed-demo")
@@ -237,31 +235,26 @@ class CannotCopy(click.ClickException):
     """Nothing was copied; the message says why."""
 
 
-def copy_command(make_app: Callable[..., Flask]) -> click.Command:
-    """Return the command `copy-database`, which makes an app of its own for the target."""
-
-    @click.command("copy-database")
-    @click.option(
-        "--to",
-        envvar="COPY_TO",
-        required=True,
-        help="postgresql+psycopg://user:password@host/name, or set COPY_TO.",
-    )
-    @with_appcontext
-    @needs_key
-    def copy_database(to: str) -> None:
-        """Copy everything into an empty PostgreSQL database and print what was copied."""
-        target = _target(to)
-        try:
-            _prepare(make_app, target)
-            carried = _carried(target)
-        except SQLAlchemyError as error:
-            said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            raise CannotCopy(f"Nothing was copied: {said}") from None
-        click.echo("Copied " + ", ".join(f"{name} {number}" for name, number in carried.items()) + ".")
-        click.echo("Now set DATABASE_URL to the new database for all processes, and start them.")
-
-    return copy_database
+@click.command("copy-database")
+@click.option(
+    "--to",
+    envvar="COPY_TO",
+    required=True,
+    help="postgresql+psycopg://user:password@host/name, or set COPY_TO.",
+)
+@with_appcontext
+@needs_key
+def copy_database(to: str) -> None:
+    """Copy everything into an empty PostgreSQL database and print what was copied."""
+    target = _target(to)
+    try:
+        _prepare(target)
+        carried = _carried(target)
+    except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise CannotCopy(f"Nothing was copied: {said}") from None
+    click.echo("Copied " + ", ".join(f"{name} {number}" for name, number in carried.items()) + ".")
+    click.echo("Now set DATABASE_URL to the new database for all processes, and start them.")
 
 
 def _target(to: str) -> str:
@@ -276,11 +269,11 @@ def _target(to: str) -> str:
     return to
 
 
-def _prepare(make_app: Callable[..., Flask], target: str) -> None:
+def _prepare(target: str) -> None:
     """Make the tables; raise CannotCopy when any of them has rows already."""
     chosen = settings()
     try:
-        with make_app(replace(chosen, database_url=target)).app_context():
+        with create_app(replace(chosen, database_url=target)).app_context():
             try:
                 with db.engine.connect() as connection:
                     existing = inspect(connection).get_table_names()
@@ -292,7 +285,7 @@ def _prepare(make_app: Callable[..., Flask], target: str) -> None:
             finally:
                 db.engine.dispose()
     finally:
-        make_app(chosen)  # the settings of this process are those of the source again
+        create_app(chosen)  # the settings of this process are those of the source again
 
 
 def _carried(target: str) -> dict[str, int]:

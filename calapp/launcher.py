@@ -108,7 +108,7 @@ class Launcher:
 
     def start_processes(self) -> None:
         """Start the web server and the worker, and wait until the first responds; raise CannotStart."""
-        self.worker = Spawned("The worker", "-m", "flask", "worker")
+        self.worker = Spawned("The worker", "-m", "calapp.worker")
         self.web = Spawned("The web server", "-m", "gunicorn", "app:create_app()")
         until = time.monotonic() + START
         while not (stop_requested() or responds(self.settings)):

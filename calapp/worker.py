@@ -1,9 +1,14 @@
-"""`flask worker`: a process that keeps others, which work the queue, with Valkey or without, and maintain."""
+"""A worker: a process that keeps others, which work the queue, with Valkey or without, and maintain.
+
+`flask worker` checks the start and becomes `python -m calapp.worker`, which `make run` starts. It has loaded
+what delivering and maintaining need, once for all its processes, and neither pages nor commands.
+"""
 
 import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import zlib
 from collections.abc import Callable
@@ -18,9 +23,11 @@ from rq.utils import now
 from rq.worker import SimpleWorker
 from rq.worker_registration import clean_worker_registry
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import configure_mappers
 
-from calapp import broker
-from calapp.config import settings
+from app import create_app
+from calapp import broker, logs
+from calapp.config import BadSetting, Settings, prepare, settings
 from calapp.db import db, prepare_to_deliver
 from calapp.deliveries import engine
 from calapp.deliveries.client import raise_file_limit
@@ -36,7 +43,7 @@ LOOK_AGAIN = 1.0  # seconds after which Valkey is looked for again
 GARBAGE = 10_000  # new objects after which a worker looks for what is unreachable; Python's own number is 700
 GRACE = 2.0  # seconds beyond the deadline of a request in which to record what came
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("calapp.worker")
 
 
 def work(app: Flask) -> None:
@@ -199,14 +206,26 @@ class QueueWorker(SimpleWorker):
                 engine.wake()
 
 
-def supervise(make_app: Callable[..., Flask]) -> None:
+def main() -> None:
+    """Be a worker."""
+    os.umask(0o077)  # what it writes is for its user alone
+    try:
+        chosen = prepare()
+    except BadSetting as error:
+        sys.exit(error.message)
+    logs.configure(chosen, "worker")
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+    supervise(chosen)
+
+
+def supervise(chosen: Settings) -> None:
     """Keep the processes of a worker alive until asked to stop; then stop them in order.
 
     Raises what this process cannot go on after, once its children are stopped: it then ends with status 1,
     and whoever started it (systemd, the launcher) starts another.
     """
-    chosen = settings()
-    app = make_app(chosen, worker=True)
+    app = create_app(chosen, worker=True)
+    configure_mappers()  # else each child would, for itself
     # What is loaded by now stays: looking through it took a tenth of the engine's time, and each child would
     # have a copy of the memory that it shares with this process.
     gc.collect()
@@ -237,3 +256,7 @@ def _kill(children: list[Forked]) -> None:
     for child in children:
         child.send(signal.SIGKILL)
     os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

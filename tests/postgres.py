@@ -14,7 +14,7 @@ from flask_migrate import upgrade
 from sqlalchemy import create_engine, text
 
 from app import create_app
-from calapp import config
+from calapp import config, website  # noqa: F401 (every table)
 from calapp.db import db
 
 with warnings.catch_warnings():

@@ -92,7 +92,7 @@ def test_k2_webhooks_reach_loopback_only_while_nobody_else_reaches_the_server(
 ) -> None:
     assert "public addresses and 127.0.0.0/8, ::1/128" in calapp.printed
     assert "only be sent to public addresses" in reachable.printed
-    worker = next(one for one in reachable.processes() if "worker" in one.cmdline())
+    worker = next(one for one in reachable.processes() if "calapp.worker" in one.cmdline())
     assert "WEBHOOK_ALLOWED_NETWORKS" not in worker.environ()
 
 

@@ -52,7 +52,7 @@ def test_o1_a_start_that_fails_is_attempted_again_slower_and_slower(caplog: pyte
 def test_o1_a_worker_that_cannot_go_on_ends_with_a_status_and_leaves_no_child(tmp_path: Path) -> None:
     (tmp_path / "no-thread").write_text("follower")
     staged = environment(tmp_path, STAGE=str(tmp_path), REDIS_URL=f"unix://{tmp_path}/none") | {FOLLOW: "1"}
-    command = [sys.executable, "-m", "tools.faults.stage", "flask", "worker"]
+    command = [sys.executable, "-m", "tools.faults.stage", "calapp.worker"]
     with subprocess.Popen(
         command, cwd=ROOT, env=staged, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as worker:

@@ -101,11 +101,12 @@ class Ground:
     def _make_database(self) -> None:
         if self.settings.sqlite:
             shutil.copy(migrated_sqlite(), self.folder / "calapp.sqlite3")
+        else:
+            with create_app(self.settings).app_context():
+                upgrade()
+            logging.getLogger("alembic").setLevel(logging.WARNING)
         self.app = create_app(self.settings, worker=True)
         with self.here():
-            if not self.settings.sqlite:
-                upgrade()
-                logging.getLogger("alembic").setLevel(logging.WARNING)
             self.host_id, self.event_type_id = seed("demo")
 
     @contextmanager

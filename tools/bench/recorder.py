@@ -151,10 +151,11 @@ def prepared(url: str) -> tuple[Any, Recorder]:
 
     prepare = getattr(config, "prepare", None) or config.load  # type: ignore[attr-defined]
     settings = prepare(os.environ)
+    with create_app(settings).app_context():
+        upgrade()
     app = create_app(settings, worker=True)
     with app.app_context():
         config.use(settings)
-        upgrade()
         with transaction() as session:
             user = User(
                 username="rick", name="Rick", email="rick@example.com", password_hash="", time_zone="UTC",

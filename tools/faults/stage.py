@@ -1,6 +1,6 @@
 """Run one of Calapp's programs with a clock and name servers of the experiment's.
 
-`python -m tools.faults.stage flask worker`; the folder STAGE holds `clock`, the seconds by which now() is
+`python -m tools.faults.stage calapp.worker`; the folder STAGE holds `clock`, the seconds by which now() is
 moved, and `names.json`, which gives each name's addresses. While it holds `no-fork` no process can be forked,
 and while it holds `no-thread` no thread of the name in it started, as under a limit of processes.
 """
