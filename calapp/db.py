@@ -11,11 +11,12 @@ from functools import cache
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import DateTime, Dialect, Index, MetaData, String, Text, TextClause, event, func, select, text
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -50,7 +51,36 @@ class Model(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(model_class=Model)
+class PlainSession(FlaskSession):
+    """A session that knows its engine, and its connection (`connection_of`), and need not look for them."""
+
+    engine: Engine | None = None
+
+    def get_bind(self, *_about: Any, **_more: Any) -> Engine:
+        """Return the engine of this app, which has one database."""
+        if self.engine is None:
+            self.engine = self._db.engine
+        return self.engine
+
+
+@event.listens_for(PlainSession, "after_begin")
+def _note_connection(session: Session, _transaction: object, connection: Connection) -> None:
+    session.info["connection"] = connection
+
+
+@event.listens_for(PlainSession, "after_transaction_end")
+def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop("connection", None)
+
+
+def connection_of(session: Session) -> Connection:
+    """Return the connection of a session's transaction, which it begins when there is none."""
+    known: Connection | None = session.info.get("connection")
+    return known or session.connection()
+
+
+db = SQLAlchemy(model_class=Model, session_options={"class_": PlainSession})
 
 LARGEST = 2**31 - 1  # whole number that a column of ids holds on PostgreSQL
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from calapp.db import is_sqlite
-from calapp.direct import AnySession, Direct
+from calapp.db import connection_of, is_sqlite
+from calapp.direct import AnySession, Direct, Rows
 
 NAME = re.compile(r":(\w+)")
 AMONG_SQLITE = "IN (SELECT value FROM json_each(:ids))"
@@ -28,6 +28,21 @@ def for_psycopg(statement: str) -> str:
     return NAME.sub(r"%(\1)s", statement.replace("%", "%%"))
 
 
+def execute(session: AnySession, statement: str, values: Any) -> Rows:
+    """Execute a statement in the driver's words; errors are those of SQLAlchemy."""
+    if isinstance(session, Direct):
+        return session.run(statement, values)
+    connection = connection_of(session)
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        cursor = driver.execute(statement, values)
+        found = Rows(cursor.fetchall() if cursor.description else ())
+    except connection.dialect.loaded_dbapi.Error as error:
+        connection._handle_dbapi_exception(error, statement, values, None, None)  # noqa: SLF001 (raises)
+    found.rowcount = cursor.rowcount
+    return found
+
+
 class Plain:
     """A statement in which `:name` stands for a value; PostgreSQL may have words of its own."""
 
@@ -35,19 +50,13 @@ class Plain:
         self.sqlite = sqlite
         self.postgresql = for_psycopg(postgresql or sqlite)
 
-    def run(self, session: AnySession, **values: Any) -> Any:
-        """Execute it and return the result; instants are as the driver gives them, see `instant`."""
-        if isinstance(session, Direct):
-            if session.sqlite:
-                return session.run(self.sqlite, {name: stored(value) for name, value in values.items()})
-            return session.run(self.postgresql, values)
-        connection = session.connection()
-        if connection.dialect.name != "sqlite":
-            return connection.exec_driver_sql(self.postgresql, values)
-        storable = {name: stored(value) for name, value in values.items()}
-        return connection.exec_driver_sql(self.sqlite, storable)
+    def run(self, session: AnySession, **values: Any) -> Rows:
+        """Execute it and return its rows; instants are as the driver gives them, see `instant`."""
+        if is_sqlite(session):
+            return execute(session, self.sqlite, {name: stored(value) for name, value in values.items()})
+        return execute(session, self.postgresql, values)
 
-    def read(self, session: Session, **values: Any) -> Any:
+    def read(self, session: Session, **values: Any) -> Rows:
         """Execute it after what the session still has to write, as a select of the ORM does."""
         if session.autoflush:
             session.flush()
@@ -94,11 +103,8 @@ class ByRows:
         if is_sqlite(session):
             if isinstance(session, Direct):
                 return session.run_each(self.sqlite, rows)
-            return session.connection().exec_driver_sql(self.sqlite, list(rows)).rowcount
-        given = self.encoded(rows)
-        if isinstance(session, Direct):
-            return session.run(self.postgresql, {"rows": given}).rowcount
-        return session.connection().exec_driver_sql(self.postgresql, {"rows": given}).rowcount
+            return connection_of(session).exec_driver_sql(self.sqlite, list(rows)).rowcount
+        return execute(session, self.postgresql, {"rows": self.encoded(rows)}).rowcount
 
     def encoded(self, rows: Sequence[tuple[Any, ...]]) -> str:
         """Return rows as PostgreSQL takes them, in one value."""

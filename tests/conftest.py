@@ -20,11 +20,13 @@ from xdist.scheduler import LoadFileScheduling
 
 from app import create_app
 from calapp import config
+from calapp import statements as plain
 from calapp.accounts.models import User
 from calapp.availability.models import WeeklyHours
 from calapp.clock import now
 from calapp.config import Settings
 from calapp.db import db, transaction
+from calapp.direct import AnySession
 from calapp.event_types.models import EventType
 from calapp.monitoring import service
 from tests import postgres, quick
@@ -267,6 +269,26 @@ def quick_chat(rick: User, saved: Callable[..., None]) -> EventType:
 def client(app: Flask) -> FlaskClient:
     """A visitor's browser without JavaScript."""
     return app.test_client()
+
+
+@pytest.fixture
+def statements(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the database is sent from here on, but for BEGIN."""
+    sent: list[str] = []
+    execute = plain.execute
+
+    def note(_connection, _cursor, statement: str, *_more) -> None:
+        if not statement.startswith("BEGIN"):
+            sent.append(statement)
+
+    def execute_noted(session: AnySession, statement: str, values: object) -> object:
+        sent.append(statement)
+        return execute(session, statement, values)
+
+    monkeypatch.setattr(plain, "execute", execute_noted)
+    event.listen(db.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(db.engine, "before_cursor_execute", note)
 
 
 def signed_in(app: Flask, user: User) -> FlaskClient:

@@ -93,7 +93,7 @@ COPIED = Plain("""SELECT (SELECT id FROM external_calendar WHERE user_id = :host
 
 def touch(session: Session, booking: Booking) -> None:
     """Mark a booking's copy as due in the open transaction; a confirmed booking without one gets one."""
-    calendar_id, copied = COPIED.run(session, host=booking.host_id, chain=booking.chain).one()
+    calendar_id, copied = COPIED.run(session, host=booking.host_id, chain=booking.chain)[0]
     if calendar_id is None and copied is None:
         return  # as with most hosts
     if touch_chains(session, [booking.chain]) or booking.status != Status.ACCEPTED:

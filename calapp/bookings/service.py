@@ -156,8 +156,8 @@ SAME = Plain("SELECT id FROM booking WHERE attempt = :key AND host_id = :host")
 def _booked_with(session: Session, host: User, key: str | None) -> Booking | None:
     if key is None:
         return None
-    same = SAME.read(session, key=key, host=host.id).scalar()
-    return None if same is None else session.get(Booking, same)
+    same = SAME.read(session, key=key, host=host.id).first()
+    return None if same is None else session.get(Booking, same[0])
 
 
 def _check_own_form(session: Session, host: User, key: str | None, start: datetime) -> None:

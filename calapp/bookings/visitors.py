@@ -147,7 +147,7 @@ def check_open_bookings(session: Session, host: User, address: str, email: str) 
     The caller holds the host's lock, so two requests at once cannot both take the last place.
     """
     keys = {"address": address_key(address), "email": email_key(email)}
-    by_address, by_email = OPEN.run(session, host=host.id, at=now(), **keys).one()
+    by_address, by_email = OPEN.run(session, host=host.id, at=now(), **keys)[0]
     limits = (
         (
             "OPEN_BOOKINGS_PER_ADDRESS",

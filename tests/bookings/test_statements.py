@@ -1,13 +1,9 @@
 """How many statements what visitors do sends to the database; on PostgreSQL each is a wait for the wire."""
 
-from collections.abc import Iterator
-
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event
 
 from calapp.accounts.models import User
-from calapp.db import db
 from calapp.event_types.models import EventType
 from calapp.webhooks.models import Webhook
 from tests.conftest import on_both_databases
@@ -16,20 +12,6 @@ pytestmark = on_both_databases
 
 FORM = {"start": "2027-01-05T10:00:00Z", "name": "Ada Byron", "email": "ada@example.com"}
 MONTH = "start=2027-01-04&end=2027-02-04"
-
-
-@pytest.fixture
-def statements(client: FlaskClient) -> Iterator[list[str]]:
-    """The statements that the database is sent."""
-    sent: list[str] = []
-
-    def note(_connection, _cursor, statement, *_more) -> None:
-        if not statement.startswith("BEGIN"):
-            sent.append(statement)
-
-    event.listen(db.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(db.engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

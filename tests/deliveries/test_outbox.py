@@ -1,32 +1,16 @@
 """What an event costs the transaction that writes it, however many webhooks are told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
-from flask import Flask
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from calapp.accounts.models import User
-from calapp.db import db
 from calapp.deliveries.models import Delivery, State
 from tests.conftest import on_both_databases
 from tests.deliveries.conftest import subscribed
 
 pytestmark = on_both_databases
-
-
-@pytest.fixture
-def statements(app: Flask) -> Iterator[list[str]]:
-    """The statements that the database is sent."""
-    sent: list[str] = []
-
-    def note(_connection, _cursor, statement, *_more) -> None:
-        sent.append(statement)
-
-    event.listen(db.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(db.engine, "before_cursor_execute", note)
 
 
 def many(user: User, count: int) -> list[object]:

@@ -1,7 +1,8 @@
 """`python -m tools.bench.pages OTHER`: CPU per request of this checkout against another one's, in turn.
 
-Each checkout answers in a process of its own, through Flask's test client and with SQLite: its `process_time`
-is what it costs, whoever else uses the machine. `--profile NAME` shows where one kind of request spends it.
+Each checkout answers in a process of its own, through Flask's test client: its `process_time` is what it
+costs, whoever else uses the machine. The two take turns, a few requests each, so that they meet the same
+load. `--profile NAME` shows where one kind of request spends it.
 """
 
 import argparse
@@ -11,19 +12,24 @@ import json
 import os
 import pkgutil
 import pstats
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 HERE = Path(__file__).resolve()
+ROOT = HERE.parents[2]
 KINDS = ("booker", "click", "booking by page", "booking by API", "month of slots", "integrations")
+DATABASES = ("SQLite", "PostgreSQL")
 DAY = timedelta(days=1)
+TURN = 10  # requests of one checkout before the other has its turn
 
 
 def main() -> None:
@@ -31,62 +37,122 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.pages")
     parser.add_argument("other", type=Path, help="the root of another checkout")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=40)
+    parser.add_argument("--turns", type=int, default=4, help="of ten requests each, in a round")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--only", choices=DATABASES)
     parser.add_argument("--profile", choices=KINDS)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", metavar="URL", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child or given.profile:
-        measure(given.other, given.requests, given.profile)
-        return
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
-    for _ in range(given.rounds):
-        theirs, ours = (_asked(root, given.requests) for root in (given.other, HERE.parents[2]))
-        for kind in KINDS:
-            found[kind].append((ours[kind], theirs[kind]))
-    print("| request | this, ms | other, ms | ratio | least – most |\n|---|---|---|---|---|")
+    if given.child is not None:
+        answer(given.other, given.child)
+    elif given.profile:
+        profile(given.other, given.profile, given.turns * TURN)
+    else:
+        for database in DATABASES:
+            if given.only in (None, database):
+                print(table(database, given.other, given.rounds, given.turns, given.kinds), flush=True)
+
+
+def table(database: str, other: Path, rounds: int, turns: int, kinds: tuple[str, ...]) -> str:
+    """Return the ratio of each kind of request: its median, least and most of the rounds."""
+    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    for _ in range(rounds):
+        with ExitStack() as stack:
+            both = [stack.enter_context(Child(root, database)) for root in (ROOT, other)]
+            for kind in kinds:
+                times: tuple[list[float], ...] = ([], [])
+                for turn in range(turns):
+                    for place in (0, 1) if turn % 2 else (1, 0):
+                        times[place].extend(both[place].ask(kind))
+                found[kind].append((median(times[0]), median(times[1])))
+    lines = [f"| {database} | this, ms | other, ms | ratio | least – most |", "|---|---|---|---|---|"]
     for kind, pairs in found.items():
         ratios = sorted(ours / theirs for ours, theirs in pairs)
         ours, theirs = (median(column) * 1000 for column in zip(*pairs, strict=True))
         spread = f"{ratios[0]:.2f} – {ratios[-1]:.2f}"
-        print(f"| {kind} | {ours:.2f} | {theirs:.2f} | {median(ratios):.2f} | {spread} |")
+        lines.append(f"| {kind} | {ours:.2f} | {theirs:.2f} | {median(ratios):.2f} | {spread} |")
+    return "\n".join(lines)
 
 
-def _asked(root: Path, requests: int) -> dict[str, float]:
-    command = [sys.executable, str(HERE), "--child", "--requests", str(requests), str(root)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+class Child:
+    """The process of a checkout, with a database of its own."""
+
+    def __init__(self, root: Path, database: str) -> None:
+        self.root, self.database = root.resolve(), database
+
+    def __enter__(self) -> "Child":
+        self.stack = ExitStack()
+        url = "sqlite"
+        if self.database == "PostgreSQL":
+            from tools.faults.parts import PostgreSQL
+
+            folder = Path(tempfile.mkdtemp(prefix="calapp-b"))
+            self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            server = PostgreSQL(folder)
+            self.stack.callback(server.stop)
+            url = server.url
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE), "--child", url, str(self.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=self.root,
+        )
+        self.stack.callback(self.process.communicate)
+        for kind in KINDS:  # what is loaded at first does not count
+            self.ask(kind)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def ask(self, kind: str) -> list[float]:
+        """Return the CPU seconds of a turn of requests."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{kind}\n")
+        self.process.stdin.flush()
+        while line := self.process.stdout.readline():
+            if line.startswith("["):  # else a line of its log
+                found: list[float] = json.loads(line)
+                return found
+        raise RuntimeError(f"{self.root} has ended.")
 
 
-def measure(root: Path, requests: int, profile: str | None) -> None:
-    """Print the median CPU seconds of each kind of request, or the profile of one."""
-    sys.path[:] = [str(root), *(one for one in sys.path if Path(one or ".").resolve() != HERE.parent)]
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
-        asks = prepared(Path(folder))
-        if profile:
-            for _ in range(5):
-                asks[profile]()
-            profiler = cProfile.Profile(time.process_time)
-            for _ in range(requests):
-                asks[profile](profiler.runcall)
-            pstats.Stats(profiler).sort_stats("cumulative").print_stats(70)
-            pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
-            return
-        print(json.dumps({kind: _cost(ask, requests) for kind, ask in asks.items()}))
+def answer(root: Path, url: str) -> None:
+    """Make a turn of requests of each kind that is asked for, and print the CPU seconds of each request."""
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        asks = prepared(root, Path(folder), url)
+        for line in sys.stdin:
+            times: list[float] = []
+
+            def timed(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+                began = time.process_time()
+                response = call(*arguments, **named)
+                times.append(time.process_time() - began)  # noqa: B023 (called within this turn)
+                return response
+
+            for _ in range(TURN):
+                asks[line.strip()](timed)
+            print(json.dumps(times), flush=True)
 
 
-def _cost(ask: Callable[..., Any], requests: int) -> float:
-    times: list[float] = []
+def profile(root: Path, kind: str, requests: int) -> None:
+    """Print where one kind of request spends its time, on SQLite."""
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        ask = prepared(root, Path(folder), "sqlite")[kind]
+        for _ in range(5):
+            ask()
+        profiler = cProfile.Profile(time.process_time)
+        for _ in range(requests):
+            ask(profiler.runcall)
+        pstats.Stats(profiler).sort_stats("cumulative").print_stats(70)
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
 
-    def timed(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        began = time.process_time()
-        response = call(*arguments, **named)
-        times.append(time.process_time() - began)
-        return response
 
-    for _ in range(requests + 5):
-        ask(timed)
-    return median(times[5:])
+def _memory() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def plainly(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -94,8 +160,9 @@ def plainly(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     return call(*arguments, **named)
 
 
-def prepared(folder: Path) -> dict[str, Callable[..., Any]]:
+def prepared(root: Path, folder: Path, url: str) -> dict[str, Callable[..., Any]]:
     """Give a host three webhooks and forty bookings; return a function for each kind of request."""
+    sys.path[:] = [str(root), *(one for one in sys.path if Path(one or ".").resolve() != HERE.parent)]
     # Imported here: from the checkout that is measured.
     from flask_migrate import upgrade
 
@@ -112,6 +179,7 @@ def prepared(folder: Path) -> dict[str, Callable[..., Any]]:
 
     # In a59da6c, the checkout that figures are given against, some of this has another name.
     settings = {"RATE_LIMITS": "off", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+    settings |= {} if url == "sqlite" else {"DATABASE_URL": url}
     prepare = getattr(config, "prepare", None) or config.load
     app = create_app(prepare(settings, data_dir=folder))
     known = {name for _, name, _ in pkgutil.iter_modules(bookings.__path__)}
