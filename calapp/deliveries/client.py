@@ -71,9 +71,10 @@ class Sender:
             connect_to=connect_to,
         )
         self.idle: list[Transfer] = []
-        self.out: set[Transfer] = set()
+        self.transfers: dict[pycurl.Curl, Transfer] = {}  # those that are out, by their handles
         self.done: list[WebhookResponse] = []
-        self.watched: set[int] = set()
+        self.polled: set[int] = set()  # sockets that were given to the poll
+        self.kept: set[int] = set()  # those of them that libcurl does not ask for at present
         self.names = Names(timeout=timeout, most=slots)
         self.direct = bool(connect_to)
         self.epoll = select.epoll()
@@ -91,23 +92,23 @@ class Sender:
 
     def busy(self) -> bool:
         """Return whether anything is in flight, or has come back and is not taken yet."""
-        return bool(self.out or self.done or self.names.waiting)
+        return bool(self.transfers or self.done or self.names.waiting)
 
     def expects(self, seconds: float) -> bool:
         """Return whether anything is out that was sent within the last so many seconds."""
         since = time.monotonic() - seconds
-        return any(one.began > since for one in (*self.out, *self.names))
+        return any(one.began > since for one in (*self.transfers.values(), *self.names))
 
     def held(self) -> set[int]:
         """Return the ids of the deliveries that are in flight, or have come back and are not taken yet."""
-        out = {one.request.delivery_id for one in (*self.out, *self.names)}
+        out = {one.request.delivery_id for one in (*self.transfers.values(), *self.names)}
         return out | {response.request.delivery_id for response in self.done}
 
     def in_flight(self) -> dict[int, list[float]]:
         """Return, for each webhook, the ages in seconds of its transfers that are out."""
         now = time.monotonic()
         ages: dict[int, list[float]] = {}
-        for one in (*self.out, *self.names):
+        for one in (*self.transfers.values(), *self.names):
             ages.setdefault(one.request.webhook_id, []).append(now - one.began)
         return ages
 
@@ -148,13 +149,13 @@ class Sender:
         transfer = self.idle.pop() if self.idle else self.new_transfer()
         try:
             transfer.load(request, at, began, **known)
-            self.multi.add_handle(transfer)
+            self.multi.add_handle(transfer.handle)
         except (pycurl.error, ValueError, TypeError):
             trouble = Trouble(pycurl.E_URL_MALFORMAT, "", request.url, "name", self.timeout)
             self.done.append(unsent(request, at, trouble))
-            transfer.close()
+            transfer.handle.close()
             return
-        self.out.add(transfer)
+        self.transfers[transfer.handle] = transfer
 
     def wake(self) -> None:
         """End the wait for responses, from any thread."""
@@ -171,7 +172,7 @@ class Sender:
         A wake ends the wait without any.
         """
         until = time.monotonic() + wait
-        while (self.out or self.names.waiting) and not (self.done or self.woken):
+        while (self.transfers or self.names.waiting) and not (self.done or self.woken):
             now = time.monotonic()
             rest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
             self._turn(max(0.0, rest - now))
@@ -205,6 +206,8 @@ class Sender:
                 self.woken = bool(os.eventfd_read(fd))
             elif self.wakes is not None and fd == self.wakes_fd:
                 self.woken = self.wakes.woken() or self.woken
+            elif fd in self.kept:
+                self._forget(fd)  # most likely its server has closed it
             else:
                 self._act(fd, MASKS[event & 31])
         for one, found in self.names.finished():
@@ -215,44 +218,56 @@ class Sender:
 
     def _act(self, fd: int, mask: int) -> None:
         _, running = self.multi.socket_action(fd, mask)
-        if running >= len(self.out):
+        if running >= len(self.transfers):
             return
         _, finished, failed = self.multi.info_read()
-        for transfer in finished:
-            self._finish(transfer, 0, "")
-        for transfer, error, text in failed:
-            self._finish(transfer, error, text)
+        for handle in finished:
+            self._finish(handle, 0, "")
+        for handle, error, text in failed:
+            self._finish(handle, error, text)
 
-    def _finish(self, transfer: Any, error: int, text: str) -> None:
+    def _finish(self, handle: pycurl.Curl, error: int, text: str) -> None:
+        transfer = self.transfers.pop(handle)
         self.done.append(transfer.response(error, text))
-        self.multi.remove_handle(transfer)
-        self.out.discard(transfer)
+        self.multi.remove_handle(handle)
         self.idle.append(transfer)
 
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        """Watch a socket as libcurl asks for it; it may be closed already when libcurl closes it."""
+        """Watch a socket as libcurl asks for it.
+
+        One that it no longer asks for stays in the poll, since most are used again soon. The system takes it
+        out when libcurl closes it, and may give its number to another.
+        """
         if what == pycurl.POLL_REMOVE:
-            self.watched.discard(fd)
-            with suppress(OSError):
-                self.epoll.unregister(fd)
+            self.kept.add(fd)
             return
-        if fd in self.watched:
-            self.epoll.modify(fd, WATCH[what])
-            return
-        self.watched.add(fd)
+        self.kept.discard(fd)
+        if fd in self.polled:
+            try:
+                self.epoll.modify(fd, WATCH[what])
+            except FileNotFoundError:
+                pass
+            else:
+                return
+        self.polled.add(fd)
         self.epoll.register(fd, WATCH[what])
+
+    def _forget(self, fd: int) -> None:
+        self.kept.discard(fd)
+        self.polled.discard(fd)
+        with suppress(OSError):  # libcurl may have closed it just now
+            self.epoll.unregister(fd)
 
     def _on_timer(self, milliseconds: int) -> None:
         self.timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
     def close(self) -> None:
         """Break off what is out and close every connection."""
-        for transfer in self.out:
-            self.multi.remove_handle(transfer)
-            transfer.close()
-        for transfer in self.idle:
-            transfer.close()
-        self.out.clear()
+        for handle in self.transfers:
+            self.multi.remove_handle(handle)
+        for transfer in (*self.transfers.values(), *self.idle):
+            transfer.handle.close()
+        self.transfers.clear()
         self.idle.clear()
         self.multi.close()
         self.epoll.close()

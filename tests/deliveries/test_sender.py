@@ -1,8 +1,10 @@
 """The sender against well-behaved receivers: what goes out, what comes back, many at once."""
 
+import socket
 import time
 from datetime import datetime, timedelta
 
+import psutil
 import pytest
 
 from calapp import clock
@@ -220,7 +222,33 @@ def test_closing_breaks_off_what_is_out() -> None:
 def test_no_file_is_left_open_by_many_connections(sender: Sender) -> None:
     with Receiver(closing) as receiver:
         send(sender, *(webhook_request(receiver.url(), number) for number in range(40)))
-        assert len(sender.watched) == 0
+        before = psutil.Process().num_fds()
+        send(sender, *(webhook_request(receiver.url(), number) for number in range(40)))
+        assert psutil.Process().num_fds() <= before
+
+
+def test_a_connection_with_the_number_of_one_that_was_closed_is_heard(sender: Sender) -> None:
+    with Receiver(closing) as leaving, Receiver() as receiver:
+        for number in range(10):
+            broken, got = (
+                one for to in (leaving, receiver) for one in send(sender, webhook_request(to.url(), number))
+            )
+            assert broken.failure.code == "closed"
+            assert (got.status, got.timings.total < 1000 * PATIENCE / 2) == (200, True)
+
+
+def test_a_kept_connection_that_its_server_closes_costs_nothing_and_is_replaced(sender: Sender) -> None:
+    def once(receiver: Receiver, connection: socket.socket) -> None:
+        receiver.read(connection)
+        connection.sendall(answer("200 OK", b""))  # keeps it open by what it says, and closes it all the same
+
+    with Receiver(once) as receiver:
+        send(sender, webhook_request(receiver.url()))
+        spent = time.process_time()
+        sender.rest(0.3)
+        assert time.process_time() - spent < 0.15
+        (got,) = send(sender, webhook_request(receiver.url()))
+    assert (got.status, receiver.connections) == (200, 2)
 
 
 def test_tls_connections_are_verified_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
