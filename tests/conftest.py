@@ -33,6 +33,8 @@ from tests import postgres, quick
 
 quick.work_in_memory()
 quick.compile_routes_once()
+quick.register_routes_once()
+quick.ask_servers_once()
 quick.compile_templates_once()
 quick.compile_statements_once()
 
@@ -241,11 +243,14 @@ def make_user(username: str, zone: str = "Europe/Berlin") -> User:
 
 
 @pytest.fixture
-def rick(saved: Callable[..., None]) -> User:
+def rick(app: Flask) -> User:
     """The host, in Berlin, Monday to Friday 9 to 17."""
     user = make_user("rick")
-    saved(user)
-    saved(*(WeeklyHours(user_id=user.id, weekday=day, start_minute=540, end_minute=1020) for day in range(5)))
+    with transaction() as session:
+        session.add(user)
+        session.flush()
+        hours = {"user_id": user.id, "start_minute": 540, "end_minute": 1020}
+        session.add_all(WeeklyHours(weekday=day, **hours) for day in range(5))
     return user
 
 

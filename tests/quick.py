@@ -5,14 +5,19 @@ import gc
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from jinja2.bccache import Bucket, BytecodeCache
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.util import LRUCache
-from werkzeug.routing import Rule
+from werkzeug.routing import Map, Rule
+
+from calapp import website
 
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30  # bytes; the files of a run take a tenth of it
@@ -49,6 +54,55 @@ def compile_routes_once() -> None:
         rule._build_unknown = first._build_unknown.__func__.__get__(rule, None)
 
     Rule.compile = remembered
+
+
+def register_routes_once() -> None:
+    """Share the map of all addresses among the apps of a process, until an app gets one of its own."""
+    register_api, register_pages = website.register_api, website.register_pages
+    maps: dict[tuple[tuple[str, str], ...], Map] = {}
+
+    def register(app: Flask) -> None:
+        before = tuple((rule.rule, rule.endpoint) for rule in app.url_map.iter_rules())
+        if before in maps:
+            app.url_map = maps[before]
+            app.add_url_rule = lambda _rule, name, view, **_: app.view_functions.update({name: view})
+        register_api(app)
+        register_pages(app)
+        maps[before] = app.url_map
+        app.add_url_rule = partial(add_to_own_map, app)
+
+    website.register_api, website.register_pages = lambda _app: None, register
+
+
+def add_to_own_map(app: Flask, *arguments: Any, **named: Any) -> None:
+    """Give an app that has a shared map one of its own, and add an address."""
+    shared, app.url_map = app.url_map, app.url_map_class(host_matching=app.url_map.host_matching)
+    app.url_map.converters = dict(shared.converters)
+    for rule in shared.iter_rules():
+        own = rule.empty()
+        own.provide_automatic_options = rule.provide_automatic_options
+        app.url_map.add(own)
+    del app.add_url_rule
+    app.add_url_rule(*arguments, **named)
+
+
+def ask_servers_once() -> None:
+    """Remember what SQLAlchemy asks a server of PostgreSQL at an engine's first connection."""
+    initialize = PGDialect_psycopg.initialize
+    known: dict[URL, dict[str, object]] = {}
+
+    def remembered(dialect: PGDialect_psycopg, connection: Connection) -> None:
+        address = connection.engine.url
+        if address in known:
+            dialect.__dict__.update(known[address])
+            return
+        before = dict(dialect.__dict__)
+        initialize(dialect, connection)
+        known[address] = {
+            name: value for name, value in dialect.__dict__.items() if before.get(name) is not value
+        }
+
+    PGDialect_psycopg.initialize = remembered
 
 
 def compile_statements_once() -> None:
