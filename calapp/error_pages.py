@@ -15,7 +15,6 @@ from flask_limiter.errors import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
 from markupsafe import escape
-from psycopg.errors import NumericValueOutOfRange
 from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import IntegerConverter, Rule
@@ -80,6 +79,7 @@ STALE_PAGE = "Your session has expired. Please reload the page and try again; no
 # A strict subset of what the header's grammar allows, so that an address cannot add a directive of its own.
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 METHODS = ("GET", "POST", "PATCH", "DELETE")
+TOO_LARGE = "22003"  # how PostgreSQL says numeric_value_out_of_range; its driver is loaded where it is used
 HEADERS = {
     "Access-Control-Allow-Methods": "GET, PATCH, DELETE, HEAD, POST, PUT, OPTIONS",
     "Access-Control-Allow-Headers": (
@@ -127,7 +127,7 @@ def register_error_pages(app: Flask) -> None:
 
     @app.errorhandler(DataError)
     def beyond_a_column(error: DataError) -> AnyResponse:
-        if not isinstance(error.orig, NumericValueOutOfRange):
+        if getattr(error.orig, "sqlstate", None) != TOO_LARGE:
             raise error  # other bad data is our fault
         return app_error(errors.NotFound())  # no id is as large as what PostgreSQL was asked for
 

@@ -27,11 +27,10 @@ from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import AppError, Invalid
 from calapp.event_types import service as event_types
-from calapp.event_types.models import EventType
+from calapp.event_types.models import MAX_DAYS, EventType
 from calapp.event_types.schemas import (
     DEFAULT_FIELDS,
     LOCATIONS,
-    MAX_DAYS,
     BookingField,
     EventTypeBody,
     EventTypePatch,

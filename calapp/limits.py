@@ -24,6 +24,8 @@ RANGES_PER_DAY = 12  # a practice with a break each hour
 # They share the worker's step for replays: what one host starts may not keep others waiting.
 REPLAYS_PER_HOST = 5  # that run at a time, one for a webhook
 
+GUESTS_PER_BOOKING = 20  # each gets every email, and is in every payload
+
 CALENDARS_PER_HOST = 10  # read every five minutes, and all looked at for each look at free times
 CALENDAR_ACCOUNTS_PER_HOST = 5  # on CalDAV servers; each has many calendars
 

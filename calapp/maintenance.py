@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from calapp import broker, clock, mail
-from calapp.accounts import links, service, unsaved
+from calapp.accounts import links, service
 from calapp.availability.service import give_missing_schedules
 from calapp.bookings import copies, emails, times, visitors
 from calapp.bookings.maintenance import MEETINGS_DUE, record_meetings
@@ -63,10 +63,10 @@ CLEANUP: tuple[Step, ...] = (
     maintenance.prune,
     maintenance.remove_finished,
     service.remove_expired_sessions,
+    service.remove_expired_forms,
     links.remove_expired,
     visitors.forget_addresses,
     times.forget_expired_reservations,
-    unsaved.remove_expired,
 )
 
 

@@ -3,7 +3,7 @@
 import pytest
 from flask import Flask
 
-from calapp.accounts.schemas import RESERVED_NAMES, complaint
+from calapp.accounts.usernames import RESERVED_NAMES, complaint
 from calapp.event_types.service import RESERVED_SLUGS
 
 

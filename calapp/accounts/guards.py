@@ -15,7 +15,7 @@ from calapp.accounts.models import ApiKey, Scope, User, UserSession
 from calapp.clock import now
 from calapp.db import db, transaction
 from calapp.errors import Busy, NotAllowed, SignedOut
-from calapp.rest.routes import KNOWN_KEY, Access, bearer_token
+from calapp.rest.access import KNOWN_KEY, Access, bearer_token
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from calapp import limits, mail
 from calapp.accounts.models import AccountLink, LinkPurpose, User
-from calapp.accounts.schemas import normal
 from calapp.accounts.service import lock_user, set_password
+from calapp.accounts.usernames import normal
 from calapp.broker import wake_maintenance
 from calapp.clock import now
 from calapp.config import settings

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import CursorResult, bindparam, delete, func, select, text
 from sqlalchemy.exc import IntegrityError
@@ -15,14 +16,17 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from calapp import limits
-from calapp.accounts.models import ApiKey, LinkKey, Removal, Scope, User, UserSession
-from calapp.accounts.schemas import Profile, SignUp, complaint, normal
+from calapp.accounts.models import ApiKey, LinkKey, Removal, Scope, UnsavedForm, User, UserSession
+from calapp.accounts.usernames import complaint, normal
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import is_sqlite
 from calapp.encryption import hashed, is_same, seal
 from calapp.errors import Conflict, Invalid, NotAllowed, NotFound
 from calapp.limits import SESSIONS_PER_HOST
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.accounts.schemas import Profile, SignUp
 
 LINK_KEYS = 2  # that are valid at a time: the current one, and during a change the previous one
 
@@ -39,7 +43,7 @@ SESSION_LIFETIME = timedelta(days=31)
 # How exactly it is known when a browser was last seen: at most a write an hour.
 SEEN_EVERY = timedelta(hours=1)
 LOGIN_ID = re.compile(r"(\d{1,18})\.(?:(\d{1,18})\.)?([\w-]{1,100})", re.ASCII)
-SESSIONS_STEP = 1000  # rows that one step of maintenance removes
+STEP = 1000  # rows that one step of maintenance removes
 # In this order, since each browser's header names those that come after it.
 BROWSERS = (
     ("Edg", "Edge"),
@@ -104,7 +108,7 @@ def signup_open(session: Session) -> bool:
     return settings().signup == "open"
 
 
-def sign_up(session: Session, request: SignUp) -> User:
+def sign_up(session: Session, request: "SignUp") -> User:
     """Make a user who asked for it; raise NotAllowed when nobody may, Invalid for a wrong code or name."""
     if settings().signup == "first" and not is_sqlite(session):
         session.execute(text('LOCK TABLE "user" IN SHARE ROW EXCLUSIVE MODE'))  # two firsts at once
@@ -191,7 +195,7 @@ def set_password(session: Session, user: User, password: str) -> None:
     end_sessions(session, user)
 
 
-def update_profile(session: Session, user_id: int, profile: Profile) -> User:
+def update_profile(session: Session, user_id: int, profile: "Profile") -> User:
     """Set the name and the time zone; the email address may have to be confirmed (links.py)."""
     user = lock_user(session, user_id)
     user.name, user.time_zone = profile.name, profile.time_zone
@@ -354,10 +358,15 @@ def sessions_of(session: Session, user_id: int) -> Sequence[UserSession]:
 
 def remove_expired_sessions(session: Session) -> int:
     """Remove a step of sessions that are too old to count; return how many."""
-    old = (
-        select(UserSession.id).where(UserSession.last_seen_at < now() - SESSION_LIFETIME).limit(SESSIONS_STEP)
-    )
+    old = select(UserSession.id).where(UserSession.last_seen_at < now() - SESSION_LIFETIME).limit(STEP)
     return _delete_sessions(session, UserSession.id.in_(session.scalars(old).all()))
+
+
+def remove_expired_forms(session: Session) -> int:
+    """Remove a step of kept forms whose time is over; return how many."""
+    ids = session.scalars(select(UnsavedForm.id).where(UnsavedForm.expires_at <= now()).limit(STEP)).all()
+    session.execute(delete(UnsavedForm).where(UnsavedForm.id.in_(ids)))
+    return len(ids)
 
 
 def session_id_in(login_id: str) -> int | None:

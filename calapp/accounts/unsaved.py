@@ -20,7 +20,7 @@ from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from itsdangerous import BadData, URLSafeTimedSerializer
 from markupsafe import escape
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -43,7 +43,6 @@ COOKIE = "unsaved"  # name within the session's cookie
 CSRF = "csrf_token"  # name of the field, and within the session's cookie
 OWNED = re.compile(r"(\d{1,18})\.[0-9a-f]{40}", re.ASCII)
 SECRET = re.compile("password|secret|header_value|code")  # names of fields that are not kept
-STEP = 1000  # rows that one step of maintenance removes
 
 
 @dataclass(frozen=True)
@@ -181,10 +180,3 @@ def discard(session: Session, user_id: int) -> None:
     row = _find(session, cookies.pop(COOKIE, None))
     if row is not None and row.user_id == user_id:
         session.delete(row)
-
-
-def remove_expired(session: Session) -> int:
-    """Remove a step of kept forms whose time is over; return how many."""
-    ids = session.scalars(select(UnsavedForm.id).where(UnsavedForm.expires_at <= now()).limit(STEP)).all()
-    session.execute(delete(UnsavedForm).where(UnsavedForm.id.in_(ids)))
-    return len(ids)

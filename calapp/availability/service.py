@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -11,13 +12,15 @@ from calapp.accounts.guards import current_host
 from calapp.accounts.models import User
 from calapp.accounts.service import lock_user, newcomer_gifts, schedule_choosers
 from calapp.availability.models import DateOverride, Schedule, TimeOff, WeeklyHours
-from calapp.availability.schemas import ScheduleBody, SchedulePatch, TimeOffInput
 from calapp.availability.slots import BusyTime, Hours, Range, whole_days
 from calapp.clock import now
 from calapp.db import db
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.local_time import zone_of
 from calapp.statements import Plain, day
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.availability.schemas import ScheduleBody, TimeOffInput
 
 DAY = dt.timedelta(days=1)
 STEP = 1000  # rows that one step of maintenance changes
@@ -173,7 +176,7 @@ def give_missing_schedules(session: Session) -> int:
     return len(users)
 
 
-def create_schedule(session: Session, user: User, wanted: ScheduleBody) -> Schedule:
+def create_schedule(session: Session, user: User, wanted: "ScheduleBody") -> Schedule:
     """Make a schedule; raise LimitReached for one too many."""
     default_schedule(session, user)  # so that this is not the only one
     mine = select(func.count(Schedule.id)).where(Schedule.user_id == user.id)
@@ -188,11 +191,13 @@ def create_schedule(session: Session, user: User, wanted: ScheduleBody) -> Sched
     return schedule
 
 
-def update_schedule(session: Session, schedule: Schedule, wanted: ScheduleBody) -> None:
+def update_schedule(session: Session, schedule: Schedule, wanted: "ScheduleBody") -> None:
     """Change a schedule: of a change (SchedulePatch) what was given.
 
     Raises Conflict when the default one would be none any more.
     """
+    from calapp.availability.schemas import SchedulePatch  # noqa: PLC0415 (see above)
+
     user = lock_user(session, schedule.user_id)
     patch = isinstance(wanted, SchedulePatch)
     given = set(wanted.model_fields_set if patch else type(wanted).model_fields)
@@ -249,7 +254,7 @@ def time_off_of(session: Session, user: User) -> Sequence[TimeOff]:
     return session.scalars(mine.order_by(TimeOff.first_day, TimeOff.id)).all()
 
 
-def add_time_off(session: Session, user: User, wanted: TimeOffInput) -> TimeOff:
+def add_time_off(session: Session, user: User, wanted: "TimeOffInput") -> TimeOff:
     """Give a host time off; raise LimitReached for one too many. What is over for a year is removed."""
     lock_user(session, user.id)  # two at once may not both be the last one
     old = TimeOff.last_day < today_of(user) - 365 * DAY

@@ -45,7 +45,8 @@ from calapp.event_types.api import shown_location
 from calapp.event_types.models import EventType
 from calapp.event_types.service import find_offered, find_public
 from calapp.incoming import limiter
-from calapp.rest.routes import Api, Page, bearer_token
+from calapp.rest.access import bearer_token
+from calapp.rest.routes import Api, Page
 from calapp.rest.schemas import page_info
 from calapp.rest.unsupported import NOTHING
 

@@ -6,14 +6,16 @@ feed unreadable for strict readers.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
-
-from icalendar import Calendar, Event, vCalAddress, vText
 
 from calapp.accounts.models import User
 from calapp.bookings.models import Booking, Status
 from calapp.bookings.payload import Facts
 from calapp.text import clean, line
+
+if TYPE_CHECKING:  # loaded where it is needed: a worker may have no email to write for days
+    from icalendar import Calendar, Event, vCalAddress
 
 # A parameter has no way to write a quotation mark that all readers know (RFC 6868 has one), and some take a
 # backslash for the beginning of an escape, as in a property's text.
@@ -81,7 +83,9 @@ def feed(host: User, bookings: Iterable[Booking], base_url: str) -> str:
     return text.decode()
 
 
-def _calendar() -> Calendar:
+def _calendar() -> "Calendar":
+    from icalendar import Calendar  # noqa: PLC0415 (see above)
+
     calendar = Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
@@ -89,7 +93,9 @@ def _calendar() -> Calendar:
     return calendar
 
 
-def _event(booking: Booking | Facts, base_url: str, *, for_guest: bool = False) -> Event:
+def _event(booking: Booking | Facts, base_url: str, *, for_guest: bool = False) -> "Event":
+    from icalendar import Event  # noqa: PLC0415 (see above)
+
     event = Event()
     event.add("uid", f"{booking.chain}{UID_END}")
     event.add("sequence", booking.ical_sequence)
@@ -114,7 +120,9 @@ def _event(booking: Booking | Facts, base_url: str, *, for_guest: bool = False) 
     return event
 
 
-def _person(email: str, name: str) -> vCalAddress:
+def _person(email: str, name: str) -> "vCalAddress":
+    from icalendar import vCalAddress, vText  # noqa: PLC0415 (see above)
+
     address = vCalAddress(f"mailto:{line(email)}")
     address.params["CN"] = vText(line(name).translate(NOT_IN_PARAMETERS))
     return address

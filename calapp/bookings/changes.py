@@ -24,8 +24,8 @@ CANCEL_STEP = 20  # bookings that one transaction cancels, so that it holds SQLi
 def change(session: Session, booking: Booking, wanted: Mapping[str, Any]) -> None:
     """Change a booking's `location`, `guests` (email addresses) and `notes` for the host.
 
-    `added` are people who come as guests besides those who do, up to MAX_GUESTS in all. Nothing happens
-    when all is so already. Raises Conflict when the booking is not active or has ended.
+    `added` are people who come as guests besides those who do, up to GUESTS_PER_BOOKING in all. Nothing
+    happens when all is so already. Raises Conflict when the booking is not active or has ended.
     """
     host = lock_user(session, booking.host_id)
     session.refresh(booking)

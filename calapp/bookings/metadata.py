@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import AfterValidator, WithJsonSchema
 from sqlalchemy.orm import Session
 
 from calapp import limits
@@ -123,7 +122,7 @@ LIMITS = (
 ABOUT_KEYS = f"{LIMITS} A key has the characters A-Z a-z 0-9 _ . - only."
 
 
-def _checked(given: dict[str, Any]) -> dict[str, str]:
+def checked(given: dict[str, Any]) -> dict[str, str]:
     """Make the values texts, as they are from a link; refuse what a link leaves out."""
     texts = {key: _text(value) for key, value in given.items()}
     if len(texts) > MAX_KEYS or any(len(key) > MAX_KEY for key in texts):
@@ -140,22 +139,6 @@ def _text(value: object) -> str:
     if len(text) > MAX_VALUE:
         raise ValueError(LIMITS)
     return text
-
-
-JsonMetadata = Annotated[
-    dict[str, Any],
-    AfterValidator(_checked),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "description": ABOUT_KEYS,
-            "examples": [{"user_id": "123"}],
-            "maxProperties": MAX_KEYS,
-            "propertyNames": {"maxLength": MAX_KEY},
-            "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE},
-        }
-    ),
-]
 
 
 class Proof(StrEnum):

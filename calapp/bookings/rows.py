@@ -3,21 +3,25 @@
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from calapp.accounts.models import User
 from calapp.bookings.metadata import MAX_LEFT_OUT, NO_METADATA, Metadata, merged
 from calapp.bookings.models import Attendee, Booking, Status
-from calapp.bookings.schemas import MAX_GUESTS, BookingRequest, Guest
 from calapp.bookings.visitors import mailbox_of
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
+from calapp.limits import GUESTS_PER_BOOKING
 from calapp.text import line
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.bookings.schemas import BookingRequest, Guest
 
 SEALED = "left out, since the metadata of this booking is signed"
 
 
 def new_booking(
-    host: User, event_type: EventType, request: BookingRequest, minutes: int, uid: str | None = None
+    host: User, event_type: EventType, request: "BookingRequest", minutes: int, uid: str | None = None
 ) -> Booking:
     visitor, uid = request.attendee, uid or secrets.token_urlsafe(16)
     labels = {question["name"]: question["label"] for question in event_type.questions}
@@ -47,10 +51,10 @@ def new_booking(
     return booking
 
 
-def invite(booking: Booking, guests: Sequence[str], added: Sequence[Guest] = ()) -> None:
+def invite(booking: Booking, guests: Sequence[str], added: Sequence["Guest"] = ()) -> None:
     """Make these addresses the guests; visitor and host are there anyway, and written to as such.
 
-    Raises Invalid for more than MAX_GUESTS.
+    Raises Invalid for more than GUESTS_PER_BOOKING.
     """
     there = {mailbox_of(booking.visitor.email), mailbox_of(booking.host.email)}
     known = {person.email: person for person in booking.attendees[1:]}
@@ -64,8 +68,8 @@ def invite(booking: Booking, guests: Sequence[str], added: Sequence[Guest] = ())
             person = known.get(guest) or _attendee(0, name, guest, zone)
             person.position = len(people)
             people.append(person)
-    if len(people) > MAX_GUESTS + 1:
-        problem = f"You can invite up to {MAX_GUESTS} guests."
+    if len(people) > GUESTS_PER_BOOKING + 1:
+        problem = f"You can invite up to {GUESTS_PER_BOOKING} guests."
         raise Invalid(problem, guests=problem)
     booking.attendees = people
 

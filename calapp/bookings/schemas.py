@@ -9,17 +9,19 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from werkzeug.datastructures import MultiDict
 
 from calapp.bookings.answers import MAX_TEXT, Answer, answered, check_guests, phone_of, read_email
-from calapp.bookings.metadata import MAX_PROOF, MAX_VALUE, JsonMetadata
+from calapp.bookings.metadata import ABOUT_KEYS, MAX_KEY, MAX_KEYS, MAX_PROOF, MAX_VALUE, checked
 from calapp.bookings.visitors import has_web_address, mailbox_of
 from calapp.errors import Invalid, NotSupported
 from calapp.event_types.models import SEVERAL, EventType
 from calapp.event_types.schemas import PlaceText
+from calapp.limits import GUESTS_PER_BOOKING
 from calapp.rest import unsupported
 from calapp.rest.schemas import (
     WHOLE,
@@ -35,7 +37,6 @@ from calapp.rest.schemas import (
 from calapp.text import clean, line, spaced
 
 MAX_NAME = 200  # characters
-MAX_GUESTS = 20
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.0+)?Z")
 RESPONSE = re.compile(r"responses\[([A-Za-z0-9_-]{1,60})\]")
 CHOOSE_TIME = "Please choose a time."
@@ -88,6 +89,20 @@ def _guests(addresses: list[str]) -> list[str]:
 
 
 Start = Annotated[Instant, AfterValidator(_whole_second)]
+JsonMetadata = Annotated[
+    dict[str, Any],
+    AfterValidator(checked),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": ABOUT_KEYS,
+            "examples": [{"user_id": "123"}],
+            "maxProperties": MAX_KEYS,
+            "propertyNames": {"maxLength": MAX_KEY},
+            "additionalProperties": {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE},
+        }
+    ),
+]
 Zone = Annotated[
     str,
     AfterValidator(known_zone_name),
@@ -102,10 +117,10 @@ Text = Annotated[
 
 Guests = Annotated[
     list[str],
-    Field(max_length=MAX_GUESTS, description=f"Their email addresses, at most {MAX_GUESTS}."),
+    Field(max_length=GUESTS_PER_BOOKING, description=f"Their email addresses, at most {GUESTS_PER_BOOKING}."),
     BeforeValidator(_separate),
     AfterValidator(_guests),
-    said(f"You can invite up to {MAX_GUESTS} guests.", "too_long"),
+    said(f"You can invite up to {GUESTS_PER_BOOKING} guests.", "too_long"),
 ]
 
 Name = Annotated[
@@ -334,7 +349,7 @@ class GuestsRequest(RequestSchema):
 
     unsupported = unsupported.GUESTS
 
-    guests: Annotated[list[Guest], Field(min_length=1, max_length=MAX_GUESTS)]
+    guests: Annotated[list[Guest], Field(min_length=1, max_length=GUESTS_PER_BOOKING)]
 
 
 class BookingPatch(PatchSchema):

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -19,7 +19,6 @@ from calapp.bookings.metadata import NO_METADATA, Metadata, Proof
 from calapp.bookings.models import Booking, Status, find
 from calapp.bookings.payload import booking_payload, cancelled, rejected
 from calapp.bookings.rows import new_booking, searchable, successor
-from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 from calapp.bookings.times import ACTIVE
 from calapp.clock import now
 from calapp.config import settings
@@ -31,6 +30,9 @@ from calapp.event_types.service import check_length, lock_host_of
 from calapp.statements import Plain
 from calapp.text import line
 from calapp.webhooks.models import Trigger
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.bookings.schemas import BookingRequest, RescheduleRequest
 
 STATES = {
     Status.PENDING: "waiting for confirmation",
@@ -70,7 +72,7 @@ def newest(session: Session, booking: Booking) -> Booking:
 def book(
     session: Session,
     event_type: EventType,
-    request: BookingRequest,
+    request: "BookingRequest",
     *,
     address: str | None = None,
     idempotency_key: str | None = None,
@@ -137,7 +139,7 @@ def _admitted(session: Session, host: User, booking: Booking, address: str, **ac
 
 
 def _full_key(
-    key: str | None, subject: object, request: BookingRequest | RescheduleRequest, *more: object
+    key: str | None, subject: object, request: "BookingRequest | RescheduleRequest", *more: object
 ) -> str | None:
     """Return the key against doubles: 32 hex digits of the form's token, 32 of all that was asked for.
 
@@ -177,7 +179,7 @@ def _check_own_form(session: Session, host: User, key: str | None, start: dateti
 def take_over(
     session: Session,
     event_type: EventType,
-    request: BookingRequest,
+    request: "BookingRequest",
     *,
     uid: str,
     title: str,
@@ -328,7 +330,7 @@ def cancel(
 def reschedule(
     session: Session,
     booking: Booking,
-    request: RescheduleRequest,
+    request: "RescheduleRequest",
     *,
     by: str,
     by_host: bool = False,

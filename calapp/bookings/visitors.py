@@ -17,7 +17,6 @@ from typing import Any
 
 from flask import request
 from itsdangerous import BadSignature, TimestampSigner
-from pydantic_core import from_json
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -33,7 +32,6 @@ from calapp.config import is_loopback, settings
 from calapp.db import LARGEST, db, one_at_a_time
 from calapp.errors import TooMany
 from calapp.event_types.service import find_offered, find_public
-from calapp.incoming import client_network
 from calapp.mail import Email, waits
 from calapp.statements import Plain
 from calapp.text import whole_number
@@ -349,6 +347,8 @@ def page_counter() -> str:
 
 def api_counter() -> str:
     """Return the counter of a request to the API without a key; never raises, whatever the body is."""
+    from pydantic_core import from_json  # noqa: PLC0415 (a worker imports this, and reads no requests)
+
     try:
         given = from_json(request.get_data())
     except (ValueError, HTTPException):
@@ -360,6 +360,8 @@ def api_counter() -> str:
 
 def _counter(named: dict[str, Any]) -> str:
     """Return the address and the id of the event type that is named."""
+    from calapp.incoming import client_network  # noqa: PLC0415 (a worker imports this, and limits no requests)
+
     try:
         number = _event_type_id(named)
     except (SQLAlchemyError, ValueError):  # the database is away, or a text that it cannot take

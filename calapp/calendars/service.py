@@ -4,6 +4,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 from sqlalchemy import update as update_rows
@@ -19,16 +20,17 @@ from calapp.broker import wake_maintenance
 from calapp.calendars.fetch import Source, Unreadable
 from calapp.calendars.models import CalendarKind, ExternalBusy, ExternalCalendar, WhenStale
 from calapp.calendars.reading import BlockedTimes, ReadOutcome, Viewer, read
-from calapp.calendars.schemas import CalendarInput
 from calapp.config import WEB_THREADS, settings
 from calapp.db import after_commit, database_now, db
 from calapp.deliveries.feed import Places
 from calapp.encryption import hashed
 from calapp.errors import Busy, Conflict, NotFound
-from calapp.event_types.models import EventType
-from calapp.event_types.schemas import MAX_DAYS
+from calapp.event_types.models import MAX_DAYS, EventType
 from calapp.mail import Email, post
 from calapp.statements import Plain
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.calendars.schemas import CalendarInput
 
 DAY = timedelta(days=1)
 EVERY = timedelta(minutes=5)
@@ -176,7 +178,7 @@ def refuse_another(session: Session, user_id: int, address: str, calendar_id: in
         raise limits.reached("CALENDARS_PER_HOST", host=user_id, words=words, field="address")
 
 
-def create(session: Session, user_id: int, wanted: CalendarInput, outcome: ReadOutcome) -> ExternalCalendar:
+def create(session: Session, user_id: int, wanted: "CalendarInput", outcome: ReadOutcome) -> ExternalCalendar:
     """Save a calendar with what was read from it; raise Conflict, LimitReached."""
     lock_user(session, user_id)  # two at once may not both be the last one
     refuse_another(session, user_id, wanted.address)
@@ -190,7 +192,7 @@ def create(session: Session, user_id: int, wanted: CalendarInput, outcome: ReadO
 
 
 def update(
-    session: Session, calendar: ExternalCalendar, wanted: CalendarInput, outcome: ReadOutcome | None
+    session: Session, calendar: ExternalCalendar, wanted: "CalendarInput", outcome: ReadOutcome | None
 ) -> None:
     """Change a calendar; `outcome` is what was read from another address. Raises Conflict."""
     lock_user(session, calendar.user_id)
@@ -208,8 +210,10 @@ def update(
             follow(session, calendar.user_id)
 
 
-def chosen(calendar: ExternalCalendar) -> CalendarInput:
+def chosen(calendar: ExternalCalendar) -> "CalendarInput":
     """Return what a host has chosen, without the address."""
+    from calapp.calendars.schemas import CalendarInput  # noqa: PLC0415 (see above)
+
     return CalendarInput(
         name=calendar.name,
         blocks=calendar.blocks,
@@ -218,7 +222,7 @@ def chosen(calendar: ExternalCalendar) -> CalendarInput:
     )
 
 
-def apply(calendar: ExternalCalendar, wanted: CalendarInput) -> None:
+def apply(calendar: ExternalCalendar, wanted: "CalendarInput") -> None:
     """Set what a host chooses; an empty address stays as it is."""
     if wanted.address:
         calendar.address = wanted.address

@@ -23,8 +23,7 @@ from calapp.deliveries.outbox import rerendered
 from calapp.deliveries.signing import JSON_TYPE, request_headers, valid_secrets
 from calapp.local_time import to_the_second as when
 from calapp.tracing import Trace
-from calapp.webhooks.models import Webhook, WebhookChange
-from calapp.webhooks.schemas import HIDDEN
+from calapp.webhooks.models import HIDDEN, Webhook, WebhookChange
 
 PHASES = (
     ("name", "Name"),

@@ -17,7 +17,7 @@ from calapp.deliveries.exchange import WebhookRequest
 from calapp.errors import KeyDoesNotFit
 from calapp.text import whole_number
 from calapp.tracing import Trace
-from calapp.webhooks.schemas import is_reserved
+from calapp.webhooks.headers import is_reserved
 
 NO_SECRET = "no-secret-provided"  # noqa: S105  # what Cal.com sends when there is none
 PREFIX = "whsec_"

@@ -12,6 +12,7 @@ from calapp.clock import now
 from calapp.db import UTCDateTime, db, partial_index
 
 BY_PHONE = "By phone"
+MAX_DAYS = 60  # how far ahead can be booked, unless the host says so
 UID = "{uid}"  # in a link: the uid of the booking, so that each has a link of its own
 
 
@@ -48,7 +49,7 @@ class EventType(db.Model):
     buffer_before: Mapped[int] = mapped_column(default=0)
     buffer_after: Mapped[int] = mapped_column(default=0)
     notice: Mapped[int] = mapped_column(default=120)
-    max_days: Mapped[int] = mapped_column(default=60)
+    max_days: Mapped[int] = mapped_column(default=MAX_DAYS)
     max_per_day: Mapped[int | None]
     requires_confirmation: Mapped[bool] = mapped_column(default=False)
     hidden: Mapped[bool] = mapped_column(default=False)

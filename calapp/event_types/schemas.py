@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from calapp.event_types.models import UID, WITH_OPTIONS, LocationKind
+from calapp.event_types.models import MAX_DAYS, UID, WITH_OPTIONS, LocationKind
 from calapp.rest import unsupported
 from calapp.rest.schemas import WHOLE, Id, PatchSchema, QuerySchema, RequestSchema, cleaned, said
 from calapp.text import line
 
 CELL = 5  # minutes; starts, lengths, steps and buffers are multiples of it
 DAY = 1440  # minutes
-MAX_DAYS = 60  # how far ahead can be booked, unless the host says so
 MAX_QUESTIONS = 20
 TOO_MANY_QUESTIONS = f"You can ask up to {MAX_QUESTIONS} questions."
 MAX_OPTIONS = 50

@@ -1,5 +1,7 @@
 """The rules of event types: who finds them, and how they change."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import bindparam, func, inspect, select
 from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
@@ -17,8 +19,10 @@ from calapp.config import settings
 from calapp.db import db
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
-from calapp.event_types.schemas import EventTypeBody
 from calapp.local_time import spoken_minutes
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.event_types.schemas import EventTypeBody
 
 PUBLIC = (
     select(EventType)
@@ -123,7 +127,7 @@ def own_event_type(event_type_id: int) -> EventType:
     return found
 
 
-def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
+def create(session: Session, user_id: int, wanted: "EventTypeBody") -> EventType:
     """Make an event type, last in the list.
 
     Raises Conflict when the slug is taken, Invalid when it is reserved, LimitReached when the host has as
@@ -144,7 +148,7 @@ def create(session: Session, user_id: int, wanted: EventTypeBody) -> EventType:
     return event_type
 
 
-def update(session: Session, event_type: EventType, wanted: EventTypeBody) -> None:
+def update(session: Session, event_type: EventType, wanted: "EventTypeBody") -> None:
     """Change an event type; its bookings are not touched. Raise as `create` does.
 
     One whose slug became reserved after it was made keeps it.

@@ -25,6 +25,7 @@ from calapp.deliveries.outbox import ATTEMPTS_THAT_BLOCK, encoded
 from calapp.deliveries.signing import JSON_TYPE, USER_AGENT, WEBHOOK_VERSION, request_headers
 from calapp.integrations.samples import SampleEvent, compact, preview_of, sample_life, variables_of
 from calapp.webhooks import schemas as webhook_schemas
+from calapp.webhooks.headers import RESERVED_HEADERS, RESERVED_STARTS
 from calapp.webhooks.models import SECRET_OVERLAP, Trigger
 
 blueprint = Blueprint("guide", __name__)
@@ -133,9 +134,7 @@ NUMBERS: dict[str, Any] = {
     "most_per_second": webhook_schemas.MOST_PER_SECOND,
     "secret_bytes": (webhook_schemas.SECRET_BYTES[0], webhook_schemas.SECRET_BYTES[-1]),
     "max_headers": limits.HEADERS_PER_WEBHOOK,
-    "reserved_headers": sorted(
-        (*webhook_schemas.RESERVED_HEADERS, *(f"{start}*" for start in webhook_schemas.RESERVED_STARTS))
-    ),
+    "reserved_headers": sorted((*RESERVED_HEADERS, *(f"{start}*" for start in RESERVED_STARTS))),
     "closed_ports": sorted(CLOSED_PORTS),
 }
 

@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 from calapp import limits
 from calapp.accounts import service as accounts
 from calapp.accounts.guards import WRITE, current_host, require_host
-from calapp.bookings.metadata import MAX_KEYS, JsonMetadata, signed_link
+from calapp.bookings.metadata import MAX_KEYS, signed_link
+from calapp.bookings.schemas import JsonMetadata
 from calapp.clock import now
 from calapp.config import settings
 from calapp.db import db, transaction

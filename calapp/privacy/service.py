@@ -29,8 +29,7 @@ from calapp.encryption import is_sealed
 from calapp.event_types.models import EventType, LocationKind
 from calapp.integrations.models import InspectorRequest
 from calapp.mail import Email
-from calapp.webhooks.models import Webhook, WebhookChange
-from calapp.webhooks.schemas import HIDDEN
+from calapp.webhooks.models import HIDDEN, Webhook, WebhookChange
 
 Pattern = re.Pattern[str]
 

@@ -18,6 +18,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from calapp.errors import Conflict, Invalid
 from calapp.incoming import client_network, csrf, limiter
+from calapp.rest.access import KNOWN_KEY, Access, bearer_token
 from calapp.rest.schemas import QuerySchema, RequestSchema, ResponseSchema, invalid, joined
 from calapp.rest.unsupported import refuse_unsupported
 from calapp.text import clean, clean_tree, is_storable
@@ -149,15 +150,6 @@ Limit = Callable[[Callable[..., Any]], Any]
 
 
 @dataclass(frozen=True)
-class Access:
-    """Who may use a route: `check` raises SignedOut or NotAllowed for others; `words` say it."""
-
-    check: Callable[[], None]
-    key_needed: bool
-    words: str
-
-
-@dataclass(frozen=True)
 class Page:
     """A part of a list, and where it is."""
 
@@ -270,18 +262,9 @@ def _view(declared: Operation, function: Callable[..., Any]) -> Callable[..., Re
     return view
 
 
-def bearer_token() -> str:
-    """Return the token that the request carries (RFC 6750), or nothing."""
-    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
 def key_counted() -> str:
     """Return what the requests of a key are counted under."""
     return hashlib.sha256(bearer_token().encode()).hexdigest()[:32]
-
-
-KNOWN_KEY = "calapp-known-key"  # the extension that says whether a token is a key; the accounts have it
 
 
 by_key = limiter.shared_limit(

@@ -38,6 +38,7 @@ NEVER_SENT = (
     "DELEGATION_CREDENTIAL_SECRET_ROTATION_FAILED",
     "DELEGATION_CREDENTIAL_ROTATION_REQUIRED",
 )
+HIDDEN = "••••"  # shown in place of a value that is saved
 SECRET_OVERLAP = timedelta(hours=24)  # for which a changed secret stays valid beside the new one
 
 

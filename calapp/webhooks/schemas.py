@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Callable, Container, Sequence
-from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -14,7 +13,9 @@ from calapp.limits import HEADERS_PER_WEBHOOK, TEMPLATE_CHARACTERS, URL_LENGTH
 from calapp.rest.schemas import WHOLE, Id, Instant, PatchSchema, RequestSchema, ResponseSchema, cleaned, said
 from calapp.text import line
 from calapp.webhooks import template
+from calapp.webhooks.headers import is_reserved, plain_name
 from calapp.webhooks.models import (
+    HIDDEN,
     NEVER_SENT,
     SECRET_OVERLAP,
     SUBSCRIBABLE,
@@ -25,18 +26,9 @@ from calapp.webhooks.models import (
     overlap_until,
 )
 
-HIDDEN = "••••"  # shown in place of a value that is saved
 MIN_SECRET, MAX_SECRET = 16, 500  # characters
 NAME_LENGTH = 100  # characters
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110
-# What we send ourselves, what belongs to one connection and not to the message, and what tracing sets.
-RESERVED_HEADERS = frozenset((
-    "accept-encoding", "connection", "content-encoding", "content-length", "content-range", "content-type",
-    "expect", "host", "http2-settings", "keep-alive", "te", "trailer", "traceparent", "tracestate",
-    "transfer-encoding", "upgrade", "user-agent",
-))  # fmt: skip
-RESERVED_STARTS = ("webhook-", "x-cal-", "x-calapp-", "proxy-")
-ODD_IN_NAMES = re.compile(r"[^a-z0-9]")
 SECRET_PREFIX = "whsec_"  # noqa: S105  # of Standard Webhooks; base64 of the key follows
 SECRET_BYTES = range(24, 65)  # that its specification allows behind the prefix
 
@@ -73,18 +65,6 @@ def check_secret(secret: str) -> None:
     if len(key) not in SECRET_BYTES or base64.b64encode(key).decode() != text:
         least, most = SECRET_BYTES[0], SECRET_BYTES[-1]
         raise Invalid(f"What follows {SECRET_PREFIX} must be base64 of {least} to {most} bytes.")
-
-
-def plain_name(name: str) -> str:
-    """Return a header's name as CGI, WSGI and PHP see it: case and the kind of hyphen do not count."""
-    return ODD_IN_NAMES.sub("-", name.lower())
-
-
-@lru_cache(maxsize=1024)
-def is_reserved(name: str) -> bool:
-    """Return whether a receiver could take a header of this name for one of ours, or of HTTP's own."""
-    plain = plain_name(name)
-    return plain in RESERVED_HEADERS or plain.startswith(RESERVED_STARTS)
 
 
 # What is refused, rather than changed, for a character that does not belong there.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -27,7 +28,9 @@ from calapp.webhooks.models import (
     overlap_until,
     readable,
 )
-from calapp.webhooks.schemas import HeaderBody, WebhookBody, WebhookForm, WebhookPatch
+
+if TYPE_CHECKING:  # a worker imports this, and does without schemas
+    from calapp.webhooks.schemas import HeaderBody, WebhookBody, WebhookForm, WebhookPatch
 
 DUPLICATE = "You already have a webhook with this URL."
 
@@ -110,7 +113,7 @@ def checked_url(url: str) -> CheckedUrl:
 def create(
     session: Session,
     user_id: int,
-    body: WebhookBody,
+    body: "WebhookBody",
     *,
     event_type_id: int | None = None,
     api_key_id: int | None = None,
@@ -137,7 +140,7 @@ def create(
 
 
 def update(
-    session: Session, webhook: Webhook, body: WebhookPatch | WebhookForm, event_type_id: int | None
+    session: Session, webhook: Webhook, body: "WebhookPatch | WebhookForm", event_type_id: int | None
 ) -> None:
     """Change a webhook; raise Conflict when another has its URL, Invalid for a stranger's event type.
 
@@ -195,7 +198,7 @@ def note_change(session: Session, webhook: Webhook, before: tuple[str, object, o
 BESIDE = frozenset(("active", "headers", "secret", "secret_overlap_seconds", "event_type_id", "version"))
 
 
-def _apply(webhook: Webhook, body: WebhookBody) -> None:
+def _apply(webhook: Webhook, body: "WebhookBody") -> None:
     """Save what a body gives, but for the secret and the scope."""
     given = body.given()
     for name in given - BESIDE:
@@ -208,7 +211,7 @@ def _apply(webhook: Webhook, body: WebhookBody) -> None:
         switch_off(webhook, OffReason.HOST)
 
 
-def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence[HeaderBody]) -> list[list[str]]:
+def merged_headers(saved: Sequence[Sequence[str]], wanted: Sequence["HeaderBody"]) -> list[list[str]]:
     """Return the headers to save; a value that was not sent keeps the one that is saved, as it is stored.
 
     Raises KeyDoesNotFit for one that is kept and cannot be read.

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from calapp import limits
-from calapp.accounts import unsaved
+from calapp.accounts import service, unsaved
 from calapp.accounts.models import UnsavedForm, User
 from calapp.db import db, transaction
 from calapp.event_types.models import EventType
@@ -215,7 +215,7 @@ def test_v13_after_ten_minutes_it_is_gone(left: FlaskClient, clock: Clock) -> No
     assert sign_in(left).location == "/bookings/upcoming"
     assert kept() == 1
     with transaction() as session:
-        assert unsaved.remove_expired(session) == 1
+        assert service.remove_expired_forms(session) == 1
     assert kept() == 0
 
 
