@@ -13,9 +13,6 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrulestr
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
-
 OBSERVANCE = re.compile(
     r"^BEGIN:(STANDARD|DAYLIGHT)[ \t]*$(.*?)^END:\1", re.MULTILINE | re.DOTALL | re.IGNORECASE
 )
@@ -129,6 +126,8 @@ def _stamp(text: str) -> datetime:
 
 
 def _repeated(rule: str, start: datetime, last_year: int) -> list[datetime]:
+    from dateutil.rrule import rrulestr  # noqa: PLC0415 (a worker imports this, and repeats nothing itself)
+
     found: list[datetime] = []
     text = re.sub(r"(UNTIL=\d{8}T\d{6})Z", r"\1", rule, flags=re.IGNORECASE)
     for at in rrulestr(text, dtstart=start):
@@ -141,6 +140,9 @@ def _repeated(rule: str, start: datetime, last_year: int) -> list[datetime]:
 @lru_cache(maxsize=1024)
 def known_zone(name: str) -> tzinfo | None:
     """Return the zone of a name that needs no definition: IANA's, also at the end of a path, or Windows'."""
+    # A worker imports this, and has another program read calendars.
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON  # noqa: PLC0415
+
     name = name.strip().strip('"')
     if name.upper() in {"UTC", "Z", "GMT", "ETC/UTC"}:
         return UTC

@@ -27,6 +27,7 @@ NOT_HELD = (
     "flask_wtf",
     "flask_limiter",
     "icalendar",
+    "dateutil",
     "prometheus_client",
     "psycopg",
 )
