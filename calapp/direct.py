@@ -22,6 +22,10 @@ from calapp.errors import Busy
 WEB_WAITS = 5.0  # seconds for SQLite's writer
 WRITER_PAUSE = 0.0005  # seconds between two looks whether it is free
 
+WAIT_TO_READ = 1  # psycopg.waiting.Wait.R; psycopg is loaded only where PostgreSQL is used
+
+Meanwhile = Callable[[int], None]
+
 _turn = threading.Lock()
 
 log = logging.getLogger(__name__)
@@ -63,8 +67,12 @@ class Direct:
         return self.engine
 
     @contextmanager
-    def transaction(self) -> Iterator[Self]:
-        """Open a write transaction; commit at its end, else roll back, as `db.transaction` does."""
+    def transaction(self, meanwhile: Meanwhile | None = None) -> Iterator[Self]:
+        """Open a write transaction; commit at its end, else roll back, as `db.transaction` does.
+
+        `meanwhile` works while PostgreSQL does, until it has nothing to do or the descriptor that it is given
+        can be read; it raises nothing.
+        """
         if self.connection is not None:
             raise RuntimeError("A transaction is open already.")
         self.info["after_commit"] = {}
@@ -73,6 +81,8 @@ class Direct:
             try:
                 if self.sqlite:
                     self._begin()
+                elif meanwhile:
+                    _work_while_waiting(self.connection, meanwhile)
                 yield self
                 self._commit()
             except BaseException as error:
@@ -182,6 +192,7 @@ class Direct:
         if pooled is None:
             return
         if not self.sqlite:
+            vars(connection).pop("wait", None)
             with suppress(self.driver.Error):
                 connection.autocommit = False
         pooled.close()
@@ -204,6 +215,30 @@ class Direct:
 
 
 AnySession = Session | Direct
+
+
+def _work_while_waiting(connection: Any, meanwhile: Meanwhile) -> None:
+    """Have psycopg's connection do something else when it waits for what a statement gives.
+
+    Its `wait` drives a generator, which yields for what it waits.
+    """
+    wait = connection.wait
+
+    def work_and_wait(generator: Any, *arguments: Any, **named: Any) -> Any:
+        return wait(_worked(generator, connection.pgconn.socket, meanwhile), *arguments, **named)
+
+    connection.wait = work_and_wait
+
+
+def _worked(generator: Any, fd: int, meanwhile: Meanwhile) -> Any:
+    try:
+        wanted = next(generator)
+        while True:
+            if wanted == WAIT_TO_READ:  # all of the statement is on its way
+                meanwhile(fd)
+            wanted = generator.send((yield wanted))
+    except StopIteration as end:
+        return end.value
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Transactions on the driver's own connections."""
 
+import select
 import sqlite3
 
 import pytest
@@ -120,4 +121,35 @@ def test_a_connection_that_is_lost_in_a_transaction_writes_nothing(direct: Direc
 
     with pytest.raises(OperationalError):
         lose_connection()
+    assert days(direct) == []
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_something_else_is_done_while_the_server_works(direct: Direct) -> None:
+    worked = []
+
+    def work(fd: int) -> None:
+        worked.append(bool(select.select([fd], [], [], 5)[0]))  # until it answers
+
+    with direct.transaction(work) as writing:
+        with unasked(writing):
+            ADD.run(writing, day=1)
+        assert writing.run("SELECT 7, pg_sleep(0.05)")[0][0] == 7
+        ADD.run(writing, day=2)
+    assert worked
+    assert all(worked)
+    during = len(worked)
+    assert days(direct) == [1, 2]
+    assert len(worked) == during  # it is of that transaction alone
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_statement_fails_as_ever_while_something_else_is_done(direct: Direct) -> None:
+    def add_twice() -> None:
+        with direct.transaction(lambda _fd: None) as writing:
+            ADD.run(writing, day=1)
+            ADD.run(writing, day=1)
+
+    with pytest.raises(IntegrityError):
+        add_twice()
     assert days(direct) == []

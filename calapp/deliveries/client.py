@@ -5,6 +5,7 @@ import resource
 import select
 import ssl
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 
 import certifi
 import pycurl
+from redis import RedisError
 
 from calapp import clock
 from calapp.addresses import AddressGuard
@@ -28,6 +30,8 @@ CA_FILES = (
     "/etc/ssl/ca-bundle.pem",
 )
 SPARE_FILES = 256  # descriptors for everything that is not a transfer
+STEP = 8  # requests of a queue that are sent off in one turn
+LONGEST_MEANWHILE = 1.0  # seconds
 EVENTS = 1024  # that one look at the sockets takes at most
 WATCH = {
     pycurl.POLL_NONE: 0,
@@ -72,6 +76,7 @@ class Sender:
         )
         self.idle: list[Transfer] = []
         self.transfers: dict[pycurl.Curl, Transfer] = {}  # those that are out, by their handles
+        self.queued: deque[WebhookRequest] = deque()  # to be sent in the turns that follow
         self.done: list[WebhookResponse] = []
         self.polled: set[int] = set()  # sockets that were given to the poll
         self.kept: set[int] = set()  # those of them that libcurl does not ask for at present
@@ -92,16 +97,18 @@ class Sender:
 
     def busy(self) -> bool:
         """Return whether anything is in flight, or has come back and is not taken yet."""
-        return bool(self.transfers or self.done or self.names.waiting)
+        return bool(self.transfers or self.done or self.names.waiting or self.queued)
 
     def expects(self, seconds: float) -> bool:
         """Return whether anything is out that was sent within the last so many seconds."""
         since = time.monotonic() - seconds
-        return any(one.began > since for one in (*self.transfers.values(), *self.names))
+        out = (*self.transfers.values(), *self.names)
+        return bool(self.queued) or any(one.began > since for one in out)
 
     def held(self) -> set[int]:
         """Return the ids of the deliveries that are in flight, or have come back and are not taken yet."""
         out = {one.request.delivery_id for one in (*self.transfers.values(), *self.names)}
+        out |= {request.delivery_id for request in self.queued}
         return out | {response.request.delivery_id for response in self.done}
 
     def in_flight(self) -> dict[int, list[float]]:
@@ -110,6 +117,8 @@ class Sender:
         ages: dict[int, list[float]] = {}
         for one in (*self.transfers.values(), *self.names):
             ages.setdefault(one.request.webhook_id, []).append(now - one.began)
+        for request in self.queued:
+            ages.setdefault(request.webhook_id, []).append(0.0)
         return ages
 
     def start(self, requests: Sequence[WebhookRequest]) -> bool:
@@ -121,6 +130,34 @@ class Sender:
             self._start_one(request, at, began)
         self._act(pycurl.SOCKET_TIMEOUT, 0)
         return True
+
+    def queue(self, requests: Sequence[WebhookRequest]) -> bool:
+        """Send requests off a few in each turn, beginning with the next; return whether any was given."""
+        self.queued.extend(requests)
+        return bool(requests)
+
+    def meanwhile(self, fd: int) -> None:
+        """Send what is queued and read what comes, for a second at most, until a descriptor can be read.
+
+        Wakes that fail are no longer listened to; asked for a sign of life, they raise their error.
+        """
+        until = time.monotonic() + LONGEST_MEANWHILE
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self.epoll.fileno(), select.POLLIN)
+        while self.queued or self.transfers:
+            left = 0.0 if self.queued else min(until, self.timer or until) - time.monotonic()
+            ready = poll.poll(max(0.0, 1000 * left))
+            if any(one == fd for one, _ in ready) or time.monotonic() >= until:
+                return
+            try:
+                self._turn(0)
+            except RedisError:
+                self.listen(None)
+
+    def came(self) -> bool:
+        """Return whether at least as many have come back, and are not taken yet, as are out or queued."""
+        return len(self.done) >= max(1, len(self.transfers) + len(self.queued))
 
     def _start_one(self, request: WebhookRequest, at: datetime, began: float) -> None:
         """Hand a request to libcurl, unless its name has to be looked up first."""
@@ -172,7 +209,7 @@ class Sender:
         A wake ends the wait without any.
         """
         until = time.monotonic() + wait
-        while (self.transfers or self.names.waiting) and not (self.done or self.woken):
+        while (self.transfers or self.names.waiting or self.queued) and not (self.done or self.woken):
             now = time.monotonic()
             rest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
             self._turn(max(0.0, rest - now))
@@ -198,23 +235,29 @@ class Sender:
             self._turn(left if self.timer is None else max(0.0, min(left, self.timer - time.monotonic())))
 
     def _turn(self, seconds: float) -> None:
-        """Wait for the sockets or the timer, and let libcurl act on them."""
+        """Send a few of what is queued; wait for the sockets or the timer, and let libcurl act on them."""
+        if self.queued:
+            seconds = 0.0
+            self.start([self.queued.popleft() for _ in range(min(STEP, len(self.queued)))])
         for fd, event in self.epoll.poll(seconds, EVENTS):
-            if fd == self.names.wake:
-                os.eventfd_read(fd)
-            elif fd == self.wake_fd:
-                self.woken = bool(os.eventfd_read(fd))
-            elif self.wakes is not None and fd == self.wakes_fd:
-                self.woken = self.wakes.woken() or self.woken
-            elif fd in self.kept:
-                self._forget(fd)  # most likely its server has closed it
-            else:
-                self._act(fd, MASKS[event & 31])
+            self._on_event(fd, event)
         for one, found in self.names.finished():
             self._go_on(one, found)
         if self.timer is not None and self.timer <= time.monotonic():
             self.timer = None
             self._act(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _on_event(self, fd: int, event: int) -> None:
+        if fd == self.names.wake:
+            os.eventfd_read(fd)
+        elif fd == self.wake_fd:
+            self.woken = bool(os.eventfd_read(fd))
+        elif self.wakes is not None and fd == self.wakes_fd:
+            self.woken = self.wakes.woken() or self.woken
+        elif fd in self.kept:
+            self._forget(fd)  # most likely its server has closed it
+        else:
+            self._act(fd, MASKS[event & 31])
 
     def _act(self, fd: int, mask: int) -> None:
         _, running = self.multi.socket_action(fd, mask)
@@ -268,6 +311,7 @@ class Sender:
         for transfer in (*self.transfers.values(), *self.idle):
             transfer.handle.close()
         self.transfers.clear()
+        self.queued.clear()
         self.idle.clear()
         self.multi.close()
         self.epoll.close()

@@ -149,7 +149,9 @@ class Engine:
                 began = monotonic()
                 if self.returned:  # one transaction stores them and claims what is next
                     claimed = self._store(self._claim_in if self._room() else _claim_nothing)
-                    sent = self.sender.start(self._signed(claimed))
+                    sent = self._send(self._signed(claimed))
+                    if self._came_meanwhile():
+                        continue
                 else:
                     sent = self.sender.start(self.claim())
                 if sent or self.busy():
@@ -169,6 +171,31 @@ class Engine:
         """Return whether anything is in flight, or came back and is not stored yet."""
         return self.sender.busy() or bool(self.returned)
 
+    def _send(self, requests: Sequence[WebhookRequest]) -> bool:
+        """Send requests off, with PostgreSQL while the next batch is stored; return whether any was given."""
+        overlapping = self._overlapping()
+        return overlapping.queue(requests) if overlapping else self.sender.start(requests)
+
+    def _overlapping(self) -> Sender | None:
+        """Return the sender if it can send while the database works; SQLite works in this very thread."""
+        return self.sender if isinstance(self.sender, Sender) and not self.database.sqlite else None
+
+    def _came_meanwhile(self) -> bool:
+        """Take what came back while a batch was stored, if it is as much as is out: the next batch."""
+        overlapping = self._overlapping()
+        if not (overlapping and overlapping.came()):
+            return False
+        self._take(0.0)
+        return True
+
+    def _take(self, seconds: float) -> bool:
+        """Take what comes back within so many seconds, or at once; return whether anything did."""
+        responses = self.sender.responses(seconds)
+        for response in responses:
+            self._note_response(response)
+        self.returned += responses
+        return bool(responses)
+
     def wait(self, seconds: float = GATHER) -> None:
         """Wait until a batch came back, the time is up, or all have come back that are likely to soon.
 
@@ -179,10 +206,7 @@ class Engine:
         full = len(self.returned) + BATCH
         came = False
         while self.sender.busy() and len(self.returned) < full and (left := until - monotonic()) > 0:
-            for response in self.sender.responses(left):
-                self._note_response(response)
-                self.returned.append(response)
-                came = True
+            came = self._take(left) or came
             if self.sender.was_woken():
                 self.sender.start(self.claim())
             if came and not self.sender.expects(GATHER):
@@ -351,7 +375,9 @@ class Engine:
         sleep(GATHER)
 
     def _write(self, responses: Sequence[WebhookResponse], claim_next: ClaimNext) -> Claim | None:
-        with self.database.transaction() as session:
+        overlapping = self._overlapping()
+        meanwhile = overlapping.meanwhile if overlapping and overlapping.busy() else None
+        with self.database.transaction(meanwhile) as session:
             at = database_now(session)
             outcomes = self._judged(session, responses, at)
             store.record(session, outcomes, self.schedule, at)

@@ -1,16 +1,20 @@
 """The sender against well-behaved receivers: what goes out, what comes back, many at once."""
 
+import os
 import socket
+import threading
 import time
 from datetime import datetime, timedelta
 
 import psutil
 import pytest
+from redis import ConnectionError as RedisConnectionError
 
 from calapp import clock
 from calapp.deliveries.client import Sender
 from tests.deliveries.requests_made import HOST, LOOPBACK, PATIENCE, TO_LOOPBACK, send, webhook_request
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
+from tests.running import wait_until
 
 
 def test_a_parcel_arrives_byte_for_byte(sender: Sender) -> None:
@@ -208,6 +212,66 @@ def test_only_busy_receivers_are_asked_when_to_come_back(sender: Sender) -> None
     with Receiver(answer("500 Oops", b"", "Retry-After: 120")) as receiver:
         (got,) = send(sender, webhook_request(receiver.url()))
     assert got.retry_after is None
+
+
+def test_what_is_queued_is_sent_while_something_else_is_waited_for(sender: Sender) -> None:
+    waited_for, answering = os.pipe()
+    with Receiver() as receiver:
+        sender.queue([webhook_request(receiver.url(), number) for number in range(20)])
+        assert (sender.busy(), len(sender.held()), len(sender.in_flight())) == (True, 20, 20)
+
+        def answer_late() -> None:
+            wait_until(lambda: len(receiver.requests) == 20)
+            os.write(answering, b"x")
+
+        thread = threading.Thread(target=answer_late)
+        thread.start()
+        sender.meanwhile(waited_for)
+        thread.join()
+        received = len(receiver.requests)
+        responses = [*sender.responses(PATIENCE)]
+        while sender.busy():
+            responses += sender.responses(PATIENCE)
+    os.close(waited_for)
+    os.close(answering)
+    assert (received, len(responses)) == (20, 20)
+
+
+def test_what_has_come_already_is_not_kept_waiting_by_what_is_queued(sender: Sender) -> None:
+    waited_for, answering = os.pipe()
+    os.write(answering, b"x")
+    with Receiver(silent) as receiver:
+        sender.queue([webhook_request(receiver.url(), number) for number in range(20)])
+        sender.meanwhile(waited_for)
+        assert len(sender.queued) == 20
+    os.close(waited_for)
+    os.close(answering)
+
+
+def test_wakes_that_fail_while_something_else_is_waited_for_are_told_later(sender: Sender) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.reading, self.writing = os.pipe()
+            os.write(self.writing, b"x")
+
+        def fileno(self) -> int:
+            return self.reading
+
+        def woken(self) -> bool:
+            raise RedisConnectionError("Valkey has closed the connection.")
+
+        def ask(self) -> None:
+            raise RedisConnectionError("Valkey has closed the connection.")
+
+    waited_for, answering = os.pipe()
+    sender.listen(Broken())
+    with Receiver() as receiver:
+        sender.queue([webhook_request(receiver.url())])
+        sender.meanwhile(waited_for)  # until nothing is out
+        (got,) = sender.responses(0.0)
+    os.close(waited_for)
+    os.close(answering)
+    assert (got.status, sender.wakes) == (200, None)
 
 
 def test_closing_breaks_off_what_is_out() -> None:
