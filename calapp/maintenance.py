@@ -1,16 +1,18 @@
 """The maintenance process: what a worker does besides delivering, as a table of tasks and periods.
 
 Its tasks run in lanes, a thread each: what waits for a mail server, or a long step of the database, keeps no
-meeting, replay or delivery waiting: they are looked for once a second, whatever became of wakes.
+meeting, replay or delivery waiting: they are looked for once a second, whatever became of wakes, with one
+statement for all lanes.
 """
 
 import logging
+import math
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -37,11 +39,12 @@ from calapp.privacy import removal
 from calapp.privacy import service as privacy
 from calapp.processes import RecurringError, follow_forker
 from calapp.shutdown import request_stop, rest, stop_on, stop_requested
-from calapp.statements import Plain
+from calapp.statements import Plain, which_find
 
 STOP_WITHIN = 2.0  # seconds for steps that run when the process is asked to stop; each is done again later
 SET_BACK = 5.0  # seconds; less is a clock that is being kept right
 BEAT_EVERY = 3.0  # seconds
+LONGEST_WAIT = 60.0  # seconds of a lane in which nothing is due
 HANGS_AFTER = 1800.0  # seconds without a step; 20 emails to a server that barely responds take up to 1500
 
 log = logging.getLogger(__name__)
@@ -185,7 +188,8 @@ class ClockWatch:
 class Task:
     """A row of the table: how often it runs, in seconds, and the lane in which it waits for its turn.
 
-    What has its turn every second and seldom anything to do has a statement for `when` that is.
+    What seldom has anything to do has a statement for `when` that is. Once the look finds a row, its turn
+    comes so many seconds after the last, or at once after a wake.
     """
 
     name: str
@@ -196,13 +200,14 @@ class Task:
 
 
 # Lanes with something that a person may wait for.
-WOKEN = ("sending again", "emails", "calendars", "calendar copies")
+LOOK = "look"
+WOKEN = (LOOK, "emails", "calendar copies")
 
 
 def tasks() -> list[Task]:
     """Return the table, in the order in which the tasks of a lane take turns."""
     return [
-        Task("clock", ClockWatch().look, 1.0, "due"),
+        Task("clock", ClockWatch().look, 1.0, LOOK),
         Task("meetings", record_meetings, 1.0, "due", MEETINGS_DUE),
         Task("deliveries", wake_for_deliveries, 1.0, "due", maintenance.DELIVERIES_DUE),
         Task("replays", continue_replays, 1.0, "sending again", replays.REPLAYS_RUN),
@@ -210,7 +215,7 @@ def tasks() -> list[Task]:
         Task("releases", continue_releases, 1.0, "sending again", store.RELEASES_RUN),
         Task("left behind", free_left_behind, 3.0, "sending again", maintenance.BEHIND),
         Task("calendars", CalendarReaders().read_due, 1.0, "calendars", CALENDARS_DUE),
-        Task("failing webhooks", watch_webhooks, 3.0, "failing webhooks"),
+        Task("failing webhooks", watch_webhooks, 3.0, "failing webhooks", health.MAY_BE_TOLD),
         Task("summaries", write_summaries, 10.0, "cleanup"),
         Task("webhooks", look_after_webhooks, 10.0, "cleanup"),
         Task("cleanup", clean_up, 60.0, "cleanup"),
@@ -221,15 +226,14 @@ def tasks() -> list[Task]:
 
 
 class Lane(threading.Thread):
-    """The tasks that take turns in one thread; a wake makes all of them due."""
+    """The tasks that take turns in one thread."""
 
     def __init__(self, app: Flask, name: str, tasks: list[Task]) -> None:
         super().__init__(name=name, daemon=True)
         self.app = app
         self.wake = threading.Event()
-        self.due_at = dict.fromkeys(tasks, 0.0)
-        with app.app_context():
-            self.database = Direct(db.engine)
+        self.due_at = {task: math.inf if task.when else 0.0 for task in tasks}
+        self.began_at = dict.fromkeys(tasks, -math.inf)
         self.errors = {task: RecurringError(f"The maintenance of {task.name}") for task in tasks}
         self.moved_at = time.monotonic()
         self.doing = ""
@@ -237,23 +241,35 @@ class Lane(threading.Thread):
     def run(self) -> None:
         """Run what is due until this process is asked to stop."""
         while not stop_requested():
-            if self.wake.is_set():
-                self.wake.clear()
-                self.due_at = dict.fromkeys(self.due_at, 0.0)
+            self.wake.clear()
             for task, due_at in self.due_at.items():
-                if due_at <= time.monotonic() and not stop_requested():
-                    self.due_at[task] = time.monotonic() + task.every
+                self.moved_at = time.monotonic()
+                if due_at <= self.moved_at and not stop_requested():
+                    self.began_at[task] = self.moved_at
+                    self.due_at[task] = math.inf if task.when else self.moved_at + task.every
                     self.run_task(task)
-            self.wake.wait(max(0.0, min(self.due_at.values()) - time.monotonic()))
+            next_at = min(self.moved_at + LONGEST_WAIT, *self.due_at.values())
+            self.wake.wait(max(0.0, next_at - time.monotonic()))
+
+    def make_due(self, task: Task, *, at_once: bool) -> None:
+        """Have a task run that was found to have something to do."""
+        self.due_at[task] = 0.0 if at_once else self.began_at[task] + task.every
+        self.wake.set()
+
+    def hurry(self) -> None:
+        """Have what has its turns by the clock run now."""
+        for task in self.due_at:
+            if task.when is None:
+                self.due_at[task] = 0.0
+        self.wake.set()
 
     def run_task(self, task: Task) -> None:
         """Run a task; when it fails, the others still run, and it has its next turn as ever."""
         self.doing, self.moved_at = task.name, time.monotonic()
         error_log = self.errors[task]
         try:
-            if task.when is None or task.when.run(self.database, now=clock.now()):
-                with self.app.app_context():
-                    task.run()
+            with self.app.app_context():
+                task.run()
         except (DBAPIError, Busy) as error:
             error_log.note(error)
         except Exception as error:
@@ -270,6 +286,28 @@ class Lane(threading.Thread):
         return not self.is_alive() or time.monotonic() - self.moved_at > HANGS_AFTER
 
 
+class Look:
+    """What finds, by one statement a second, which tasks of all lanes may have something to do."""
+
+    def __init__(self, table: Sequence[Task], lanes: Mapping[str, Lane]) -> None:
+        self.tasks = [task for task in table if task.when is not None]
+        self.lanes = lanes
+        self.statement = which_find([task.when for task in self.tasks if task.when is not None])
+        self.database = Direct(db.engine)
+        self.woken = False
+
+    def look(self) -> None:
+        """Make due what is found; everything when this fails, so that each says for itself what is wrong."""
+        woken, self.woken = self.woken, False
+        found: Sequence[object] = [True] * len(self.tasks)
+        try:
+            [found] = self.statement.run(self.database, now=clock.now())
+        finally:
+            for task, may_be in zip(self.tasks, found, strict=True):
+                if may_be:
+                    self.lanes[task.lane].make_due(task, at_once=woken)
+
+
 def note_step() -> None:
     """Note that the task of this thread's lane gets on, however long all of its steps take."""
     lane = threading.current_thread()
@@ -282,28 +320,32 @@ def maintain(app: Flask) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops its children in order
     grace = settings().webhook_timeout + STOP_WITHIN
     follow_forker(grace)
-    lanes: list[Lane] = []
+    table, lanes = tasks(), dict[str, Lane]()
+    with app.app_context():
+        look = Look(table, lanes)
+    table.append(Task("look", look.look, 1.0, LOOK))
+    for name in dict.fromkeys(task.lane for task in table):
+        lanes[name] = Lane(app, name, [task for task in table if task.lane == name])
 
     def wake() -> None:
-        for lane in lanes:
+        look.woken = True
+        for lane in lanes.values():
             if lane.name in WOKEN or stop_requested():
-                lane.wake.set()
+                lane.hurry()
 
     stop_on(signal.SIGTERM)
-    table = tasks()
-    for name in dict.fromkeys(task.lane for task in table):
-        lanes.append(Lane(app, name, [task for task in table if task.lane == name]))
-        lanes[-1].start()
+    for lane in lanes.values():
+        lane.start()
     broker.on_wake(wake, broker.MAINTENANCE)
     with counting(app):
-        _beat_until_stopped(lanes)
+        _beat_until_stopped(lanes.values())
         wake()
         until = time.monotonic() + grace
-        for lane in lanes:
+        for lane in lanes.values():
             lane.join(max(0.0, until - time.monotonic()))
 
 
-def _beat_until_stopped(lanes: list[Lane]) -> None:
+def _beat_until_stopped(lanes: Collection[Lane]) -> None:
     """Have /metrics know that this process is alive; end it when one of its lanes is not."""
     name = f"{socket.gethostname()}.{os.getpid()}"
     while not stop_requested():

@@ -47,6 +47,7 @@ class Plain:
     """A statement in which `:name` stands for a value; PostgreSQL may have words of its own."""
 
     def __init__(self, sqlite: str, postgresql: str | None = None) -> None:
+        self.words = (sqlite, postgresql or sqlite)
         self.sqlite = sqlite
         self.postgresql = for_psycopg(postgresql or sqlite)
 
@@ -61,6 +62,12 @@ class Plain:
         if session.autoflush:
             session.flush()
         return self.run(session, **values)
+
+
+def which_find(statements: Sequence[Plain]) -> Plain:
+    """Return a statement that says in one row, of each of these, whether it gives a row."""
+    each = zip(*(one.words for one in statements), strict=True)
+    return Plain(*(f"SELECT {', '.join(f'EXISTS ({words})' for words in of_kind)}" for of_kind in each))
 
 
 class ByIds:

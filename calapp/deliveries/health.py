@@ -22,6 +22,7 @@ from calapp.deliveries.models import Attempt, Delivery, Event, Notice, State, in
 from calapp.deliveries.policy import DIFFERENT_BEFORE_FAILING
 from calapp.local_time import known_zone, to_the_second
 from calapp.mail import Email, post
+from calapp.statements import Plain
 from calapp.webhooks.models import OffReason, Trigger, Webhook
 
 STEP = 100  # webhooks that one transaction looks at
@@ -37,6 +38,10 @@ FAILING = and_(
     Webhook.recovered_at.is_(None),
 )
 RECOVERED = and_(Webhook.deleted_at.is_(None), Webhook.recovered_at.is_not(None))
+# Whether `anything_to_tell` may find something: probes of two indexes, in which nothing is while all work.
+MAY_BE_TOLD = Plain("""SELECT 1 WHERE
+  EXISTS (SELECT 1 FROM webhook WHERE first_failed_at IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM webhook WHERE recovered_at IS NOT NULL)""")
 
 
 def locked(session: Session, *conditions: Any) -> list[Webhook]:

@@ -134,7 +134,7 @@ def send_again(session: Session, webhook_id: int, ids: Sequence[int], *, manual:
 def _new_ones(session: Session, ids: Sequence[int]) -> dict[int, int]:
     """Make a new delivery of each delivered one, which stays as it is; return the new ids by event id."""
     made = RESENT.run(session, ids, at=database_now(session)) if ids else ()
-    return {row.event_id: row.id for row in made}
+    return {event_id: new_id for new_id, event_id in made}
 
 
 def resend(session: Session, delivery: Delivery, choice: TemplateChoice | None = None) -> Delivery:

@@ -1,5 +1,6 @@
 """The maintenance process: what is slow in it keeps nothing else waiting."""
 
+import math
 import socket
 import threading
 import time
@@ -8,9 +9,10 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 
-from calapp import maintenance
+from calapp import clock, maintenance
 from calapp.accounts.models import User
 from calapp.calendars.models import CalendarKind, ExternalCalendar
 from calapp.calendars.schemas import CalendarInput
@@ -19,6 +21,9 @@ from calapp.db import db, transaction
 from calapp.deliveries.models import Delivery, Event, State
 from calapp.mail import Email
 from calapp.maintenance import Lane, Task
+from calapp.statements import Plain
+from calapp.webhooks.models import ParkedDecision, Webhook
+from tests.conftest import on_both_databases
 from tests.receiver import OK
 from tests.running import wait_until
 from tools.faults.world import World
@@ -89,6 +94,51 @@ def test_a_task_that_fails_is_logged_once_and_holds_up_no_other(
     assert ran == ["failing", "other"] * 3
     assert caplog.text.count("The maintenance of a fails, retrying: ValueError: odd") == 1
     db.session.remove()
+
+
+def looked(app: Flask, *, woken: bool = False) -> dict[str, float]:
+    """Let the look find what may have something to do; return how soon each has its turn, by its name."""
+    table, lanes = maintenance.tasks(), dict[str, Lane]()
+    look = maintenance.Look(table, lanes)
+    for task in look.tasks:
+        lanes.setdefault(
+            task.lane, Lane(app, task.lane, [one for one in look.tasks if one.lane == task.lane])
+        )
+        lanes[task.lane].began_at[task] = time.monotonic()
+    look.woken = woken
+    with suppress(DBAPIError):
+        look.look()
+    return {
+        task.name: due_at - time.monotonic()
+        for lane in lanes.values()
+        for task, due_at in lane.due_at.items()
+        if due_at < math.inf
+    }
+
+
+@on_both_databases
+def test_one_statement_finds_for_all_lanes_what_may_have_something_to_do(app: Flask, rick: User) -> None:
+    assert looked(app) == {}
+    with transaction() as session:
+        session.add_all(
+            Webhook(
+                user_id=rick.id, subscriber_url=f"https://{number}.example", triggers=[], first_failed_at=at
+            )
+            for number, at in enumerate((None, clock.now()))
+        )
+        session.execute(update(Webhook).values(parked_decision=ParkedDecision.RELEASE))
+    found = looked(app)
+    assert found.keys() == {"parked", "failing webhooks"}
+    assert found["failing webhooks"] > found["parked"] > 0
+    assert max(looked(app, woken=True).values()) < 0
+    db.session.remove()
+
+
+def test_a_look_that_fails_leaves_it_to_each_task_to_say_what_is_wrong(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "which_find", lambda _statements: Plain("SELECT nothing"))
+    assert looked(app).keys() == {task.name for task in maintenance.tasks() if task.when is not None}
 
 
 @pytest.fixture

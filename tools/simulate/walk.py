@@ -163,7 +163,7 @@ class Walk(BookingActs, WebhookActs):
 
     def _due_tasks(self) -> None:
         for task in self.tasks:
-            if task.lane in {"due", "sending again"}:
+            if task.lane in {"look", "due", "sending again"}:
                 self._task(task.name)
         self.checks.step()
 
