@@ -21,6 +21,7 @@ from calapp.tracing import CURRENT
 SHOWN = 8  # characters of a booking's uid: enough to find it, not enough to open its page
 REQUEST: ContextVar[str] = ContextVar("request", default="")  # the id of the request that is answered
 
+NOTHING = (None, "")
 QUOTED = re.compile('[ "=]')
 FOREIGN = ("gunicorn.error", "gunicorn.access")  # which bring handlers of their own
 
@@ -42,8 +43,9 @@ class Lines(logging.Formatter):
         at = f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S}"
         start = f"{at} {self.process} {record.levelname.lower()}: {message}"
         lines = [
-            start + "".join([f" {name}={_word(value)}" for name, value in fields])
-            for fields in _fields(record)
+            start
+            + "".join([f" {name}={_word(value)}" for name, value in said.items() if value not in NOTHING])
+            for said in _said(record)
         ]
         if record.exc_info:
             lines += [f"  {line}" for line in clean(_traceback(self, record)).split("\n")]
@@ -64,16 +66,18 @@ class Objects(Lines):
         }
         last = {"traceback": _traceback(self, record)} if record.exc_info else {}
         return "\n".join(
-            json.dumps({**made, **dict(fields), **last}, default=str) for fields in _fields(record)
+            json.dumps(
+                made | {name: value for name, value in said.items() if value not in NOTHING} | last,
+                default=str,
+            )
+            for said in _said(record)
         )
 
 
-def _fields(record: logging.LogRecord) -> list[list[tuple[str, object]]]:
-    """Return what each line of a record carries."""
+def _said(record: logging.LogRecord) -> Sequence[Mapping[str, Any]]:
+    """Return what each line of a record carries; a field that is None or empty is left out."""
     each: Sequence[Mapping[str, Any]] = getattr(record, "each", None) or [getattr(record, "said", {})]
-    if REQUEST.get():
-        each = [{**_of_request(), **said} for said in each]
-    return [[pair for pair in said.items() if pair[1] is not None and pair[1] != ""] for said in each]
+    return [{**_of_request(), **said} for said in each] if REQUEST.get() else each
 
 
 def _of_request() -> dict[str, object]:
