@@ -9,7 +9,7 @@ Read the packages in the order in which they may import each other, lowest first
   of the log without secrets, what this process counts for /metrics
 * `direct`: the database driver without sessions, for who does little but statements
 * `db`: the database object, the instant type and `transaction()`, the only place that commits; `statements`:
-  those that every booking page sends, and batches, as the driver takes them
+  those that every booking page sends, and batches, as the driver takes them; `objects`: the ORM's, by them
 * `broker`, `embedded_valkey`: the Valkey or Redis behind the queue, and the one that comes with Calapp
 * `incoming`, `htmx`, `error_pages`, `static_files`, `rest`, `mail`: how requests are read and how many, how
   responses look and are compressed, the API's own machinery, and emails

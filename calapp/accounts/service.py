@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CursorResult, bindparam, delete, func, select, text
+from sqlalchemy import CursorResult, delete, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -24,6 +24,7 @@ from calapp.db import is_sqlite
 from calapp.encryption import hashed, is_same, seal
 from calapp.errors import Conflict, Invalid, NotAllowed, NotFound
 from calapp.limits import SESSIONS_PER_HOST
+from calapp.objects import Objects
 
 if TYPE_CHECKING:  # a worker imports this, and does without schemas
     from calapp.accounts.schemas import Profile, SignUp
@@ -37,7 +38,7 @@ newcomer_gifts: list[Callable[[Session, User], None]] = []
 schedule_choosers: list[Callable[[Session, User, int], None]] = []
 
 
-LOCKED = select(User).where(User.id == bindparam("id")).with_for_update(key_share=True)
+LOCKED = Objects('SELECT {columns} FROM "user" WHERE id = :id', User, lock="FOR NO KEY UPDATE")
 # After which a browser that did not come back is signed out; the cookie's, too.
 SESSION_LIFETIME = timedelta(days=31)
 # How exactly it is known when a browser was last seen: at most a write an hour.
@@ -69,9 +70,10 @@ def lock_user(session: Session, user_id: int) -> User:
     Whatever changes a booking or takes an event number does this first. On SQLite the transaction itself
     (BEGIN IMMEDIATE) is the lock.
     """
-    user: User | None = session.scalar(LOCKED, {"id": user_id}, execution_options={"populate_existing": True})
-    if user is None:
+    found = LOCKED.first(session, id=user_id)
+    if found is None:
         raise NotFound
+    user: User = found[0]
     return user
 
 

@@ -4,10 +4,11 @@ A row in the booking's transaction says what happened; the maintenance process m
 calendar file, from its event. So no visitor waits for texts, and an email that is late says what was so.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -23,11 +24,15 @@ from calapp.deliveries.models import Event
 from calapp.deliveries.outbox import Recorded
 from calapp.mail import DISCARDED, Email, post, supersede_expiring, supersede_parked
 from calapp.shutdown import stop_requested
+from calapp.statements import Plain
 
 STEP = 20  # notifications that one transaction writes the emails of
 REMINDER = "reminder"
 REMOVED = ("name", "email", "time_zone", "twelve_hours")  # what is kept of a guest who is not there any more
 NEW = ("created", "requested")  # kinds that nothing was written about before, unless a booking was moved
+
+NOTE = Plain("""INSERT INTO notification (user_id, about, event_id, kind, removed, created_at)
+VALUES (:user_id, :about, :event_id, :kind, :removed, :created_at)""")
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +63,11 @@ def note(
         create_link_key(session, booking.host_id)  # the link to another time is signed again
     people = [{name: getattr(one, name) for name in REMOVED} for one in removed]
     noted = {"user_id": booking.host_id, "about": booking.uid, "event_id": event.id, "kind": kind}
-    noted |= {"removed": people, "created_at": event.created_at}
+    noted |= {"created_at": event.created_at}
     if parked:
-        post(session, _composed(session, Notification(**noted), parked=True))
+        post(session, _composed(session, Notification(removed=people, **noted), parked=True))
         return
-    session.execute(insert(Notification.__table__), noted)
+    NOTE.run(session, removed=json.dumps(people), **noted)
     if settings().smtp_url:
         after_commit(session, "wake maintenance", wake_maintenance)
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy.orm import Session
+
 from calapp.accounts.models import User
 from calapp.bookings.metadata import MAX_LEFT_OUT, NO_METADATA, Metadata, merged
 from calapp.bookings.models import Attendee, Booking, Status
@@ -12,6 +14,7 @@ from calapp.bookings.visitors import mailbox_of
 from calapp.errors import Invalid
 from calapp.event_types.models import EventType
 from calapp.limits import GUESTS_PER_BOOKING
+from calapp.objects import insert
 from calapp.text import line
 
 if TYPE_CHECKING:  # a worker imports this, and does without schemas
@@ -32,7 +35,9 @@ def new_booking(
         sequence=0,
         ical_sequence=0,
         host=host,
+        host_id=host.id,
         event_type=event_type,
+        event_type_id=event_type.id,
         status=Status.PENDING if event_type.requires_confirmation else Status.ACCEPTED,
         title=line(f"{event_type.title} between {host.name} and {visitor.name}")[:300],
         starts_at=request.start,
@@ -87,6 +92,15 @@ def searchable(booking: Booking) -> str:
     return "\n".join((*people, booking.title, booking.uid, *booking.link_metadata.values())).lower()
 
 
+def write(session: Session, booking: Booking) -> None:
+    """Write a new booking with its attendees."""
+    insert(session, booking)
+    for person in booking.attendees:
+        person.booking_id = booking.id
+        insert(session, person)
+    session.add(booking)
+
+
 def _attendee(position: int, name: str, email: str, zone: str, phone: str = "") -> Attendee:
     values = {"name": name[:200], "email": email, "time_zone": zone, "phone": phone}
     return Attendee(position=position, no_show=False, **values)
@@ -110,7 +124,9 @@ def successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) 
         sequence=booking.sequence,
         ical_sequence=booking.ical_sequence + 1,
         host=booking.host,
+        host_id=booking.host_id,
         event_type=booking.event_type,
+        event_type_id=booking.event_type_id,
         title=booking.title,
         starts_at=start,
         ends_at=start + timedelta(minutes=booking.minutes),
@@ -123,6 +139,7 @@ def successor(booking: Booking, start: datetime, zone: str, metadata: Metadata) 
         metadata_verified=booking.metadata_verified,
         tracking=tracking,
         rescheduled_from=booking,
+        rescheduled_from_id=booking.id,
         address_key=booking.address_key,
         email_key=booking.email_key,
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import inspect, select, update
 from sqlalchemy.orm import Session
 
 from calapp import counters
@@ -18,7 +18,7 @@ from calapp.bookings import copies, emails, metadata, times, visitors
 from calapp.bookings.metadata import NO_METADATA, Metadata, Proof
 from calapp.bookings.models import Booking, Status, find
 from calapp.bookings.payload import booking_payload, cancelled, rejected
-from calapp.bookings.rows import new_booking, searchable, successor
+from calapp.bookings.rows import new_booking, searchable, successor, write
 from calapp.bookings.times import ACTIVE
 from calapp.clock import now
 from calapp.config import settings
@@ -121,7 +121,6 @@ def book(
             parked = _admitted(session, host, booking, address)
         booking.address_key = visitors.address_key(address)
         booking.email_key = visitors.email_key(email)
-    session.add(booking)
     pending = booking.status == Status.PENDING
     trigger = Trigger.BOOKING_REQUESTED if pending else Trigger.BOOKING_CREATED
     event = record_event(session, host, booking, trigger)
@@ -200,7 +199,7 @@ def take_over(
     booking.location = booking.location if location is None else location
     booking.search = searchable(booking)
     booking.reminder_at = booking.next_reminder()
-    session.add(booking)
+    write(session, booking)
     times.hold_time(session, booking)
     return booking
 
@@ -214,8 +213,10 @@ def record_event(
     added: Mapping[str, Any] | None = None,
     expires_at: datetime | None = None,
 ) -> outbox.Recorded:
-    """Record an event of a booking: the next of its chain."""
+    """Record an event of a booking, the next of its chain, and write the booking when it is new."""
     booking.sequence += 1
+    if inspect(booking).transient:
+        write(session, booking)
     session.flush()  # writes the booking and its count in one statement
     payload = booking_payload(booking, settings().base_url) | dict(added or {})
     return outbox.record(
@@ -367,7 +368,6 @@ def reschedule(
     moved.status = Status.PENDING if asks else Status.ACCEPTED
     moved.reminder_at = moved.next_reminder()
     moved.idempotency_key = key if same is None else None  # moved back to where this form had moved it once
-    session.add(moved)
     booking.rescheduled_to_uid = moved.uid
     booking.rescheduled_by = by
     booking.rescheduling_reason = request.reason or ""

@@ -24,7 +24,7 @@ from calapp.errors import InThePast, NotFound, OutsideHours, SlotTaken, TooFarAh
 from calapp.event_types.models import EventType
 from calapp.event_types.service import rules_of
 from calapp.local_time import zone_of
-from calapp.statements import Plain, instant
+from calapp.statements import ByRows, Plain, instant, writer
 
 CELL = timedelta(minutes=5)
 # The first and last cells of what is booked and of what is held; each is one time without a gap. A row of
@@ -38,6 +38,12 @@ GROUP BY reservation_id
 UNION ALL
 SELECT NULL, NULL WHERE EXISTS (SELECT 1 FROM external_calendar WHERE user_id = :host AND blocks)
 ORDER BY 1""")
+HOLD = ByRows(
+    "INSERT INTO busy_slot ({columns}) SELECT {values} {from_rows}",
+    host_id="integer",
+    at="timestamptz",
+    booking_id="integer",
+)
 ACTIVE = (Status.PENDING, Status.ACCEPTED)
 RESERVED_MINUTES = 5  # that a time is held, unless the host's program says otherwise
 TOO_MANY = "You are holding {} times already, which is the limit. Please book or delete one first."
@@ -189,13 +195,12 @@ def hold_time(session: Session, booking: Booking) -> None:
     at = booking.starts_at - timedelta(minutes=event_type.buffer_before)
     at -= timedelta(seconds=at.timestamp() % CELL.total_seconds())  # what was taken over may begin at 10:07
     end = booking.ends_at + timedelta(minutes=event_type.buffer_after)
-    session.flush()  # gives the booking its id, which the cells carry
-    cells = []
+    cells, write = [], writer(session)
     while at < end:
-        cells.append({"host_id": booking.host_id, "at": at, "booking_id": booking.id})
+        cells.append((booking.host_id, write(at), booking.id))
         at += CELL
     with taking_time():
-        session.execute(insert(BusySlot.__table__), cells)
+        HOLD.run(session, cells)
 
 
 def free_time(session: Session, booking: Booking) -> None:

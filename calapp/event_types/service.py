@@ -1,11 +1,12 @@
 """The rules of event types: who finds them, and how they change."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, inspect, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from calapp import limits
 from calapp.accounts.guards import current_host
@@ -20,25 +21,16 @@ from calapp.db import db
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.local_time import spoken_minutes
+from calapp.objects import Objects
 
 if TYPE_CHECKING:  # a worker imports this, and does without schemas
     from calapp.event_types.schemas import EventTypeBody
 
-PUBLIC = (
-    select(EventType)
-    .join(EventType.user)
-    .options(contains_eager(EventType.user))
-    .where(EventType.deleted_at.is_(None), User.closed_at.is_(None))
-)  # built once: every visitor's page asks it
-NAMED = PUBLIC.where(User.username == bindparam("username"), EventType.slug == bindparam("slug"))
-OFFERED = PUBLIC.where(EventType.id == bindparam("id"))
-LOCKED = (
-    select(EventType)
-    .join(EventType.user)
-    .options(contains_eager(EventType.user))
-    .where(EventType.id == bindparam("id"))
-    .with_for_update(of=User, key_share=True)
-)
+WITH_HOST = 'SELECT {columns} FROM event_type JOIN "user" ON "user".id = event_type.user_id WHERE'
+PUBLIC = f'{WITH_HOST} event_type.deleted_at IS NULL AND "user".closed_at IS NULL'
+NAMED = Objects(f'{PUBLIC} AND "user".username = :username AND event_type.slug = :slug', EventType, User)
+OFFERED = Objects(f"{PUBLIC} AND event_type.id = :id", EventType, User)
+LOCKED = Objects(f"{WITH_HOST} event_type.id = :id", EventType, User, lock='FOR NO KEY UPDATE OF "user"')
 
 TAKEN = "You already have an event type with this address."
 # Addresses of the app below a host's page; tests/test_reserved_names.py holds it against those that exist.
@@ -75,15 +67,22 @@ def check_length(event_type: EventType, minutes: int | None, field: str) -> int:
 
 def find_public(session: Session, username: str, slug: str) -> EventType | None:
     """Return what can be booked at an address, hidden ones included: who has the link may book."""
-    return session.scalar(NAMED, {"username": username.lower(), "slug": slug.lower()})
+    return _with_host(NAMED.first(session, username=username.lower(), slug=slug.lower()))
+
+
+def _with_host(found: list[Any] | None) -> EventType | None:
+    """Return an event type that was read with its host."""
+    if found is None:
+        return None
+    event_type: EventType = found[0]
+    set_committed_value(event_type, "user", found[1])
+    return event_type
 
 
 def lock_host_of(session: Session, event_type: EventType) -> User:
     """Lock the row of an event type's host as `lock_user` does, and read both anew; raise NotFound."""
     event_type_id: int = inspect(event_type).identity[0]  # without reading it, which costs a statement
-    found: EventType | None = session.scalar(
-        LOCKED, {"id": event_type_id}, execution_options={"populate_existing": True}
-    )
+    found = _with_host(LOCKED.first(session, id=event_type_id))
     if found is None:
         raise NotFound
     return found.user
@@ -91,7 +90,7 @@ def lock_host_of(session: Session, event_type: EventType) -> User:
 
 def find_offered(session: Session, event_type_id: int, user_id: int | None) -> EventType | None:
     """Return what anybody may book by its id; a hidden one only for its host, since ids can be guessed."""
-    found = session.scalar(OFFERED, {"id": event_type_id})
+    found = _with_host(OFFERED.first(session, id=event_type_id))
     if found is None:
         return None
     return found if not found.hidden or found.user_id == user_id else None
