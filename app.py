@@ -29,16 +29,14 @@ def create_app(settings: Settings | None = None, *, worker: bool = False) -> Fla
 def engine_options(settings: Settings, *, worker: bool) -> dict[str, object]:
     """Return how to connect; errors keep the values of their statement out of the log.
 
-    A person should not see that a connection broke while nobody used it, so the web asks each before it is
-    used; a worker tries again anyway, and would ask for every batch. It takes the connection that was given
-    back last, so that at rest one does, which knows the statements, and the others' memory is not needed.
+    On PostgreSQL that is the connection that was given back last, and so in a worker: at rest one does, which
+    knows the statements, and the others' memory is not needed.
     """
     if settings.sqlite:
         return {"hide_parameters": True, "pool_use_lifo": worker}
     return {
         "hide_parameters": True,
-        "pool_pre_ping": not worker,
-        "pool_use_lifo": worker,
+        "pool_use_lifo": True,
         "pool_size": 10,
         "connect_args": connection_options(settings),
     }

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from select import POLLIN, poll
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import DateTime, Dialect, Index, MetaData, String, Text, TextClause, event, func, select, text
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 from sqlalchemy.sql.functions import GenericFunction
@@ -80,7 +81,18 @@ def connection_of(session: Session) -> Connection:
     return known or session.connection()
 
 
+def read_alone(session: Session) -> None:
+    """Have each select of a read that begins here be by itself, which spares PostgreSQL BEGIN and ROLLBACK.
+
+    There, what one transaction reads is of as many moments as it has statements anyway.
+    """
+    if not session.in_transaction() and not is_sqlite(session):
+        session.connection(execution_options={"alone": True})
+
+
 db = SQLAlchemy(model_class=Model, session_options={"class_": PlainSession})
+
+ASKED_AFTER = 5.0  # seconds that a connection of the web has not been used
 
 LARGEST = 2**31 - 1  # whole number that a column of ids holds on PostgreSQL
 
@@ -275,6 +287,46 @@ def _given_up(connection: Any, seconds: int) -> Any:
     return GivenUp
 
 
+def _prepare_postgresql(engine: Engine, *, asks: bool) -> None:
+    """Let `read_alone` do so, and by choice ask a connection whether it is still there.
+
+    A person should not see that a connection broke while nobody used it. One that was used a moment ago need
+    not be asked: a server that ends says so, and then there is something to read.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        options = connection.get_execution_options()
+        alone = bool(options.get("alone"))
+        if driver.autocommit != alone and "isolation_level" not in options:
+            driver.autocommit = alone
+
+    if not asks:
+        return
+
+    @event.listens_for(engine, "checkin")
+    def checkin(_driver: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(driver: Any, record: Any, _proxy: Any) -> None:
+        used = record.info.get("used")
+        if used is None or (time.monotonic() - used < ASKED_AFTER and not _is_readable(driver)):
+            return
+        try:
+            engine.dialect.do_ping(driver)
+        except driver.Error as error:
+            raise DisconnectionError from error  # the pool takes another one
+
+
+def _is_readable(driver: Any) -> bool:
+    """Return whether the server has said something that nobody has asked for."""
+    looks = poll()
+    looks.register(driver.fileno(), POLLIN)
+    return bool(looks.poll(0))
+
+
 def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int, network_seconds: int) -> None:
     """Set what each connection needs: on PostgreSQL the longest that a statement may take (0: no limit).
 
@@ -283,6 +335,7 @@ def prepare_engine(engine: Engine, *, worker: bool, statement_seconds: int, netw
     """
     if engine.dialect.name != "sqlite":
         _limit_statements(engine, statement_seconds, network_seconds)
+        _prepare_postgresql(engine, asks=not worker)
         return
     waits = WORKER_WAITS if worker else WEB_WAITS
     engine.update_execution_options(waits=waits)

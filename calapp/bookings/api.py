@@ -91,11 +91,10 @@ def create(body: BookingRequest) -> BookingResponse:
     given = body.tracking.model_dump() if body.tracking else {}
     tracking = {name: value for name, value in given.items() if value}
     link = Metadata(body.metadata, exp=str(body.exp or ""), sig=body.sig or "", tracking=tracking)
-    by_host, holder = is_host(event_type.user_id), holder_of()
+    host_id, holder = event_type.user_id, holder_of()
+    by_host = is_host(host_id)
     with times.taking_time(), transaction() as session:
-        times.release_reservation(
-            session, event_type.user_id, body.start, holder=holder, uid=body.reservation_uid
-        )
+        times.release_reservation(session, host_id, body.start, holder=holder, uid=body.reservation_uid)
         booking = service.book(
             session, event_type, body, address=address, idempotency_key=key, link=link, by_host=by_host
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import and_, delete, func, insert, or_, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -44,6 +44,8 @@ HOLD = ByRows(
     at="timestamptz",
     booking_id="integer",
 )
+MINE = Plain("""SELECT id FROM slot_reservation
+WHERE host_id = :host AND (holder = :holder AND starts_at = :start OR uid = :uid)""")
 ACTIVE = (Status.PENDING, Status.ACCEPTED)
 RESERVED_MINUTES = 5  # that a time is held, unless the host's program says otherwise
 TOO_MANY = "You are holding {} times already, which is the limit. Please book or delete one first."
@@ -276,11 +278,10 @@ def release_reservation(
 
     Called in the transaction of its booking: a booking that fails leaves them as they were.
     """
-    lock_user(session, host_id)
-    mine = and_(SlotReservation.holder == holder, SlotReservation.starts_at == start)
-    whose = or_(mine, SlotReservation.uid == uid) if uid else mine
-    found = select(SlotReservation.id).where(SlotReservation.host_id == host_id, whose)
-    _remove_reservations(session, list(session.scalars(found)))
+    mine = {"host": host_id, "holder": holder, "start": start, "uid": uid}
+    if MINE.read(session, **mine):
+        lock_user(session, host_id)
+        _remove_reservations(session, [number for (number,) in MINE.read(session, **mine)])
 
 
 def end_reservation(session: Session, reservation: SlotReservation) -> None:

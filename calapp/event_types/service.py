@@ -17,7 +17,7 @@ from calapp.availability.service import before_delete, users_of
 from calapp.availability.slots import Rules
 from calapp.clock import now
 from calapp.config import settings
-from calapp.db import db
+from calapp.db import db, read_alone
 from calapp.errors import Conflict, Invalid, NotFound
 from calapp.event_types.models import EventType
 from calapp.local_time import spoken_minutes
@@ -67,6 +67,7 @@ def check_length(event_type: EventType, minutes: int | None, field: str) -> int:
 
 def find_public(session: Session, username: str, slug: str) -> EventType | None:
     """Return what can be booked at an address, hidden ones included: who has the link may book."""
+    read_alone(session)
     return _with_host(NAMED.first(session, username=username.lower(), slug=slug.lower()))
 
 
@@ -90,6 +91,7 @@ def lock_host_of(session: Session, event_type: EventType) -> User:
 
 def find_offered(session: Session, event_type_id: int, user_id: int | None) -> EventType | None:
     """Return what anybody may book by its id; a hidden one only for its host, since ids can be guessed."""
+    read_alone(session)
     found = _with_host(OFFERED.first(session, id=event_type_id))
     if found is None:
         return None
