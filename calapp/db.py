@@ -104,6 +104,11 @@ POSTGRESQL_DELIVERS = (
     "SET enable_seqscan TO off",
     "SET plan_cache_mode TO force_generic_plan",
 )
+POSTGRESQL_LOOKS = (
+    "SET plan_cache_mode TO force_generic_plan",
+    "SET enable_seqscan TO off",
+    "SET jit TO off",  # before 18, what it cannot do without going through a table seems dear enough for it
+)
 
 # Where systems keep the certificates that they trust (the list of Go's crypto/x509, root_linux.go).
 BUNDLES = (
@@ -378,5 +383,20 @@ def prepare_to_deliver(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def prepare_to_look(engine: Engine) -> None:
+    """Have PostgreSQL plan once what is asked every second: to plan a long statement costs ten times it.
+
+    Without knowing the time that is asked for, it would go through tables for a row that is not there.
+    """
+    if engine.dialect.name == "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        for statement in POSTGRESQL_LOOKS:
             connection.execute(statement)
         connection.commit()

@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from flask import Flask
 from redis import RedisError
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -28,7 +29,7 @@ from calapp.bookings import copies, emails, times, visitors
 from calapp.bookings.maintenance import MEETINGS_DUE, record_meetings
 from calapp.calendars.maintenance import CALENDARS_DUE, CalendarReaders
 from calapp.config import settings
-from calapp.db import db, one_at_a_time, transaction
+from calapp.db import db, one_at_a_time, prepare_to_look, transaction
 from calapp.deliveries import health, maintenance, replays, resend, store
 from calapp.deliveries.engine import continue_releases, continue_replays, free_left_behind
 from calapp.deliveries.feed import write_summaries
@@ -293,7 +294,10 @@ class Look:
         self.tasks = [task for task in table if task.when is not None]
         self.lanes = lanes
         self.statement = which_find([task.when for task in self.tasks if task.when is not None])
-        self.database = Direct(db.engine)
+        # Connections of its own: a rollback, which others' work ends with, has psycopg prepare all again.
+        own = Engine(db.engine.pool.recreate(), db.engine.dialect, db.engine.url)
+        prepare_to_look(own)
+        self.database = Direct(own)
         self.woken = False
 
     def look(self) -> None:

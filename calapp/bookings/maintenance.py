@@ -27,10 +27,14 @@ MEETING_ENDED_EXPIRES = timedelta(days=1)  # after its end, MEETING_ENDED is no 
 
 # Whether anything of `due_meetings` is due.
 MEETINGS_DUE = Plain("""SELECT 1 WHERE
-  EXISTS (SELECT 1 FROM booking WHERE status = 'accepted' AND reminder_at <= :now)
-  OR EXISTS (SELECT 1 FROM booking WHERE status = 'accepted' AND started_at IS NULL AND starts_at <= :now)
-  OR EXISTS (SELECT 1 FROM booking WHERE status = 'accepted' AND ended_at IS NULL AND ends_at <= :now)
-  OR EXISTS (SELECT 1 FROM booking WHERE status = 'pending' AND starts_at <= :now)""")
+  (SELECT 1 FROM booking WHERE status = 'accepted' AND reminder_at <= :now
+    ORDER BY reminder_at LIMIT 1) IS NOT NULL
+  OR (SELECT 1 FROM booking WHERE status = 'accepted' AND started_at IS NULL AND starts_at <= :now
+    ORDER BY starts_at LIMIT 1) IS NOT NULL
+  OR (SELECT 1 FROM booking WHERE status = 'accepted' AND ended_at IS NULL AND ends_at <= :now
+    ORDER BY ends_at LIMIT 1) IS NOT NULL
+  OR (SELECT 1 FROM booking WHERE status = 'pending' AND starts_at <= :now
+    ORDER BY starts_at LIMIT 1) IS NOT NULL""")
 
 
 def record_meetings() -> None:

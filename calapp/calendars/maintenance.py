@@ -22,8 +22,9 @@ from calapp.statements import Plain
 
 # Whether there is anything for `service.claim_due`.
 CALENDARS_DUE = Plain(
-    "SELECT 1 FROM external_calendar WHERE due_at <= :now AND blocks LIMIT 1",
-    "SELECT 1 FROM external_calendar WHERE due_at <= clock_timestamp() AND blocks LIMIT 1",
+    "SELECT 1 FROM external_calendar WHERE due_at <= :now AND blocks ORDER BY due_at LIMIT 1",
+    """SELECT 1 FROM external_calendar WHERE due_at <= (SELECT clock_timestamp()) AND blocks
+  ORDER BY due_at LIMIT 1""",
 )
 AT_ONCE = 8  # calendars; one that hangs holds a place for 15 s
 
