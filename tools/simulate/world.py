@@ -27,7 +27,7 @@ from calapp.bookings.models import Booking
 from calapp.db import db, transaction
 from calapp.deliveries.engine import LEASE_MARGIN, Engine
 from calapp.deliveries.exchange import WebhookRequest
-from calapp.direct import Direct, Rows
+from calapp.direct import Direct, Meanwhile, Rows
 from calapp.event_types.models import EventType
 from calapp.statements import instant
 from calapp.webhooks.models import SUBSCRIBABLE, Webhook
@@ -85,11 +85,11 @@ class WorkersDatabase(Direct):
         return super().run(statement, values)
 
     @contextmanager
-    def transaction(self) -> Iterator[Self]:
+    def transaction(self, meanwhile: Meanwhile | None = None) -> Iterator[Self]:
         running, looked, self.has_looked = self.world.running, self.has_looked, False
         if looked and running is not None and self.world.pauses_after_look:
             running.pause("has looked")
-        with super().transaction():
+        with super().transaction(meanwhile):
             yield self
 
     def _commit(self) -> None:
