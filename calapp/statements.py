@@ -35,7 +35,8 @@ def execute(session: AnySession, statement: str, values: Any) -> Rows:
     connection = connection_of(session)
     driver: Any = connection.connection.dbapi_connection
     try:
-        cursor = driver.execute(statement, values)
+        each = isinstance(values, list)  # of rows, on SQLite
+        cursor = driver.executemany(statement, values) if each else driver.execute(statement, values)
         found = Rows(cursor.fetchall() if cursor.description else ())
     except connection.dialect.loaded_dbapi.Error as error:
         connection._handle_dbapi_exception(error, statement, values, None, None)  # noqa: SLF001 (raises)
@@ -113,7 +114,7 @@ class ByRows:
         if is_sqlite(session):
             if isinstance(session, Direct):
                 return session.run_each(self.sqlite, rows)
-            return connection_of(session).exec_driver_sql(self.sqlite, list(rows)).rowcount
+            return execute(session, self.sqlite, list(rows)).rowcount
         return execute(session, self.postgresql, {"rows": self.encoded(rows)}).rowcount
 
     def encoded(self, rows: Sequence[tuple[Any, ...]]) -> str:
