@@ -5,6 +5,7 @@ that do little but statements which stand as they are (`statements.Plain`) are w
 """
 
 import logging
+import select
 import sqlite3
 import threading
 import time
@@ -22,9 +23,10 @@ from calapp.errors import Busy
 WEB_WAITS = 5.0  # seconds for SQLite's writer
 WRITER_PAUSE = 0.0005  # seconds between two looks whether it is free
 
-WAIT_TO_READ = 1  # psycopg.waiting.Wait.R; psycopg is loaded only where PostgreSQL is used
+# What psycopg waits for (psycopg.waiting.Wait: to read, to write, either), as a poll has it.
+EVENTS = {1: select.POLLIN, 2: select.POLLOUT, 3: select.POLLIN | select.POLLOUT}
 
-Meanwhile = Callable[[int], None]
+Meanwhile = Callable[[int, int], None]
 
 _turn = threading.Lock()
 
@@ -71,7 +73,7 @@ class Direct:
         """Open a write transaction; commit at its end, else roll back, as `db.transaction` does.
 
         `meanwhile` works while PostgreSQL does, until it has nothing to do or the descriptor that it is given
-        can be read; it raises nothing.
+        is ready for one of some events of `select.poll`; it raises nothing.
         """
         if self.connection is not None:
             raise RuntimeError("A transaction is open already.")
@@ -234,8 +236,7 @@ def _worked(generator: Any, fd: int, meanwhile: Meanwhile) -> Any:
     try:
         wanted = next(generator)
         while True:
-            if wanted == WAIT_TO_READ:  # all of the statement is on its way
-                meanwhile(fd)
+            meanwhile(fd, EVENTS[wanted])
             wanted = generator.send((yield wanted))
     except StopIteration as end:
         return end.value

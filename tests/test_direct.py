@@ -128,8 +128,10 @@ def test_a_connection_that_is_lost_in_a_transaction_writes_nothing(direct: Direc
 def test_something_else_is_done_while_the_server_works(direct: Direct) -> None:
     worked = []
 
-    def work(fd: int) -> None:
-        worked.append(bool(select.select([fd], [], [], 5)[0]))  # until it answers
+    def work(fd: int, events: int) -> None:
+        poll = select.poll()
+        poll.register(fd, events)
+        worked.append(bool(poll.poll(5000)))  # until it answers
 
     with direct.transaction(work) as writing:
         with unasked(writing):
@@ -146,7 +148,7 @@ def test_something_else_is_done_while_the_server_works(direct: Direct) -> None:
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_statement_fails_as_ever_while_something_else_is_done(direct: Direct) -> None:
     def add_twice() -> None:
-        with direct.transaction(lambda _fd: None) as writing:
+        with direct.transaction(lambda _fd, _events: None) as writing:
             ADD.run(writing, day=1)
             ADD.run(writing, day=1)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import certifi
 import pycurl
-from redis import RedisError
 
 from calapp import clock
 from calapp.addresses import AddressGuard
@@ -30,7 +29,8 @@ CA_FILES = (
     "/etc/ssl/ca-bundle.pem",
 )
 SPARE_FILES = 256  # descriptors for everything that is not a transfer
-STEP = 8  # requests of a queue that are sent off in one turn
+STEP = 8  # requests that are sent, and sockets that are read, between two looks whether the database is done
+LONGEST_QUEUED = 5.0  # seconds; less than a lease is longer than a request may take
 LONGEST_MEANWHILE = 1.0  # seconds
 EVENTS = 1024  # that one look at the sockets takes at most
 WATCH = {
@@ -76,7 +76,8 @@ class Sender:
         )
         self.idle: list[Transfer] = []
         self.transfers: dict[pycurl.Curl, Transfer] = {}  # those that are out, by their handles
-        self.queued: deque[WebhookRequest] = deque()  # to be sent in the turns that follow
+        self.queued: deque[tuple[float, WebhookRequest]] = deque()  # since when, and what is to be sent
+        self.failed: Exception | None = None  # what `meanwhile` has met, for who waits next
         self.done: list[WebhookResponse] = []
         self.polled: set[int] = set()  # sockets that were given to the poll
         self.kept: set[int] = set()  # those of them that libcurl does not ask for at present
@@ -101,14 +102,18 @@ class Sender:
 
     def expects(self, seconds: float) -> bool:
         """Return whether anything is out that was sent within the last so many seconds."""
+        return self.recent(seconds) > 0
+
+    def recent(self, seconds: float) -> int:
+        """Return how many are queued, or out and were sent within the last so many seconds."""
         since = time.monotonic() - seconds
         out = (*self.transfers.values(), *self.names)
-        return bool(self.queued) or any(one.began > since for one in out)
+        return len(self.queued) + sum(1 for one in out if one.began > since)
 
     def held(self) -> set[int]:
         """Return the ids of the deliveries that are in flight, or have come back and are not taken yet."""
         out = {one.request.delivery_id for one in (*self.transfers.values(), *self.names)}
-        out |= {request.delivery_id for request in self.queued}
+        out |= {request.delivery_id for _, request in self.queued}
         return out | {response.request.delivery_id for response in self.done}
 
     def in_flight(self) -> dict[int, list[float]]:
@@ -117,12 +122,26 @@ class Sender:
         ages: dict[int, list[float]] = {}
         for one in (*self.transfers.values(), *self.names):
             ages.setdefault(one.request.webhook_id, []).append(now - one.began)
-        for request in self.queued:
-            ages.setdefault(request.webhook_id, []).append(0.0)
+        for since, request in self.queued:
+            ages.setdefault(request.webhook_id, []).append(now - since)
         return ages
 
     def start(self, requests: Sequence[WebhookRequest]) -> bool:
-        """Send requests off; return whether any was given. One that cannot be sent fails."""
+        """Send requests off, and what is queued; return whether any were. One that cannot be sent fails."""
+        return self._start_all([*self._from_queue(len(self.queued)), *requests])
+
+    def queue(self, requests: Sequence[WebhookRequest]) -> None:
+        """Have `meanwhile` send requests off; what it does not come to, the next `start` sends."""
+        now = time.monotonic()
+        self.queued.extend((now, request) for request in requests)
+
+    def _from_queue(self, most: int) -> list[WebhookRequest]:
+        """Take requests from the queue; one that is too old for its lease is left to the end of that."""
+        since = time.monotonic() - LONGEST_QUEUED
+        taken = [self.queued.popleft() for _ in range(min(most, len(self.queued)))]
+        return [request for at, request in taken if at > since]
+
+    def _start_all(self, requests: Sequence[WebhookRequest]) -> bool:
         if not requests:
             return False
         at, began = clock.now(), time.monotonic()
@@ -131,33 +150,31 @@ class Sender:
         self._act(pycurl.SOCKET_TIMEOUT, 0)
         return True
 
-    def queue(self, requests: Sequence[WebhookRequest]) -> bool:
-        """Send requests off a few in each turn, beginning with the next; return whether any was given."""
-        self.queued.extend(requests)
-        return bool(requests)
+    def meanwhile(self, fd: int, events: int) -> None:
+        """Send what is queued and read what comes until a descriptor is ready, for events of `select.poll`.
 
-    def meanwhile(self, fd: int) -> None:
-        """Send what is queued and read what comes, for a second at most, until a descriptor can be read.
-
-        Wakes that fail are no longer listened to; asked for a sign of life, they raise their error.
+        It does so for a second at most, and raises nothing: the next wait for responses raises what it meets.
         """
         until = time.monotonic() + LONGEST_MEANWHILE
         poll = select.poll()
-        poll.register(fd, select.POLLIN)
+        poll.register(fd, events)
         poll.register(self.epoll.fileno(), select.POLLIN)
-        while self.queued or self.transfers:
-            left = 0.0 if self.queued else min(until, self.timer or until) - time.monotonic()
-            ready = poll.poll(max(0.0, 1000 * left))
-            if any(one == fd for one, _ in ready) or time.monotonic() >= until:
+        while not self.failed and (self.queued or self.transfers or self.names.waiting):
+            now = time.monotonic()
+            soonest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
+            ready = poll.poll(0 if self.queued else max(0.0, 1000 * (soonest - now)))
+            if now >= until or any(one == fd for one, _ in ready):
                 return
             try:
-                self._turn(0)
-            except RedisError:
-                self.listen(None)
+                self._start_all(self._from_queue(STEP))
+                self._turn(0, STEP)
+            except Exception as error:  # noqa: BLE001 (in the midst of a transaction)
+                self.failed = error
 
-    def came(self) -> bool:
-        """Return whether at least as many have come back, and are not taken yet, as are out or queued."""
-        return len(self.done) >= max(1, len(self.transfers) + len(self.queued))
+    def taken(self) -> list[WebhookResponse]:
+        """Return the responses that have come, without waiting for any."""
+        done, self.done = self.done, []
+        return done
 
     def _start_one(self, request: WebhookRequest, at: datetime, began: float) -> None:
         """Hand a request to libcurl, unless its name has to be looked up first."""
@@ -209,14 +226,13 @@ class Sender:
         A wake ends the wait without any.
         """
         until = time.monotonic() + wait
-        while (self.transfers or self.names.waiting or self.queued) and not (self.done or self.woken):
+        while (self.transfers or self.names.waiting) and not (self.done or self.woken):
             now = time.monotonic()
             rest = min(moment for moment in (until, self.timer, self.names.due) if moment is not None)
             self._turn(max(0.0, rest - now))
             if now >= until:
                 break
-        done, self.done = self.done, []
-        return done
+        return self.taken()
 
     def listen(self, wakes: WakeSource | None) -> None:
         """Have these wakes end the wait of this sender, in its own poll; None: nothing any more."""
@@ -234,12 +250,12 @@ class Sender:
         while not self.woken and (left := until - time.monotonic()) > 0:
             self._turn(left if self.timer is None else max(0.0, min(left, self.timer - time.monotonic())))
 
-    def _turn(self, seconds: float) -> None:
-        """Send a few of what is queued; wait for the sockets or the timer, and let libcurl act on them."""
-        if self.queued:
-            seconds = 0.0
-            self.start([self.queued.popleft() for _ in range(min(STEP, len(self.queued)))])
-        for fd, event in self.epoll.poll(seconds, EVENTS):
+    def _turn(self, seconds: float, most: int = EVENTS) -> None:
+        """Wait for the sockets or the timer, and let libcurl act on at most so many of them."""
+        if failed := self.failed:
+            self.failed = None
+            raise failed
+        for fd, event in self.epoll.poll(seconds, most):
             self._on_event(fd, event)
         for one, found in self.names.finished():
             self._go_on(one, found)

@@ -149,9 +149,10 @@ class Engine:
                 began = monotonic()
                 if self.returned:  # one transaction stores them and claims what is next
                     claimed = self._store(self._claim_in if self._room() else _claim_nothing)
-                    sent = self._send(self._signed(claimed))
-                    if self._came_meanwhile():
+                    requests = self._signed(claimed)
+                    if self._sends_meanwhile(requests):
                         continue
+                    sent = self.sender.start(requests)
                 else:
                     sent = self.sender.start(self.claim())
                 if sent or self.busy():
@@ -171,30 +172,25 @@ class Engine:
         """Return whether anything is in flight, or came back and is not stored yet."""
         return self.sender.busy() or bool(self.returned)
 
-    def _send(self, requests: Sequence[WebhookRequest]) -> bool:
-        """Send requests off, with PostgreSQL while the next batch is stored; return whether any was given."""
-        overlapping = self._overlapping()
-        return overlapping.queue(requests) if overlapping else self.sender.start(requests)
-
     def _overlapping(self) -> Sender | None:
         """Return the sender if it can send while the database works; SQLite works in this very thread."""
         return self.sender if isinstance(self.sender, Sender) and not self.database.sqlite else None
 
-    def _came_meanwhile(self) -> bool:
-        """Take what came back while a batch was stored, if it is as much as is out: the next batch."""
+    def _sends_meanwhile(self, requests: Sequence[WebhookRequest]) -> bool:
+        """Leave requests to be sent while the next batch is stored, if as many have come back as are out."""
         overlapping = self._overlapping()
-        if not (overlapping and overlapping.came()):
+        if not overlapping:
             return False
-        self._take(0.0)
+        self._note(overlapping.taken())
+        if len(self.returned) < max(1, len(requests) + overlapping.recent(GATHER)):
+            return False
+        overlapping.queue(requests)
         return True
 
-    def _take(self, seconds: float) -> bool:
-        """Take what comes back within so many seconds, or at once; return whether anything did."""
-        responses = self.sender.responses(seconds)
+    def _note(self, responses: Sequence[WebhookResponse]) -> None:
         for response in responses:
             self._note_response(response)
         self.returned += responses
-        return bool(responses)
 
     def wait(self, seconds: float = GATHER) -> None:
         """Wait until a batch came back, the time is up, or all have come back that are likely to soon.
@@ -206,7 +202,9 @@ class Engine:
         full = len(self.returned) + BATCH
         came = False
         while self.sender.busy() and len(self.returned) < full and (left := until - monotonic()) > 0:
-            came = self._take(left) or came
+            responses = self.sender.responses(left)
+            self._note(responses)
+            came = came or bool(responses)
             if self.sender.was_woken():
                 self.sender.start(self.claim())
             if came and not self.sender.expects(GATHER):
@@ -250,7 +248,9 @@ class Engine:
             return self._claim_quotas(writing, quotas, database_now(writing))
 
     def _claim_in(self, session: AnySession, at: datetime) -> Claim | None:
-        """Look and claim in a transaction that is open."""
+        """Look and claim in a transaction that is open, with what came back meanwhile in mind."""
+        if overlapping := self._overlapping():
+            self._note(overlapping.taken())
         at, quotas = self._quotas(session, at)
         return self._claim_quotas(session, quotas, at) if quotas or self.pressed else None
 
@@ -334,25 +334,29 @@ class Engine:
         if not self.returned:
             return None
         claimed: Claim | None = None
+        storing, self.returned = self.returned, []  # what comes back meanwhile is stored the next time
         try:
             try:
-                claimed = self._write(self.returned, claim_next)
+                claimed = self._write(storing, claim_next)
             except AWAY:
                 raise
             except SQLAlchemyError:
-                log.exception("%d responses could not be stored; trying them one by one", len(self.returned))
-                self._store_one_by_one()
-        except AWAY as error:
+                log.exception("%d responses could not be stored; trying them one by one", len(storing))
+                self._store_one_by_one(storing)
+        except BaseException as error:
+            self.returned = storing + self.returned
+            if not isinstance(error, AWAY):
+                raise
             self._keep(error)
             self.look_at = 0.0
             return None
-        for response in self.returned:
+        for response in storing:
             self.in_flight.pop(response.request.delivery_id, None)
-        self.returned, self.database_away = [], False
+        self.database_away = False
         return claimed
 
-    def _store_one_by_one(self) -> None:
-        for response in self.returned:
+    def _store_one_by_one(self, responses: Sequence[WebhookResponse]) -> None:
+        for response in responses:
             try:
                 self._write([response], _claim_nothing)
             except AWAY:

@@ -119,8 +119,6 @@ class Transfer:
             self.waited = waited
         self.blocked: str | None = None
         self.no_socket = 0
-        self.head.clear()
-        self.body.clear()
         if request.url != self.url:
             self.url = ""  # until this one is taken
             self.set(pycurl.URL, request.url.encode("utf-8", "replace"))
@@ -167,7 +165,7 @@ class Transfer:
         asked = None
         if status in {429, 503}:
             asked = retry_after(self._header(b"retry-after") or "", clock.now())
-        return WebhookResponse(
+        response = WebhookResponse(
             request=self.request,
             at=self.at,
             status=status,
@@ -177,6 +175,9 @@ class Transfer:
             body=_text(self.body),
             retry_after=asked,
         )
+        self.head.clear()  # an idle one holds nothing
+        self.body.clear()
+        return response
 
     def _trouble(self, error: int, text: str) -> Trouble:
         unconnected = error == pycurl.E_COULDNT_CONNECT

@@ -1,9 +1,11 @@
 """The sender against well-behaved receivers: what goes out, what comes back, many at once."""
 
 import os
+import select
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import psutil
@@ -11,7 +13,9 @@ import pytest
 from redis import ConnectionError as RedisConnectionError
 
 from calapp import clock
+from calapp.deliveries import client
 from calapp.deliveries.client import Sender
+from calapp.deliveries.exchange import WebhookResponse
 from tests.deliveries.requests_made import HOST, LOOPBACK, PATIENCE, TO_LOOPBACK, send, webhook_request
 from tests.receiver import Authority, Receiver, answer, closing, pouring, sending, silent
 from tests.running import wait_until
@@ -214,64 +218,104 @@ def test_only_busy_receivers_are_asked_when_to_come_back(sender: Sender) -> None
     assert got.retry_after is None
 
 
-def test_what_is_queued_is_sent_while_something_else_is_waited_for(sender: Sender) -> None:
-    waited_for, answering = os.pipe()
+class Waited:
+    """A descriptor that something else is waited for with, until `come` is called."""
+
+    def __init__(self) -> None:
+        self.fd, self.writing = os.pipe()
+
+    def come(self) -> None:
+        os.write(self.writing, b"x")
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.close(self.writing)
+
+
+@pytest.fixture
+def waited() -> Iterator[Waited]:
+    waited = Waited()
+    yield waited
+    waited.close()
+
+
+def all_responses(sender: Sender) -> list[WebhookResponse]:
+    responses = []
+    while sender.busy():
+        responses += sender.responses(PATIENCE)
+    return responses
+
+
+def test_what_is_queued_is_sent_while_something_else_is_waited_for(sender: Sender, waited: Waited) -> None:
     with Receiver() as receiver:
         sender.queue([webhook_request(receiver.url(), number) for number in range(20)])
-        assert (sender.busy(), len(sender.held()), len(sender.in_flight())) == (True, 20, 20)
-
-        def answer_late() -> None:
-            wait_until(lambda: len(receiver.requests) == 20)
-            os.write(answering, b"x")
-
-        thread = threading.Thread(target=answer_late)
-        thread.start()
-        sender.meanwhile(waited_for)
-        thread.join()
+        assert (sender.busy(), len(sender.held()), len(sender.in_flight()), sender.recent(9)) == (
+            True,
+            20,
+            20,
+            20,
+        )
+        come = threading.Thread(
+            target=lambda: (wait_until(lambda: len(receiver.requests) == 20), waited.come())
+        )
+        come.start()
+        sender.meanwhile(waited.fd, select.POLLIN)
+        come.join()
         received = len(receiver.requests)
-        responses = [*sender.responses(PATIENCE)]
-        while sender.busy():
-            responses += sender.responses(PATIENCE)
-    os.close(waited_for)
-    os.close(answering)
+        responses = all_responses(sender)
     assert (received, len(responses)) == (20, 20)
 
 
-def test_what_has_come_already_is_not_kept_waiting_by_what_is_queued(sender: Sender) -> None:
-    waited_for, answering = os.pipe()
-    os.write(answering, b"x")
-    with Receiver(silent) as receiver:
+def test_a_name_is_looked_up_while_something_else_is_waited_for(sender: Sender, waited: Waited) -> None:
+    with Receiver() as receiver:
+        sender.queue([webhook_request(receiver.url(host="localhost"))])
+        sender.meanwhile(waited.fd, select.POLLIN)  # for a second at most
+        assert len(receiver.requests) == 1
+        assert [one.status for one in all_responses(sender)] == [200]
+
+
+def test_what_has_come_already_is_not_kept_waiting_by_what_is_queued(sender: Sender, waited: Waited) -> None:
+    waited.come()
+    with Receiver() as receiver:
         sender.queue([webhook_request(receiver.url(), number) for number in range(20)])
-        sender.meanwhile(waited_for)
+        sender.meanwhile(waited.fd, select.POLLIN)
         assert len(sender.queued) == 20
-    os.close(waited_for)
-    os.close(answering)
+        sender.start([webhook_request(receiver.url(), 20)])
+        assert len(all_responses(sender)) == 21
 
 
-def test_wakes_that_fail_while_something_else_is_waited_for_are_told_later(sender: Sender) -> None:
+def test_what_was_queued_for_too_long_is_left_to_the_end_of_its_lease(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_QUEUED", -1.0)
+    with Receiver() as receiver:
+        sender.queue([webhook_request(receiver.url())])
+        assert sender.start([]) is False
+    assert (sender.busy(), receiver.requests) == (False, [])
+
+
+def test_what_fails_while_something_else_is_waited_for_is_raised_by_the_next_wait(
+    sender: Sender, waited: Waited
+) -> None:
     class Broken:
-        def __init__(self) -> None:
-            self.reading, self.writing = os.pipe()
-            os.write(self.writing, b"x")
-
         def fileno(self) -> int:
-            return self.reading
+            return waited.fd
 
         def woken(self) -> bool:
             raise RedisConnectionError("Valkey has closed the connection.")
 
         def ask(self) -> None:
-            raise RedisConnectionError("Valkey has closed the connection.")
+            pass
 
-    waited_for, answering = os.pipe()
+    waited.come()
     sender.listen(Broken())
-    with Receiver() as receiver:
+    other = Waited()
+    with Receiver(silent) as receiver:
         sender.queue([webhook_request(receiver.url())])
-        sender.meanwhile(waited_for)  # until nothing is out
-        (got,) = sender.responses(0.0)
-    os.close(waited_for)
-    os.close(answering)
-    assert (got.status, sender.wakes) == (200, None)
+        sender.meanwhile(other.fd, select.POLLIN)
+        with pytest.raises(RedisConnectionError):
+            sender.responses(PATIENCE)
+    other.close()
 
 
 def test_closing_breaks_off_what_is_out() -> None:
