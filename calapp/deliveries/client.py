@@ -251,7 +251,7 @@ class Sender:
             self._turn(left if self.timer is None else max(0.0, min(left, self.timer - time.monotonic())))
 
     def _turn(self, seconds: float, most: int = EVENTS) -> None:
-        """Wait for the sockets or the timer, and let libcurl act on at most so many of them."""
+        """Wait for the sockets or the timer, and let libcurl act, on no more of them than `most`."""
         if failed := self.failed:
             self.failed = None
             raise failed

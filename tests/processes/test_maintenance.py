@@ -108,6 +108,7 @@ def looked(app: Flask, *, woken: bool = False) -> dict[str, float]:
     look.woken = woken
     with suppress(DBAPIError):
         look.look()
+    look.database.engine.dispose()
     return {
         task.name: due_at - time.monotonic()
         for lane in lanes.values()
