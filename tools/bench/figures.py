@@ -129,8 +129,8 @@ REASONS: dict[tuple[str, str], str] = {
         "for the server, which shares these cores; the rest is as on SQLite"
     ),
     ("rest", "PostgreSQL"): (
-        "besides what SQLite takes, there are the server's own processes, and the question that the maintenance "
-        "process asks once a second, whether one of its tasks has something to do"
+        "besides what SQLite takes, there are the server's own processes, and the question that "
+        "maintenance asks once a second, whether one of its tasks has something to do"
     ),
     ("hang", "SQLite"): (
         "an event takes 5 ms while they hang and 2 ms else; what has failed meanwhile is stored by "
