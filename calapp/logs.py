@@ -52,7 +52,7 @@ class Lines(logging.Formatter):
         return "\n".join(lines)
 
 
-class Objects(Lines):
+class JsonLines(Lines):
     """A record as JSON objects, each in a line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -121,7 +121,7 @@ def shortened(uid: str) -> str:
 def configure(settings: Settings, process: str) -> None:
     """Write what this process logs as the settings want it; `process` is web, worker or start."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter((Objects if settings.log_format == "json" else Lines)(process))
+    handler.setFormatter((JsonLines if settings.log_format == "json" else Lines)(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -287,7 +287,7 @@ class Lane(threading.Thread):
         return not self.is_alive() or time.monotonic() - self.moved_at > HANGS_AFTER
 
 
-class Look:
+class LanesLook:
     """What finds, by one statement a second, which tasks of all lanes may have something to do."""
 
     def __init__(self, table: Sequence[Task], lanes: Mapping[str, Lane]) -> None:
@@ -326,7 +326,7 @@ def maintain(app: Flask) -> None:
     follow_forker(grace)
     table, lanes = tasks(), dict[str, Lane]()
     with app.app_context():
-        look = Look(table, lanes)
+        look = LanesLook(table, lanes)
     table.append(Task("look", look.look, 1.0, LOOK))
     for name in dict.fromkeys(task.lane for task in table):
         lanes[name] = Lane(app, name, [task for task in table if task.lane == name])

@@ -99,7 +99,7 @@ def test_a_task_that_fails_is_logged_once_and_holds_up_no_other(
 def looked(app: Flask, *, woken: bool = False) -> dict[str, float]:
     """Let the look find what may have something to do; return how soon each has its turn, by its name."""
     table, lanes = maintenance.tasks(), dict[str, Lane]()
-    look = maintenance.Look(table, lanes)
+    look = maintenance.LanesLook(table, lanes)
     for task in look.tasks:
         lanes.setdefault(
             task.lane, Lane(app, task.lane, [one for one in look.tasks if one.lane == task.lane])
