@@ -241,4 +241,4 @@ def test_v3_a_line_of_the_log_is_one_line(text: str) -> None:
     first, *rest = logs.Lines("web").format(record).split("\n")
     assert first.isprintable()
     assert all(one.startswith("  ") for one in rest)
-    read_json(logs.Objects("web").format(record))
+    read_json(logs.JsonLines("web").format(record))

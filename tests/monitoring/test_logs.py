@@ -29,7 +29,7 @@ SECRETS = ("whsec_", "ada@", "Ada", "4711", "Look at my", "hook-path", "said by 
 def lines(caplog: pytest.LogCaptureFixture) -> Lines:
     """Return a function that gives the lines that were logged."""
     caplog.set_level(logging.INFO, "calapp")
-    return lambda: [json.loads(logs.Objects("web").format(record)) for record in caplog.records]
+    return lambda: [json.loads(logs.JsonLines("web").format(record)) for record in caplog.records]
 
 
 @pytest.fixture
